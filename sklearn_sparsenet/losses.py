@@ -1,0 +1,330 @@
+r"""Losses on the output of a network, one value per sample.
+
+Every loss is a small object that knows its per-sample value, the prediction that
+an output stands for, the constant output that is best without any input, and which
+targets it accepts. Sample weights and the mean over samples are applied once, by
+`sklearn_sparsenet.problem.Problem`.
+
+Equation numbers are those of Shen, Wang, Xu, Yan, arXiv 2408.02801.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "AbsoluteError",
+    "CrossEntropy",
+    "CustomLoss",
+    "Huber",
+    "LogLoss",
+    "Loss",
+    "OneBit",
+    "Poisson",
+    "PoissonEmission",
+    "SquaredError",
+]
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """What training and prediction need to know about a loss.
+
+    Attributes
+    ----------
+    standardizes_target : bool
+        Whether shifting and scaling the target leaves the loss meaningful, so that
+        ``normalize_y="auto"`` may do it.
+    """
+
+    @property
+    def standardizes_target(self) -> bool: ...
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each sample, shape (n_samples,)."""
+
+    def predict(self, output: Tensor) -> Tensor:
+        """Return the prediction (mean or probabilities) for an output."""
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        """Return the output, shape (n_outputs,), that is best without inputs.
+
+        None where there is no closed form; training then starts as initialised.
+        """
+
+    def check_target(self, target: Tensor) -> None:
+        """Raise ValueError if `target` is outside the domain of the loss."""
+
+
+def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight[:, None]).sum(0) / weight.sum()
+
+
+def _weighted_median(values: Tensor, weight: Tensor) -> Tensor:
+    ordered, order = values.sort(dim=0)
+    cumulated = weight[order].cumsum(0)
+    first = (cumulated < cumulated[-1] / 2).sum(0, keepdim=True)
+    return ordered.gather(0, first)[0]
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    r"""Squared error :math:`\|f(x) - y\|_2^2`, without ½, equation (15)."""
+
+    standardizes_target: ClassVar[bool] = True
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output - target).square().sum(1)
+
+    def predict(self, output: Tensor) -> Tensor:
+        return output
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        return _weighted_mean(target, weight)
+
+    def check_target(self, target: Tensor) -> None:
+        """Accept every real target."""
+
+
+@dataclass(frozen=True)
+class AbsoluteError(SquaredError):
+    r"""Absolute error :math:`\|f(x) - y\|_1`; predicts the median."""
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output - target).abs().sum(1)
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        return _weighted_median(target, weight)
+
+
+@dataclass(frozen=True)
+class Huber(SquaredError):
+    r"""Huber's loss: :math:`r^2` up to `delta`, :math:`\delta(2|r| - \delta)` beyond.
+
+    Twice the textbook form, so that it is the squared error near zero.
+
+    Parameters
+    ----------
+    delta : float
+        Residual at which the loss becomes linear, in units of the (normalised)
+        target.
+    """
+
+    delta: float = 1.35
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        each = functional.huber_loss(
+            output, target, reduction="none", delta=self.delta
+        )
+        return 2 * each.sum(1)
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        return _weighted_median(target, weight)
+
+
+@dataclass(frozen=True)
+class Poisson:
+    r"""Count regression with log link: :math:`e^{f(x)} - y\,f(x)`."""
+
+    standardizes_target: ClassVar[bool] = False
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output.exp() - target * output).sum(1)
+
+    def predict(self, output: Tensor) -> Tensor:
+        return output.exp()
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        mean = _weighted_mean(target, weight)
+        return mean.clamp(min=torch.finfo(mean.dtype).tiny).log().clamp(min=-10)
+
+    def check_target(self, target: Tensor) -> None:
+        if bool((target < 0).any()):
+            raise ValueError("loss='poisson' needs y >= 0; y has negative values.")
+
+
+@dataclass(frozen=True)
+class PoissonEmission:
+    r"""Poisson fidelity of emission tomography: counts of mean :math:`f(x)+\gamma`.
+
+    The paper's :math:`\langle Af, 1\rangle - \langle \ln(Af+\gamma), g\rangle`. An
+    affine network may leave the domain :math:`f(x) + \gamma > 0`; below `floor` the
+    logarithm is continued by its second-order Taylor polynomial, and a parabola with
+    its minimum at mean 0 is added, so that the loss stays finite, convex and
+    continuously differentiable and keeps outputs with zero counts near 0.
+
+    Parameters
+    ----------
+    background : float or sequence of shape (n_outputs,)
+        Known background counts γ ≥ 0, of each output.
+    floor : float
+        Mean count below which the logarithm is continued.
+    """
+
+    background: float | tuple[float, ...] = 0.0
+    floor: float = 1e-2
+    standardizes_target: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        lowest = torch.as_tensor(self.background, dtype=torch.float64).min()
+        if not (lowest >= 0 and self.floor > 0):
+            raise ValueError(
+                "PoissonEmission needs background >= 0 and floor > 0; got "
+                f"background={self.background!r}, floor={self.floor!r}."
+            )
+
+    def _mean(self, output: Tensor) -> Tensor:
+        return output + torch.as_tensor(self.background).to(output)
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        mean = self._mean(output)
+        inside = mean.clamp(min=self.floor).log()
+        below = (mean.clamp(max=self.floor) - self.floor) / self.floor
+        logarithm = inside + below - below.square() / 2
+        # With a count of zero the fidelity is the mean itself, unbounded below:
+        # the parabola ends its fall at mean 0.
+        barrier = self.floor * below.square() / 2
+        return (mean + barrier - target * logarithm).sum(1)
+
+    def predict(self, output: Tensor) -> Tensor:
+        return self._mean(output).clamp(min=0)
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        mean = _weighted_mean(target, weight)
+        return mean - torch.as_tensor(self.background).to(mean)
+
+    def check_target(self, target: Tensor) -> None:
+        if bool((target < 0).any()):
+            raise ValueError("PoissonEmission needs counts y >= 0; y has negatives.")
+
+
+@dataclass(frozen=True)
+class LogLoss:
+    """Binary cross-entropy on logits, summed over outputs (one per label)."""
+
+    standardizes_target: ClassVar[bool] = False
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        each = functional.binary_cross_entropy_with_logits(
+            output, target, reduction="none"
+        )
+        return each.sum(1)
+
+    def predict(self, output: Tensor) -> Tensor:
+        return output.sigmoid()
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        mean = _weighted_mean(target, weight)
+        return torch.logit(mean, eps=1e-4)
+
+    def check_target(self, target: Tensor) -> None:
+        if bool(((target < 0) | (target > 1)).any()):
+            raise ValueError("LogLoss needs targets between 0 and 1.")
+
+
+@dataclass(frozen=True)
+class OneBit(LogLoss):
+    r"""One-bit measurements whose sign is flipped at random.
+
+    A label agrees with the sign of the signal with a probability that rises from
+    `flip_rate` to 1 - `flip_rate`:
+    :math:`P(y=1) = r + (1-2r)\,\sigma(f(x))`. Its negative logarithm is a smooth
+    stand-in for the count of sign mismatches in the paper, and bounded in effect:
+    a flipped label far from the boundary costs about :math:`-\ln r`, not more.
+
+    Parameters
+    ----------
+    flip_rate : float in [0, 0.5)
+        Probability r of a flip. 0 gives the log loss.
+    """
+
+    flip_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.flip_rate < 0.5:
+            raise ValueError(f"flip_rate must be in [0, 0.5); got {self.flip_rate!r}.")
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        keep, flip = math.log1p(-self.flip_rate), self._log_flip
+        positive, negative = functional.logsigmoid(output), functional.logsigmoid(-output)
+        log_one = torch.logaddexp(keep + positive, flip + negative)
+        log_zero = torch.logaddexp(keep + negative, flip + positive)
+        return -(target * log_one + (1 - target) * log_zero).sum(1)
+
+    @property
+    def _log_flip(self) -> float:
+        # The smallest normal float32 stands for "never": its logarithm is finite,
+        # which keeps 0 · inf out of the gradient.
+        return math.log(max(self.flip_rate, 1.2e-38))
+
+    def predict(self, output: Tensor) -> Tensor:
+        return self.flip_rate + (1 - 2 * self.flip_rate) * output.sigmoid()
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        mean = _weighted_mean(target, weight)
+        return torch.logit((mean - self.flip_rate) / (1 - 2 * self.flip_rate), eps=1e-4)
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross-entropy of the softmax, equation (22); targets are class indices."""
+
+    standardizes_target: ClassVar[bool] = False
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(output, target, reduction="none")
+
+    def predict(self, output: Tensor) -> Tensor:
+        return output.softmax(1)
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        share = torch.bincount(target, weights=weight) / weight.sum()
+        return share.clamp(min=1e-4).log().to(weight)
+
+    def check_target(self, target: Tensor) -> None:
+        """Class indices are made by the estimator: nothing left to check."""
+
+
+@dataclass(frozen=True)
+class CustomLoss:
+    """A user's function in the place of L_D in (25).
+
+    Parameters
+    ----------
+    function : callable(output, target) -> Tensor
+        Differentiable; one value per sample, shape (n_samples,), or per sample and
+        output, which are then summed. For example
+        ``torch.nn.SmoothL1Loss(reduction="none")``.
+    link : callable(output) -> Tensor
+        What `predict` returns for an output. The identity by default.
+    """
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    link: Callable[[Tensor], Tensor] | None = None
+    standardizes_target: ClassVar[bool] = False
+
+    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
+        values = self.function(output, target)
+        if values.ndim == 0 or values.shape[0] != output.shape[0]:
+            raise ValueError(
+                "A loss must return one value per sample, first dimension "
+                f"{output.shape[0]}; got shape {tuple(values.shape)}. Losses of "
+                "torch.nn do so with reduction='none'."
+            )
+        return values.reshape(len(values), -1).sum(1)
+
+    def predict(self, output: Tensor) -> Tensor:
+        return output if self.link is None else self.link(output)
+
+    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+        return None
+
+    def check_target(self, target: Tensor) -> None:
+        """Leave the domain to the user's function."""

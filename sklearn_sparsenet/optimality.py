@@ -1,0 +1,188 @@
+r"""The optimality conditions of ℓ1-regularised networks (Theorems 4, 5, 8 and 9).
+
+At a local minimiser of (25) the gradient of the loss at a nonzero weight is
+:math:`-\lambda\,\mathrm{sign}(w_i)` (26), and at a zero weight at most λ in size
+(27). Sorted, the sizes :math:`a_i = |\partial L/\partial w_i|` (33) therefore
+enclose the λ that belong to a level of sparsity (35). With one λ per layer the same
+holds layer by layer: (46), (47), (51)-(53). All functions here take the weights and
+gradients of one group that shares its λ: the whole network, or one layer.
+
+References
+----------
+Shen, Wang, Xu, Yan, "Sparse Deep Learning Models with the l1 Regularization",
+arXiv 2408.02801. "Level l" means exactly l nonzero weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.penalties import L1, Penalty
+from sklearn_sparsenet.problem import Problem
+
+__all__ = [
+    "Certificate",
+    "alpha_interval",
+    "certify",
+    "gradient_magnitudes",
+    "is_sufficient",
+    "sparsity_bound",
+    "stationarity_residual",
+]
+
+
+def gradient_magnitudes(gradient: Tensor) -> Tensor:
+    """Return the sorted :math:`a_{(1)} \\le \\dots \\le a_{(N)}` of (33), (34), (51).
+
+    Parameters
+    ----------
+    gradient : Tensor of any shape
+        Of the loss, with respect to the weights of one group, without penalty.
+    """
+    return gradient.detach().abs().reshape(-1).sort().values
+
+
+def stationarity_residual(
+    weight: Tensor, gradient: Tensor, alpha: float | Tensor, penalty: Penalty | None = None
+) -> Tensor:
+    """Return the residual of (26), (27), or of (46), (47), of each weight.
+
+    Zero exactly at stationary points: the distance of minus the gradient to the
+    subdifferential of the penalty.
+
+    Parameters
+    ----------
+    weight, gradient : Tensor of the same shape
+    alpha : float or Tensor that broadcasts
+    penalty : Penalty, default L1()
+    """
+    return (penalty or L1()).subdifferential_distance(weight, gradient, alpha)
+
+
+def alpha_interval(gradient: Tensor, n_nonzero: int) -> tuple[float, float]:
+    r"""Return the interval of λ that an iterate admits at a level, (35).
+
+    .. math:: a_{(N-l)} \le \lambda \le a_{(N-l+1)}
+
+    Parameters
+    ----------
+    gradient : Tensor of any shape, N entries
+    n_nonzero : int
+        The level l, from 0 to N.
+
+    Returns
+    -------
+    low, high : float
+        ``low`` is 0 at level N, ``high`` infinite at level 0. At a minimiser of
+        level l for λ, ``high`` is λ itself.
+
+    Raises
+    ------
+    ValueError
+        If the level is out of range.
+    """
+    a = gradient_magnitudes(gradient)
+    if not 0 <= n_nonzero <= len(a):
+        raise ValueError(f"level {n_nonzero} is not between 0 and {len(a)}.")
+    zeros = len(a) - n_nonzero
+    low = float(a[zeros - 1]) if zeros > 0 else 0.0
+    high = float(a[zeros]) if n_nonzero > 0 else float("inf")
+    return low, high
+
+
+def sparsity_bound(gradient: Tensor, alpha: float, *, rtol: float = 0.0) -> int:
+    """Return the l' of (36): how many :math:`a_i` reach λ.
+
+    By Theorem 5(3) a minimiser for λ has at most l' nonzero weights.
+
+    Parameters
+    ----------
+    rtol : float
+        An :math:`a_i` counts as equal to λ from ``(1 - rtol) * alpha`` on; iterates
+        satisfy the equality of (36) only so far.
+    """
+    return int((gradient.abs() >= (1 - rtol) * alpha).sum())
+
+
+def is_sufficient(gradient: Tensor, alpha: float, bound: int, *, rtol: float) -> bool:
+    r"""Tell whether the sufficient condition (36), or (53) of a layer, holds.
+
+    .. math:: a_{(N-l')} < \lambda = a_{(N-l'+1)} = \dots = a_{(N)}
+
+    Parameters
+    ----------
+    bound : int
+        The level l' to test.
+    rtol : float
+        Relative tolerance of the equalities.
+    """
+    a = gradient_magnitudes(gradient)
+    zeros = len(a) - bound
+    reaching = a[zeros:]
+    equal = bool(((reaching - alpha).abs() <= rtol * alpha).all())
+    return equal and (zeros == 0 or bool(a[zeros - 1] < (1 - rtol) * alpha))
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How far an iterate is from stationarity, relative to λ.
+
+    Attributes
+    ----------
+    largest : float
+        Largest residual over all weights and unpenalised parameters, divided by the
+        λ of its layer (unpenalised: by the smallest positive λ; without any, not
+        divided).
+    root_mean_square : float
+        Root mean square of the same residuals.
+    violations : float
+        Share of the weights whose residual exceeds 1 % of λ.
+    per_layer : tuple of float
+        Largest relative residual of each layer.
+    """
+
+    largest: float
+    root_mean_square: float
+    violations: float
+    per_layer: tuple[float, ...]
+
+
+@torch.no_grad()
+def certify(problem: Problem, gradient: Tensor, alpha: Sequence[float]) -> Certificate:
+    """Measure (26), (27) or (46), (47) and a vanishing gradient of the biases.
+
+    Parameters
+    ----------
+    problem : Problem
+        At the iterate in question.
+    gradient : Tensor of shape (n_parameters,)
+        Of the loss over all samples, at that iterate.
+    alpha : sequence of float
+        One λ for each layer.
+    """
+    network, penalty = problem.network, problem.penalty
+    residual = gradient.abs()
+    for where, shape, strength in network.blocks(alpha, penalty.separable):
+        residual[where] = penalty.subdifferential_distance(
+            network.parameters[where].view(shape), gradient[where].view(shape), strength
+        ).reshape(-1)
+    positive = [float(value) for value in alpha if value > 0]
+    unit = min(positive, default=1.0)
+    scale = torch.full_like(residual, unit)
+    scale[: network.n_penalized] = network.per_weight(
+        [value if value > 0 else unit for value in alpha]
+    )
+    relative = residual / scale
+    weights = relative[: network.n_weights]
+    return Certificate(
+        largest=float(relative.max()),
+        root_mean_square=float(relative.square().mean().sqrt()),
+        violations=float((weights > 0.01).double().mean()),
+        per_layer=tuple(
+            float(relative[layer.slice].max()) for layer in network.layers
+        ),
+    )

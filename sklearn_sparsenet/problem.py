@@ -1,0 +1,150 @@
+r"""The problem that is solved: data, loss, network and penalty in one object.
+
+.. math::
+    \min_{W, b}\; \frac{1}{\sum_i s_i} \sum_i s_i\, \ell(f(x_i; W, b), y_i)
+    + \sum_j \lambda_j \|W_j\|_1
+
+Problem (25) of the paper with one λ, (45) with one per layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.data import Rows
+from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.penalties import L1, Penalty
+
+__all__ = ["Problem"]
+
+# Elements of X that pass through the network at once; bounds the peak memory.
+_CHUNK_ELEMENTS = 2**20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A regularised training problem.
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters are the variables.
+    loss : Loss
+    rows : Rows
+        Inputs, n_samples of them.
+    target : Tensor of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : Tensor of shape (n_samples,)
+        Non-negative; scaled here to mean 1.
+    penalty : Penalty
+    """
+
+    network: Network
+    loss: Loss
+    rows: Rows
+    target: Tensor
+    sample_weight: Tensor
+    penalty: Penalty = field(default_factory=L1)
+
+    def __post_init__(self) -> None:
+        weight = self.sample_weight / self.sample_weight.mean()
+        object.__setattr__(self, "sample_weight", weight)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return self.rows.n_samples
+
+    def _chunks(self) -> Iterator[slice]:
+        rows = max(32, _CHUNK_ELEMENTS // max(1, prod(self.rows.sample_shape)))
+        for start in range(0, self.n_samples, rows):
+            yield slice(start, min(start + rows, self.n_samples))
+
+    def _weighted(self, inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        return self.loss.per_sample(self.network(inputs), target) @ weight
+
+    def batch_gradient(self, index: Tensor) -> Tensor:
+        """Write the gradient of a mini-batch into ``network.gradient``.
+
+        The weights are divided by their mean over *all* samples and by the batch's
+        length; dividing by the batch's own sum would bias the gradient.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss of the batch. Nothing is synchronised with the device.
+        """
+        self.network.gradient.zero_()
+        value = self._weighted(
+            self.rows.take(index), self.target[index], self.sample_weight[index]
+        ) / len(index)
+        value.backward()
+        return value.detach()
+
+    def full_gradient(self) -> Tensor:
+        """Write the exact gradient over all samples into ``network.gradient``.
+
+        Runs in the mode (train or eval) that the module is in.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The weighted mean loss.
+        """
+        self.network.gradient.zero_()
+        total = self.network.gradient.new_zeros(())
+        for chunk in self._chunks():
+            value = self._weighted(
+                self.rows.slice(chunk.start, chunk.stop),
+                self.target[chunk],
+                self.sample_weight[chunk],
+            ) / self.n_samples
+            value.backward()
+            total += value.detach()
+        return total
+
+    def evaluate(self) -> tuple[Tensor, Tensor]:
+        """Return loss and gradient, in eval mode, as new tensors.
+
+        What optimality is judged by: exact, without penalty, and without a trace of
+        earlier gradients.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+        gradient : Tensor of shape (n_parameters,)
+        """
+        was_training = self.network.module.training
+        self.network.module.eval()
+        loss = self.full_gradient()
+        self.network.module.train(was_training)
+        return loss, self.network.gradient.clone()
+
+    def penalty_value(self, alpha: Sequence[float] | Tensor) -> Tensor:
+        """Return the penalty of the current parameters for one λ per layer."""
+        values = [
+            self.penalty.value(self.network.parameters[where].view(shape), strength)
+            for where, shape, strength in self.network.blocks(
+                alpha, self.penalty.separable
+            )
+        ]
+        return torch.stack(values).sum()
+
+    @torch.no_grad()
+    def start_at_best_constant(self) -> None:
+        """Set the output bias to the best output without inputs.
+
+        Only for a chain that ends in a linear layer with free bias; leaves other
+        networks as they are.
+        """
+        last = list(self.network.module.modules())[-1]
+        constant = self.loss.best_constant(self.target, self.sample_weight)
+        bias = getattr(last, "bias", None)
+        if constant is not None and isinstance(last, torch.nn.Linear):
+            if bias is not None and bias.shape == constant.shape:
+                bias.copy_(constant)

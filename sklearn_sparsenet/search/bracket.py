@@ -1,0 +1,247 @@
+r"""The paper's search: a bracket of λ that shrinks from solve to solve.
+
+Algorithm 1 (one λ) and Algorithm 2 (one per layer) are one loop over *groups* of
+weights that share a λ. Each group has its own bracket: at its low end the solution
+has too many weights, at its high end too few. The next λ is chosen among the
+gradient magnitudes :math:`a_i` at the last solution that lie strictly inside the
+bracket, (39), because by Theorem 5 the λ of every level is enclosed by them.
+
+References
+----------
+Shen, Wang, Xu, Yan, arXiv 2408.02801, Algorithms 1 and 2.
+Liu, Wang, Xu, Yan, Inverse Problems 39 (2023) 025004: order statistics.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+
+__all__ = ["BracketSearch"]
+
+Rule = Literal["median", "order_statistic", "secant"]
+Stop = Literal["converged", "in_flight"]
+Restart = Literal["cold", "warm"]
+Midpoint = Literal["arithmetic", "geometric"]
+
+_EXPAND = 10.0  # a bound that turned out to lie on the wrong side moves this far
+_REOPEN = (1.03, 1.5)  # an end that has gone stale moves at least and at most so far
+_NARROW = 1.02  # a bracket this narrow (ratio) that still misses has gone stale
+
+
+@dataclass
+class _Bracket:
+    """The bracket of one group."""
+
+    goal: int
+    low: float
+    high: float
+    low_count: int | None = None
+    high_count: int | None = None
+    measured: bool = False  # whether both ends have been confirmed once
+    same_side: int = 0  # solves in a row that were too dense (> 0) or sparse (< 0)
+
+    def update(self, alpha: float, count: int) -> None:
+        """Take in that `alpha` left `count` weights.
+
+        Guards: an end on the wrong side, or contradicted by a newer solve (reversed
+        or stale: SL(λ) need not be monotone, and with one λ per layer it depends on
+        the others), is moved away and counts as unmeasured until it is solved for.
+        """
+        narrow = self.high <= self.low * _NARROW
+        side = (count > self.goal) - (count < self.goal)
+        self.same_side = self.same_side + side if self.same_side * side > 0 else side
+        if side >= 0:
+            self.low, self.low_count = alpha, count
+        if side <= 0:
+            self.high, self.high_count = alpha, count
+        if side > 0 and (self.high <= self.low or narrow):
+            self.high, self.high_count = self.low * self._reach(count), None
+        if side < 0 and (self.high <= self.low or narrow):
+            self.low, self.low_count = self.high / self._reach(count), None
+        self.measured = self.measured or None not in (self.low_count, self.high_count)
+
+    def _reach(self, count: int) -> float:
+        """Return how far (a ratio) a new end is put from the λ that contradicted."""
+        if not self.measured:
+            return _EXPAND ** abs(self.same_side)
+        # The bracket held once: λ is near. Counts fall about as fast as λ grows.
+        ratio = max(count, self.goal) / max(1, min(count, self.goal))
+        least, most = _REOPEN
+        return min(max(ratio ** (1 + abs(self.same_side) / 2), least), most)
+
+    def unmeasured_end(self) -> float | None:
+        """Return an end that no solve has confirmed yet."""
+        if self.high_count is None:
+            return self.high
+        return self.low if self.low_count is None else None
+
+    def midpoint(self, kind: Midpoint) -> float:
+        if kind == "geometric" and self.low > 0:
+            return math.sqrt(self.low * self.high)
+        return (self.low + self.high) / 2
+
+
+def _median(bracket: _Bracket, inside: Tensor, last: int) -> float | None:
+    """The (lower) median of the candidates, as the paper has it."""
+    return float(inside.median()) if len(inside) else None
+
+
+def _order_statistic(bracket: _Bracket, inside: Tensor, last: int) -> float | None:
+    """The candidate that lets the missing weights in, or the excess out.
+
+    From a solution with too few weights the largest :math:`a_i` off the support
+    enter first; from one with too many, the index moves up by the excess.
+    """
+    ordered = inside.sort(descending=last < bracket.goal).values
+    missing = abs(bracket.goal - last)
+    return float(ordered[missing - 1]) if 0 < missing <= len(ordered) else None
+
+
+def _secant(bracket: _Bracket, inside: Tensor, last: int) -> float | None:
+    """Interpolate log count linearly in log λ between the ends (Illinois rule)."""
+    low, high = bracket.low_count, bracket.high_count
+    if low is None or high is None or low <= high or bracket.low <= 0:
+        return None
+    top, bottom, goal = (math.log(c + 1) for c in (low, high, bracket.goal))
+    excess, lack = top - goal, goal - bottom
+    # An end that stays while the other one moves again and again loses half of its
+    # weight each time; regula falsi would creep.
+    halvings = 0.5 ** max(0, abs(bracket.same_side) - 1)
+    if bracket.same_side > 0:
+        lack *= halvings
+    else:
+        excess *= halvings
+    # Kept off the ends: a noisy count could otherwise pin the bracket there.
+    share = min(max(excess / (excess + lack), 0.1), 0.9)
+    return bracket.low * (bracket.high / bracket.low) ** share
+
+
+_RULES = {"median": _median, "order_statistic": _order_statistic, "secant": _secant}
+
+
+@dataclass(frozen=True)
+class BracketSearch:
+    """Algorithms 1 and 2 of the paper, with its ambiguities as options.
+
+    Parameters
+    ----------
+    rule : {"median", "order_statistic", "secant"}
+        The next λ: the median of the candidates (the paper), the order statistic
+        that lets the missing weights in (Liu et al. 2023), or linear interpolation
+        of log count in log λ (ours). Without a candidate: the midpoint.
+    stop : {"converged", "in_flight"}
+        Whether the target is tested on finished solutions only, or after every
+        step, ending the solve at once (the authors' code). In flight, the result is
+        a passing iterate, no minimiser; ``kkt_residual_`` tells.
+    restart : {"cold", "warm"}
+        Whether every solve starts from the same initial network (the paper), or
+        from the last solution.
+    midpoint : {"geometric", "arithmetic"}
+        Of the bracket. The paper's is arithmetic; the ends are decades apart.
+    """
+
+    rule: Rule = "median"
+    stop: Stop = "converged"
+    restart: Restart = "cold"
+    midpoint: Midpoint = "geometric"
+
+    def __post_init__(self) -> None:
+        for name, accepted in (
+            ("rule", Rule),
+            ("stop", Stop),
+            ("restart", Restart),
+            ("midpoint", Midpoint),
+        ):
+            value = getattr(self, name)
+            if value not in get_args(accepted):
+                raise ValueError(f"{name}={value!r}; accepted: {get_args(accepted)}.")
+
+    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+        """Search for the target of `trainer`.
+
+        Raises
+        ------
+        ValueError
+            If the trainer has no target.
+        """
+        if trainer.target is None:
+            raise ValueError("BracketSearch needs a target.")
+        low, high = limits.alpha_bounds
+        brackets = [_Bracket(goal, low, high) for goal in trainer.target.n_nonzero]
+        record = _Record()
+        # Steps 1, 2: a guess, if there is one, then both ends of the bracket.
+        alpha = list(limits.guess or [high] * len(brackets))
+        while True:
+            trial = trainer.solve(
+                alpha,
+                warm=self.restart == "warm" and bool(record.trials),
+                in_flight=self.stop == "in_flight",
+            )
+            record.add(trial)
+            if trial.met or trial.interrupted:
+                break
+            for bracket, value, count in zip(
+                brackets, alpha, trial.n_nonzero, strict=True
+            ):
+                bracket.update(value, count)
+            if len(record.trials) == limits.max_outer_iter:
+                break
+            # Steps 3, 4: a new λ for each group from the last solution.
+            alpha = [
+                self._next(bracket, gradient, count)
+                for bracket, gradient, count in zip(
+                    brackets, trial.gradients, trial.n_nonzero, strict=True
+                )
+            ]
+        return record.result(limits)
+
+    def _next(self, bracket: _Bracket, gradient: Tensor, last: int) -> float:
+        end = bracket.unmeasured_end()
+        if end is not None:
+            return end
+        a = gradient.abs()
+        inside = a[(a > bracket.low) & (a < bracket.high)]
+        chosen = _RULES[self.rule](bracket, inside, last)
+        return bracket.midpoint(self.midpoint) if chosen is None else chosen
+
+
+@dataclass
+class _Record:
+    """The solves so far; the state of the closest one is kept, no other."""
+
+    trials: list[Trial] = field(default_factory=list)
+    best: Trial | None = None
+
+    def add(self, trial: Trial) -> None:
+        if self.best is None or trial.distance < self.best.distance or trial.met:
+            self.best = trial
+        self.trials.append(_without_state(trial))
+
+    def result(self, limits: Limits) -> SearchResult:
+        assert self.best is not None
+        reason = "" if self.best.met else self._reason(limits)
+        return SearchResult(self.best, tuple(self.trials), self.best.met, reason)
+
+    def _reason(self, limits: Limits) -> str:
+        counts = [trial.n_nonzero for trial in self.trials]
+        if self.trials[-1].interrupted:
+            return "the search was interrupted"
+        if len(counts) > 2 and len(set(counts)) == 1:
+            return "the count does not depend on λ"
+        if all(sum(count) == 0 for count in counts[1:]):
+            return "the network collapses at every λ that was tried"
+        return f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
+
+
+def _without_state(trial: Trial) -> Trial:
+    solution = replace(trial.solution, state=None, gradient=None)
+    return replace(trial, gradients=(), solution=solution)
+
+

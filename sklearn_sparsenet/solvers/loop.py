@@ -1,0 +1,325 @@
+"""The training loop: one λ, from a start to a solution."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.exceptions import NonFiniteLossError
+from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.optimality import certify
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
+from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
+from sklearn_sparsenet.sparsity import count_per_layer
+
+__all__ = ["Schedule", "Solution", "SolverOptions", "Status", "solve"]
+
+_CHECK_EVERY = 10
+_MAX_BACKOFFS = 5
+_BACKOFF = 0.2
+
+
+class Status(Enum):
+    """Why a solve ended."""
+
+    BUDGET = "all epochs done"
+    STATIONARY = "the optimality conditions hold"
+    IN_FLIGHT = "the target was met on the way"
+    EARLY = "the validation score stopped improving"
+    INTERRUPTED = "interrupted"
+
+
+class Schedule(Enum):
+    """How the step size falls over a solve."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+
+    def factor(self, progress: float) -> float:
+        """Return the factor on the first step size, `progress` going from 0 to 1."""
+        if self is Schedule.CONSTANT:
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@dataclass(frozen=True)
+class SolverOptions:
+    """How a problem is solved.
+
+    Parameters
+    ----------
+    solver : str
+        A key of `OPTIMIZERS`.
+    learning_rate : float
+        First step size.
+    schedule : Schedule
+    batch_size : int
+    max_iter : int
+        Epochs.
+    shuffle : bool
+    kkt_tol : float
+        On full batches, a solve ends once its relative residual is this small.
+    validation : Validation or None
+        Samples for early stopping; None: no early stopping.
+    """
+
+    solver: str = "adam"
+    learning_rate: float = 1e-2
+    schedule: Schedule = Schedule.COSINE
+    batch_size: int = 256
+    max_iter: int = 100
+    shuffle: bool = True
+    kkt_tol: float = 1e-3
+    validation: Validation | None = None
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A network at the end of a solve.
+
+    Attributes
+    ----------
+    state : snapshot of the network
+    alpha : tuple of float
+        λ of each layer.
+    counts : tuple of int
+        Nonzero weights of each layer.
+    loss : float
+        Without penalty, over all samples, in eval mode.
+    gradient : Tensor of shape (n_weights,)
+        Of that loss, with respect to the counted weights.
+    kkt_residual : float
+        Largest relative residual of the optimality conditions.
+    epochs : int
+    seconds : float
+    loss_curve, validation_scores : tuple of float
+        One entry per epoch.
+    status : Status
+    """
+
+    state: tuple[Tensor, dict[str, Tensor]]
+    alpha: tuple[float, ...]
+    counts: tuple[int, ...]
+    loss: float
+    gradient: Tensor
+    kkt_residual: float
+    epochs: int
+    seconds: float
+    loss_curve: tuple[float, ...] = ()
+    validation_scores: tuple[float, ...] = ()
+    status: Status = Status.BUDGET
+
+
+def solve(
+    problem: Problem,
+    alpha: Sequence[float],
+    options: SolverOptions,
+    generator: torch.Generator,
+    *,
+    stop: Callable[[Tensor], bool] | None = None,
+    is_on_target: Callable[[Tensor], bool] | None = None,
+) -> Solution:
+    """Solve `problem` for one λ per layer, from where its network stands.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its network is changed in place and ends at the solution.
+    alpha : sequence of float
+        λ of each layer.
+    options : SolverOptions
+    generator : torch.Generator
+        Shuffles the samples.
+    stop : callable(weights) -> bool, optional
+        Asked after every step; True ends the solve at once ("in flight").
+    is_on_target : callable(weights) -> bool, optional
+        Which states early stopping may keep. By default all.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If the loss is not finite and smaller steps from the last good state, a few
+        times, do not help.
+    """
+    started = time.perf_counter()
+    early = None
+    if options.validation is not None:
+        early = EarlyStopping(options.validation, is_on_target or (lambda w: True))
+    run = _Run(problem, alpha, options, generator, stop, early)
+    problem.network.module.train()
+    try:
+        status = run.run_epochs()
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+        run.leave_at_finite_state()
+    problem.network.module.eval()
+    if early is not None and early.best_state is not None:
+        problem.network.restore(early.best_state)
+    return _conclude(problem, alpha, run, status, time.perf_counter() - started)
+
+
+def _conclude(
+    problem: Problem,
+    alpha: Sequence[float],
+    run: _Run,
+    status: Status,
+    seconds: float,
+) -> Solution:
+    loss, gradient = problem.evaluate()
+    network = problem.network
+    return Solution(
+        state=network.snapshot(),
+        alpha=tuple(float(value) for value in alpha),
+        counts=tuple(count_per_layer(network.split(network.weights))),
+        loss=float(loss),
+        gradient=gradient[: network.n_weights],
+        kkt_residual=certify(problem, gradient, alpha).largest,
+        epochs=run.epoch,
+        seconds=seconds,
+        loss_curve=tuple(torch.stack(run.losses).tolist()) if run.losses else (),
+        validation_scores=tuple(run.early.scores) if run.early else (),
+        status=status,
+    )
+
+
+class _Run:
+    """One solve in progress: Algorithm 3 with either optimiser."""
+
+    def __init__(self, problem, alpha, options, generator, stop, early) -> None:
+        self.problem: Problem = problem
+        self.network: Network = problem.network
+        self.alpha: Sequence[float] = alpha
+        self.options: SolverOptions = options
+        self.generator: torch.Generator = generator
+        self.stop: Callable[[Tensor], bool] | None = stop
+        self.early: EarlyStopping | None = early
+        self.full_batch = options.batch_size >= problem.n_samples
+        self.rate = options.learning_rate
+        self.epoch = 0
+        self.losses: list[Tensor] = []
+        self.backoffs = 0
+        self.last_good = (self.network.snapshot(), 0)
+        self.optimizer = self._make_optimizer()
+
+    def _make_optimizer(self) -> ProximalOptimizer:
+        network, penalty = self.network, self.problem.penalty
+        groups = [
+            self._group(where, shape, alpha=strength, penalty=penalty)
+            for where, shape, strength in network.blocks(self.alpha, penalty.separable)
+        ]
+        free = slice(network.n_penalized, len(network.parameters))
+        groups.append(self._group(free, (free.stop - free.start,)))
+        return OPTIMIZERS[self.options.solver](groups, lr=self.options.learning_rate)
+
+    def _group(self, where: slice, shape: tuple[int, ...], **settings) -> dict:
+        leaf = torch.nn.Parameter(self.network.parameters[where].view(shape))
+        leaf.grad = self.network.gradient[where].view(shape)
+        return {"params": [leaf], **settings}
+
+    def run_epochs(self) -> Status:
+        """Run epochs until something ends them."""
+        while self.epoch < self.options.max_iter:
+            ended = self._epoch()
+            if self._check_is_due(ended) and not self._keep_if_finite():
+                self._back_off()
+                continue
+            if ended is not None:
+                return ended
+            if self.early and self.early.update(self.network, self.epoch):
+                return Status.EARLY
+        return Status.BUDGET
+
+    def _epoch(self) -> Status | None:
+        """One pass over the samples; steps 1-3 of Algorithm 3."""
+        total = self.network.gradient.new_zeros(())
+        ended = None
+        # 1) Shuffle, and split into batches B_1, ..., B_m.
+        batches = list(self._batches())
+        for number, index in enumerate(batches):
+            # 2) The gradient of L_B, all layers at once.
+            if index is None:
+                loss = self.problem.full_gradient()
+                if self._is_stationary():
+                    ended = Status.STATIONARY
+                    total += loss
+                    break
+            else:
+                loss = self.problem.batch_gradient(index)
+            total += loss * (1 if index is None else len(index) / self.problem.n_samples)
+            # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
+            self._set_rate((self.epoch + number / len(batches)))
+            self.optimizer.step()
+            if self.stop is not None and self.stop(self.network.weights):
+                ended = Status.IN_FLIGHT
+                break
+        self.epoch += 1
+        self.losses.append(total)
+        return ended
+
+    def _batches(self) -> Iterator[Tensor | None]:
+        """Yield row numbers, or None for all rows in their order."""
+        n, size = self.problem.n_samples, self.options.batch_size
+        if self.full_batch:
+            yield None
+            return
+        order = torch.arange(n)
+        if self.options.shuffle:
+            order = torch.randperm(n, generator=self.generator)
+        order = order.to(self.network.parameters.device)
+        starts = list(range(0, n, size))
+        if n - starts[-1] == 1:  # batch normalisation cannot do with a single row
+            starts.pop()
+        for start, stop in zip(starts, [*starts[1:], n], strict=True):
+            yield order[start:stop]
+
+    def _set_rate(self, epochs_done: float) -> None:
+        progress = epochs_done / self.options.max_iter
+        rate = self.rate * self.options.schedule.factor(progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _is_stationary(self) -> bool:
+        """On full batches the gradient at hand is that of the present iterate."""
+        if self.epoch % _CHECK_EVERY or self.options.kkt_tol <= 0:
+            return False
+        found = certify(self.problem, self.network.gradient, self.alpha)
+        return found.largest <= self.options.kkt_tol
+
+    def _check_is_due(self, ended: Status | None) -> bool:
+        # A full-batch epoch is a single step; looking costs a synchronisation.
+        often = not self.full_batch or self.epoch % _CHECK_EVERY == 0
+        return often or ended is not None or self.epoch == self.options.max_iter
+
+    def _keep_if_finite(self) -> bool:
+        """Keep the present state as a good one, if it is; else return False."""
+        recent = torch.stack([self.network.parameters.sum(), self.losses[-1]])
+        finite = bool(recent.isfinite().all())
+        if finite:
+            self.last_good = (self.network.snapshot(), self.epoch)
+        return finite
+
+    def _back_off(self) -> None:
+        """Start again from the last good state with a smaller step."""
+        if self.backoffs == _MAX_BACKOFFS:
+            raise NonFiniteLossError(
+                "The training loss became infinite or NaN, also with a step size of "
+                f"{self.rate:.2g}. Scale X (StandardScaler), set normalize_y=True, or "
+                "set a smaller learning_rate_init."
+            )
+        self.backoffs += 1
+        self.rate *= _BACKOFF
+        state, self.epoch = self.last_good
+        self.network.restore(state)
+        del self.losses[self.epoch :]
+        self.optimizer = self._make_optimizer()
+
+    def leave_at_finite_state(self) -> None:
+        """After an interruption: undo a step that left no finite state."""
+        if not bool(self.network.parameters.isfinite().all()):
+            self.network.restore(self.last_good[0])

@@ -1,0 +1,79 @@
+"""Early stopping that keeps the best state among those that are on target."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.data import Rows
+from sklearn_sparsenet.networks import Network
+
+__all__ = ["EarlyStopping", "Validation", "forward"]
+
+_CHUNK_ROWS = 4096
+
+
+@torch.no_grad()
+def forward(module: Callable[[Tensor], Tensor], rows: Rows) -> Tensor:
+    """Return the outputs for all rows, chunk by chunk."""
+    starts = range(0, rows.n_samples, _CHUNK_ROWS)
+    outputs = [module(rows.slice(i, min(i + _CHUNK_ROWS, rows.n_samples))) for i in starts]
+    return torch.cat(outputs)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Samples held out, and how to score outputs on them.
+
+    Parameters
+    ----------
+    rows : Rows
+    score : callable(Tensor of outputs) -> float
+        Larger is better.
+    patience : int
+        Epochs without a better score after which training ends.
+    """
+
+    rows: Rows
+    score: Callable[[Tensor], float]
+    patience: int
+
+    def evaluate(self, network: Network) -> float:
+        """Return the score of the network as it is, in eval mode."""
+        was_training = network.module.training
+        network.module.eval()
+        score = self.score(forward(network, self.rows))
+        network.module.train(was_training)
+        return score
+
+
+@dataclass
+class EarlyStopping:
+    """The best state since the count was last off target.
+
+    While λ is searched, a network that is still dense scores best but is of no use,
+    and a count that only passes through the target is not a solution. Hence only
+    the unbroken run of epochs on target up to the present one competes; where the
+    count cannot be off target (fixed λ, fixed support) that is every epoch.
+    """
+
+    validation: Validation
+    is_on_target: Callable[[Tensor], bool]
+    scores: list[float] = field(default_factory=list)
+    best_score: float = -float("inf")
+    best_state: tuple[Tensor, dict[str, Tensor]] | None = None
+    best_epoch: int = 0
+
+    def update(self, network: Network, epoch: int) -> bool:
+        """Record an epoch; return True if training should end."""
+        self.scores.append(self.validation.evaluate(network))
+        if not self.is_on_target(network.weights):
+            self.best_score, self.best_state = -float("inf"), None
+            return False
+        if self.best_state is None or self.scores[-1] > self.best_score:
+            self.best_score, self.best_epoch = self.scores[-1], epoch
+            self.best_state = network.snapshot()
+        return epoch - self.best_epoch >= self.validation.patience

@@ -1,0 +1,165 @@
+"""From a problem and a target to a sparse network: search, then refit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.penalties import FixedSupport
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
+from sklearn_sparsenet.solvers import Solution, SolverOptions, solve
+from sklearn_sparsenet.solvers.loop import Status
+from sklearn_sparsenet.sparsity import count_nonzero, count_per_layer
+from sklearn_sparsenet.targets import Target
+
+__all__ = ["ProblemTrainer", "TrainingResult", "train"]
+
+
+class ProblemTrainer:
+    """Solves one problem for many λ; what a search works with.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its network stands at the initial point of every cold start.
+    target : Target or None
+        None with a fixed λ: every layer is then a group.
+    options : SolverOptions
+    seed : int
+        Every cold start shuffles alike.
+    report : callable(str), optional
+        Receives a line per solve.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        target: Target | None,
+        options: SolverOptions,
+        seed: int,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self.problem = problem
+        self.target = target
+        self.options = options
+        self.report = report
+        self._seed = seed
+        self._initial = problem.network.snapshot()
+        self._n_solves = 0
+
+    @property
+    def n_groups(self) -> int:
+        """How many λ there are: one, or one per layer."""
+        single = self.target is not None and not self.target.per_layer
+        return 1 if single else len(self.problem.network.layers)
+
+    def solve(
+        self, alpha: Sequence[float], *, warm: bool = False, in_flight: bool = False
+    ) -> Trial:
+        """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
+        network = self.problem.network
+        if not warm:
+            network.restore(self._initial)
+        per_layer = list(alpha) * (len(network.layers) // len(alpha))
+        solution = solve(
+            self.problem,
+            per_layer,
+            self.options,
+            torch.Generator().manual_seed(self._seed),
+            stop=self._is_met if in_flight else None,
+            is_on_target=self._is_met if self.target else None,
+        )
+        trial = self._trial(tuple(map(float, alpha)), solution)
+        self._n_solves += 1
+        if self.report is not None:
+            self.report(_line(self._n_solves, trial))
+        return trial
+
+    def _is_met(self, weights: Tensor) -> bool:
+        assert self.target is not None
+        if self.target.per_layer:
+            counts = count_per_layer(self.problem.network.split(weights))
+        else:
+            counts = [count_nonzero(weights)]
+        return self.target.is_met(counts)
+
+    def _trial(self, alpha: tuple[float, ...], solution: Solution) -> Trial:
+        network, target = self.problem.network, self.target
+        single = self.n_groups == 1 and target is not None and not target.per_layer
+        pieces = [solution.gradient[layer.slice] for layer in network.layers]
+        return Trial(
+            alpha=alpha,
+            n_nonzero=(sum(solution.counts),) if single else solution.counts,
+            gradients=(solution.gradient,) if single else tuple(pieces),
+            met=target is None or target.is_met(solution.counts),
+            distance=0.0 if target is None else target.distance(solution.counts),
+            interrupted=solution.status is Status.INTERRUPTED,
+            solution=solution,
+        )
+
+    def refit(self, found: Solution) -> Solution:
+        """Train the surviving weights on, without penalty and without the others."""
+        network = self.problem.network
+        network.restore(found.state)
+        support = network.parameters[: network.n_penalized] != 0
+        problem = replace(self.problem, penalty=FixedSupport(support))
+        positive = [value for value in found.alpha if value > 0]
+        tolerance = self.options.kkt_tol * min(positive, default=1.0)
+        return solve(
+            problem,
+            [0.0] * len(network.layers),
+            replace(self.options, kkt_tol=tolerance),
+            torch.Generator().manual_seed(self._seed + 1),
+        )
+
+
+def _line(number: int, trial: Trial) -> str:
+    alphas = ", ".join(f"{value:.3g}" for value in trial.alpha)
+    kept = ", ".join(map(str, trial.n_nonzero))
+    return (
+        f"solve {number}: alpha {alphas}; weights kept {kept}; loss "
+        f"{trial.solution.loss:.4g}; KKT residual {trial.solution.kkt_residual:.2g}; "
+        f"{trial.solution.seconds:.1f} s"
+    )
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What `fit` stores.
+
+    Attributes
+    ----------
+    search : SearchResult
+    penalized : Solution
+        The solution of the penalised problem, to which λ belongs.
+    final : Solution
+        The refitted solution, or the penalised one.
+    """
+
+    search: SearchResult
+    penalized: Solution
+    final: Solution
+
+
+def train(
+    trainer: ProblemTrainer, search: Search, limits: Limits, *, debias: bool
+) -> TrainingResult:
+    """Find λ and the network; leave the network at the final solution.
+
+    Parameters
+    ----------
+    debias : bool
+        Whether the surviving weights are refitted without the penalty.
+    """
+    found = search.run(trainer, limits)
+    penalized = found.best.solution
+    if debias and not found.best.interrupted:
+        final = trainer.refit(penalized)
+    else:
+        trainer.problem.network.restore(penalized.state)
+        final = penalized
+    return TrainingResult(found, penalized, final)
