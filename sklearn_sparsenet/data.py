@@ -6,6 +6,7 @@ per batch, memory maps and integer images are read and converted per batch.
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-__all__ = ["Rows", "make_rows"]
+__all__ = ["Rows", "SubsetRows", "make_rows"]
 
 
 class Rows(Protocol):
@@ -70,14 +71,11 @@ class LazyRows:
     def sample_shape(self) -> tuple[int, ...]:
         return tuple(self.values.shape[1:])
 
-    def _convert(self, rows: np.ndarray) -> Tensor:
-        return torch.tensor(rows, device=self.device).to(self.dtype)
-
     def take(self, index: Tensor) -> Tensor:
-        return self._convert(self.values[index.cpu().numpy()])
+        return _to_tensor(self.values[index.cpu().numpy()], self.dtype, self.device)
 
     def slice(self, start: int, stop: int) -> Tensor:
-        return self._convert(np.asarray(self.values[start:stop]))
+        return _to_tensor(self.values[start:stop], self.dtype, self.device)
 
 
 @dataclass(frozen=True)
@@ -96,22 +94,46 @@ class SparseRows:
     def sample_shape(self) -> tuple[int, ...]:
         return (int(self.values.shape[1]),)
 
-    def _convert(self, rows: sparse.csr_matrix | sparse.csr_array) -> Tensor:
-        return torch.tensor(rows.toarray(), device=self.device).to(self.dtype)
-
     def take(self, index: Tensor) -> Tensor:
-        return self._convert(self.values[index.cpu().numpy()])
+        rows = self.values[index.cpu().numpy()].toarray()
+        return _to_tensor(rows, self.dtype, self.device)
 
     def slice(self, start: int, stop: int) -> Tensor:
-        return self._convert(self.values[start:stop])
+        return _to_tensor(self.values[start:stop].toarray(), self.dtype, self.device)
 
 
-# Larger integer arrays stay as they are: a float copy would take up to eight times
-# their memory.
+@dataclass(frozen=True)
+class SubsetRows:
+    """Some samples of another table, without a copy."""
+
+    rows: Rows
+    index: Tensor
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.index)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return self.rows.sample_shape
+
+    def take(self, index: Tensor) -> Tensor:
+        return self.rows.take(self.index[index])
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        return self.rows.take(self.index[start:stop])
+
+
+# Memory maps and narrow integers up to this size (in floats) are converted at once;
+# larger ones are read batch by batch.
 _CONVERT_AT_ONCE_BYTES = 2**26
 
 
-def make_rows(X: object, dtype: torch.dtype, device: torch.device) -> Rows:
+def make_rows(
+    X: np.ndarray | sparse.spmatrix | sparse.sparray,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Rows:
     """Choose how the rows of X are read.
 
     Parameters
@@ -122,11 +144,23 @@ def make_rows(X: object, dtype: torch.dtype, device: torch.device) -> Rows:
     """
     if sparse.issparse(X):
         return SparseRows(X.tocsr(), dtype, device)
-    assert isinstance(X, np.ndarray)
-    stays_on_disk = isinstance(X, np.memmap) or isinstance(X.base, np.memmap)
-    narrow = X.dtype.kind in "bui" and X.nbytes > _CONVERT_AT_ONCE_BYTES
-    if stays_on_disk or narrow:
+    large = X.size * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
+    if large and (_is_memory_mapped(X) or X.dtype.kind in "bui"):
         return LazyRows(X, dtype, device)
-    # A copy of our own has the same memory alignment in every process; results of
-    # vectorised kernels depend on it in the last bit.
-    return TensorRows(torch.tensor(X, device=device).to(dtype))
+    return TensorRows(_to_tensor(X, dtype, device))
+
+
+def _to_tensor(rows: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+    # torch.tensor copies into memory that is aligned alike in every process; results
+    # of vectorised kernels depend on the alignment in their last bit.
+    numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
+    return torch.tensor(np.asarray(rows, numpy_dtype), device=device).to(dtype)
+
+
+def _is_memory_mapped(array: np.ndarray) -> bool:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return True
+        base = base.base
+    return isinstance(base, mmap.mmap)

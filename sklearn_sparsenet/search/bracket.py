@@ -147,7 +147,7 @@ class BracketSearch:
         Of the bracket. The paper's is arithmetic; the ends are decades apart.
     """
 
-    rule: Rule = "median"
+    rule: Rule = "secant"
     stop: Stop = "converged"
     restart: Restart = "cold"
     midpoint: Midpoint = "geometric"

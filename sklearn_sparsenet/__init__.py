@@ -1,0 +1,24 @@
+"""Neural networks with as many weights as you ask for, as scikit-learn estimators."""
+
+from sklearn_sparsenet import losses, optimality
+from sklearn_sparsenet._version import __version__
+from sklearn_sparsenet.estimators import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.exceptions import DataScaleWarning, NonFiniteLossError
+from sklearn_sparsenet.penalties import L1, Penalty
+from sklearn_sparsenet.search import BracketSearch
+from sklearn_sparsenet.solvers import ProximalAdam, ProximalSGD
+
+__all__ = [
+    "L1",
+    "BracketSearch",
+    "DataScaleWarning",
+    "NonFiniteLossError",
+    "Penalty",
+    "ProximalAdam",
+    "ProximalSGD",
+    "SparseNetClassifier",
+    "SparseNetRegressor",
+    "__version__",
+    "losses",
+    "optimality",
+]

@@ -1,0 +1,366 @@
+"""What both estimators share: fit, prediction, fitted attributes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import ABCMeta, abstractmethod
+from contextlib import nullcontext
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, is_regressor
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from sklearn_sparsenet.data import SubsetRows, make_rows
+from sklearn_sparsenet.estimators import _build as build
+from sklearn_sparsenet.estimators._validation import (
+    COMMON_CONSTRAINTS,
+    check_weights,
+    fit_context,
+    resolve_dtype,
+    warn_about_scales,
+)
+from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.runtime import (
+    forked_random_state,
+    resolve_device,
+    single_threaded,
+)
+from sklearn_sparsenet.solvers import Validation
+from sklearn_sparsenet.solvers.stopping import forward
+from sklearn_sparsenet.sparsity import find_paths
+from sklearn_sparsenet.training import ProblemTrainer, TrainingResult, train
+
+__all__ = ["SparseNet"]
+
+
+class SparseNet(BaseEstimator, metaclass=ABCMeta):
+    """Base of the estimators: everything but losses and targets."""
+
+    _parameter_constraints: dict = COMMON_CONSTRAINTS
+
+    @abstractmethod
+    def _encode_target(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Learn the coding of y from rows of positive weight; return y encoded."""
+
+    @abstractmethod
+    def _n_outputs(self, encoded: np.ndarray) -> int:
+        """Return how many outputs a network for this target has."""
+
+    @abstractmethod
+    def _make_loss(self, n_outputs: int) -> Loss:
+        """Return the loss for a network with so many outputs."""
+
+    @abstractmethod
+    def _target_tensor(
+        self, encoded: np.ndarray, n_outputs: int, dtype: torch.dtype
+    ) -> Tensor:
+        """Return the encoded target as the loss takes it."""
+
+    @abstractmethod
+    def _score_outputs(self, output: Tensor, encoded: np.ndarray, weight) -> float:
+        """Return the validation score of outputs; larger is better."""
+
+    def _adjust_weight(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return weight
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Find λ and the network with the prescribed number of weights.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            CSR rows are densified batch by batch; memory maps are read batch by
+            batch. With `module=` also arrays of more than two dimensions.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            Rows of weight 0 are dropped before anything else.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            For input or parameters that cannot be used, before any training, and
+            if the loss stays infinite or NaN however small the steps.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the target was not met; the closest network is kept.
+        """
+        X, y, weight = self._check_fit_input(X, y, sample_weight)
+        seeds = build.Seeds.draw(check_random_state(self.random_state))
+        device = resolve_device(self.device)
+        # Users' modules and dropout know no generator but the global one.
+        forked = self.module is not None
+        with (
+            single_threaded(),
+            forked_random_state(seeds.network, device) if forked else nullcontext(),
+        ):
+            trainer, search, limits = self._assemble(X, y, weight, seeds, device)
+            debias = self.alpha is None if self.debias == "auto" else self.debias
+            result = train(trainer, search, limits, debias=debias)
+            self._store(trainer, result)
+        self._warn_if_off_target(result)
+        return self
+
+    def _check_fit_input(self, X, y, sample_weight):
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=("csr", "csc"),
+            allow_nd=self.module is not None,
+            multi_output=True,
+            y_numeric=is_regressor(self),
+            dtype="numeric",
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            warnings.warn(
+                "A column-vector y was passed when a 1d array was expected; it is "
+                "taken as one.",
+                DataConversionWarning,
+                stacklevel=3,
+            )
+            y = y[:, 0]
+        weight = self._adjust_weight(y, check_weights(sample_weight, X))
+        warn_about_scales(X)
+        return X, y, weight
+
+    def _assemble(self, X, y, weight, seeds, device):
+        """Build everything that training needs."""
+        dtype = resolve_dtype(self.dtype, X, device)
+        positive = weight > 0
+        encoded = self._encode_target(y[positive], weight[positive])
+        weight = weight[positive]
+        rows = make_rows(X, dtype, device)
+        if not positive.all():
+            rows = SubsetRows(rows, torch.from_numpy(np.flatnonzero(positive)).to(device))
+        module = self._start_module(rows, encoded, seeds.network, dtype, device)
+        n_outputs = build.count_outputs(module, rows)
+        loss = self._make_loss(n_outputs)
+        search, target, layers = build.build_search(self, module)
+        samples = self._split(rows, encoded, weight, n_outputs, seeds.split)
+        loss.check_target(samples.target)
+        problem = build.build_problem(self, module, layers, loss, samples)
+        if self.module is None and not self._continues():
+            problem.start_at_best_constant()
+        trainer = ProblemTrainer(
+            problem,
+            target,
+            build.build_options(self, samples),
+            seeds.shuffle,
+            print if self.verbose else None,
+        )
+        guess = self._alpha_guess(trainer.n_groups) if self._continues() else None
+        return trainer, search, build.build_limits(self, guess)
+
+    def _continues(self) -> bool:
+        return self.warm_start and hasattr(self, "module_")
+
+    def _start_module(self, rows, encoded, seed, dtype, device) -> nn.Module:
+        n_outputs = self._n_outputs(encoded)
+        module = build.build_module(self, rows, n_outputs, seed, dtype, device)
+        if self._continues():
+            try:
+                module.load_state_dict(self.module_.state_dict())
+            except RuntimeError as error:
+                raise ValueError(
+                    "warm_start=True cannot continue from the fitted network, which "
+                    f"has another shape: {error}"
+                ) from error
+        return module
+
+    def _alpha_guess(self, n_groups: int) -> tuple[float, ...] | None:
+        known = np.atleast_1d(self.alpha_)
+        usable = len(known) == n_groups and bool((known > 0).all())
+        return tuple(known.tolist()) if usable else None
+
+    def _split(self, rows, encoded, weight, n_outputs, seed) -> build.Samples:
+        """Hold samples out if early stopping asks for it."""
+        dtype = rows.slice(0, 1).dtype
+        device = rows.slice(0, 1).device
+        target = self._target_tensor(encoded, n_outputs, dtype).to(device)
+        weights = torch.as_tensor(weight, dtype=dtype, device=device)
+        if not self.early_stopping:
+            return build.Samples(rows, target, weights)
+        kept, held = self._split_rows(encoded, seed)
+
+        def score(output: Tensor) -> float:
+            return self._score_outputs(output, encoded[held], weight[held])
+
+        index = torch.from_numpy(kept).to(device)
+        held_rows = SubsetRows(rows, torch.from_numpy(held).to(device))
+        validation = Validation(held_rows, score, self.n_iter_no_change)
+        return build.Samples(
+            SubsetRows(rows, index), target[index], weights[index], validation
+        )
+
+    def _split_rows(self, encoded, seed) -> tuple[np.ndarray, np.ndarray]:
+        kept, held = train_test_split(
+            np.arange(len(encoded)),
+            test_size=self.validation_fraction,
+            random_state=seed,
+            stratify=self._strata(encoded),
+        )
+        return np.sort(kept), np.sort(held)
+
+    def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
+        return None
+
+    def _store(self, trainer: ProblemTrainer, result: TrainingResult) -> None:
+        """Set the fitted attributes."""
+        network = trainer.problem.network
+        rows = trainer.problem.rows
+        penalized, final, found = result.penalized, result.final, result.search
+        network.restore(penalized.state)
+        self.penalized_coefs_, self.penalized_intercepts_ = _linear_layers(network.module)
+        network.restore(final.state)
+        self.layer_names_ = [layer.name for layer in network.layers]
+        self.n_nonzero_per_layer_ = np.array(final.counts)
+        self.n_nonzero_ = int(sum(final.counts))
+        self.sparsity_ = 1 - self.n_nonzero_ / network.n_weights
+        self.target_n_nonzero_ = _unless_per_layer(trainer.target)
+        alpha = np.array(found.best.alpha)
+        self.alpha_ = alpha if self._has_alpha_per_layer(trainer) else float(alpha[0])
+        self.kkt_residual_ = penalized.kkt_residual
+        self.loss_ = penalized.loss
+        curves = [penalized] if final is penalized else [penalized, final]
+        self.loss_curve_ = [value for part in curves for value in part.loss_curve]
+        scores = [value for part in curves for value in part.validation_scores]
+        self.validation_scores_ = scores if self.early_stopping else None
+        self.search_history_ = _history(found.history)
+        self.n_outer_iter_ = len(found.history)
+        refit = 0 if final is penalized else final.epochs
+        self.n_iter_ = int(self.search_history_["epochs"].sum()) + refit
+        self.converged_ = (
+            found.met
+            if trainer.target is not None
+            else penalized.kkt_residual <= self.kkt_tol
+        )
+        self._loss_ = trainer.problem.loss
+        self.module_ = network.release()
+        self._store_paths(rows.sample_shape)
+
+    def _has_alpha_per_layer(self, trainer: ProblemTrainer) -> bool:
+        if trainer.target is not None:
+            return trainer.target.per_layer
+        return isinstance(self.alpha, dict) or np.ndim(self.alpha) > 0
+
+    def _store_paths(self, sample_shape: tuple[int, ...]) -> None:
+        paths = find_paths(self.module_, self.layer_names_, sample_shape)
+        self.n_live_ = None if paths is None else paths.n_live
+        if paths is None:
+            self.support_ = self.feature_importances_ = None
+        else:
+            self.support_ = paths.input_support.numpy()
+            self.feature_importances_ = paths.input_strength.numpy()
+
+    def _warn_if_off_target(self, result: TrainingResult) -> None:
+        if result.search.met and self.n_live_ != 0:
+            return
+        if self.target_n_nonzero_ is None:
+            return
+        goal = np.asarray(self.target_n_nonzero_).tolist()
+        counts = self.n_nonzero_per_layer_
+        reached = self.n_nonzero_ if np.ndim(goal) == 0 else counts.tolist()
+        if result.search.met:
+            why = (
+                f"the target of {goal} weights is met, but none of them lies on a path "
+                "from an input to an output: the output is constant. Ask for more "
+                f"weights than the {len(counts)} layers need for a path."
+            )
+        else:
+            why = (
+                f"asked for {goal} weights (tol={self.tol}), kept {reached}, because "
+                f"{result.search.reason}. Raise tol, max_outer_iter or max_iter, or "
+                "widen alpha_bounds."
+            )
+        warnings.warn(
+            f"{type(self).__name__}: {why}", ConvergenceWarning, stacklevel=3
+        )
+
+    def _outputs(self, X) -> Tensor:
+        """Return the outputs of the fitted network, on the CPU."""
+        check_is_fitted(self)
+        X = validate_data(
+            self,
+            X,
+            accept_sparse=("csr", "csc"),
+            allow_nd=self.module is not None,
+            dtype="numeric",
+            reset=False,
+        )
+        some = next(self.module_.parameters())
+        with single_threaded():
+            rows = make_rows(X, some.dtype, some.device)
+            output = forward(self.module_.eval(), rows)
+        return (output[:, None] if output.ndim == 1 else output).cpu()
+
+    @property
+    def coefs_(self) -> list[np.ndarray]:
+        """Weights of the layers of a multilayer perceptron, (fan_in, fan_out) each."""
+        return self._perceptron_layers()[0]
+
+    @property
+    def intercepts_(self) -> list[np.ndarray]:
+        """Biases of the layers of a multilayer perceptron."""
+        return self._perceptron_layers()[1]
+
+    def _perceptron_layers(self):
+        if "module_" not in vars(self) or self.module is not None:
+            raise AttributeError(
+                f"{type(self).__name__} has coefs_ and intercepts_ once it is fitted "
+                "and only without module=; see module_."
+            )
+        return _linear_layers(self.module_)
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        if "module_" in state:
+            # A fit on an accelerator must load on a machine without one.
+            state = {**state, "module_": copy.deepcopy(state["module_"]).cpu()}
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def _linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
+    coefs = [layer.weight.detach().cpu().numpy().T.copy() for layer in linear]
+    biases = [layer.bias for layer in linear if layer.bias is not None]
+    return coefs, [bias.detach().cpu().numpy().copy() for bias in biases]
+
+
+def _unless_per_layer(target):
+    if target is None:
+        return None
+    return np.array(target.n_nonzero) if target.per_layer else target.n_nonzero[0]
+
+
+def _history(trials) -> dict[str, np.ndarray]:
+    """Turn the trials of a search into a dict of arrays, one entry per solve."""
+    alphas = np.array([trial.alpha for trial in trials])
+    solutions = [trial.solution for trial in trials]
+    per_layer = np.array([solution.counts for solution in solutions])
+    return {
+        "alpha": alphas[:, 0] if alphas.shape[1] == 1 else alphas,
+        "n_nonzero": per_layer.sum(axis=1),
+        "n_nonzero_per_layer": per_layer,
+        "loss": np.array([solution.loss for solution in solutions]),
+        "kkt_residual": np.array([solution.kkt_residual for solution in solutions]),
+        "epochs": np.array([solution.epochs for solution in solutions]),
+        "seconds": np.array([solution.seconds for solution in solutions]),
+    }

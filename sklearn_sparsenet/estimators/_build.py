@@ -1,0 +1,214 @@
+"""From an estimator's parameters to a problem, a trainer and a search."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsenet.data import Rows
+from sklearn_sparsenet.estimators._validation import check_bounds, check_hidden_layers
+from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.penalties import as_penalty
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.search import BracketSearch, FixedAlpha, Limits, Search
+from sklearn_sparsenet.solvers import Schedule, SolverOptions, Validation
+from sklearn_sparsenet.targets import Target, match_layers, resolve_target
+
+__all__ = ["Samples", "Seeds", "build_module", "build_problem", "build_search"]
+
+_FULL_BATCH_ROWS = 256
+_STEPS_PER_SOLVE = 1000
+_LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
+SEARCHES = {"bracket": BracketSearch}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Training data as the core takes them.
+
+    Attributes
+    ----------
+    rows : Rows
+    target : Tensor
+        As the loss takes it.
+    weight : Tensor of shape (n_samples,)
+    validation : Validation or None
+    """
+
+    rows: Rows
+    target: Tensor
+    weight: Tensor
+    validation: Validation | None = None
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """One seed for each random thing, all drawn from `random_state`."""
+
+    network: int
+    split: int
+    shuffle: int
+
+    @classmethod
+    def draw(cls, random_state: np.random.RandomState) -> Seeds:
+        """Draw them in a fixed order."""
+        return cls(*(int(seed) for seed in random_state.randint(2**31 - 1, size=3)))
+
+
+def build_module(
+    estimator, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype, device
+) -> nn.Module:
+    """Return a new module, or a copy of the user's, on its device, not yet trained."""
+    if estimator.module is None:
+        if len(rows.sample_shape) != 1:
+            raise ValueError(
+                f"X has samples of shape {rows.sample_shape}; the network of "
+                "hidden_layer_sizes takes 1-dimensional ones. Pass a module=."
+            )
+        module: nn.Module = build_mlp(
+            rows.sample_shape[0],
+            check_hidden_layers(estimator.hidden_layer_sizes),
+            n_outputs,
+            estimator.activation,
+            torch.Generator().manual_seed(seed),
+        )
+    elif isinstance(estimator.module, nn.Module):
+        module = copy.deepcopy(estimator.module)
+    else:
+        module = estimator.module(rows.sample_shape[0], n_outputs)
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                "module=callable(n_features, n_outputs) must return an nn.Module; got "
+                f"{type(module).__name__}."
+            )
+    return module.to(device=device, dtype=dtype)
+
+
+@torch.no_grad()
+def count_outputs(module: nn.Module, rows: Rows) -> int:
+    """Run a module on two samples and return its number of outputs.
+
+    Raises
+    ------
+    ValueError
+        If it cannot take the samples or gives no (n_samples, n_outputs).
+    """
+    inputs = rows.slice(0, min(2, rows.n_samples))
+    was_training = module.training
+    try:
+        output = module.eval()(inputs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"module= cannot take samples of shape {rows.sample_shape}: {error}"
+        ) from error
+    module.train(was_training)
+    if not isinstance(output, Tensor) or output.shape[0] != len(inputs) or (
+        output.ndim > 2
+    ):
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output)
+        raise ValueError(
+            f"module= must return outputs of shape (n_samples, n_outputs); for "
+            f"{len(inputs)} samples it returned {shape}."
+        )
+    return 1 if output.ndim == 1 else int(output.shape[1])
+
+
+def build_search(
+    estimator, module: nn.Module
+) -> tuple[Search, Target | None, tuple[str, ...]]:
+    """Return the search, its target, and the layers that are penalised.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For impossible targets or λ, naming the layers and their sizes.
+    """
+    sizes = {name: p.numel() for name, p in find_layers(module).items()}
+    if not sizes:
+        raise ValueError("module= has no trainable parameter of two or more dimensions.")
+    if estimator.alpha is not None:
+        alphas = _resolve_alpha(estimator.alpha, sizes)
+        return FixedAlpha(tuple(alphas.values())), None, tuple(alphas)
+    if estimator.target_sparsity is None:
+        raise ValueError("Both alpha and target_sparsity are None: give one of them.")
+    target = resolve_target(
+        estimator.target_sparsity,
+        sizes,
+        tol=estimator.tol,
+        min_layers=estimator.min_layers_on_target,
+    )
+    search = estimator.search
+    if isinstance(search, str):
+        search = SEARCHES[search]()
+    return search, target, target.layer_names
+
+
+def _resolve_alpha(alpha: object, sizes: dict[str, int]) -> dict[str, float]:
+    if np.ndim(alpha) == 0 and not isinstance(alpha, dict):
+        alpha = [alpha] * len(sizes)
+    matched = match_layers(alpha, sizes, "alpha")
+    values = {name: float(value) for name, value in matched.items()}
+    if not values or not all(0 <= value < np.inf for value in values.values()):
+        raise ValueError(f"alpha={alpha!r}: every λ must be finite and not negative.")
+    return values
+
+
+def build_problem(
+    estimator, module: nn.Module, layers: Sequence[str], loss: Loss, samples: Samples
+) -> Problem:
+    """Put data, loss, network and penalty together."""
+    network = Network(module, layers, penalize_bias=estimator.penalize_bias)
+    return Problem(
+        network,
+        loss,
+        samples.rows,
+        samples.target,
+        samples.weight,
+        as_penalty(estimator.penalty),
+    )
+
+
+def build_options(estimator, samples: Samples) -> SolverOptions:
+    """Resolve the ``"auto"`` settings of the solver for this many samples.
+
+    The budget of a solve is a number of steps; the number of epochs follows from it,
+    so that 50 rows and a million get the same.
+    """
+    n_samples = samples.rows.n_samples
+    batch_size = estimator.batch_size
+    if batch_size == "auto":
+        batch_size = _auto_batch_size(n_samples)
+    batch_size = min(batch_size, n_samples)
+    max_iter = estimator.max_iter
+    if max_iter == "auto":
+        max_iter = ceil(_STEPS_PER_SOLVE / ceil(n_samples / batch_size))
+    rate = estimator.learning_rate_init
+    return SolverOptions(
+        solver=estimator.solver,
+        learning_rate=_LEARNING_RATES[estimator.solver] if rate == "auto" else rate,
+        schedule=Schedule(estimator.learning_rate),
+        batch_size=batch_size,
+        max_iter=max_iter,
+        shuffle=estimator.shuffle,
+        kkt_tol=estimator.kkt_tol,
+        validation=samples.validation,
+    )
+
+
+def _auto_batch_size(n_samples: int) -> int:
+    """All rows of small data, then 64, from 12800 rows on a two-hundredth, to 512."""
+    if n_samples <= _FULL_BATCH_ROWS:
+        return n_samples
+    return min(512, max(64, n_samples // 200))
+
+
+def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:
+    """Return where the search starts and how long it may last."""
+    return Limits(check_bounds(estimator.alpha_bounds), estimator.max_outer_iter, guess)

@@ -1,0 +1,162 @@
+"""The parts of the estimators' docstrings that they have in common."""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from typing import TypeVar
+
+__all__ = ["add_common_docs"]
+
+Estimator = TypeVar("Estimator", bound=type)
+
+TARGET = """
+`target_sparsity` says how many weights the network may keep:
+
+- a float in [0, 1) is the fraction of weights that are **zero**: 0.98 keeps 2 %;
+- an int from 1 is the number of **nonzero** weights: 500 keeps 500;
+- a sequence (one entry per layer) or a dict from layer name to entry asks for that
+  in each layer, with one λ per layer.
+
+A larger int is a denser network, a larger float a sparser one.
+"""
+
+SEARCH = r"""
+`fit` minimises the mean loss plus :math:`\sum_j \lambda_j \|W_j\|_1` by proximal
+gradient steps, which make weights exactly 0.0, and searches for the regularisation
+parameter(s) λ, `alpha` here, that leave the asked number of weights. With `debias`
+the survivors are then refitted without the penalty. Biases are neither counted nor,
+by default, penalised. X should be scaled (StandardScaler).
+"""
+
+PARAMETERS_FIRST = """
+hidden_layer_sizes : array-like of int, default=(100,)
+    Widths of the hidden layers. ``()`` is a linear model.
+activation : str, default="relu"
+    "relu", "tanh", "logistic", "identity", "leaky_relu", "elu", "gelu", "silu" or
+    "softplus". Only with smooth ones do the optimality conditions hold everywhere.
+module : nn.Module or callable, default=None
+    A network in place of the multilayer perceptron; copied, never trained in place,
+    its weights being the starting point. A callable gets (n_features, n_outputs) and
+    returns one. Two classes need one output or two.
+target_sparsity : float, int, sequence or dict, default=0.9
+    See above. Keys of a dict are layer names (``"0.weight"``) or globs, ``"*"`` for
+    the rest; a layer that it does not cover is neither penalised nor counted.
+tol : float, default=0.01
+    The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly.
+max_outer_iter : int, default=20
+    Most solves of a search.
+min_layers_on_target : int, default=None
+    How many layers must meet their targets (the paper's N0). All by default.
+search : {"bracket"} or search object, default="bracket"
+    How λ is found; ``BracketSearch(...)`` has options.
+alpha : float, sequence or dict, default=None
+    λ, or one per layer. Given, there is no search and `target_sparsity` is ignored.
+alpha_bounds : (float, float), default=(1e-7, 1e-2)
+    First bracket of λ; widened where the target lies outside.
+penalty : {"l1"} or Penalty, default="l1"
+penalize_bias : bool, default=False
+    Whether biases are penalised too. They are not counted in any case.
+debias : bool or "auto", default="auto"
+    Whether surviving weights are refitted without penalty: "auto" after a search.
+"""
+
+PARAMETERS_SECOND = """
+solver : {"adam", "sgd"}, default="adam"
+    Proximal Adam, or proximal stochastic gradient descent (Algorithm 3).
+learning_rate_init : float or "auto", default="auto"
+    First step size; "auto": 0.01 for adam, 0.1 for sgd.
+learning_rate : {"cosine", "constant"}, default="cosine"
+    How the step size falls over each solve. Algorithm 3 has a constant one.
+batch_size : int or "auto", default="auto"
+    "auto": all of at most 256 rows, else 64 to 512. At least n_samples: full batches.
+max_iter : int or "auto", default="auto"
+    Epochs of each solve; "auto": as many as make about 1000 steps.
+kkt_tol : float, default=1e-3
+    A solve on full batches ends once its relative KKT residual is this small.
+shuffle : bool, default=True
+early_stopping : bool, default=False
+    Whether to hold samples out and keep the state that scores best on them. Only
+    states on target compete, so that the count is as asked for.
+validation_fraction : float, default=0.1
+n_iter_no_change : int, default=10
+    Epochs on target without a better score after which a solve ends.
+"""
+
+PARAMETERS_THIRD = """
+warm_start : bool, default=False
+    Whether `fit` starts from the fitted network and tries its `alpha_` first.
+dtype : "auto", "float32" or "float64", default="auto"
+    "auto": the type of X on the CPU (integers: float64), float32 elsewhere.
+device : str or torch.device, default="cpu"
+    "auto": CUDA if there is any.
+random_state : int, RandomState instance or None, default=None
+verbose : int, default=0
+    1: a line per solve.
+"""
+
+ATTRIBUTES = """
+alpha_ : float, or ndarray of shape (n_layers,)
+    The λ found, or given.
+n_nonzero_ : int
+    Weights that are not exactly zero.
+n_nonzero_per_layer_ : ndarray of shape (n_layers,)
+n_live_ : int or None
+    Those of them on a path from an input to an output. None if a `module=` is such
+    that paths cannot be followed.
+sparsity_ : float
+    Fraction of zeros.
+layer_names_ : list of str
+    Penalised layers, in the order of the per-layer attributes.
+target_n_nonzero_ : int, ndarray of shape (n_layers,) or None
+    The target in numbers of weights. None with a given `alpha`.
+converged_ : bool
+    Whether the target is met; with a given `alpha`, whether `kkt_residual_` is at
+    most `kkt_tol`.
+kkt_residual_ : float
+    Largest violation of the optimality conditions, relative to λ, of the penalised
+    solution (before debiasing).
+loss_ : float
+    Mean loss of that solution on the training data, without penalty.
+loss_curve_ : list of float
+    Loss per epoch of the solve that was kept, then of the refit.
+validation_scores_ : list of float or None
+    Accuracy or R² per epoch, with early stopping.
+search_history_ : dict of ndarray
+    alpha, n_nonzero, n_nonzero_per_layer, loss, kkt_residual, epochs and seconds of
+    each solve.
+n_outer_iter_, n_iter_ : int
+    Solves; epochs in all.
+module_ : nn.Module
+    The fitted network; owns the state.
+coefs_, intercepts_ : list of ndarray
+    Weights (fan_in, fan_out) and biases per layer, without `module=`.
+penalized_coefs_, penalized_intercepts_ : list of ndarray
+    The same of the linear layers before debiasing: the ℓ1 solution.
+support_ : ndarray of bool, shape (n_features,)
+    Inputs with a path of nonzero weights to an output.
+feature_importances_ : ndarray of shape (n_features,)
+    Geometric mean size of the weights on the paths of an input, relative to the
+    largest; zero exactly for inputs without a path.
+n_features_in_ : int
+feature_names_in_ : ndarray of str
+    If X has feature names.
+"""
+
+
+def add_common_docs(estimator: Estimator) -> Estimator:
+    """Fill the common parts into the docstring of an estimator."""
+    if estimator.__doc__ is None:  # python -OO
+        return estimator
+    parts = {
+        "target": TARGET,
+        "search": SEARCH,
+        "parameters_first": PARAMETERS_FIRST,
+        "parameters_second": PARAMETERS_SECOND,
+        "parameters_third": PARAMETERS_THIRD,
+        "attributes": ATTRIBUTES,
+    }
+    indented = {
+        name: cleandoc(text).replace("\n", "\n    ") for name, text in parts.items()
+    }
+    estimator.__doc__ = estimator.__doc__.format(**indented)
+    return estimator

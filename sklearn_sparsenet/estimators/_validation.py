@@ -1,0 +1,177 @@
+"""Checks of parameters and input; the one home of private scikit-learn imports."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight as check_sample_weight,  # noqa: PLC2701
+)
+from sklearn.utils.validation import _num_samples as num_samples  # noqa: PLC2701
+
+from sklearn_sparsenet.exceptions import DataScaleWarning
+from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.penalties import PENALTIES
+from sklearn_sparsenet.solvers import OPTIMIZERS
+
+__all__ = [
+    "COMMON_CONSTRAINTS",
+    "check_bounds",
+    "HasMethods",
+    "StrOptions",
+    "check_hidden_layers",
+    "check_weights",
+    "fit_context",
+    "num_samples",
+    "resolve_dtype",
+    "warn_about_scales",
+]
+
+_POSITIVE_INT = Interval(Integral, 1, None, closed="left")
+_NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+
+COMMON_CONSTRAINTS: dict[str, list | str] = {
+    "hidden_layer_sizes": ["array-like", _POSITIVE_INT],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "module": [None, callable],
+    "target_sparsity": "no_validation",  # by resolve_target, with the layers at hand
+    "tol": [_NON_NEGATIVE],
+    "max_outer_iter": [_POSITIVE_INT],
+    "min_layers_on_target": [None, _POSITIVE_INT],
+    "search": [StrOptions({"bracket"}), HasMethods("run")],
+    "alpha": [None, _NON_NEGATIVE, "array-like", dict],
+    "alpha_bounds": ["array-like"],
+    "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],
+    "penalize_bias": ["boolean"],
+    "debias": ["boolean", StrOptions({"auto"})],
+    "solver": [StrOptions(set(OPTIMIZERS))],
+    "learning_rate_init": [
+        StrOptions({"auto"}),
+        Interval(Real, 0, None, closed="neither"),
+    ],
+    "learning_rate": [StrOptions({"cosine", "constant"})],
+    "batch_size": [StrOptions({"auto"}), _POSITIVE_INT],
+    "max_iter": [StrOptions({"auto"}), _POSITIVE_INT],
+    "kkt_tol": [_NON_NEGATIVE],
+    "shuffle": ["boolean"],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [_POSITIVE_INT],
+    "warm_start": ["boolean"],
+    "dtype": "no_validation",  # by resolve_dtype
+    "device": [str, torch.device],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+_SCALE_RATIO = 1e3
+_SCALE_ROWS = 10_000
+
+
+def resolve_dtype(dtype: object, X: object, device: torch.device) -> torch.dtype:
+    """Return the floating type of a fit.
+
+    ``"auto"``: float32 on an accelerator; on the CPU the type of X, float64 where
+    that is no floating type that PyTorch computes with.
+    """
+    if isinstance(dtype, str) and dtype == "auto":
+        single = device.type != "cpu" or X.dtype in (np.float32, np.float16)
+        return torch.float32 if single else torch.float64
+    names = {torch.float32: torch.float32, torch.float64: torch.float64}
+    try:
+        return names[dtype if isinstance(dtype, torch.dtype) else _by_name(dtype)]
+    except (KeyError, TypeError):
+        raise ValueError(
+            f"dtype={dtype!r} is not accepted: 'auto', 'float32' or 'float64'."
+        ) from None
+
+
+def _by_name(dtype: object) -> torch.dtype:
+    return getattr(torch, np.dtype(dtype).name)
+
+
+def check_hidden_layers(hidden_layer_sizes: object) -> list[int]:
+    """Return the widths of the hidden layers as a list of int.
+
+    Raises
+    ------
+    ValueError
+        If a width is not a positive integer.
+    """
+    sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).tolist()
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise ValueError(
+                "hidden_layer_sizes must be > 0 integers, got "
+                f"{list(sizes)}; () is a network without hidden layer."
+            )
+    return [int(size) for size in sizes]
+
+
+def check_bounds(alpha_bounds: object) -> tuple[float, float]:
+    """Return the first bracket of λ, low end first.
+
+    Raises
+    ------
+    ValueError
+        If it is not a pair of numbers with 0 < low < high.
+    """
+    try:
+        low, high = (float(bound) for bound in alpha_bounds)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not 0 < low < high < np.inf:
+        raise ValueError(
+            f"alpha_bounds={alpha_bounds!r} must be a pair (low, high) with "
+            "0 < low < high."
+        )
+    return low, high
+
+
+def check_weights(sample_weight: object, X: object) -> np.ndarray:
+    """Return the sample weights as float64, ones where none are given.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative or not finite, or all are zero.
+    """
+    weight = check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True
+    )
+    if not weight.any():
+        raise ValueError("sample_weight is zero for all samples: nothing to learn from.")
+    return weight
+
+
+def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
+    """Tell the user of columns whose scales are wildly different.
+
+    Judged by the largest and smallest positive standard deviation of the columns of
+    a sample of the rows.
+    """
+    if X.ndim != 2 or X.shape[0] < 2:
+        return
+    rows = X[:: max(1, X.shape[0] // _SCALE_ROWS)]
+    if sparse.issparse(X):
+        mean = np.asarray(rows.mean(axis=0), dtype=np.float64)
+        square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0)).ravel()
+    else:
+        deviation = np.asarray(rows, dtype=np.float64).std(axis=0)
+    # Rounding leaves constant columns a deviation that is not exactly zero.
+    positive = deviation[deviation > 1e-12 * max(1.0, deviation.max())]
+    if len(positive) and positive.max() > _SCALE_RATIO * positive.min():
+        warnings.warn(
+            "The columns of X differ in scale by a factor of "
+            f"{positive.max() / positive.min():.0e}; one step size and one penalty "
+            "cannot suit them all. Put a StandardScaler before the network.",
+            DataScaleWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,212 @@
+"""Sparse networks for regression."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from torch import Tensor
+
+from sklearn_sparsenet.estimators._base import SparseNet
+from sklearn_sparsenet.estimators._docs import add_common_docs
+from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
+from sklearn_sparsenet.losses import (
+    AbsoluteError,
+    CustomLoss,
+    Huber,
+    Loss,
+    Poisson,
+    SquaredError,
+)
+
+__all__ = ["SparseNetRegressor"]
+
+LOSSES = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": Huber,
+    "poisson": Poisson,
+}
+
+
+@add_common_docs
+class SparseNetRegressor(RegressorMixin, SparseNet):
+    """Neural network for regression with as many weights as you ask for.
+
+    {target}
+
+    {search}
+
+    Parameters
+    ----------
+    {parameters_first}
+    loss : {{"squared_error", "absolute_error", "huber", "poisson"}}, callable or Loss
+        Squared error without ½, absolute error, Huber's loss (δ = 1.35), Poisson
+        with log link; a function of output and target that returns one value per
+        sample; or an object such as `sklearn_sparsenet.losses.PoissonEmission`.
+    {parameters_second}
+    normalize_y : bool or "auto", default="auto"
+        Whether the target is standardised for training (weighted, per output);
+        ``"auto"``: for the squared, absolute and Huber losses. `alpha_`, losses and
+        residuals are in those units; `predict` undoes it.
+    {parameters_third}
+
+    Attributes
+    ----------
+    {attributes}
+    y_mean_, y_scale_ : ndarray of shape (n_outputs,)
+        What the target was standardised with; 0 and 1 if it was not.
+
+    See Also
+    --------
+    SparseNetClassifier : The same for classification.
+    sklearn.linear_model.Lasso : What ``hidden_layer_sizes=()`` amounts to; its alpha
+        is half of ours.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_sparsenet import SparseNetRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = SparseNetRegressor((20,), target_sparsity=40, tol=0.05, random_state=0)
+    >>> net = net.fit(X / X.std(axis=0), y)
+    >>> bool(abs(net.n_nonzero_ - 40) <= 2)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **SparseNet._parameter_constraints,
+        "loss": [StrOptions(set(LOSSES)), callable, HasMethods("per_sample")],
+        "normalize_y": ["boolean", StrOptions({"auto"})],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        module=None,
+        target_sparsity=0.9,
+        tol=0.01,
+        max_outer_iter=20,
+        min_layers_on_target=None,
+        search="bracket",
+        alpha=None,
+        alpha_bounds=(1e-7, 1e-2),
+        penalty="l1",
+        penalize_bias=False,
+        debias="auto",
+        loss="squared_error",
+        solver="adam",
+        learning_rate_init="auto",
+        learning_rate="cosine",
+        batch_size="auto",
+        max_iter="auto",
+        kkt_tol=1e-3,
+        shuffle=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        normalize_y="auto",
+        warm_start=False,
+        dtype="auto",
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.module = module
+        self.target_sparsity = target_sparsity
+        self.tol = tol
+        self.max_outer_iter = max_outer_iter
+        self.min_layers_on_target = min_layers_on_target
+        self.search = search
+        self.alpha = alpha
+        self.alpha_bounds = alpha_bounds
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.debias = debias
+        self.loss = loss
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.kkt_tol = kkt_tol
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.normalize_y = normalize_y
+        self.warm_start = warm_start
+        self.dtype = dtype
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def predict(self, X):
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            In the floating type of the fit.
+        """
+        output = self._outputs(X)
+        values = self._loss_.predict(output).numpy()
+        values = values * self.y_scale_.astype(values.dtype) + self.y_mean_.astype(
+            values.dtype
+        )
+        return values[:, 0] if self._flat_target else values
+
+    def _encode_target(self, y, weight):
+        self._flat_target = y.ndim == 1
+        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        standardizes = (
+            self._base_loss().standardizes_target
+            if self.normalize_y == "auto"
+            else self.normalize_y
+        )
+        self.y_mean_ = np.zeros(values.shape[1])
+        self.y_scale_ = np.ones(values.shape[1])
+        if standardizes:
+            self.y_mean_ = np.average(values, axis=0, weights=weight)
+            centred = values - self.y_mean_
+            deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
+            # Rounding leaves a constant target a deviation that is not exactly zero.
+            constant = deviation <= 1e-12 * np.maximum(1, np.abs(self.y_mean_))
+            self.y_scale_ = np.where(constant, 1.0, deviation)
+        return (values - self.y_mean_) / self.y_scale_
+
+    def _n_outputs(self, encoded):
+        return encoded.shape[1]
+
+    def _base_loss(self) -> Loss:
+        if isinstance(self.loss, str):
+            return LOSSES[self.loss]()
+        return self.loss if isinstance(self.loss, Loss) else CustomLoss(self.loss)
+
+    def _make_loss(self, n_outputs):
+        if n_outputs != len(self.y_mean_):
+            raise ValueError(
+                f"module= has {n_outputs} outputs, y has {len(self.y_mean_)} columns."
+            )
+        return self._base_loss()
+
+    def _target_tensor(self, encoded, n_outputs, dtype):
+        return torch.as_tensor(encoded, dtype=dtype)
+
+    def _score_outputs(self, output: Tensor, encoded, weight):
+        predicted = self._base_loss().predict(output).cpu().numpy()
+        return float(r2_score(encoded, predicted, sample_weight=weight))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

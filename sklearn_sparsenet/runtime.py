@@ -1,0 +1,75 @@
+"""The process around a fit: threads and random states, left as they were."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+__all__ = ["forked_random_state", "resolve_device", "single_threaded"]
+
+_lock = threading.Lock()
+_depth = 0
+_threads_outside = 1
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Compute on one thread, then give the caller's setting back.
+
+    One thread is the fastest for small networks, leaves the other cores to joblib,
+    and gives the same bits whatever the setting around it is. Fits that run at the
+    same time in several threads share the setting; the last one restores it.
+    """
+    global _depth, _threads_outside
+    with _lock:
+        if _depth == 0:
+            _threads_outside = torch.get_num_threads()
+        _depth += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _depth -= 1
+            if _depth == 0:
+                torch.set_num_threads(_threads_outside)
+
+
+@contextmanager
+def forked_random_state(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed PyTorch's global generators for a while, then restore them.
+
+    For code that offers no generator of its own: users' modules, dropout.
+    """
+    accelerators = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices=accelerators, device_type=_fork_type(device)):
+        torch.manual_seed(seed)
+        yield
+
+
+def _fork_type(device: torch.device) -> str:
+    return "cuda" if device.type == "cpu" else device.type
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the device of that name; ``"auto"`` is CUDA if there is any, else CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.zeros(1, device=resolved)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} is not available here ({error}); device='auto' falls "
+            "back to the CPU."
+        ) from error
+    return resolved
