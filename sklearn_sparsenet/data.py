@@ -1,6 +1,6 @@
 """Rows of X as tensors, batch by batch, whatever holds them.
 
-Nothing here copies or densifies all of X unless it is small: CSR rows are densified
+Nothing here densifies or converts all of X unless it is small: CSR rows are densified
 per batch, memory maps and integer images are read and converted per batch.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -124,8 +125,8 @@ class SubsetRows:
         return self.rows.take(self.index[start:stop])
 
 
-# Memory maps and narrow integers up to this size (in floats) are converted at once;
-# larger ones are read batch by batch.
+# What is at most this large in floats is converted at once; larger sparse matrices,
+# memory maps and integer arrays are read batch by batch.
 _CONVERT_AT_ONCE_BYTES = 2**26
 
 
@@ -142,9 +143,11 @@ def make_rows(
     dtype, device
         Of the tensors that are handed out.
     """
+    large = prod(X.shape) * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
     if sparse.issparse(X):
-        return SparseRows(X.tocsr(), dtype, device)
-    large = X.size * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
+        if large:
+            return SparseRows(X.tocsr(), dtype, device)
+        return TensorRows(_to_tensor(X.toarray(), dtype, device))
     if large and (_is_memory_mapped(X) or X.dtype.kind in "bui"):
         return LazyRows(X, dtype, device)
     return TensorRows(_to_tensor(X, dtype, device))

@@ -52,13 +52,19 @@ class ProblemTrainer:
         self._n_solves = 0
 
     @property
-    def n_groups(self) -> int:
-        """How many λ there are: one, or one per layer."""
-        single = self.target is not None and not self.target.per_layer
-        return 1 if single else len(self.problem.network.layers)
+    def _has_one_group(self) -> bool:
+        return self.target is not None and not self.target.per_layer
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """Number of weights that share a λ: all, or those of each layer."""
+        network = self.problem.network
+        if self._has_one_group:
+            return (network.n_weights,)
+        return tuple(layer.size for layer in network.layers)
 
     def solve(
-        self, alpha: Sequence[float], *, warm: bool = False, in_flight: bool = False
+        self, alpha: Sequence[float], *, warm: bool = False, test_from: float = 1.0
     ) -> Trial:
         """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
         network = self.problem.network
@@ -70,8 +76,8 @@ class ProblemTrainer:
             per_layer,
             self.options,
             torch.Generator().manual_seed(self._seed),
-            stop=self._is_met if in_flight else None,
             is_on_target=self._is_met if self.target else None,
+            test_from=test_from,
         )
         trial = self._trial(tuple(map(float, alpha)), solution)
         self._n_solves += 1
@@ -89,7 +95,7 @@ class ProblemTrainer:
 
     def _trial(self, alpha: tuple[float, ...], solution: Solution) -> Trial:
         network, target = self.problem.network, self.target
-        single = self.n_groups == 1 and target is not None and not target.per_layer
+        single = self._has_one_group
         pieces = [solution.gradient[layer.slice] for layer in network.layers]
         return Trial(
             alpha=alpha,

@@ -161,7 +161,7 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             seeds.shuffle,
             print if self.verbose else None,
         )
-        guess = self._alpha_guess(trainer.n_groups) if self._continues() else None
+        guess = self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None
         return trainer, search, build.build_limits(self, guess)
 
     def _continues(self) -> bool:

@@ -153,7 +153,8 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
             With ``loss="one_bit"`` that of the label as it is observed, flips
             included.
         """
-        values = self._loss_.predict(self._outputs(X)).numpy()
+        output = self._outputs(X)
+        values = self._loss_.predict(output).numpy()
         if self._multilabel or values.shape[1] > 1:
             return values
         return np.hstack([1 - values, values])
@@ -208,8 +209,8 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
             )
         if len(self.classes_) < 2:
             raise ValueError(
-                "The number of classes has to be greater than one; y has the single "
-                f"class {self.classes_[0]!r} (in rows of positive weight)."
+                "The number of classes has to be greater than one; got 1 class, "
+                f"{self.classes_[0]!r} (in rows of positive weight)."
             )
         return encoded
 

@@ -54,11 +54,11 @@ class Trainer(Protocol):
         """What is searched for; None with a fixed λ."""
 
     @property
-    def n_groups(self) -> int:
-        """How many λ there are."""
+    def group_sizes(self) -> tuple[int, ...]:
+        """Number of weights of each group, zeros included."""
 
     def solve(
-        self, alpha: Sequence[float], *, warm: bool = False, in_flight: bool = False
+        self, alpha: Sequence[float], *, warm: bool = False, test_from: float = 1.0
     ) -> Trial:
         """Solve for one λ per group (Algorithm 3).
 
@@ -67,8 +67,9 @@ class Trainer(Protocol):
         alpha : sequence of float
         warm : bool
             Start from the last solution instead of the initial network.
-        in_flight : bool
-            End at the first step after which the target is met.
+        test_from : float in [0, 1]
+            Part of the solve after which the first iterate that meets the target
+            ends it.
         """
 
 

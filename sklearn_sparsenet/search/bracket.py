@@ -26,12 +26,13 @@ from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 __all__ = ["BracketSearch"]
 
 Rule = Literal["median", "order_statistic", "secant"]
-Stop = Literal["converged", "in_flight"]
+Stop = Literal["settled", "converged", "in_flight"]
 Restart = Literal["cold", "warm"]
 Midpoint = Literal["arithmetic", "geometric"]
 
 _EXPAND = 10.0  # a bound that turned out to lie on the wrong side moves this far
 _REOPEN = (1.03, 1.5)  # an end that has gone stale moves at least and at most so far
+_TEST_FROM = {"settled": 0.8, "converged": 1.0, "in_flight": 0.0}
 _NARROW = 1.02  # a bracket this narrow (ratio) that still misses has gone stale
 
 
@@ -40,6 +41,7 @@ class _Bracket:
     """The bracket of one group."""
 
     goal: int
+    size: int
     low: float
     high: float
     low_count: int | None = None
@@ -105,11 +107,18 @@ def _order_statistic(bracket: _Bracket, inside: Tensor, last: int) -> float | No
 
 
 def _secant(bracket: _Bracket, inside: Tensor, last: int) -> float | None:
-    """Interpolate log count linearly in log λ between the ends (Illinois rule)."""
+    """Interpolate between the ends (Illinois rule).
+
+    Linear in log λ and in the log-odds of a weight being nonzero: the count
+    saturates at dense λ and falls like a power at sparse ones.
+    """
     low, high = bracket.low_count, bracket.high_count
     if low is None or high is None or low <= high or bracket.low <= 0:
         return None
-    top, bottom, goal = (math.log(c + 1) for c in (low, high, bracket.goal))
+    top, bottom, goal = (
+        math.log((count + 0.5) / (bracket.size - count + 0.5))
+        for count in (low, high, bracket.goal)
+    )
     excess, lack = top - goal, goal - bottom
     # An end that stays while the other one moves again and again loses half of its
     # weight each time; regula falsi would creep.
@@ -134,12 +143,14 @@ class BracketSearch:
     ----------
     rule : {"median", "order_statistic", "secant"}
         The next λ: the median of the candidates (the paper), the order statistic
-        that lets the missing weights in (Liu et al. 2023), or linear interpolation
-        of log count in log λ (ours). Without a candidate: the midpoint.
-    stop : {"converged", "in_flight"}
-        Whether the target is tested on finished solutions only, or after every
-        step, ending the solve at once (the authors' code). In flight, the result is
-        a passing iterate, no minimiser; ``kkt_residual_`` tells.
+        that lets the missing weights in (Liu et al. 2023), or interpolation between
+        the counts at the ends (ours). Without a candidate: the midpoint.
+    stop : {"settled", "converged", "in_flight"}
+        When the target is tested: after every step of the last fifth of a solve,
+        where a falling step size has brought the iterate near its end (ours); on
+        finished solves only; or after every step, ending the solve at once (the
+        authors' code). In flight, the result is a passing iterate, no minimiser;
+        ``kkt_residual_`` tells.
     restart : {"cold", "warm"}
         Whether every solve starts from the same initial network (the paper), or
         from the last solution.
@@ -148,7 +159,7 @@ class BracketSearch:
     """
 
     rule: Rule = "secant"
-    stop: Stop = "converged"
+    stop: Stop = "settled"
     restart: Restart = "cold"
     midpoint: Midpoint = "geometric"
 
@@ -174,7 +185,12 @@ class BracketSearch:
         if trainer.target is None:
             raise ValueError("BracketSearch needs a target.")
         low, high = limits.alpha_bounds
-        brackets = [_Bracket(goal, low, high) for goal in trainer.target.n_nonzero]
+        brackets = [
+            _Bracket(goal, size, low, high)
+            for goal, size in zip(
+                trainer.target.n_nonzero, trainer.group_sizes, strict=True
+            )
+        ]
         record = _Record()
         # Steps 1, 2: a guess, if there is one, then both ends of the bracket.
         alpha = list(limits.guess or [high] * len(brackets))
@@ -182,7 +198,7 @@ class BracketSearch:
             trial = trainer.solve(
                 alpha,
                 warm=self.restart == "warm" and bool(record.trials),
-                in_flight=self.stop == "in_flight",
+                test_from=_TEST_FROM[self.stop],
             )
             record.add(trial)
             if trial.met or trial.interrupted:

@@ -30,7 +30,7 @@ class Status(Enum):
 
     BUDGET = "all epochs done"
     STATIONARY = "the optimality conditions hold"
-    IN_FLIGHT = "the target was met on the way"
+    ON_TARGET = "the target was met on the way"
     EARLY = "the validation score stopped improving"
     INTERRUPTED = "interrupted"
 
@@ -122,8 +122,8 @@ def solve(
     options: SolverOptions,
     generator: torch.Generator,
     *,
-    stop: Callable[[Tensor], bool] | None = None,
     is_on_target: Callable[[Tensor], bool] | None = None,
+    test_from: float = 1.0,
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
@@ -136,10 +136,11 @@ def solve(
     options : SolverOptions
     generator : torch.Generator
         Shuffles the samples.
-    stop : callable(weights) -> bool, optional
-        Asked after every step; True ends the solve at once ("in flight").
     is_on_target : callable(weights) -> bool, optional
-        Which states early stopping may keep. By default all.
+        Which states are acceptable. By default all.
+    test_from : float in [0, 1]
+        Part of the epochs after which the first acceptable state, asked after every
+        step, ends the solve. 0: "in flight"; 1: never.
 
     Raises
     ------
@@ -148,10 +149,13 @@ def solve(
         times, do not help.
     """
     started = time.perf_counter()
+    accepts = is_on_target or (lambda weights: True)
     early = None
     if options.validation is not None:
-        early = EarlyStopping(options.validation, is_on_target or (lambda w: True))
-    run = _Run(problem, alpha, options, generator, stop, early)
+        early = EarlyStopping(options.validation, accepts)
+    run = _Run(problem, alpha, options, generator, early)
+    if test_from < 1:
+        run.stop, run.stop_from = accepts, test_from * options.max_iter
     problem.network.module.train()
     try:
         status = run.run_epochs()
@@ -191,14 +195,22 @@ def _conclude(
 class _Run:
     """One solve in progress: Algorithm 3 with either optimiser."""
 
-    def __init__(self, problem, alpha, options, generator, stop, early) -> None:
-        self.problem: Problem = problem
+    def __init__(
+        self,
+        problem: Problem,
+        alpha: Sequence[float],
+        options: SolverOptions,
+        generator: torch.Generator,
+        early: EarlyStopping | None,
+    ) -> None:
+        self.problem = problem
         self.network: Network = problem.network
-        self.alpha: Sequence[float] = alpha
-        self.options: SolverOptions = options
-        self.generator: torch.Generator = generator
-        self.stop: Callable[[Tensor], bool] | None = stop
-        self.early: EarlyStopping | None = early
+        self.alpha = alpha
+        self.options = options
+        self.generator = generator
+        self.early = early
+        self.stop: Callable[[Tensor], bool] | None = None
+        self.stop_from = 0.0
         self.full_batch = options.batch_size >= problem.n_samples
         self.rate = options.learning_rate
         self.epoch = 0
@@ -253,10 +265,11 @@ class _Run:
                 loss = self.problem.batch_gradient(index)
             total += loss * (1 if index is None else len(index) / self.problem.n_samples)
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
-            self._set_rate((self.epoch + number / len(batches)))
+            done = self.epoch + number / len(batches)
+            self._set_rate(done / self.options.max_iter)
             self.optimizer.step()
-            if self.stop is not None and self.stop(self.network.weights):
-                ended = Status.IN_FLIGHT
+            if self._stops(done):
+                ended = Status.ON_TARGET
                 break
         self.epoch += 1
         self.losses.append(total)
@@ -278,8 +291,11 @@ class _Run:
         for start, stop in zip(starts, [*starts[1:], n], strict=True):
             yield order[start:stop]
 
-    def _set_rate(self, epochs_done: float) -> None:
-        progress = epochs_done / self.options.max_iter
+    def _stops(self, epochs_done: float) -> bool:
+        due = self.stop is not None and epochs_done >= self.stop_from
+        return due and self.stop(self.network.weights)
+
+    def _set_rate(self, progress: float) -> None:
         rate = self.rate * self.options.schedule.factor(progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
