@@ -97,7 +97,7 @@ class Problem:
             The weighted mean loss.
         """
         self.network.gradient.zero_()
-        total = self.network.gradient.new_zeros(())
+        losses = []
         for chunk in self._chunks():
             value = self._weighted(
                 self.rows.slice(chunk.start, chunk.stop),
@@ -105,8 +105,8 @@ class Problem:
                 self.sample_weight[chunk],
             ) / self.n_samples
             value.backward()
-            total += value.detach()
-        return total
+            losses.append(value.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Return loss and gradient, in eval mode, as new tensors.

@@ -46,7 +46,7 @@ class _Bracket:
     high: float
     low_count: int | None = None
     high_count: int | None = None
-    measured: bool = False  # whether both ends have been confirmed once
+    sides_seen: set[int] = field(default_factory=set)
     same_side: int = 0  # solves in a row that were too dense (> 0) or sparse (< 0)
 
     def update(self, alpha: float, count: int) -> None:
@@ -58,6 +58,7 @@ class _Bracket:
         """
         narrow = self.high <= self.low * _NARROW
         side = (count > self.goal) - (count < self.goal)
+        self.sides_seen.add(side)
         self.same_side = self.same_side + side if self.same_side * side > 0 else side
         if side >= 0:
             self.low, self.low_count = alpha, count
@@ -67,11 +68,10 @@ class _Bracket:
             self.high, self.high_count = self.low * self._reach(count), None
         if side < 0 and (self.high <= self.low or narrow):
             self.low, self.low_count = self.high / self._reach(count), None
-        self.measured = self.measured or None not in (self.low_count, self.high_count)
 
     def _reach(self, count: int) -> float:
         """Return how far (a ratio) a new end is put from the λ that contradicted."""
-        if not self.measured:
+        if not {-1, 1} <= self.sides_seen:
             return _EXPAND ** abs(self.same_side)
         # The bracket held once: λ is near. Counts fall about as fast as λ grows.
         ratio = max(count, self.goal) / max(1, min(count, self.goal))
@@ -144,7 +144,8 @@ class BracketSearch:
     rule : {"median", "order_statistic", "secant"}
         The next λ: the median of the candidates (the paper), the order statistic
         that lets the missing weights in (Liu et al. 2023), or interpolation between
-        the counts at the ends (ours). Without a candidate: the midpoint.
+        the counts at the ends, all weights being assumed nonzero at the first low
+        end (ours). Without a candidate: the midpoint.
     stop : {"settled", "converged", "in_flight"}
         When the target is tested: after every step of the last fifth of a solve,
         where a falling step size has brought the iterate near its end (ours); on
@@ -191,6 +192,9 @@ class BracketSearch:
                 trainer.target.n_nonzero, trainer.group_sizes, strict=True
             )
         ]
+        if self.rule == "secant":  # spares the solve at the low end
+            for bracket in brackets:
+                bracket.low_count = bracket.size
         record = _Record()
         # Steps 1, 2: a guess, if there is one, then both ends of the bracket.
         alpha = list(limits.guess or [high] * len(brackets))

@@ -20,7 +20,7 @@ from sklearn_sparsenet.sparsity import count_per_layer
 
 __all__ = ["Schedule", "Solution", "SolverOptions", "Status", "solve"]
 
-_CHECK_EVERY = 10
+_CHECK_EVERY = 20
 _MAX_BACKOFFS = 5
 _BACKOFF = 0.2
 
@@ -267,7 +267,8 @@ class _Run:
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(batches)
             self._set_rate(done / self.options.max_iter)
-            self.optimizer.step()
+            with torch.no_grad():
+                self.optimizer.update()
             if self._stops(done):
                 ended = Status.ON_TARGET
                 break

@@ -8,6 +8,7 @@ group with ``alpha=0`` (the default) is not penalised.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -50,15 +51,22 @@ class ProximalOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self.update()
+        return loss
+
+    def update(self) -> None:
+        """Do what `step` does, without the hooks that PyTorch runs around it.
+
+        They take a tenth of the time of a step of a small network. To be called
+        under `torch.no_grad`.
+        """
         for group in self.param_groups:
+            penalty, alpha = group["penalty"], group["alpha"]
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     step = self._descend(parameter, parameter.grad, group)
-                    if _acts(group["penalty"], group["alpha"]):
-                        parameter.copy_(
-                            group["penalty"].prox(parameter, step, group["alpha"])
-                        )
-        return loss
+                    if _acts(penalty, alpha):
+                        parameter.copy_(penalty.prox(parameter, step, alpha))
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
@@ -173,9 +181,10 @@ class ProximalAdam(ProximalOptimizer):
         if state["step"] % _FLUSH_EVERY == 0:
             for moment in (mean, square):
                 moment.masked_fill_(moment.abs() < _FLUSH_BELOW, 0.0)
-        lr = group["lr"] / (1 - beta2 ** state["step"]) ** -0.5
-        metric = square.sqrt().add_(group["eps"] * (1 - beta2 ** state["step"]) ** 0.5)
-        step = metric.reciprocal_().mul_(lr)
+        # η / (√(v / c) + ε) = η√c / (√v + ε√c) with the bias correction c.
+        correction = math.sqrt(1 - beta2 ** state["step"])
+        metric = square.sqrt().add_(group["eps"] * correction)
+        step = metric.reciprocal_().mul_(group["lr"] * correction)
         parameter.addcmul_(mean, step, value=-1 / (1 - beta1 ** state["step"]))
         return step
 
