@@ -144,7 +144,7 @@ def make_rows(
         Of the tensors that are handed out.
     """
     large = prod(X.shape) * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
-    if sparse.issparse(X):
+    if not isinstance(X, np.ndarray):
         if large:
             return SparseRows(X.tocsr(), dtype, device)
         return TensorRows(_to_tensor(X.toarray(), dtype, device))

@@ -120,9 +120,7 @@ class Huber(SquaredError):
     delta: float = 1.35
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
-        each = functional.huber_loss(
-            output, target, reduction="none", delta=self.delta
-        )
+        each = functional.huber_loss(output, target, reduction="none", delta=self.delta)
         return 2 * each.sum(1)
 
     def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
@@ -253,7 +251,10 @@ class OneBit(LogLoss):
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         keep, flip = math.log1p(-self.flip_rate), self._log_flip
-        positive, negative = functional.logsigmoid(output), functional.logsigmoid(-output)
+        positive, negative = (
+            functional.logsigmoid(output),
+            functional.logsigmoid(-output),
+        )
         log_one = torch.logaddexp(keep + positive, flip + negative)
         log_zero = torch.logaddexp(keep + negative, flip + positive)
         return -(target * log_one + (1 - target) * log_zero).sum(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 import torch
@@ -80,7 +81,7 @@ def build_mlp(
     """
     sizes = [n_features, *hidden_layer_sizes, n_outputs]
     modules: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
         bound = fan_in**-0.5 if hidden_layer_sizes else 0.0
         with torch.no_grad():
@@ -212,7 +213,8 @@ class Network:
         if separable:
             shape = (self.n_penalized,)
             return [(slice(0, self.n_penalized), shape, self.per_weight(alpha))]
-        pieces, start = [], 0
+        pieces: list[tuple[slice, tuple[int, ...], float | Tensor]] = []
+        start = 0
         for (size, index), view in zip(self._owner, self._views, strict=False):
             where = slice(start, start + size)
             pieces.append((where, tuple(view.shape), float(alpha[index])))

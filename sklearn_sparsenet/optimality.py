@@ -47,7 +47,10 @@ def gradient_magnitudes(gradient: Tensor) -> Tensor:
 
 
 def stationarity_residual(
-    weight: Tensor, gradient: Tensor, alpha: float | Tensor, penalty: Penalty | None = None
+    weight: Tensor,
+    gradient: Tensor,
+    alpha: float | Tensor,
+    penalty: Penalty | None = None,
 ) -> Tensor:
     """Return the residual of (26), (27), or of (46), (47), of each weight.
 
@@ -182,7 +185,5 @@ def certify(problem: Problem, gradient: Tensor, alpha: Sequence[float]) -> Certi
         largest=float(relative.max()),
         root_mean_square=float(relative.square().mean().sqrt()),
         violations=float((weights > 0.01).double().mean()),
-        per_layer=tuple(
-            float(relative[layer.slice].max()) for layer in network.layers
-        ),
+        per_layer=tuple(float(relative[layer.slice].max()) for layer in network.layers),
     )

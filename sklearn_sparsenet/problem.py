@@ -99,11 +99,14 @@ class Problem:
         self.network.gradient.zero_()
         losses = []
         for chunk in self._chunks():
-            value = self._weighted(
-                self.rows.slice(chunk.start, chunk.stop),
-                self.target[chunk],
-                self.sample_weight[chunk],
-            ) / self.n_samples
+            value = (
+                self._weighted(
+                    self.rows.slice(chunk.start, chunk.stop),
+                    self.target[chunk],
+                    self.sample_weight[chunk],
+                )
+                / self.n_samples
+            )
             value.backward()
             losses.append(value.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks import ACTIVATIONS, NORMALIZATIONS, find_layers
+from sklearn_sparsenet.networks import ACTIVATIONS, NORMALIZATIONS
 
 __all__ = ["Paths", "count_nonzero", "count_per_layer", "find_paths"]
 
@@ -78,24 +78,30 @@ def find_paths(
     """
     try:
         marked, gradient = _probe(module, sample_shape, lambda w: (w != 0).double())
-        weighted, strength = _probe(module, sample_shape, torch.abs)
+        _, strength = _probe(module, sample_shape, torch.abs)
     except (RuntimeError, TypeError, ValueError, AttributeError):
         return None
-    del weighted
-    live = [int(((marked[n].grad > 0) & (marked[n] > 0)).sum()) for n in layer_names]
+    live = [_count_live(marked[name]) for name in layer_names]
     support = gradient > 0
     strength = torch.where(support, strength, 0.0)
     strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(marked))
     return Paths(sum(live), tuple(live), support, strength)
 
 
-def _probe(module: nn.Module, sample_shape: tuple[int, ...], transform):
+def _count_live(marked: nn.Parameter) -> int:
+    assert marked.grad is not None
+    return int(((marked.grad > 0) & (marked > 0)).sum())
+
+
+def _probe(
+    module: nn.Module,
+    sample_shape: tuple[int, ...],
+    transform: Callable[[Tensor], Tensor],
+) -> tuple[dict[str, nn.Parameter], Tensor]:
     """Return the transformed layers, with gradients, and the input's gradient."""
     probe = copy.deepcopy(module).to(device="cpu", dtype=torch.float64).eval()
-    layers = find_layers(probe)
-    layers |= {  # frozen layers carry paths, too
-        name: p for name, p in probe.named_parameters() if p.ndim >= 2
-    }
+    # Frozen layers and those that are not penalised carry paths, too.
+    layers = {name: p for name, p in probe.named_parameters() if p.ndim >= 2}
     with torch.no_grad():
         for parameter in probe.parameters():
             parameter.requires_grad_(True)

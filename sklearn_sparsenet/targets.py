@@ -86,7 +86,7 @@ def n_nonzero_of(entry: object, size: int, where: str) -> int:
         kind = ValueError if isinstance(entry, bool | np.bool_) else TypeError
         raise kind(f"target_sparsity={entry!r} is not a target: {accepted}.")
     if isinstance(entry, Integral):
-        if not 1 <= entry <= size:
+        if not 1 <= int(entry) <= size:
             raise ValueError(f"target_sparsity={entry!r} is out of range: {accepted}.")
         return int(entry)
     if not 0 <= float(entry) < 1:  # also refuses NaN
@@ -95,7 +95,7 @@ def n_nonzero_of(entry: object, size: int, where: str) -> int:
 
 
 def match_layers(
-    entries: Sequence | Mapping, sizes: Mapping[str, int], parameter: str
+    entries: Sequence | np.ndarray | Mapping, sizes: Mapping[str, int], parameter: str
 ) -> dict[str, object]:
     """Assign the entries of a sequence or dict to layers.
 

@@ -144,7 +144,9 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         weight = weight[positive]
         rows = make_rows(X, dtype, device)
         if not positive.all():
-            rows = SubsetRows(rows, torch.from_numpy(np.flatnonzero(positive)).to(device))
+            rows = SubsetRows(
+                rows, torch.from_numpy(np.flatnonzero(positive)).to(device)
+            )
         module = self._start_module(rows, encoded, seeds.network, dtype, device)
         n_outputs = build.count_outputs(module, rows)
         loss = self._make_loss(n_outputs)
@@ -161,7 +163,9 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             seeds.shuffle,
             print if self.verbose else None,
         )
-        guess = self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None
+        guess = (
+            self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None
+        )
         return trainer, search, build.build_limits(self, guess)
 
     def _continues(self) -> bool:
@@ -223,7 +227,9 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         rows = trainer.problem.rows
         penalized, final, found = result.penalized, result.final, result.search
         network.restore(penalized.state)
-        self.penalized_coefs_, self.penalized_intercepts_ = _linear_layers(network.module)
+        self.penalized_coefs_, self.penalized_intercepts_ = _linear_layers(
+            network.module
+        )
         network.restore(final.state)
         self.layer_names_ = [layer.name for layer in network.layers]
         self.n_nonzero_per_layer_ = np.array(final.counts)
@@ -285,9 +291,7 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
                 f"{result.search.reason}. Raise tol, max_outer_iter or max_iter, or "
                 "widen alpha_bounds."
             )
-        warnings.warn(
-            f"{type(self).__name__}: {why}", ConvergenceWarning, stacklevel=3
-        )
+        warnings.warn(f"{type(self).__name__}: {why}", ConvergenceWarning, stacklevel=3)
 
     def _outputs(self, X) -> Tensor:
         """Return the outputs of the fitted network, on the CPU."""

@@ -109,8 +109,10 @@ def count_outputs(module: nn.Module, rows: Rows) -> int:
             f"module= cannot take samples of shape {rows.sample_shape}: {error}"
         ) from error
     module.train(was_training)
-    if not isinstance(output, Tensor) or output.shape[0] != len(inputs) or (
-        output.ndim > 2
+    if (
+        not isinstance(output, Tensor)
+        or output.shape[0] != len(inputs)
+        or (output.ndim > 2)
     ):
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output)
         raise ValueError(
@@ -132,7 +134,9 @@ def build_search(
     """
     sizes = {name: p.numel() for name, p in find_layers(module).items()}
     if not sizes:
-        raise ValueError("module= has no trainable parameter of two or more dimensions.")
+        raise ValueError(
+            "module= has no trainable parameter of two or more dimensions."
+        )
     if estimator.alpha is not None:
         alphas = _resolve_alpha(estimator.alpha, sizes)
         return FixedAlpha(tuple(alphas.values())), None, tuple(alphas)

@@ -10,10 +10,7 @@ import torch
 from scipy import sparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_sample_weight as check_sample_weight,  # noqa: PLC2701
-)
-from sklearn.utils.validation import _num_samples as num_samples  # noqa: PLC2701
+from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
 from sklearn_sparsenet.exceptions import DataScaleWarning
 from sklearn_sparsenet.networks import ACTIVATIONS
@@ -22,13 +19,12 @@ from sklearn_sparsenet.solvers import OPTIMIZERS
 
 __all__ = [
     "COMMON_CONSTRAINTS",
-    "check_bounds",
     "HasMethods",
     "StrOptions",
+    "check_bounds",
     "check_hidden_layers",
     "check_weights",
     "fit_context",
-    "num_samples",
     "resolve_dtype",
     "warn_about_scales",
 ]
@@ -146,7 +142,9 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
     if not weight.any():
-        raise ValueError("sample_weight is zero for all samples: nothing to learn from.")
+        raise ValueError(
+            "sample_weight is zero for all samples: nothing to learn from."
+        )
     return weight
 
 

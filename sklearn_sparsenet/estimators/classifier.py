@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -64,7 +66,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
     True
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [
             StrOptions({"log_loss", "one_bit"}),

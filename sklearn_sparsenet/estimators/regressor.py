@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
@@ -75,7 +77,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
     True
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [StrOptions(set(LOSSES)), callable, HasMethods("per_sample")],
         "normalize_y": ["boolean", StrOptions({"auto"})],

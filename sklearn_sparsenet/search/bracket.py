@@ -15,7 +15,6 @@ Liu, Wang, Xu, Yan, Inverse Problems 39 (2023) 025004: order statistics.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -261,7 +260,4 @@ class _Record:
 
 
 def _without_state(trial: Trial) -> Trial:
-    solution = replace(trial.solution, state=None, gradient=None)
-    return replace(trial, gradients=(), solution=solution)
-
-
+    return replace(trial, gradients=(), solution=trial.solution.without_state())

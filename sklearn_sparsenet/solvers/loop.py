@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -114,6 +116,11 @@ class Solution:
     loss_curve: tuple[float, ...] = ()
     validation_scores: tuple[float, ...] = ()
     status: Status = Status.BUDGET
+
+    def without_state(self) -> Solution:
+        """Return what is worth keeping of a solution that is given up."""
+        nothing = self.gradient.new_empty(0)
+        return replace(self, state=(nothing, {}), gradient=nothing)
 
 
 def solve(
@@ -229,7 +236,9 @@ class _Run:
         groups.append(self._group(free, (free.stop - free.start,)))
         return OPTIMIZERS[self.options.solver](groups, lr=self.options.learning_rate)
 
-    def _group(self, where: slice, shape: tuple[int, ...], **settings) -> dict:
+    def _group(
+        self, where: slice, shape: tuple[int, ...], **settings: Any
+    ) -> dict[str, Any]:
         leaf = torch.nn.Parameter(self.network.parameters[where].view(shape))
         leaf.grad = self.network.gradient[where].view(shape)
         return {"params": [leaf], **settings}
@@ -263,7 +272,9 @@ class _Run:
                     break
             else:
                 loss = self.problem.batch_gradient(index)
-            total += loss * (1 if index is None else len(index) / self.problem.n_samples)
+            total += loss * (
+                1 if index is None else len(index) / self.problem.n_samples
+            )
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(batches)
             self._set_rate(done / self.options.max_iter)
@@ -293,8 +304,9 @@ class _Run:
             yield order[start:stop]
 
     def _stops(self, epochs_done: float) -> bool:
-        due = self.stop is not None and epochs_done >= self.stop_from
-        return due and self.stop(self.network.weights)
+        if self.stop is None or epochs_done < self.stop_from:
+            return False
+        return self.stop(self.network.weights)
 
     def _set_rate(self, progress: float) -> None:
         rate = self.rate * self.options.schedule.factor(progress)

@@ -77,7 +77,9 @@ class ProximalOptimizer(Optimizer):
 
 def _acts(penalty: Penalty, alpha: Strength) -> bool:
     # The prox of L1 at zero strength is the identity; that of others may not be.
-    return not (isinstance(penalty, L1) and not isinstance(alpha, Tensor) and alpha == 0)
+    return not (
+        isinstance(penalty, L1) and not isinstance(alpha, Tensor) and alpha == 0
+    )
 
 
 class ProximalSGD(ProximalOptimizer):
@@ -100,9 +102,10 @@ class ProximalSGD(ProximalOptimizer):
     >>> import torch
     >>> from sklearn_sparsenet import ProximalSGD
     >>> layer = torch.nn.Linear(3, 1)
-    >>> optimizer = ProximalSGD(
-    ...     [{"params": [layer.weight], "alpha": 1e-2}, {"params": [layer.bias]}], lr=0.1
-    ... )
+    >>> weights = {"params": [layer.weight], "alpha": 1e-2}
+    >>> optimizer = ProximalSGD([weights, {"params": [layer.bias]}], lr=0.1)
+    >>> layer(torch.ones(5, 3)).square().mean().backward()
+    >>> optimizer.step()
     """
 
     def __init__(
@@ -113,9 +116,7 @@ class ProximalSGD(ProximalOptimizer):
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
-        super().__init__(
-            params, {"lr": lr, "alpha": alpha, "penalty": penalty or L1()}
-        )
+        super().__init__(params, {"lr": lr, "alpha": alpha, "penalty": penalty or L1()})
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
@@ -177,7 +178,9 @@ class ProximalAdam(ProximalOptimizer):
         state["step"] += 1
         beta1, beta2 = group["betas"]
         mean = state["mean"].lerp_(gradient, 1 - beta1)
-        square = state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        square = (
+            state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        )
         if state["step"] % _FLUSH_EVERY == 0:
             for moment in (mean, square):
                 moment.masked_fill_(moment.abs() < _FLUSH_BELOW, 0.0)

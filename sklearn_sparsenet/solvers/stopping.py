@@ -20,7 +20,9 @@ _CHUNK_ROWS = 4096
 def forward(module: Callable[[Tensor], Tensor], rows: Rows) -> Tensor:
     """Return the outputs for all rows, chunk by chunk."""
     starts = range(0, rows.n_samples, _CHUNK_ROWS)
-    outputs = [module(rows.slice(i, min(i + _CHUNK_ROWS, rows.n_samples))) for i in starts]
+    outputs = [
+        module(rows.slice(i, min(i + _CHUNK_ROWS, rows.n_samples))) for i in starts
+    ]
     return torch.cat(outputs)
 
 

@@ -1,0 +1,47 @@
+# `make demo` and `make test` set up everything they need in .venv.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow lint types readme coverage table clean
+
+demo: $(VENV)/.installed
+	$(RUN) examples/quickstart.py
+
+test: $(VENV)/.tested
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(VENV)/.tested
+	$(RUN) -m pytest -m slow
+
+coverage: $(VENV)/.tested
+	$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered
+
+lint: $(VENV)/.tested
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.tested
+	$(RUN) -m mypy
+
+readme: $(VENV)/.tested
+	$(RUN) -m pytest --doctest-glob="*.md" README.md docs
+
+table: $(VENV)/.installed
+	$(RUN) examples/targets_table.py --write docs/targets.md
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+
+# torch first and by itself: its version is the constraints file's.
+$(VENV)/.installed: pyproject.toml .ci/constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) -e ".[dev]"
+	touch $@
