@@ -4,7 +4,7 @@ The network 6-128-128-64-1 (25408 weights), the first 1000 rows for training and
 other 385 for testing, squared error on the unscaled target, full-batch proximal
 gradient steps of 0.1 for 50000 epochs, and the target tested after every step ("in
 flight"), as in the authors' code. Next to it the same targets with the library's
-defaults for the solver and the search, and 2000 steps.
+defaults for the solver and the search.
 
 Usage::
 
@@ -53,7 +53,7 @@ PAPER = {
 PAPER_SEARCH = BracketSearch(
     rule="median", stop="in_flight", restart="cold", midpoint="arithmetic"
 )
-OURS = {"batch_size": N_TRAIN, "max_iter": 2000, "max_outer_iter": 40}
+OURS = {"max_outer_iter": 40}
 
 
 def load(path: str):

@@ -18,6 +18,11 @@ from sklearn_sparsenet.targets import Target
 
 __all__ = ["ProblemTrainer", "TrainingResult", "train"]
 
+# A refit is shorter and gentler than a solve: the weights only have to grow back what
+# the penalty shrank, and a longer one fits noise (docs/design_notes.md has the figures).
+_REFIT_EPOCHS = 0.5
+_REFIT_RATE = 0.3
+
 
 class ProblemTrainer:
     """Solves one problem for many λ; what a search works with.
@@ -114,11 +119,16 @@ class ProblemTrainer:
         support = network.parameters[: network.n_penalized] != 0
         problem = replace(self.problem, penalty=FixedSupport(support))
         positive = [value for value in found.alpha if value > 0]
-        tolerance = self.options.kkt_tol * min(positive, default=1.0)
+        options = replace(
+            self.options,
+            max_iter=max(1, round(_REFIT_EPOCHS * self.options.max_iter)),
+            learning_rate=_REFIT_RATE * self.options.learning_rate,
+            kkt_tol=self.options.kkt_tol * min(positive, default=1.0),
+        )
         return solve(
             problem,
             [0.0] * len(network.layers),
-            replace(self.options, kkt_tol=tolerance),
+            options,
             torch.Generator().manual_seed(self._seed + 1),
         )
 
