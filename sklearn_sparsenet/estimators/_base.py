@@ -367,4 +367,5 @@ def _history(trials) -> dict[str, np.ndarray]:
         "kkt_residual": np.array([solution.kkt_residual for solution in solutions]),
         "epochs": np.array([solution.epochs for solution in solutions]),
         "seconds": np.array([solution.seconds for solution in solutions]),
+        "status": np.array([solution.status.name.lower() for solution in solutions]),
     }

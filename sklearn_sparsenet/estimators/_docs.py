@@ -122,8 +122,9 @@ loss_curve_ : list of float
 validation_scores_ : list of float or None
     Accuracy or R² per epoch, with early stopping.
 search_history_ : dict of ndarray
-    alpha, n_nonzero, n_nonzero_per_layer, loss, kkt_residual, epochs and seconds of
-    each solve.
+    alpha, n_nonzero, n_nonzero_per_layer, loss, kkt_residual, epochs, seconds and
+    status of each solve. The status is "budget" (all epochs done), "stationary",
+    "on_target" (ended by meeting the target on its way), "early" or "interrupted".
 n_outer_iter_, n_iter_ : int
     Solves; epochs in all.
 module_ : nn.Module
