@@ -1,0 +1,191 @@
+"""Algorithms 1 and 2 with networks whose counts are known functions of λ."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_sparsenet.search import BracketSearch, Limits, Trial
+from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.targets import Target
+
+SIZE = 1000
+
+
+class FakeTrainer:
+    """Counts per group as a function of all λ; records what it is asked."""
+
+    def __init__(self, counts, goals, tol=0.01, gradients=None):
+        names = tuple(f"{i}.weight" for i in range(len(goals)))
+        self.target = Target(names, tuple(goals), len(goals) > 1, tol)
+        self.group_sizes = (SIZE,) * len(goals)
+        self.counts, self.gradients = counts, gradients
+        self.asked, self.options = [], []
+
+    def solve(self, alpha, *, warm=False, test_from=1.0):
+        self.asked.append(tuple(alpha))
+        self.options.append((warm, test_from))
+        counts = tuple(int(c) for c in self.counts(alpha))
+        gradient = torch.empty(0) if self.gradients is None else self.gradients
+        solution = Solution(
+            (torch.empty(0), {}), tuple(alpha), counts, 0.0, gradient, 0.0, 1, 0.0
+        )
+        return Trial(
+            alpha=tuple(alpha),
+            n_nonzero=counts,
+            gradients=(gradient,) * len(counts),
+            met=self.target.is_met(counts),
+            distance=self.target.distance(counts),
+            interrupted=False,
+            solution=solution,
+        )
+
+
+def falling(alpha, where=1e-4):
+    """A smooth count that falls by half around `where`."""
+    return SIZE / (1 + alpha / where)
+
+
+def noisy(alpha):
+    wiggle = 1 + 0.03 * math.sin(1e6 * alpha)
+    return falling(alpha) * wiggle
+
+
+CURVES = {
+    "smooth": falling,
+    "steps": lambda a: 20 * round(falling(a) / 20),
+    "cliff": lambda a: 0 if a > 3e-3 else falling(a, 1e-3),
+    "noisy": noisy,
+    "above the bounds": lambda a: falling(a, 1.0),
+    "below the bounds": lambda a: falling(a, 1e-9),
+}
+
+
+@pytest.mark.parametrize("curve", CURVES)
+@pytest.mark.parametrize("rule", ["median", "order_statistic", "secant"])
+@pytest.mark.parametrize("midpoint", ["arithmetic", "geometric"])
+def test_targets_are_found(curve, rule, midpoint):
+    count = CURVES[curve]
+    trainer = FakeTrainer(lambda alpha: [count(a) for a in alpha], [500], tol=0.03)
+    search = BracketSearch(rule=rule, midpoint=midpoint)
+    result = search.run(trainer, Limits(max_outer_iter=60))
+    assert result.met
+    assert abs(result.best.n_nonzero[0] - 500) <= 15
+    assert len(result.history) == len(trainer.asked) <= 60
+    assert all(0 < a < math.inf for (a,) in trainer.asked)
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_default_needs_few_solves(curve):
+    count = CURVES[curve]
+    trainer = FakeTrainer(lambda alpha: [count(a) for a in alpha], [100], tol=0.05)
+    assert BracketSearch().run(trainer, Limits(max_outer_iter=20)).met
+
+
+def test_coupled_layers_are_found():
+    """Each count depends on both λ: brackets go stale and must reopen."""
+
+    def counts(alpha):
+        return [
+            falling(alpha[0] * (1 + 3 * alpha[1] / 1e-3), 1e-4),
+            falling(alpha[1] * (1 + 2 * alpha[0] / 1e-3), 1e-3),
+        ]
+
+    trainer = FakeTrainer(counts, [200, 300], tol=0.02)
+    result = BracketSearch().run(trainer, Limits(max_outer_iter=60))
+    assert result.met
+
+
+def test_equal_layers_go_through_the_same_strengths_as_one():
+    one = FakeTrainer(lambda alpha: [falling(a) for a in alpha], [123])
+    two = FakeTrainer(lambda alpha: [falling(a) for a in alpha], [123, 123])
+    for trainer in (one, two):
+        assert BracketSearch().run(trainer, Limits()).met
+    assert two.asked == [(a, a) for (a,) in one.asked]
+
+
+@pytest.mark.parametrize("budget", [1, 2, 5])
+def test_the_budget_is_kept_and_the_closest_solve_returned(budget):
+    trainer = FakeTrainer(lambda alpha: [SIZE if alpha[0] < 1e-4 else 7], [100])
+    result = BracketSearch().run(trainer, Limits(max_outer_iter=budget))
+    assert len(trainer.asked) == budget
+    assert not result.met
+    assert result.best.n_nonzero == (7,)
+    assert f"max_outer_iter={budget}" in result.reason
+
+
+def test_a_count_that_does_not_depend_on_the_strength_is_told():
+    trainer = FakeTrainer(lambda alpha: [900], [100])
+    result = BracketSearch().run(trainer, Limits(max_outer_iter=6))
+    assert "does not depend on λ" in result.reason
+
+
+def test_collapse_is_told():
+    trainer = FakeTrainer(lambda alpha: [0 if len(trainer.asked) > 1 else 950], [100])
+    result = BracketSearch().run(trainer, Limits(max_outer_iter=6))
+    assert "collapses" in result.reason
+
+
+def test_the_paper_starts_at_both_ends_and_goes_on_with_the_median():
+    """(39): the lower median of the candidates strictly inside the bracket."""
+    gradients = torch.tensor([1e-7, 2e-7, -3e-4, 4e-4, -5e-4, 6e-4, 1e-2, 0.5])
+    trainer = FakeTrainer(
+        lambda alpha: [falling(alpha[0])], [500], tol=1e-9, gradients=gradients
+    )
+    search = BracketSearch(rule="median", stop="in_flight", midpoint="arithmetic")
+    search.run(trainer, Limits((1e-7, 1e-2), max_outer_iter=4))
+    inside = [2e-7, 3e-4, 4e-4, 5e-4, 6e-4]
+    first = np.median(inside)
+    assert [a for (a,) in trainer.asked[:3]] == pytest.approx([1e-2, 1e-7, first])
+    # λ = 4e-4 is too sparse and becomes the high end: {2e-7, 3e-4} remain, the lower
+    # one of which is the median.
+    assert trainer.asked[3][0] == pytest.approx(2e-7)
+    assert trainer.options == [(False, 0.0)] * 4
+
+
+def test_without_candidates_the_midpoint():
+    for kind, wanted in (("arithmetic", 0.5005), ("geometric", 1e-3**0.5)):
+        trainer = FakeTrainer(lambda alpha: [falling(alpha[0], 1.0)], [1], tol=0)
+        trainer.counts = lambda alpha: [SIZE if alpha[0] < 0.01 else 0]
+        BracketSearch(rule="median", midpoint=kind).run(
+            trainer, Limits((1e-3, 1.0), max_outer_iter=3)
+        )
+        assert trainer.asked[2][0] == pytest.approx(wanted)
+
+
+def test_the_order_statistic_lets_the_missing_weights_in():
+    gradients = torch.tensor([1e-4, 2e-4, 3e-4, 4e-4])
+    trainer = FakeTrainer(lambda alpha: [8], [10], tol=0, gradients=gradients)
+    trainer.counts = lambda alpha: [SIZE if len(trainer.asked) == 1 else 8]
+    search = BracketSearch(rule="order_statistic")
+    search.run(trainer, Limits((1e-5, 1e-2), max_outer_iter=3, guess=(1e-5,)))
+    assert trainer.asked[1][0] == pytest.approx(1e-2)
+    assert trainer.asked[2][0] == pytest.approx(3e-4)  # the second largest of two
+
+
+def test_a_guess_is_tried_first():
+    trainer = FakeTrainer(lambda alpha: [falling(alpha[0])], [500])
+    result = BracketSearch().run(trainer, Limits(guess=(1e-4,)))
+    assert trainer.asked == [(1e-4,)]
+    assert result.met
+
+
+def test_warm_restarts_begin_with_the_second_solve():
+    trainer = FakeTrainer(lambda alpha: [falling(alpha[0])], [500])
+    BracketSearch(restart="warm", stop="converged").run(trainer, Limits())
+    assert trainer.options[0] == (False, 1.0)
+    assert set(trainer.options[1:]) == {(True, 1.0)}
+
+
+@pytest.mark.parametrize("bad", ["rule", "stop", "restart", "midpoint"])
+def test_unknown_options_are_refused(bad):
+    with pytest.raises(ValueError, match=f"{bad}='x'; accepted"):
+        BracketSearch(**{bad: "x"})
+
+
+def test_a_target_is_needed():
+    trainer = FakeTrainer(lambda alpha: [1], [1])
+    trainer.target = None
+    with pytest.raises(ValueError, match="needs a target"):
+        BracketSearch().run(trainer, Limits())

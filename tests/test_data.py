@@ -1,0 +1,71 @@
+"""Rows are the same whatever holds them; large tables are not converted at once."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from sklearn_sparsenet import data
+from sklearn_sparsenet.data import SubsetRows, make_rows
+
+CPU = torch.device("cpu")
+
+
+def rows_of(X, dtype=torch.float64):
+    return make_rows(X, dtype, CPU)
+
+
+@pytest.fixture
+def table():
+    X = np.random.default_rng(0).integers(0, 5, (20, 3)).astype(np.float64)
+    X[X < 2] = 0
+    return X
+
+
+@pytest.mark.parametrize("limit", [0, 2**26])
+@pytest.mark.parametrize(
+    "convert",
+    [
+        np.asarray,
+        sparse.csr_matrix,
+        sparse.csc_array,
+        lambda X: X.astype(np.uint8),
+        lambda X: X.astype(np.uint16),
+        lambda X: X.astype(np.float32),
+    ],
+)
+def test_every_table_gives_the_same_rows(table, convert, limit, monkeypatch):
+    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", limit)
+    rows = rows_of(convert(table))
+    index = torch.tensor([3, 3, 0, 19])
+    assert rows.n_samples == 20
+    assert rows.sample_shape == (3,)
+    assert rows.take(index).dtype == torch.float64
+    np.testing.assert_array_equal(rows.take(index), table[index])
+    np.testing.assert_array_equal(rows.slice(4, 9), table[4:9])
+    some = SubsetRows(rows, torch.tensor([5, 7, 11]))
+    np.testing.assert_array_equal(some.take(torch.tensor([2, 0])), table[[11, 5]])
+    np.testing.assert_array_equal(some.slice(1, 3), table[[7, 11]])
+    assert some.n_samples == 3
+    assert some.sample_shape == (3,)
+
+
+def test_memory_maps_are_read_when_asked(table, tmp_path, monkeypatch):
+    path = tmp_path / "table.npy"
+    np.save(path, table)
+    mapped = np.load(path, mmap_mode="r")
+    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    for view in (mapped, np.asarray(mapped), mapped[2:]):
+        assert isinstance(rows_of(view), data.LazyRows)
+    np.testing.assert_array_equal(rows_of(mapped).slice(0, 20), table)
+
+
+def test_the_caller_s_array_is_not_shared(table):
+    rows = rows_of(table)
+    table[:] = -1
+    assert (rows.slice(0, 20) >= 0).all()
+
+
+def test_read_only_arrays(table):
+    table.setflags(write=False)
+    np.testing.assert_array_equal(rows_of(table).slice(0, 20), table)

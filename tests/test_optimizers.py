@@ -1,0 +1,140 @@
+"""The optimisers in a loop of one's own."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_sparsenet import ProximalAdam, ProximalSGD
+
+F64 = torch.float64
+
+
+def problem(generator):
+    X = torch.randn(40, 5, generator=generator, dtype=F64)
+    y = X[:, :1] * 2 - X[:, 1:2] + 0.5
+    layer = nn.Linear(5, 1).double()
+    return layer, lambda: (layer(X) - y).square().mean()
+
+
+def test_sgd_step_is_algorithm_3():
+    weight = nn.Parameter(torch.tensor([1.0, -0.05, 0.2], dtype=F64))
+    weight.grad = torch.tensor([0.5, 0.1, -0.3], dtype=F64)
+    bias = nn.Parameter(torch.tensor([1.0], dtype=F64))
+    bias.grad = torch.tensor([2.0], dtype=F64)
+    groups = [{"params": [weight], "alpha": 0.7}, {"params": [bias]}]
+    ProximalSGD(groups, lr=0.1).step()
+    # w - lr g = .95, -.06, .23; threshold lr alpha = .07
+    torch.testing.assert_close(weight.data, torch.tensor([0.88, 0.0, 0.16], dtype=F64))
+    assert weight[1] == 0
+    assert bias.item() == pytest.approx(0.8)
+
+
+def test_adam_without_penalty_is_adam(generator):
+    ours, loss = problem(generator)
+    theirs, loss_theirs = problem(generator.manual_seed(0))
+    theirs.load_state_dict(ours.state_dict())
+    first = ProximalAdam(ours.parameters(), lr=0.02)
+    second = torch.optim.Adam(theirs.parameters(), lr=0.02)
+    for _ in range(50):
+        for optimizer, value in ((first, loss), (second, loss_theirs)):
+            optimizer.zero_grad()
+            value().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-11, atol=1e-13)
+
+
+def test_adam_takes_the_prox_in_its_own_metric(generator):
+    """Against scalar arithmetic, weight by weight."""
+    start = torch.randn(4, generator=generator, dtype=F64)
+    gradients = torch.randn(6, 4, generator=generator, dtype=F64)
+    weight = nn.Parameter(start.clone())
+    optimizer = ProximalAdam([weight], lr=0.1, alpha=0.7)
+    for gradient in gradients:
+        weight.grad = gradient.clone()
+        optimizer.step()
+    for i in range(4):
+        w, m, v = start[i].item(), 0.0, 0.0
+        for t, g in enumerate(gradients[:, i].tolist(), start=1):
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            step = 0.1 / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            moved = w - step * m / (1 - 0.9**t)
+            w = math.copysign(max(abs(moved) - step * 0.7, 0), moved)
+        assert weight[i].item() == pytest.approx(w, abs=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "lr"), [(ProximalSGD, 0.2), (ProximalAdam, 0.02)])
+def test_fixed_points_are_stationary_points(kind, lr, generator):
+    layer, loss = problem(generator)
+    groups = [{"params": [layer.weight], "alpha": 0.8}, {"params": [layer.bias]}]
+    optimizer = kind(groups, lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 3000)
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    for _ in range(3000):
+        optimizer.step(closure)
+        schedule.step()
+    assert closure() > 0
+    weight, gradient = layer.weight.data, layer.weight.grad
+    residual = torch.where(
+        weight != 0, gradient + 0.8 * weight.sign(), (gradient.abs() - 0.8).clamp(min=0)
+    )
+    assert residual.abs().max() < 1e-6
+    assert layer.bias.grad.abs().max() < 1e-6
+    assert 0 < weight.count_nonzero() < 5
+
+
+def test_state_survives_a_round_trip(generator):
+    layer, loss = problem(generator)
+    optimizer = ProximalAdam(layer.parameters(), lr=0.1, alpha=1e-3)
+
+    def go(optimizer, layer):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+        return layer.weight.detach().clone()
+
+    go(optimizer, layer)
+    weights = {k: v.clone() for k, v in layer.state_dict().items()}
+    kept = copy.deepcopy(optimizer.state_dict())
+    wanted = go(optimizer, layer)
+    layer.load_state_dict(weights)
+    again = ProximalAdam(layer.parameters(), lr=0.5)
+    again.load_state_dict(kept)
+    assert torch.equal(go(again, layer), wanted)
+
+
+def test_moments_never_become_subnormal():
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = ProximalAdam([weight], lr=1e-3, alpha=1e-3)
+    for step in range(1500):
+        weight.grad = torch.full((3,), 1.0 if step == 0 else 0.0)
+        optimizer.step()
+        mean = optimizer.state[weight]["mean"]
+        assert ((mean == 0) | (mean.abs() >= torch.finfo(torch.float32).tiny)).all()
+
+
+@pytest.mark.parametrize("kind", [ProximalSGD, ProximalAdam])
+def test_parameters_without_gradient_stay(kind):
+    weight = nn.Parameter(torch.ones(2))
+    kind([weight], lr=0.1, alpha=1.0).step()
+    assert weight.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", [ProximalSGD, ProximalAdam])
+@pytest.mark.parametrize("bad", [{"lr": 0.0}, {"lr": 0.1, "alpha": -1.0}])
+def test_impossible_settings_are_refused(kind, bad):
+    with pytest.raises(ValueError, match="must"):
+        kind([nn.Parameter(torch.ones(1))], **bad)
+
+
+def test_impossible_betas_are_refused():
+    with pytest.raises(ValueError, match="betas"):
+        ProximalAdam([nn.Parameter(torch.ones(1))], betas=(1.0, 0.9))

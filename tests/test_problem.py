@@ -1,0 +1,98 @@
+"""The objective and its gradients."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sklearn_sparsenet import problem as module_under_test
+from sklearn_sparsenet.data import make_rows
+from sklearn_sparsenet.losses import CrossEntropy, SquaredError
+from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.problem import Problem
+
+F64 = torch.float64
+
+
+@pytest.fixture
+def problem(generator):
+    X = torch.randn(23, 4, generator=generator, dtype=F64).numpy()
+    y = torch.randint(0, 3, (23,), generator=generator)
+    weight = torch.rand(23, generator=generator, dtype=F64) + 0.1
+    net = build_mlp(4, (5,), 3, "tanh", generator)
+    network = Network(net, find_layers(net))
+    rows = make_rows(X, F64, torch.device("cpu"))
+    return Problem(network, CrossEntropy(), rows, y, weight)
+
+
+def test_full_gradient_is_the_mean_of_batch_gradients(problem):
+    """Batches of 5 from 23 rows: the last one counts by its length."""
+    loss, gradient = problem.evaluate()
+    total, summed = 0.0, torch.zeros_like(gradient)
+    for index in torch.arange(23).split(5):
+        total += problem.batch_gradient(index) * len(index) / 23
+        summed += problem.network.gradient * len(index) / 23
+    torch.testing.assert_close(total, loss)
+    torch.testing.assert_close(summed, gradient)
+
+
+def test_evaluating_twice_gives_the_same_gradient(problem):
+    first, second = problem.evaluate()[1], problem.evaluate()[1]
+    assert torch.equal(first, second)
+
+
+def test_full_gradient_by_finite_differences(problem):
+    _, gradient = problem.evaluate()
+    parameters = problem.network.parameters
+    for k in range(0, len(parameters), 3):
+        values = []
+        for step in (1e-6, -2e-6, 1e-6):
+            parameters[k] += step
+            values.append(problem.evaluate()[0].item())
+        assert abs((values[0] - values[1]) / 2e-6 - gradient[k].item()) < 1e-7
+
+
+def test_the_scale_of_the_weights_does_not_matter(problem):
+    scaled = dataclasses.replace(problem, sample_weight=problem.sample_weight * 17)
+    for a, b in zip(problem.evaluate(), scaled.evaluate(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_chunks_change_nothing(problem, monkeypatch):
+    whole = problem.evaluate()
+    monkeypatch.setattr(module_under_test, "_CHUNK_ELEMENTS", 1)  # 32 rows at least
+    rows = make_rows(
+        np.tile(problem.rows.slice(0, 23).numpy(), (4, 1)), F64, torch.device("cpu")
+    )
+    tiled = dataclasses.replace(
+        problem,
+        rows=rows,
+        target=problem.target.repeat(4),
+        sample_weight=problem.sample_weight.repeat(4),
+    )
+    for a, b in zip(tiled.evaluate(), whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_penalty_is_summed_over_layers(problem):
+    first, second = problem.network.split(problem.network.weights)
+    wanted = 0.1 * first.abs().sum() + 0.3 * second.abs().sum()
+    torch.testing.assert_close(problem.penalty_value([0.1, 0.3]), wanted)
+
+
+def test_training_starts_at_the_best_constant(problem):
+    problem.network.parameters.zero_()
+    problem.start_at_best_constant()
+    gradient = problem.evaluate()[1]
+    assert gradient[problem.network.n_weights :].abs().max() < 1e-12
+
+
+def test_modules_without_final_linear_layer_start_as_they_are(generator):
+    net = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Tanh()).double()
+    before = net[0].bias.item()
+    rows = make_rows(np.ones((3, 2)), F64, torch.device("cpu"))
+    target, weight = torch.ones(3, 1, dtype=F64), torch.ones(3, dtype=F64)
+    problem = Problem(Network(net, ["0.weight"]), SquaredError(), rows, target, weight)
+    problem.start_at_best_constant()
+    assert net[0].bias.item() == before

@@ -1,0 +1,40 @@
+"""The process is left as it was."""
+
+import pytest
+import torch
+
+from sklearn_sparsenet.runtime import (
+    forked_random_state,
+    resolve_device,
+    single_threaded,
+)
+
+
+def test_threads_are_given_back_also_after_errors():
+    torch.set_num_threads(3)
+    with pytest.raises(KeyError), single_threaded():
+        with single_threaded():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 3
+
+
+def test_random_state_is_restored_and_seeded():
+    before = torch.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with forked_random_state(3, torch.device("cpu")):
+            drawn.append(torch.rand(2))
+    assert torch.equal(*drawn)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_devices():
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type == (
+        "cuda" if torch.cuda.is_available() else "cpu"
+    )
+    for missing in ("cuda:99", "nonsense"):
+        with pytest.raises(ValueError, match="device='auto' falls back"):
+            resolve_device(missing)

@@ -1,0 +1,255 @@
+"""The training loop: Algorithm 3 to the letter, how solves end, what is kept."""
+
+import dataclasses
+from typing import ClassVar
+
+import pytest
+import torch
+
+from sklearn_sparsenet.data import make_rows
+from sklearn_sparsenet.exceptions import NonFiniteLossError
+from sklearn_sparsenet.losses import CustomLoss, SquaredError
+from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.penalties import soft_threshold
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.solvers import (
+    EarlyStopping,
+    Schedule,
+    SolverOptions,
+    Validation,
+    solve,
+)
+from sklearn_sparsenet.solvers.loop import Status
+
+F64 = torch.float64
+SGD = SolverOptions(
+    solver="sgd",
+    learning_rate=0.05,
+    schedule=Schedule.CONSTANT,
+    batch_size=8,
+    max_iter=3,
+)
+
+
+def make(generator, hidden=(4,), loss=None, n=21, penalty=None):
+    X = torch.randn(n, 3, generator=generator, dtype=F64)
+    y = X[:, :1] - 0.5 * X[:, 1:2].square()
+    module = build_mlp(3, hidden, 1, "tanh", torch.Generator().manual_seed(1))
+    network = Network(module, find_layers(module))
+    rows = make_rows(X.numpy(), F64, torch.device("cpu"))
+    more = {} if penalty is None else {"penalty": penalty}
+    ones = torch.ones(n, dtype=F64)
+    return Problem(network, loss or SquaredError(), rows, y, ones, **more)
+
+
+def test_sgd_is_algorithm_3_to_the_letter(generator):
+    """Against the plain loop: shuffle, batches (the last one smaller), prox step."""
+    problem, reference = make(generator), make(generator.manual_seed(0))
+    alphas = [0.02, 0.05]
+    solve(problem, alphas, SGD, torch.Generator().manual_seed(5))
+    module = reference.network.module
+    X, y = reference.rows.slice(0, 21), reference.target
+    shuffler = torch.Generator().manual_seed(5)
+    for _ in range(3):
+        for index in torch.randperm(21, generator=shuffler).split(8):
+            module.zero_grad(set_to_none=False)
+            (module(X[index]) - y[index]).square().sum(1).mean().backward()
+            with torch.no_grad():
+                for layer, alpha in ((module[0], 0.02), (module[2], 0.05)):
+                    layer.bias -= 0.05 * layer.bias.grad
+                    moved = layer.weight - 0.05 * layer.weight.grad
+                    layer.weight.copy_(soft_threshold(moved, 0.05 * alpha))
+    torch.testing.assert_close(
+        problem.network.parameters, reference.network.parameters, rtol=1e-12, atol=1e-13
+    )
+
+
+def test_a_single_last_row_joins_the_batch_before(generator):
+    sizes = []
+
+    def counting(output, target):
+        sizes.append(len(output))
+        return (output - target).square()
+
+    options = dataclasses.replace(SGD, batch_size=4, max_iter=1)
+    solve(make(generator, loss=CustomLoss(counting)), [0, 0], options, generator)
+    assert sizes[:-1] == [4, 4, 4, 4, 5]
+
+
+def test_in_flight_ends_at_the_first_step_on_target(generator):
+    problem = make(generator)
+    seen = []
+
+    def accepts(weights):
+        seen.append(int(weights.count_nonzero()))
+        return seen[-1] <= 9
+
+    options = dataclasses.replace(SGD, max_iter=500)
+    found = solve(
+        problem, [0.3, 0.3], options, generator, is_on_target=accepts, test_from=0.0
+    )
+    assert found.status is Status.ON_TARGET
+    assert sum(found.counts) == seen[-1] <= 9
+    assert min(seen[:-1]) > 9
+
+
+def test_settled_ends_in_the_last_part_only(generator):
+    options = dataclasses.replace(SGD, max_iter=20)
+    found = solve(
+        make(generator),
+        [0.01, 0.01],
+        options,
+        generator,
+        is_on_target=lambda weights: True,
+        test_from=0.8,
+    )
+    assert found.epochs == 17
+    assert found.status is Status.ON_TARGET
+
+
+def test_full_batches_end_at_stationary_points(generator):
+    problem = make(generator, hidden=())
+    options = dataclasses.replace(SGD, batch_size=21, max_iter=10**4, kkt_tol=1e-6)
+    found = solve(problem, [0.1], options, generator)
+    assert found.status is Status.STATIONARY
+    assert found.kkt_residual <= 1e-6
+    assert found.epochs < 10**4
+    assert len(found.loss_curve) == found.epochs
+
+
+def test_a_step_that_blows_up_is_made_smaller(generator):
+    options = dataclasses.replace(SGD, learning_rate=30.0, batch_size=21, max_iter=300)
+    found = solve(make(generator, hidden=()), [0.01], options, generator)
+    first = make(generator.manual_seed(0), hidden=()).evaluate()[0]
+    assert found.loss < first
+    assert found.state[0].isfinite().all()
+
+
+def test_hopeless_losses_are_an_error_with_advice(generator):
+    loss = CustomLoss(lambda output, target: output * float("nan"))
+    with pytest.raises(NonFiniteLossError, match="StandardScaler"):
+        solve(make(generator, loss=loss), [0.0, 0.0], SGD, generator)
+
+
+def test_interruption_keeps_a_finite_state(generator):
+    calls = []
+
+    def interrupted(output, target):
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return (output - target).square()
+
+    found = solve(
+        make(generator, loss=CustomLoss(interrupted)), [0.0, 0.0], SGD, generator
+    )
+    assert found.status is Status.INTERRUPTED
+    assert found.state[0].isfinite().all()
+
+
+class _Scripted:
+    """Validation with scores from a list."""
+
+    patience = 2
+
+    def __init__(self, scores):
+        self.scores = iter(scores)
+
+    def evaluate(self, network):
+        return next(self.scores)
+
+
+class _Network:
+    weights = 0
+
+    def snapshot(self):
+        return self.weights, {}
+
+
+def run_script(script):
+    """Feed (score, on target) pairs; return the kept epoch and the last one."""
+    early = EarlyStopping(_Scripted([s for s, _ in script]), lambda weights: weights > 0)
+    network = _Network()
+    for epoch, (_, on_target) in enumerate(script, start=1):
+        network.weights = epoch if on_target else -epoch
+        if early.update(network, epoch):
+            break
+    return early.best_state and early.best_state[0], epoch
+
+
+def test_early_stopping_keeps_the_best_state_on_target():
+    """A dense network scores best, but only states on target compete."""
+    script = [(0.99, False), (0.98, False), (0.8, True), (0.9, True), (0.7, True)]
+    assert run_script(script) == (4, 5)
+    assert run_script([*script, (0.6, True), (1.0, True)]) == (4, 6)
+
+
+def test_leaving_the_target_forgets_what_was_kept():
+    script = [(0.9, True), (0.5, False), (0.4, True)]
+    assert run_script(script) == (3, 3)
+    assert run_script(script[:2]) == (None, 2)
+
+
+def test_early_stopping_restores_the_best_state(generator):
+    problem = make(generator)
+    validation = Validation(
+        problem.rows, lambda out: -float((out - problem.target).square().mean()), 3
+    )
+    options = dataclasses.replace(
+        SGD, learning_rate=0.5, max_iter=60, validation=validation
+    )
+    found = solve(problem, [0.0, 0.0], options, generator)
+    assert -found.loss == pytest.approx(max(found.validation_scores))
+
+
+class Mcp:
+    """A user's penalty: minimax concave, separable."""
+
+    separable: ClassVar[bool] = True
+    gamma = 4.0
+
+    def value(self, weight, alpha):
+        a = weight.abs()
+        inner = alpha * a - a.square() / (2 * self.gamma)
+        return torch.where(a <= self.gamma * alpha, inner, self.gamma * alpha**2 / 2).sum()
+
+    def prox(self, weight, step, alpha):
+        firm = soft_threshold(weight, step * alpha) / (1 - step / self.gamma)
+        return torch.where(weight.abs() <= self.gamma * alpha, firm, weight)
+
+    def subdifferential_distance(self, weight, gradient, alpha):
+        slope = (alpha - weight.abs() / self.gamma).clamp(min=0) * weight.sign()
+        off = (gradient.abs() - alpha).clamp(min=0)
+        return torch.where(weight != 0, (gradient + slope).abs(), off)
+
+
+class Groups:
+    """A user's penalty: the norms of the columns (inputs) of a layer."""
+
+    separable: ClassVar[bool] = False
+
+    def value(self, weight, alpha):
+        return alpha * torch.linalg.vector_norm(weight, dim=0).sum()
+
+    def prox(self, weight, step, alpha):
+        norm = torch.linalg.vector_norm(weight, dim=0, keepdim=True)
+        return weight * (1 - step * alpha / norm.clamp(min=1e-30)).clamp(min=0)
+
+    def subdifferential_distance(self, weight, gradient, alpha):
+        norm = torch.linalg.vector_norm(weight, dim=0, keepdim=True)
+        size = torch.linalg.vector_norm(gradient, dim=0, keepdim=True)
+        inside = gradient * (1 - alpha / size.clamp(min=1e-30)).clamp(min=0)
+        on = gradient + alpha * weight / norm.clamp(min=1e-30)
+        return torch.where(norm > 0, on, inside).abs()
+
+
+@pytest.mark.parametrize(("penalty", "kept"), [(Mcp(), 1), (Groups(), 1)])
+def test_users_penalties_join_in(penalty, kept, generator):
+    """Solved to their own optimality conditions; whole groups vanish."""
+    problem = make(generator, hidden=(), penalty=penalty, n=60)
+    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-8)
+    found = solve(problem, [0.8], options, generator)
+    assert found.status is Status.STATIONARY
+    assert found.counts == (kept,)
+    assert problem.network.weights[0] != 0
+    assert problem.penalty_value([0.8]) > 0

@@ -1,0 +1,104 @@
+"""Counting, and paths against brute force."""
+
+import itertools
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from sklearn_sparsenet.networks import build_mlp, find_layers
+from sklearn_sparsenet.sparsity import count_nonzero, find_paths
+
+
+def masked_mlp(sizes, seed, density, activation="relu"):
+    generator = torch.Generator().manual_seed(seed)
+    module = build_mlp(sizes[0], sizes[1:-1], sizes[-1], activation, generator)
+    with torch.no_grad():
+        for layer in find_layers(module).values():
+            keep = torch.rand(layer.shape, generator=generator) < density
+            layer.copy_(torch.where(keep, torch.randn_like(layer), 0.0))
+    return module
+
+
+def live_by_enumeration(module, sizes):
+    """Follow every path from input to output."""
+    weights = [w.detach().numpy() != 0 for w in find_layers(module).values()]
+    live = [np.zeros_like(w) for w in weights]
+    inputs = np.zeros(sizes[0], dtype=bool)
+    for path in itertools.product(*(range(size) for size in sizes)):
+        steps = list(itertools.pairwise(path))
+        if all(w[b, a] for w, (a, b) in zip(weights, steps, strict=True)):
+            inputs[path[0]] = True
+            for found, (a, b) in zip(live, steps, strict=True):
+                found[b, a] = True
+    return [int(found.sum()) for found in live], inputs
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.sampled_from([0.1, 0.25, 0.5]))
+def test_live_weights_are_those_on_a_path(seed, density):
+    sizes = (4, 5, 3, 2)
+    module = masked_mlp(sizes, seed, density, "tanh")
+    names = list(find_layers(module))
+    paths = find_paths(module, names, (4,))
+    live, inputs = live_by_enumeration(module, sizes)
+    assert list(paths.n_live_per_layer) == live
+    assert paths.n_live == sum(live)
+    np.testing.assert_array_equal(paths.input_support, inputs)
+    np.testing.assert_array_equal(paths.input_strength > 0, inputs)
+    assert not inputs.any() or paths.input_strength.max() == 1
+
+
+def test_strength_is_the_geometric_mean_weight_along_a_path():
+    module = build_mlp(2, (2,), 1, "relu", torch.Generator())
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[4.0, 0.0], [0.0, -1.0]]))
+        module[2].weight.copy_(torch.tensor([[-9.0, 4.0]]))
+    strength = find_paths(module, ["0.weight", "2.weight"], (2,)).input_strength
+    torch.testing.assert_close(strength, torch.tensor([1.0, 2 / 6], dtype=torch.float64))
+
+
+def test_skip_connections_carry_paths():
+    class Skip(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.outer = nn.Linear(2, 2), nn.Linear(2, 1)
+
+        def forward(self, x):
+            return self.outer(x + torch.relu(self.inner(x)))
+
+    module = Skip()
+    with torch.no_grad():
+        module.inner.weight.zero_()
+    paths = find_paths(module, ["inner.weight", "outer.weight"], (2,))
+    assert paths.n_live_per_layer == (0, 2)
+    assert paths.input_support.all()
+
+
+def test_convolutions_and_the_module_itself_is_left_alone(generator):
+    module = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1),
+        nn.BatchNorm2d(2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8, 3),
+    )
+    with torch.no_grad():
+        module[5].weight[:, 4:] = 0  # nobody listens to the second channel
+    before = {k: v.clone() for k, v in module.state_dict().items()}
+    paths = find_paths(module, ["0.weight", "5.weight"], (1, 4, 4))
+    assert paths.n_live_per_layer == (9, 12)
+    assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
+    assert module.training
+    assert all(p.grad is None for p in module.parameters())
+
+
+def test_unknown_inputs_give_no_paths():
+    assert find_paths(nn.Embedding(3, 2), ["weight"], (2,)) is None
+
+
+def test_only_exact_zeros_are_zeros():
+    assert count_nonzero(torch.tensor([0.0, -0.0, 1e-300, 1.0], dtype=torch.float64)) == 2

@@ -1,0 +1,106 @@
+"""What `target_sparsity` means."""
+
+import numpy as np
+import pytest
+
+from sklearn_sparsenet.targets import match_layers, resolve_target
+
+SIZES = {"0.weight": 80, "2.weight": 20, "4.weight": 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (0.9, 11),
+        (0.0, 110),
+        (0.98, 2),
+        (0.9999, 1),
+        (1, 1),
+        (110, 110),
+        (np.int64(7), 7),
+        (np.float32(0.5), 55),
+        (np.array(0.5), 55),
+        (np.array(30), 30),
+    ],
+)
+def test_floats_are_zeros_ints_are_nonzeros(given, kept):
+    target = resolve_target(given, SIZES)
+    assert target.n_nonzero == (kept,)
+    assert not target.per_layer
+    assert target.layer_names == tuple(SIZES)
+
+
+@pytest.mark.parametrize(
+    "given", [1.0, True, np.True_, 0, -3, -0.1, float("nan"), 111, 1.5, float("inf")]
+)
+def test_impossible_targets_tell_how_many_weights_there_are(given):
+    with pytest.raises(ValueError, match=r"which has 110 weights.*int from 1 to 110"):
+        resolve_target(given, SIZES)
+
+
+@pytest.mark.parametrize("given", ["half", 1j, object()])
+def test_other_types_are_refused(given):
+    with pytest.raises(TypeError, match="target_sparsity="):
+        resolve_target(given, SIZES)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([0.9, 5, 0.5], {"0.weight": 8, "2.weight": 5, "4.weight": 5}),
+        (np.array([8, 5, 5]), {"0.weight": 8, "2.weight": 5, "4.weight": 5}),
+        ({"0.weight": 7, "*": 0.5}, {"0.weight": 7, "2.weight": 10, "4.weight": 5}),
+        ({"*": 0.5, "0.weight": 7}, {"0.weight": 7, "2.weight": 10, "4.weight": 5}),
+        ({"[24]*": 3}, {"2.weight": 3, "4.weight": 3}),
+        ({"*.weight": 0.5, "4.weight": 1}, {"0.weight": 40, "2.weight": 10, "4.weight": 1}),
+        ({"2.weight": 4}, {"2.weight": 4}),
+    ],
+)
+def test_one_target_per_layer(given, kept):
+    target = resolve_target(given, SIZES)
+    assert target.per_layer
+    assert dict(zip(target.layer_names, target.n_nonzero, strict=True)) == kept
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([0.9, 0.9], "has 2 entries, the network has 3 layers"),
+        ({"9.weight": 3}, "key '9.weight', which matches no layer"),
+        ({}, "names no layer"),
+        ([0.9, 21, 0.5], "layer '2.weight', which has 20 weights"),
+    ],
+)
+def test_impossible_targets_per_layer(given, message):
+    with pytest.raises(ValueError, match=message):
+        resolve_target(given, SIZES)
+
+
+def test_keys_are_strings():
+    with pytest.raises(TypeError, match="keys are layer names"):
+        match_layers({0: 3}, SIZES, "alpha")
+
+
+def test_met_is_relative_and_inclusive():
+    target = resolve_target(100, SIZES, tol=0.05)
+    assert target.is_met([60, 30, 5])
+    assert target.is_met([60, 30, 15])
+    assert not target.is_met([60, 30, 4])
+    exact = resolve_target(100, SIZES, tol=0)
+    assert exact.is_met([100])
+    assert not exact.is_met([101])
+
+
+def test_enough_layers_on_target():
+    goals = [40, 10, 5]
+    assert not resolve_target(goals, SIZES).is_met([40, 10, 6])
+    assert resolve_target(goals, SIZES, min_layers=2).is_met([40, 10, 6])
+    with pytest.raises(ValueError, match="min_layers_on_target=4 exceeds the 3"):
+        resolve_target(goals, SIZES, min_layers=4)
+    with pytest.raises(ValueError, match="needs one target per layer"):
+        resolve_target(0.5, SIZES, min_layers=1)
+
+
+def test_distance_is_the_mean_relative_one():
+    assert resolve_target([40, 10, 5], SIZES).distance([20, 10, 10]) == pytest.approx(0.5)
+    assert resolve_target(50, SIZES).distance([20, 10, 10]) == pytest.approx(0.2)
