@@ -79,7 +79,7 @@ def test_targets_are_found(curve, rule, midpoint):
 @pytest.mark.parametrize("curve", CURVES)
 def test_the_default_needs_few_solves(curve):
     count = CURVES[curve]
-    trainer = FakeTrainer(lambda alpha: [count(a) for a in alpha], [100], tol=0.05)
+    trainer = FakeTrainer(lambda alpha: [count(a) for a in alpha], [300], tol=0.05)
     assert BracketSearch().run(trainer, Limits(max_outer_iter=20)).met
 
 

@@ -254,7 +254,7 @@ class _Record:
             return "the search was interrupted"
         if len(counts) > 2 and len(set(counts)) == 1:
             return "the count does not depend on λ"
-        if all(sum(count) == 0 for count in counts[1:]):
+        if len(counts) > 2 and not any(map(sum, counts[1:])):
             return "the network collapses at every λ that was tried"
         return f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
 

@@ -24,6 +24,7 @@ __all__ = ["Schedule", "Solution", "SolverOptions", "Status", "solve"]
 
 _CHECK_EVERY = 20
 _MAX_BACKOFFS = 5
+_RUNAWAY = 1e6  # times its first value, a loss is as bad as an infinite one
 _BACKOFF = 0.2
 
 
@@ -247,7 +248,7 @@ class _Run:
         """Run epochs until something ends them."""
         while self.epoch < self.options.max_iter:
             ended = self._epoch()
-            if self._check_is_due(ended) and not self._keep_if_finite():
+            if self._check_is_due(ended) and not self._keep_if_good():
                 self._back_off()
                 continue
             if ended is not None:
@@ -325,13 +326,14 @@ class _Run:
         often = not self.full_batch or self.epoch % _CHECK_EVERY == 0
         return often or ended is not None or self.epoch == self.options.max_iter
 
-    def _keep_if_finite(self) -> bool:
-        """Keep the present state as a good one, if it is; else return False."""
-        recent = torch.stack([self.network.parameters.sum(), self.losses[-1]])
-        finite = bool(recent.isfinite().all())
-        if finite:
+    def _keep_if_good(self) -> bool:
+        """Keep the present state unless it is not finite, or the loss ran away."""
+        limit = _RUNAWAY * (self.losses[0].abs() + 1)
+        sound = self.network.parameters.sum().isfinite() & (self.losses[-1] < limit)
+        good = bool(sound & self.losses[-1].isfinite())
+        if good:
             self.last_good = (self.network.snapshot(), self.epoch)
-        return finite
+        return good
 
     def _back_off(self) -> None:
         """Start again from the last good state with a smaller step."""
