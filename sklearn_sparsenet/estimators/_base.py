@@ -272,26 +272,26 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             self.feature_importances_ = paths.input_strength.numpy()
 
     def _warn_if_off_target(self, result: TrainingResult) -> None:
-        if result.search.met and self.n_live_ != 0:
-            return
-        if self.target_n_nonzero_ is None:
+        dead = self.n_live_ == 0
+        if self.target_n_nonzero_ is None or (result.search.met and not dead):
             return
         goal = np.asarray(self.target_n_nonzero_).tolist()
         counts = self.n_nonzero_per_layer_
-        reached = self.n_nonzero_ if np.ndim(goal) == 0 else counts.tolist()
-        if result.search.met:
-            why = (
-                f"the target of {goal} weights is met, but none of them lies on a path "
-                "from an input to an output: the output is constant. Ask for more "
-                f"weights than the {len(counts)} layers need for a path."
+        kept = self.n_nonzero_ if np.ndim(goal) == 0 else counts.tolist()
+        why = f"asked for {goal} weights (tol={self.tol}), kept {kept}"
+        if not result.search.met:
+            why += (
+                f", because {result.search.reason}. Raise tol, max_outer_iter or "
+                "max_iter, or widen alpha_bounds"
             )
-        else:
-            why = (
-                f"asked for {goal} weights (tol={self.tol}), kept {reached}, because "
-                f"{result.search.reason}. Raise tol, max_outer_iter or max_iter, or "
-                "widen alpha_bounds."
+        if dead:
+            why += (
+                "; no weight lies on a path from an input to an output, so that the "
+                f"output is constant. A path through the {len(counts)} layers takes "
+                "one weight in each: ask for more"
             )
-        warnings.warn(f"{type(self).__name__}: {why}", ConvergenceWarning, stacklevel=3)
+        message = f"{type(self).__name__}: {why}."
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
     def _outputs(self, X) -> Tensor:
         """Return the outputs of the fitted network, on the CPU."""
