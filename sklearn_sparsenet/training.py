@@ -160,6 +160,12 @@ class TrainingResult:
     penalized: Solution
     final: Solution
 
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether the user stopped a solve, or the refit."""
+        refit_stopped = self.final.status is Status.INTERRUPTED
+        return self.search.history[-1].interrupted or refit_stopped
+
 
 def train(
     trainer: ProblemTrainer, search: Search, limits: Limits, *, debias: bool
@@ -173,7 +179,7 @@ def train(
     """
     found = search.run(trainer, limits)
     penalized = found.best.solution
-    if debias and not found.best.interrupted:
+    if debias and not found.history[-1].interrupted:
         final = trainer.refit(penalized)
     else:
         trainer.problem.network.restore(penalized.state)

@@ -110,7 +110,7 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             debias = self.alpha is None if self.debias == "auto" else self.debias
             result = train(trainer, search, limits, debias=debias)
             self._store(trainer, result)
-        self._warn_if_off_target(result)
+        self._warn_of_the_outcome(result)
         return self
 
     def _check_fit_input(self, X, y, sample_weight):
@@ -271,26 +271,30 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             self.support_ = paths.input_support.numpy()
             self.feature_importances_ = paths.input_strength.numpy()
 
-    def _warn_if_off_target(self, result: TrainingResult) -> None:
-        dead = self.n_live_ == 0
-        if self.target_n_nonzero_ is None or (result.search.met and not dead):
-            return
-        goal = np.asarray(self.target_n_nonzero_).tolist()
-        counts = self.n_nonzero_per_layer_
-        kept = self.n_nonzero_ if np.ndim(goal) == 0 else counts.tolist()
-        why = f"asked for {goal} weights (tol={self.tol}), kept {kept}"
-        if not result.search.met:
-            why += (
-                f", because {result.search.reason}. Raise tol, max_outer_iter or "
+    def _warn_of_the_outcome(self, result: TrainingResult) -> None:
+        """Warn of an interruption, a target that was missed, a dead network."""
+        searched = self.target_n_nonzero_ is not None
+        parts = []
+        if result.was_interrupted:
+            parts.append("training was interrupted; the best state so far is kept")
+        elif searched and not result.search.met:
+            parts.append(
+                f"the reason: {result.search.reason}. Raise tol, max_outer_iter or "
                 "max_iter, or widen alpha_bounds"
             )
-        if dead:
-            why += (
-                "; no weight lies on a path from an input to an output, so that the "
-                f"output is constant. A path through the {len(counts)} layers takes "
-                "one weight in each: ask for more"
+        if searched and self.n_live_ == 0:
+            parts.append(
+                "no weight lies on a path from an input to an output, so that the "
+                f"output is constant. A path through the {len(self.layer_names_)} "
+                "layers takes one weight in each: ask for more"
             )
-        message = f"{type(self).__name__}: {why}."
+        if not parts:
+            return
+        if searched:
+            goal, counts = self.target_n_nonzero_, self.n_nonzero_per_layer_
+            kept = self.n_nonzero_ if np.ndim(goal) == 0 else counts
+            parts.insert(0, f"asked for {goal} weights (tol={self.tol}), kept {kept}")
+        message = f"{type(self).__name__}: {'; '.join(parts)}."
         warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
     def _outputs(self, X) -> Tensor:

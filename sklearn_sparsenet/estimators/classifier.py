@@ -203,12 +203,13 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         if self._multilabel:
             self.classes_ = np.arange(y.shape[1])
             return y.astype(np.int64)
-        self.classes_, encoded = np.unique(y, return_inverse=True)
-        if continuing and not np.array_equal(known, self.classes_):
+        classes, encoded = np.unique(y, return_inverse=True)
+        if continuing and not np.array_equal(known, classes):
             raise ValueError(
                 "warm_start=True needs the same classes as the fit before; got "
-                f"{self.classes_}, had {known}."
+                f"{classes}, had {known}."
             )
+        self.classes_ = classes
         if len(self.classes_) < 2:
             raise ValueError(
                 "The number of classes has to be greater than one; got 1 class, "

@@ -251,7 +251,7 @@ class _Record:
     def _reason(self, limits: Limits) -> str:
         counts = [trial.n_nonzero for trial in self.trials]
         if self.trials[-1].interrupted:
-            return "the search was interrupted"
+            return "interrupted"
         if len(counts) > 2 and len(set(counts)) == 1:
             return "the count does not depend on λ"
         if len(counts) > 2 and not any(map(sum, counts[1:])):

@@ -19,6 +19,8 @@ from sklearn_sparsenet import (
     losses,
 )
 
+from sklearn_sparsenet.runtime import forked_random_state
+
 QUICK = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
 
 
@@ -47,8 +49,7 @@ def test_every_container_gives_the_same_bits(
     wanted = fitted(X, y, batch_size=batch_size).predict(X)
     if not at_once:
         monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
-    columns = X if "sparse" in convert.__module__ else X
-    table = convert(columns)
+    table = convert(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # polars has no string columns
         net = fitted(table, y, batch_size=batch_size)
@@ -93,7 +94,6 @@ def test_floating_types(xy, X_dtype, dtype, wanted):
 def test_weights_are_repetitions_and_zero_is_absence(xy):
     X, y = xy
     weight = np.arange(60) % 4
-    weighted = fitted(X, y * 1.0)
     weighted = SparseNetRegressor((8,), **QUICK).fit(X, y, weight)
     rows = np.repeat(np.arange(60), weight)
     repeated = SparseNetRegressor((8,), **QUICK).fit(X[rows], y[rows])
@@ -131,7 +131,7 @@ def test_outputs_of_every_kind(xy):
     X, Y = make_multilabel_classification(80, 5, n_classes=4, random_state=0)
     several = SparseNetClassifier((8,), **QUICK).fit(X, Y)
     assert several.predict(X).shape == several.predict_proba(X).shape == (80, 4)
-    assert several.score(X, Y) > 0.2
+    assert (several.predict(X) == Y).mean() > 0.7
 
 
 def test_column_vectors_are_flattened_with_a_warning(xy):
@@ -224,14 +224,16 @@ class Net(nn.Module):
 def test_images(dtype, as_instance, monkeypatch):
     X, y = load_digits(return_X_y=True)
     images = X[:400].reshape(-1, 1, 8, 8).astype(dtype)
-    module = Net() if as_instance else Net
+    module = Net
     if as_instance:
+        with forked_random_state(0, torch.device("cpu")):
+            module = Net()
         before = {k: v.clone() for k, v in module.state_dict().items()}
     monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
     net = SparseNetClassifier(
         module=module,
         target_sparsity={"features*": 20, "*": 150},
-        tol=0.05,
+        tol=0.1,
         max_iter=12,
         dtype="float32",
         random_state=0,

@@ -16,7 +16,7 @@ from sklearn_sparsenet.exceptions import NonFiniteLossError
 X, Y = load_iris(return_X_y=True)
 X = np.tile(X, (3, 1))  # mini-batches
 Y = np.tile(Y, 3)
-SETTINGS = {"target_sparsity": 40, "tol": 0.1, "max_iter": 30}
+SETTINGS = {"target_sparsity": 0.5, "tol": 0.2, "max_iter": 30}
 
 
 def fit(seed=0, **settings):
