@@ -134,7 +134,8 @@ def row(case: Case, runs) -> str:
         [
             case.data,
             "-".join(map(str, case.hidden)),
-            f"`{case.target}`" + (f", {case.min_layers} layers" * bool(case.min_layers)),
+            f"`{case.target}`"
+            + (f", {case.min_layers} layers" * bool(case.min_layers)),
             f"{case.tol:g}",
             f"{sum(met)}/{len(met)}",
             when,
@@ -164,7 +165,9 @@ def main() -> None:
         print(rows[-1], flush=True)
     if arguments.write:
         page = arguments.write.read_text()
-        table = "<!-- table -->\n" + "\n".join(f"| {r} |" for r in rows) + "\n<!-- end -->"
+        table = (
+            "<!-- table -->\n" + "\n".join(f"| {r} |" for r in rows) + "\n<!-- end -->"
+        )
         pattern = re.compile(r"<!-- table -->.*<!-- end -->", re.DOTALL)
         arguments.write.write_text(pattern.sub(lambda _: table, page))
 

@@ -157,7 +157,9 @@ def _to_tensor(rows: np.ndarray, dtype: torch.dtype, device: torch.device) -> Te
     # torch.tensor copies into memory that is aligned alike in every process; results
     # of vectorised kernels depend on the alignment in their last bit.
     numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
-    return torch.tensor(np.ascontiguousarray(rows, numpy_dtype), device=device).to(dtype)
+    return torch.tensor(np.ascontiguousarray(rows, numpy_dtype), device=device).to(
+        dtype
+    )
 
 
 def _is_memory_mapped(array: np.ndarray) -> bool:

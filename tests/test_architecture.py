@@ -38,8 +38,10 @@ def test_imports_point_downwards(path):
             assert own == "estimators", f"{own} imports {name}"
         if first == "sklearn_sparsenet" and rest:
             other = rest.split(".")[0]
-            assert other == own or LEVEL[other] < LEVEL[own] or (
-                LEVEL[own] == 0 and LEVEL[other] == 0
+            assert (
+                other == own
+                or LEVEL[other] < LEVEL[own]
+                or (LEVEL[own] == 0 and LEVEL[other] == 0)
             ), f"{own} imports {other}"
 
 

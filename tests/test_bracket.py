@@ -189,3 +189,90 @@ def test_a_target_is_needed():
     trainer.target = None
     with pytest.raises(ValueError, match="needs a target"):
         BracketSearch().run(trainer, Limits())
+
+
+class Orthogonal(FakeTrainer):
+    """An orthonormal design: the lasso in closed form, with its true gradients.
+
+    The solution for λ is soft(z, λ): as many weights as |z| exceed λ, and the
+    gradient has size min(|z|, λ), exactly as Theorem 4 has it.
+    """
+
+    def __init__(self, z, goal, **more):
+        super().__init__(lambda alpha: [int((z > alpha[0]).sum())], [goal], **more)
+        self.z, self.group_sizes, self.pairs = z, (len(z),), []
+
+    def solve(self, alpha, **options):
+        self.gradients = self.z.clamp(max=alpha[0])
+        trial = super().solve(alpha, **options)
+        self.pairs.append((alpha[0], trial.n_nonzero[0], self.gradients))
+        return trial
+
+
+@pytest.mark.parametrize("rule", ["median", "order_statistic", "secant"])
+@pytest.mark.parametrize("goal", [1, 10, 250, 399])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_exact_count_is_found_for_an_orthonormal_design(rule, goal, seed):
+    z = 10 ** np.random.default_rng(seed).uniform(-6, -1, 400)
+    trainer = Orthogonal(torch.from_numpy(z), goal, tol=0)
+    result = BracketSearch(rule=rule).run(trainer, Limits(max_outer_iter=40))
+    assert result.met
+    assert result.best.n_nonzero == (goal,)
+
+
+@pytest.mark.parametrize("midpoint", ["arithmetic", "geometric"])
+@pytest.mark.parametrize("seed", range(4))
+def test_median_rule_replayed_from_its_definition(midpoint, seed):
+    """(39), solve by solve, from the brackets that the earlier counts define."""
+    z = torch.from_numpy(10 ** np.random.default_rng(seed).uniform(-5, -1, 400))
+    goal = 37
+    trainer = Orthogonal(z, goal, tol=0)
+    search = BracketSearch(rule="median", midpoint=midpoint)
+    search.run(trainer, Limits((1e-6, 0.2), max_outer_iter=12))
+    assert len(trainer.pairs) > 4
+    for k in range(2, len(trainer.pairs)):
+        low = max(a for a, count, _ in trainer.pairs[:k] if count > goal)
+        high = min(a for a, count, _ in trainer.pairs[:k] if count < goal)
+        a = sorted(g for g in trainer.pairs[k - 1][2].tolist() if low < g < high)
+        middle = (low + high) / 2 if midpoint == "arithmetic" else (low * high) ** 0.5
+        wanted = a[(len(a) - 1) // 2] if a else middle
+        assert trainer.pairs[k][0] == pytest.approx(wanted, rel=1e-12)
+
+
+def test_secant_is_exact_where_the_log_odds_are_linear():
+    """Between two measured ends, on the curve that it interpolates by."""
+    trainer = FakeTrainer(lambda alpha: [falling(alpha[0])], [400], tol=0)
+    trainer.target = Target(("0.weight",), (400,), False, 0.02)
+    search = BracketSearch(rule="secant")
+    result = search.run(trainer, Limits((1e-5, 1e-3), guess=(1e-5,)))
+    assert [a for (a,) in trainer.asked[:2]] == [1e-5, 1e-3]
+    assert len(trainer.asked) == 3
+    assert result.met
+
+
+@pytest.mark.parametrize("rule", ["median", "order_statistic", "secant"])
+@pytest.mark.parametrize("count", [950, 3])
+def test_a_constant_count_spends_the_budget_and_keeps_strengths_positive(rule, count):
+    trainer = FakeTrainer(lambda alpha: [count], [100])
+    result = BracketSearch(rule=rule).run(trainer, Limits(max_outer_iter=20))
+    assert len(trainer.asked) == 20
+    assert not result.met
+    assert all(0 < a < math.inf for (a,) in trainer.asked)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_all_solves_the_closest_is_kept(seed):
+    rng = np.random.default_rng(seed)
+    trainer = FakeTrainer(lambda alpha: [rng.integers(1, SIZE)], [500], tol=0)
+    result = BracketSearch().run(trainer, Limits(max_outer_iter=9))
+    distances = [abs(trial.n_nonzero[0] - 500) for trial in result.history]
+    assert abs(result.best.n_nonzero[0] - 500) == min(distances)
+
+
+@pytest.mark.parametrize("rule", ["median", "secant"])
+def test_a_wiggling_count_is_found_all_the_same(rule):
+    def wiggling(alpha):
+        return falling(alpha) * (1 + 0.2 * math.sin(4 * math.log(alpha)))
+
+    trainer = FakeTrainer(lambda alpha: [wiggling(alpha[0])], [300], tol=0.03)
+    assert BracketSearch(rule=rule).run(trainer, Limits(max_outer_iter=40)).met

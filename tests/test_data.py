@@ -69,3 +69,33 @@ def test_the_caller_s_array_is_not_shared(table):
 def test_read_only_arrays(table):
     table.setflags(write=False)
     np.testing.assert_array_equal(rows_of(table).slice(0, 20), table)
+
+
+def test_large_tables_are_not_converted_at_once(table, monkeypatch):
+    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", table.size * 8 - 1)
+    assert isinstance(rows_of(sparse.csr_matrix(table)), data.SparseRows)
+    assert isinstance(rows_of(table.astype(np.uint8)), data.LazyRows)
+    assert isinstance(rows_of(table), data.TensorRows)  # floats lie in memory anyway
+    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", table.size * 8)
+    assert isinstance(rows_of(sparse.csr_matrix(table)), data.TensorRows)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.float16, ">f8"])
+@pytest.mark.parametrize("limit", [0, 2**26])
+def test_every_dtype_and_memory_layout_is_read(table, dtype, limit, monkeypatch):
+    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", limit)
+    X = np.asfortranarray(table.astype(dtype))[::-1, ::2]
+    X.setflags(write=False)
+    rows = rows_of(X, torch.float32)
+    assert rows.slice(0, 20).dtype == torch.float32
+    np.testing.assert_array_equal(rows.slice(0, 20), X)
+    np.testing.assert_array_equal(rows.take(torch.tensor([4, 0])), X[[4, 0]])
+
+
+def test_samples_of_any_shape(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 255, (6, 2, 3, 4), dtype=np.uint8)
+    for limit in (0, 2**26):
+        monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", limit)
+        rows = rows_of(images)
+        assert rows.sample_shape == (2, 3, 4)
+        np.testing.assert_array_equal(rows.take(torch.tensor([5, 1])), images[[5, 1]])

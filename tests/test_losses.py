@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import special, stats
 
 from sklearn_sparsenet import losses as lib
 from sklearn_sparsenet.data import make_rows
@@ -195,4 +195,73 @@ def test_impossible_losses_are_refused():
     with pytest.raises(ValueError, match="background"):
         lib.PoissonEmission(-1.0)
     with pytest.raises(ValueError, match="reduction='none'"):
-        lib.CustomLoss(torch.nn.MSELoss()).per_sample(torch.ones(3, 1), torch.ones(3, 1))
+        lib.CustomLoss(torch.nn.MSELoss()).per_sample(
+            torch.ones(3, 1), torch.ones(3, 1)
+        )
+
+
+@pytest.mark.parametrize(("loss", "target"), CASES)
+def test_gradient_passes_gradcheck(loss, target, generator):
+    y = target((6, 3), generator)
+    output = real((6, 3), generator).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda z: loss.per_sample(z, y), output)
+
+
+def test_values_against_scipy(generator):
+    z = 3 * real((8, 3), generator)
+    y, k = bits((8, 3), generator), classes((8, 3), generator)
+    for loss, rate in ((lib.LogLoss(), 0.0), (lib.OneBit(0.2), 0.2)):
+        one = rate + (1 - 2 * rate) * special.expit(z.numpy())
+        wanted = -stats.bernoulli.logpmf(y.numpy().astype(int), one).sum(1)
+        np.testing.assert_allclose(loss.per_sample(z, y), wanted, rtol=1e-10)
+    wanted = -special.log_softmax(z.numpy(), axis=1)[np.arange(8), k]
+    np.testing.assert_allclose(lib.CrossEntropy().per_sample(z, k), wanted, rtol=1e-12)
+    wanted = 2 * special.huber(0.7, z.numpy()).sum(1)
+    got = lib.Huber(0.7).per_sample(z, torch.zeros_like(z))
+    np.testing.assert_allclose(got, wanted, rtol=1e-12)
+
+
+def test_emission_is_the_fidelity_of_the_paper_in_its_domain(generator):
+    """<mean, 1> - <log mean, y>, the mean being f(x) + background."""
+    background = torch.tensor([0.5, 0.0, 2.0], dtype=F64)
+    output, y = real((6, 3), generator).abs() + 0.1, counts((6, 3), generator)
+    mean = output + background
+    wanted = mean.sum(1) - (mean.log() * y).sum(1)
+    loss = lib.PoissonEmission(tuple(background.tolist()))
+    torch.testing.assert_close(loss.per_sample(output, y), wanted)
+
+
+@pytest.mark.parametrize("count", [0.0, 1.0, 40.0])
+def test_emission_is_convex_and_smooth_across_its_floor(count):
+    loss = lib.PoissonEmission(0.0, floor=0.05)
+    z = torch.linspace(-2, 3, 5001, dtype=F64)[:, None].requires_grad_(True)
+    values = loss.per_sample(z, torch.full_like(z, count))
+    (slope,) = torch.autograd.grad(values.sum(), z)
+    rise = slope[:, 0].diff()
+    assert rise.min() >= -1e-9
+    # The curvature is at most (count + floor) / floor²: slopes cannot jump.
+    assert rise.max() <= (count + 0.05) / 0.05**2 * 1e-3 * 1.001
+
+
+def test_emission_without_counts_is_least_at_mean_zero():
+    z = torch.linspace(-1, 1, 2001, dtype=F64)[:, None]
+    values = lib.PoissonEmission(0.3).per_sample(z, torch.zeros_like(z))
+    assert z[values.argmin()].item() == pytest.approx(-0.3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"), [case for case in EXACT if case.id != "absolute"]
+)
+def test_the_best_constant_predicts_the_weighted_mean(loss, target, generator):
+    y = target((40, 3), generator)
+    weight = torch.rand(40, generator=generator, dtype=F64) + 0.1
+    got = loss.predict(loss.best_constant(y, weight)[None])[0]
+    shares = torch.nn.functional.one_hot(y).to(F64) if y.ndim == 1 else y
+    wanted = (shares * weight[:, None]).sum(0) / weight.sum()
+    torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_a_flipped_label_far_away_costs_no_more_than_its_rate():
+    far = torch.tensor([[-1e3]], dtype=F64)
+    cost = lib.OneBit(0.1).per_sample(far, torch.ones_like(far)).item()
+    assert cost == pytest.approx(-np.log(0.1))

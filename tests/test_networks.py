@@ -44,7 +44,9 @@ def test_layers_are_trainable_matrices_outside_normalisations_tied_once():
 
 def test_parameters_and_gradients_are_views_of_the_flat_vectors(generator):
     network = make()
-    network(torch.randn(5, 3, generator=generator, dtype=torch.float64)).sum().backward()
+    network(
+        torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    ).sum().backward()
     assert network.gradient.count_nonzero() > 0
     network.parameters.zero_()
     assert all(p.count_nonzero() == 0 for p in network.module.parameters())
@@ -104,3 +106,46 @@ def test_outputs_have_two_dimensions(output_shape):
 
     module = Flat(3, 1)
     assert Network(module, ["weight"])(torch.ones(5, 3)).shape == (5, 1)
+
+
+def test_gradients_accumulate_into_the_flat_vector(generator):
+    module = make().release()
+    X = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    parameters = list(module.parameters())
+    wanted = torch.autograd.grad(module(X).square().sum(), parameters)
+    network = Network(module, find_layers(module))
+    for _ in range(2):
+        network(X).square().sum().backward()
+    # weights first, then the biases
+    flat = torch.cat([2 * wanted[i].reshape(-1) for i in (0, 2, 1, 3)])
+    torch.testing.assert_close(network.gradient, flat)
+
+
+def test_tied_weights_collect_the_gradients_of_both_places(generator):
+    module = Tied().double()
+    module.forward = lambda x: module.second(module.first(x))
+    untied = [nn.Linear(3, 3).double(), nn.Linear(3, 3).double()]
+    for copy, original in zip(untied, (module.first, module.second), strict=True):
+        copy.load_state_dict(original.state_dict())
+    X = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    untied[1](untied[0](X)).square().sum().backward()
+    network = Network(module, find_layers(module))
+    assert network.n_weights == 9
+    network(X).square().sum().backward()
+    wanted = untied[0].weight.grad + untied[1].weight.grad
+    torch.testing.assert_close(network.gradient[:9].view(3, 3), wanted)
+
+
+def test_penalised_biases_lie_between_the_weights_and_the_rest():
+    module = make().release()
+    network = Network(module, ["2.weight"], penalize_bias=True)
+    assert (network.n_weights, network.n_penalized) == (8, 10)
+    assert torch.equal(network.parameters[:8].view(2, 4), module[2].weight)
+    assert torch.equal(network.parameters[8:10], module[2].bias)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
+def test_shapes_follow_the_layer_sizes(hidden):
+    shapes = [layer.shape for layer in make(hidden=hidden).layers]
+    sizes = [3, *hidden, 2]
+    assert shapes == list(zip(sizes[1:], sizes[:-1], strict=True))

@@ -34,9 +34,13 @@ def solved(module, alpha, generator):
     network = Network(module.double(), find_layers(module))
     rows = make_rows(X.numpy(), F64, torch.device("cpu"))
     problem = Problem(network, SquaredError(), rows, y, torch.ones(80, dtype=F64))
-    curvature = 2 * torch.linalg.matrix_norm(
-        torch.cat([X, torch.ones(80, 1, dtype=F64)], 1), 2
-    ).item() ** 2
+    curvature = (
+        2
+        * torch.linalg.matrix_norm(
+            torch.cat([X, torch.ones(80, 1, dtype=F64)], 1), 2
+        ).item()
+        ** 2
+    )
     options = SolverOptions(
         solver="sgd",
         learning_rate=80 / curvature,
@@ -121,3 +125,29 @@ def test_certificate_by_hand():
     assert found.root_mean_square == pytest.approx(((0.04 + 0.64 + 0.04) / 4) ** 0.5)
     # without a penalty the residual is the gradient itself
     assert optimality.certify(problem, gradient, [0.0]).largest == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_interval_is_what_sorting_gives_at_every_level(seed):
+    gradient = torch.randn(3, 7, generator=torch.Generator().manual_seed(seed))
+    a = sorted(abs(value) for value in gradient.reshape(-1).tolist())
+    for level in range(1, 21):
+        assert optimality.alpha_interval(gradient, level) == (
+            a[20 - level],
+            a[21 - level],
+        )
+    assert optimality.alpha_interval(gradient, 0) == (a[-1], float("inf"))
+    assert optimality.alpha_interval(gradient, 21) == (0.0, a[0])
+    with pytest.raises(ValueError, match="level -1"):
+        optimality.alpha_interval(gradient, -1)
+
+
+def test_sufficient_condition_by_hand():
+    """(36) is strict below λ and an equality above."""
+    gradient = torch.tensor([0.5, -0.5, 0.2, 0.0], dtype=F64)
+    held = [optimality.is_sufficient(gradient, 0.5, k, rtol=1e-9) for k in range(5)]
+    assert held == [False, False, True, False, False]
+    assert optimality.sparsity_bound(gradient, 0.5) == 2
+    assert optimality.sparsity_bound(gradient, 0.2) == 3
+    assert optimality.sparsity_bound(gradient, 0.6) == 0
+    assert optimality.sparsity_bound(gradient, 0.5005, rtol=1e-2) == 2

@@ -138,3 +138,46 @@ def test_impossible_settings_are_refused(kind, bad):
 def test_impossible_betas_are_refused():
     with pytest.raises(ValueError, match="betas"):
         ProximalAdam([nn.Parameter(torch.ones(1))], betas=(1.0, 0.9))
+
+
+@pytest.mark.parametrize("kind", [ProximalSGD, ProximalAdam])
+def test_one_step_leaves_exactly_the_stationary_points_alone(kind):
+    """(26), (27): -alpha sign(w) on the support, at most alpha in size off it."""
+    start = torch.tensor([1.5, -0.25, 0.0, 0.0, 1.5, 0.0], dtype=F64)
+    slope = torch.tensor([-0.5, 0.5, 0.5, -0.25, -0.625, 0.75], dtype=F64)
+    weight = nn.Parameter(start.clone())
+    weight.grad = slope.clone()
+    kind([weight], lr=0.125, alpha=0.5).step()
+    change = (weight.data - start).abs()
+    assert change[:4].max() < 1e-12
+    assert weight[2:4].tolist() == [0.0, 0.0]
+    assert change[4:].min() > 1e-3
+
+
+@pytest.mark.parametrize("kind", [ProximalSGD, ProximalAdam])
+def test_closures_run_with_gradients_and_their_loss_is_returned(kind, generator):
+    layer, loss = problem(generator)
+    optimizer = kind(layer.parameters(), lr=0.1)
+
+    def closure():
+        assert torch.is_grad_enabled()
+        value = loss()
+        value.backward()
+        return value
+
+    wanted = loss().item()
+    assert optimizer.step(closure).item() == wanted
+    assert loss().item() != wanted
+
+
+def test_schedulers_set_the_step_and_with_it_the_threshold():
+    weight = nn.Parameter(torch.tensor([8.0], dtype=F64))
+    optimizer = ProximalSGD([weight], lr=1.0, alpha=2.0)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+    seen = []
+    for _ in range(3):
+        weight.grad = torch.zeros(1, dtype=F64)
+        optimizer.step()
+        schedule.step()
+        seen.append(weight.item())
+    assert seen == [6.0, 5.0, 4.5]

@@ -83,3 +83,51 @@ def test_unknown_penalties_are_refused():
         as_penalty("l7")
     with pytest.raises(TypeError, match="lacks .*'prox'"):
         as_penalty(object())
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-9, 0.4, 1e6])
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_prox_in_a_diagonal_metric_by_brute_force(alpha, factor):
+    """One step, and one strength, for each entry."""
+    weight = torch.linspace(-3.9, 3.9, 9, dtype=torch.float64)
+    step = torch.linspace(0.1, 2.0, 9, dtype=torch.float64).flip(0)
+    strength = alpha * torch.linspace(1, factor, 9, dtype=torch.float64)
+    grid = torch.linspace(-4, 4, 40_001, dtype=torch.float64)[:, None]
+    objective = (grid - weight).square() / (2 * step) + strength * grid.abs()
+    wanted = grid[objective.argmin(0), 0]
+    got = L1().prox(weight, step, strength)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=2.1e-4)
+
+
+EIGHTHS = st.lists(st.integers(-16, 16), min_size=6, max_size=6)
+
+
+@given(EIGHTHS, EIGHTHS, st.integers(0, 16), st.sampled_from([0.25, 0.5, 1.0, 2.0]))
+def test_distance_is_zero_exactly_at_the_fixed_points(w, g, alpha, step):
+    """In eighths and powers of two all arithmetic is exact: `iff`, to the bit."""
+    w, g = (torch.tensor(v, dtype=torch.float64) / 8 for v in (w, g))
+    is_fixed = L1().prox(w - step * g, step, alpha / 8) == w
+    distance = L1().subdifferential_distance(w, g, alpha / 8)
+    assert torch.equal(is_fixed, distance == 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("factor", [1.0, 1.5, 1e30, float("inf")])
+def test_whatever_is_not_above_the_threshold_is_exactly_zero(dtype, factor):
+    weight = torch.linspace(-3, 5, 101, dtype=dtype)
+    threshold = weight.abs() * factor if factor < float("inf") else factor
+    assert soft_threshold(weight, threshold).count_nonzero() == 0
+    assert soft_threshold(weight, 5.0 * factor).count_nonzero() == 0
+    assert torch.equal(soft_threshold(weight, 0.0), weight)
+
+
+def test_fixed_support_drops_even_what_is_not_finite():
+    penalty = FixedSupport(torch.tensor([True, False]))
+    weight = torch.tensor([1.0, float("nan")])
+    assert penalty.prox(weight, 1.0, 1.0).tolist() == [1.0, 0.0]
+
+
+def test_penalty_objects_are_handed_through():
+    support = FixedSupport(torch.ones(2, dtype=torch.bool))
+    assert as_penalty(support) is support
+    assert as_penalty("l1") == L1()

@@ -96,3 +96,26 @@ def test_modules_without_final_linear_layer_start_as_they_are(generator):
     problem = Problem(Network(net, ["0.weight"]), SquaredError(), rows, target, weight)
     problem.start_at_best_constant()
     assert net[0].bias.item() == before
+
+
+def test_a_penalty_of_whole_layers_is_summed_over_its_blocks(problem):
+    class Norms:
+        separable = False
+
+        def value(self, weight, alpha):
+            return alpha * torch.linalg.vector_norm(weight)
+
+    of_norms = dataclasses.replace(problem, penalty=Norms())
+    first, second = problem.network.split(problem.network.weights)
+    assert (first.shape, second.shape) == ((5, 4), (3, 5))
+    wanted = 0.1 * first.square().sum().sqrt() + 0.3 * second.square().sum().sqrt()
+    torch.testing.assert_close(of_norms.penalty_value([0.1, 0.3]), wanted)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluating_leaves_the_mode_and_earlier_gradients_no_trace(problem, training):
+    wanted = problem.evaluate()[1]
+    problem.network.module.train(training)
+    problem.batch_gradient(torch.arange(5))
+    assert torch.equal(problem.evaluate()[1], wanted)
+    assert problem.network.module.training is training

@@ -38,3 +38,22 @@ def test_devices():
     for missing in ("cuda:99", "nonsense"):
         with pytest.raises(ValueError, match="device='auto' falls back"):
             resolve_device(missing)
+
+
+def test_overlapping_fits_share_the_setting_and_the_last_one_restores_it():
+    torch.set_num_threads(3)
+    first, second = single_threaded(), single_threaded()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.get_num_threads() == 1  # the other fit is still running
+    second.__exit__(None, None, None)
+    assert torch.get_num_threads() == 3
+
+
+def test_random_state_is_restored_after_errors_too():
+    before = torch.get_rng_state()
+    with pytest.raises(KeyError), forked_random_state(3, torch.device("cpu")):
+        torch.rand(2)
+        raise KeyError
+    assert torch.equal(torch.get_rng_state(), before)

@@ -168,7 +168,9 @@ class _Network:
 
 def run_script(script):
     """Feed (score, on target) pairs; return the kept epoch and the last one."""
-    early = EarlyStopping(_Scripted([s for s, _ in script]), lambda weights: weights > 0)
+    early = EarlyStopping(
+        _Scripted([s for s, _ in script]), lambda weights: weights > 0
+    )
     network = _Network()
     for epoch, (_, on_target) in enumerate(script, start=1):
         network.weights = epoch if on_target else -epoch
@@ -211,7 +213,9 @@ class Mcp:
     def value(self, weight, alpha):
         a = weight.abs()
         inner = alpha * a - a.square() / (2 * self.gamma)
-        return torch.where(a <= self.gamma * alpha, inner, self.gamma * alpha**2 / 2).sum()
+        return torch.where(
+            a <= self.gamma * alpha, inner, self.gamma * alpha**2 / 2
+        ).sum()
 
     def prox(self, weight, step, alpha):
         firm = soft_threshold(weight, step * alpha) / (1 - step / self.gamma)
@@ -253,3 +257,128 @@ def test_users_penalties_join_in(penalty, kept, generator):
     assert found.counts == (kept,)
     assert problem.network.weights[0] != 0
     assert problem.penalty_value([0.8]) > 0
+
+
+class L0:
+    """A user's penalty: the number of nonzero weights, neither convex nor smooth."""
+
+    separable: ClassVar[bool] = True
+
+    def value(self, weight, alpha):
+        return alpha * weight.count_nonzero()
+
+    def prox(self, weight, step, alpha):
+        return torch.where(weight.square() > 2 * step * alpha, weight, 0.0)
+
+    def subdifferential_distance(self, weight, gradient, alpha):
+        return torch.where(weight != 0, gradient.abs(), 0.0)
+
+
+class WholeLayer(Groups):
+    """A user's penalty: the norm of all weights of a layer."""
+
+    def value(self, weight, alpha):
+        return super().value(weight.reshape(-1, 1), alpha)
+
+    def prox(self, weight, step, alpha):
+        return super().prox(weight.reshape(-1, 1), step, alpha).view(weight.shape)
+
+    def subdifferential_distance(self, weight, gradient, alpha):
+        column = weight.reshape(-1, 1), gradient.reshape(-1, 1)
+        return super().subdifferential_distance(*column, alpha).view(weight.shape)
+
+
+def test_hard_thresholding_ends_at_least_squares_on_its_support(generator):
+    problem = make(generator, hidden=(), penalty=L0(), n=60)
+    problem.network.weights.fill_(1.0)  # from zero nothing would ever enter
+    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-8)
+    found = solve(problem, [0.2], options, generator)
+    assert found.status is Status.STATIONARY
+    support = problem.network.weights != 0
+    assert 0 < support.sum() < 3
+    X = problem.rows.slice(0, 60)[:, support]
+    design = torch.cat([X, torch.ones(60, 1, dtype=F64)], 1)
+    wanted = torch.linalg.lstsq(design, problem.target).solution[:-1, 0]
+    torch.testing.assert_close(
+        problem.network.weights[support], wanted, rtol=1e-6, atol=1e-8
+    )
+    # A fixed point of the prox: what survives is above its threshold.
+    threshold = (2 * options.learning_rate * 0.2) ** 0.5
+    assert wanted.abs().min() > threshold
+
+
+class TwoBranches(torch.nn.Module):
+    """Inputs that matter and inputs that do not, in a layer each."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = torch.nn.Linear(2, 1), torch.nn.Linear(1, 1, bias=False)
+
+    def forward(self, x):
+        return self.left(x[:, :2]) + self.right(x[:, 2:])
+
+
+def test_a_group_penalty_removes_a_layer_as_a_whole(generator):
+    base = make(generator, n=60)
+    base.target.copy_(base.rows.slice(0, 60)[:, :1] * 2 + 1)
+    module = TwoBranches().double()
+    network = Network(module, find_layers(module))
+    problem = dataclasses.replace(base, network=network, penalty=WholeLayer())
+    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-8)
+    found = solve(problem, [0.6, 0.6], options, generator)
+    assert found.status is Status.STATIONARY
+    assert found.counts == (2, 0)  # the weight of the second input is not removed
+    left, gradient = module.left.weight, problem.evaluate()[1][:2]
+    torch.testing.assert_close(
+        -gradient, 0.6 * (left / left.norm()).detach()[0], rtol=0, atol=1e-7
+    )
+
+
+def test_firm_thresholding_does_not_shrink_large_weights(generator):
+    """MCP is flat beyond gamma alpha: least squares on the support."""
+    base = make(generator, hidden=(), n=60, penalty=Mcp())
+    X = base.rows.slice(0, 60)
+    base.target.copy_(X[:, :1] * 3)
+    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-9)
+    found = solve(base, [0.4], options, generator)
+    assert found.status is Status.STATIONARY
+    assert found.counts == (1,)
+    assert base.network.weights[0].item() == pytest.approx(3.0, abs=1e-6)
+
+
+def test_an_interruption_undoes_a_step_that_was_not_finite(generator):
+    calls = []
+
+    def loss(output, target):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return 1e10 * (output - target).square()
+
+    options = dataclasses.replace(SGD, learning_rate=1e300, batch_size=21)
+    problem = make(generator, hidden=(), loss=CustomLoss(loss))
+    start = problem.network.parameters.clone()
+    found = solve(problem, [0.0], options, generator)
+    assert found.status is Status.INTERRUPTED
+    assert torch.equal(found.state[0], start)
+
+
+def test_settled_is_asked_from_its_part_of_the_epochs_on(generator):
+    steps, asked_at = [], []
+
+    def counting(output, target):
+        steps.append(1)
+        return (output - target).square()
+
+    def never(weights):
+        asked_at.append(len(steps))
+        return False
+
+    options = dataclasses.replace(SGD, batch_size=7, max_iter=10)
+    problem = make(generator, loss=CustomLoss(counting))
+    found = solve(
+        problem, [0, 0], options, generator, is_on_target=never, test_from=0.8
+    )
+    assert asked_at == list(range(25, 31))  # 3 steps an epoch, 8 epochs before
+    assert found.status is Status.BUDGET
+    assert len(found.loss_curve) == found.epochs == 10

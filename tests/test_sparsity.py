@@ -57,7 +57,9 @@ def test_strength_is_the_geometric_mean_weight_along_a_path():
         module[0].weight.copy_(torch.tensor([[4.0, 0.0], [0.0, -1.0]]))
         module[2].weight.copy_(torch.tensor([[-9.0, 4.0]]))
     strength = find_paths(module, ["0.weight", "2.weight"], (2,)).input_strength
-    torch.testing.assert_close(strength, torch.tensor([1.0, 2 / 6], dtype=torch.float64))
+    torch.testing.assert_close(
+        strength, torch.tensor([1.0, 2 / 6], dtype=torch.float64)
+    )
 
 
 def test_skip_connections_carry_paths():
@@ -101,4 +103,56 @@ def test_unknown_inputs_give_no_paths():
 
 
 def test_only_exact_zeros_are_zeros():
-    assert count_nonzero(torch.tensor([0.0, -0.0, 1e-300, 1.0], dtype=torch.float64)) == 2
+    assert (
+        count_nonzero(torch.tensor([0.0, -0.0, 1e-300, 1.0], dtype=torch.float64)) == 2
+    )
+
+
+def test_activations_called_as_functions(generator):
+    class Functional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 2), nn.Linear(2, 1)
+
+        def forward(self, x):
+            return self.last(torch.tanh(self.first(x)))
+
+    module = Functional()
+    with torch.no_grad():
+        module.first.weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
+        module.last.weight.copy_(torch.tensor([[0.0, 5.0]]))
+        module.first.bias.fill_(100.0)  # saturates; biases carry no path
+    paths = find_paths(module, ["first.weight", "last.weight"], (3,))
+    assert paths.n_live_per_layer == (2, 1)
+    assert paths.input_support.tolist() == [False, True, True]
+
+
+def test_weights_that_cancel_are_live_all_the_same():
+    module = build_mlp(1, (2,), 1, "identity", torch.Generator())
+    with torch.no_grad():
+        module[0].weight.fill_(1.0)
+        module[2].weight.copy_(torch.tensor([[1.0, -1.0]]))
+    assert find_paths(module, ["0.weight", "2.weight"], (1,)).n_live == 4
+
+
+def test_without_any_path_nothing_is_live_and_no_strength_is_nan():
+    module = build_mlp(2, (2,), 1, "relu", torch.Generator())
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+        module[2].weight.copy_(torch.tensor([[0.0, 1.0]]))
+    paths = find_paths(module, ["0.weight", "2.weight"], (2,))
+    assert paths.n_live_per_layer == (0, 0)
+    assert not paths.input_support.any()
+    assert paths.input_strength.tolist() == [0.0, 0.0]
+
+
+def test_layers_that_are_not_asked_for_carry_paths_but_do_not_count():
+    module = build_mlp(2, (3,), 1, "relu", torch.Generator().manual_seed(0))
+    module[0].requires_grad_(False)
+    paths = find_paths(module, ["2.weight"], (2,))
+    assert paths.n_live_per_layer == (3,)
+    assert paths.input_support.all()
+
+
+def test_modules_of_several_inputs_give_no_paths():
+    assert find_paths(nn.Bilinear(2, 2, 1), ["weight"], (2,)) is None

@@ -52,7 +52,10 @@ def test_other_types_are_refused(given):
         ({"0.weight": 7, "*": 0.5}, {"0.weight": 7, "2.weight": 10, "4.weight": 5}),
         ({"*": 0.5, "0.weight": 7}, {"0.weight": 7, "2.weight": 10, "4.weight": 5}),
         ({"[24]*": 3}, {"2.weight": 3, "4.weight": 3}),
-        ({"*.weight": 0.5, "4.weight": 1}, {"0.weight": 40, "2.weight": 10, "4.weight": 1}),
+        (
+            {"*.weight": 0.5, "4.weight": 1},
+            {"0.weight": 40, "2.weight": 10, "4.weight": 1},
+        ),
         ({"2.weight": 4}, {"2.weight": 4}),
     ],
 )
@@ -102,5 +105,48 @@ def test_enough_layers_on_target():
 
 
 def test_distance_is_the_mean_relative_one():
-    assert resolve_target([40, 10, 5], SIZES).distance([20, 10, 10]) == pytest.approx(0.5)
+    assert resolve_target([40, 10, 5], SIZES).distance([20, 10, 10]) == pytest.approx(
+        0.5
+    )
     assert resolve_target(50, SIZES).distance([20, 10, 10]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("given", [None, "0.5", {3, 4}])
+def test_what_is_no_target_is_told_what_one_is(given):
+    with pytest.raises(TypeError, match="the number of nonzero weights to keep"):
+        resolve_target(given, SIZES)
+
+
+@pytest.mark.parametrize("given", [np.array(True), np.array(1.0), np.float32(1.0)])
+def test_scalars_of_numpy_are_refused_like_those_of_python(given):
+    with pytest.raises(ValueError, match="which has 110 weights"):
+        resolve_target(given, SIZES)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 266_200])
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.25, 0.9, 0.98, 0.999999])
+def test_a_fraction_keeps_the_nearest_count_and_at_least_one(size, sparsity):
+    (kept,) = resolve_target(sparsity, {"weight": size}).n_nonzero
+    assert 1 <= kept <= size
+    assert kept == 1 or abs(kept - (1 - sparsity) * size) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"[02]*": 3, "[24]*": 4}, (3, 3, 4)),
+        ({"[24]*": 4, "[02]*": 3}, (3, 4, 4)),
+        ({"*": 9, "[24]*": 4, "2.weight": 1}, (9, 1, 4)),
+        ({"*": 9, "4.weight": 2}, (9, 9, 2)),
+    ],
+)
+def test_names_go_before_globs_in_their_order_and_the_rest_is_last(given, kept):
+    assert resolve_target(given, SIZES).n_nonzero == kept
+
+
+@pytest.mark.parametrize("bad", [True, 1.0, 0, -1, float("nan")])
+def test_impossible_entries_name_their_layer(bad):
+    with pytest.raises(ValueError, match="layer '4.weight', which has 10 weights"):
+        resolve_target({"4.weight": bad, "*": 0.5}, SIZES)
+    with pytest.raises(ValueError, match="layer '4.weight', which has 10 weights"):
+        resolve_target([3, 3, bad], SIZES)

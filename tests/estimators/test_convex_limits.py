@@ -35,7 +35,9 @@ def binary():
 
 
 def regressor(alpha, **settings):
-    return SparseNetRegressor(alpha=alpha, normalize_y=False, **{**SETTINGS, **settings})
+    return SparseNetRegressor(
+        alpha=alpha, normalize_y=False, **{**SETTINGS, **settings}
+    )
 
 
 def classifier(alpha, **settings):
@@ -71,11 +73,17 @@ def test_log_loss_is_l1_logistic_regression(binary, alpha, weighted):
     X, y, weight = binary
     weight = weight if weighted else np.ones(len(y))
     theirs = LogisticRegression(
-        C=1 / (alpha * weight.sum()), l1_ratio=1, solver="saga", tol=1e-9, max_iter=10**5
+        C=1 / (alpha * weight.sum()),
+        l1_ratio=1,
+        solver="saga",
+        tol=1e-9,
+        max_iter=10**5,
     ).fit(X, y, weight)
     ours = classifier(alpha, learning_rate_init=0.1).fit(X, y, weight)
     np.testing.assert_allclose(ours.coefs_[0][:, 0], theirs.coef_[0], atol=1e-4)
-    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+    np.testing.assert_allclose(
+        ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4
+    )
 
 
 def test_softmax_has_the_objective_and_probabilities_of_logistic_regression():
@@ -95,7 +103,9 @@ def test_softmax_has_the_objective_and_probabilities_of_logistic_regression():
 
     reached = objective(ours.coefs_[0], ours.intercepts_[0])
     assert reached == pytest.approx(objective(theirs.coef_.T, theirs.intercept_), 1e-6)
-    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+    np.testing.assert_allclose(
+        ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4
+    )
 
 
 def alpha_max(X, y, mean, factor):

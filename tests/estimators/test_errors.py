@@ -60,7 +60,11 @@ def _no_training(monkeypatch):
         ({"module": lambda p, k: "net"}, TypeError, "must return an nn.Module"),
         ({"module": nn.Linear(9, 1)}, ValueError, "module= cannot take samples"),
         ({"module": nn.Linear(4, 3)}, ValueError, "module= has 3 outputs"),
-        ({"module": nn.Unflatten(1, (2, 2))}, ValueError, "module= must return outputs"),
+        (
+            {"module": nn.Unflatten(1, (2, 2))},
+            ValueError,
+            "module= must return outputs",
+        ),
         ({"module": nn.Identity()}, ValueError, "module="),
     ],
 )
@@ -98,7 +102,11 @@ def test_data(X, y, weight, message):
         (Y, {}, "Unknown label type"),
         (np.arange(30) % 3, {"loss": "one_bit"}, "one_bit.*two classes"),
         (np.arange(30) % 3, {"module": nn.Linear(4, 2)}, "3 classes need 3"),
-        (np.column_stack([np.arange(30) % 3, np.arange(30) % 4]), {}, "several outputs"),
+        (
+            np.column_stack([np.arange(30) % 3, np.arange(30) % 4]),
+            {},
+            "several outputs",
+        ),
         (np.arange(30) % 2, {"class_weight": "heavy"}, "'class_weight'"),
     ],
 )

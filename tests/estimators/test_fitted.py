@@ -18,7 +18,9 @@ def diabetes():
 
 @pytest.fixture(scope="module")
 def net(diabetes):
-    net = SparseNetRegressor((10,), "tanh", target_sparsity=40, tol=0.05, random_state=0)
+    net = SparseNetRegressor(
+        (10,), "tanh", target_sparsity=40, tol=0.05, random_state=0
+    )
     return net.fit(*diabetes)
 
 
@@ -86,7 +88,13 @@ def test_curves_and_counts(net):
 
 def test_nothing_is_fitted_before_fit():
     net = SparseNetRegressor()
-    for name in ("coefs_", "intercepts_", "n_nonzero_", "feature_importances_", "coef_"):
+    for name in (
+        "coefs_",
+        "intercepts_",
+        "n_nonzero_",
+        "feature_importances_",
+        "coef_",
+    ):
         assert not hasattr(net, name)
 
 
@@ -155,7 +163,9 @@ def test_an_interruption_keeps_what_there_is(diabetes):
         net.fit(X, y)
     assert np.isfinite(net.predict(X)).all()
     assert net.search_history_["status"][-1] == "interrupted"
-    fixed = SparseNetRegressor((10,), alpha=1e-3, loss=Interrupting(500), random_state=0)
+    fixed = SparseNetRegressor(
+        (10,), alpha=1e-3, loss=Interrupting(500), random_state=0
+    )
     with pytest.warns(ConvergenceWarning, match="interrupted"):
         fixed.fit(X, y)
     assert np.isfinite(fixed.predict(X)).all()
@@ -182,6 +192,10 @@ def test_on_a_gpu(diabetes):
     import pickle
 
     X, y = diabetes
-    net = SparseNetRegressor((10,), target_sparsity=40, tol=0.1, device="cuda").fit(X, y)
+    net = SparseNetRegressor((10,), target_sparsity=40, tol=0.1, device="cuda").fit(
+        X, y
+    )
     assert net.predict(X).dtype == np.float32
-    assert next(pickle.loads(pickle.dumps(net)).module_.parameters()).device.type == "cpu"
+    assert (
+        next(pickle.loads(pickle.dumps(net)).module_.parameters()).device.type == "cpu"
+    )

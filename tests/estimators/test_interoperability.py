@@ -153,7 +153,9 @@ def test_sample_weights_are_routed(wine):
         grid = {"net__target_sparsity": [30, 60]}
         search = GridSearchCV(pipeline, grid, cv=2).fit(X, y, sample_weight=weight)
     scaled = StandardScaler().fit_transform(X)
-    wanted = classifier(**{"target_sparsity": search.best_params_["net__target_sparsity"]})
+    wanted = classifier(
+        **{"target_sparsity": search.best_params_["net__target_sparsity"]}
+    )
     wanted.fit(scaled, y, weight)
     np.testing.assert_array_equal(
         search.best_estimator_.predict_proba(X), wanted.predict_proba(scaled)

@@ -20,7 +20,9 @@ SETTINGS = {"target_sparsity": 0.5, "tol": 0.2, "max_iter": 30}
 
 
 def fit(seed=0, **settings):
-    return SparseNetClassifier((20,), random_state=seed, **SETTINGS, **settings).fit(X, Y)
+    return SparseNetClassifier((20,), random_state=seed, **SETTINGS, **settings).fit(
+        X, Y
+    )
 
 
 def bits(net):
@@ -60,7 +62,10 @@ def test_seeds_differ():
 def test_a_module_with_dropout_is_reproducible():
     def make(n_features, n_outputs):
         return nn.Sequential(
-            nn.Linear(n_features, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, n_outputs)
+            nn.Linear(n_features, 16),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Linear(16, n_outputs),
         )
 
     first, second = (fit(3, module=make).predict_proba(X) for _ in range(2))
