@@ -11,13 +11,13 @@ demo: $(VENV)/.installed
 	$(RUN) examples/quickstart.py
 
 test: $(VENV)/.tested
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-slow: $(VENV)/.tested
 	$(RUN) -m pytest -m slow
 
 coverage: $(VENV)/.tested
-	$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered
+	$(RUN) -m pytest -m "not slow" -n 2 --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.tested
 	$(RUN) -m ruff check .

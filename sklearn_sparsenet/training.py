@@ -19,7 +19,7 @@ from sklearn_sparsenet.targets import Target
 __all__ = ["ProblemTrainer", "TrainingResult", "train"]
 
 # A refit is shorter and gentler than a solve: the weights only have to grow back what
-# the penalty shrank, and a longer one fits noise (docs/design_notes.md has the figures).
+# the penalty shrank, and a longer one fits noise (figures in docs/design_notes.md).
 _REFIT_EPOCHS = 0.5
 _REFIT_RATE = 0.3
 

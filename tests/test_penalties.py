@@ -79,9 +79,9 @@ def test_fixed_support_projects_in_any_metric():
 
 
 def test_unknown_penalties_are_refused():
-    with pytest.raises(ValueError, match="'l7' is unknown; accepted are \\['l1'\\]"):
+    with pytest.raises(ValueError, match=r"'l7' is unknown; accepted are \['l1'\]"):
         as_penalty("l7")
-    with pytest.raises(TypeError, match="lacks .*'prox'"):
+    with pytest.raises(TypeError, match=r"lacks .*'prox'"):
         as_penalty(object())
 
 

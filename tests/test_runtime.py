@@ -12,11 +12,16 @@ from sklearn_sparsenet.runtime import (
 
 def test_threads_are_given_back_also_after_errors():
     torch.set_num_threads(3)
-    with pytest.raises(KeyError), single_threaded():
+
+    @single_threaded()
+    def fails():
         with single_threaded():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 1
         raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert torch.get_num_threads() == 3
 
 
@@ -53,7 +58,12 @@ def test_overlapping_fits_share_the_setting_and_the_last_one_restores_it():
 
 def test_random_state_is_restored_after_errors_too():
     before = torch.get_rng_state()
-    with pytest.raises(KeyError), forked_random_state(3, torch.device("cpu")):
+
+    @forked_random_state(3, torch.device("cpu"))
+    def fails():
         torch.rand(2)
         raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
     assert torch.equal(torch.get_rng_state(), before)

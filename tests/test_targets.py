@@ -146,7 +146,7 @@ def test_names_go_before_globs_in_their_order_and_the_rest_is_last(given, kept):
 
 @pytest.mark.parametrize("bad", [True, 1.0, 0, -1, float("nan")])
 def test_impossible_entries_name_their_layer(bad):
-    with pytest.raises(ValueError, match="layer '4.weight', which has 10 weights"):
+    with pytest.raises(ValueError, match=r"layer '4\.weight', which has 10 weights"):
         resolve_target({"4.weight": bad, "*": 0.5}, SIZES)
-    with pytest.raises(ValueError, match="layer '4.weight', which has 10 weights"):
+    with pytest.raises(ValueError, match=r"layer '4\.weight', which has 10 weights"):
         resolve_target([3, 3, bad], SIZES)
