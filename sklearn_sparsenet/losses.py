@@ -54,9 +54,10 @@ class Loss(Protocol):
         """Return the prediction (mean or probabilities) for an output."""
 
     def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
-        """Return the output, shape (n_outputs,), that is best without inputs.
+        """Return an output, shape (n_outputs,), for training to start at.
 
-        None where there is no closed form; training then starts as initialised.
+        The best one without inputs where that has a closed form, one near it, or
+        None; training then starts as initialised.
         """
 
     def check_target(self, target: Tensor) -> None:
@@ -250,7 +251,9 @@ class OneBit(LogLoss):
             raise ValueError(f"flip_rate must be in [0, 0.5); got {self.flip_rate!r}.")
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
-        keep, flip = math.log1p(-self.flip_rate), self._log_flip
+        if self.flip_rate == 0:
+            return super().per_sample(output, target)
+        keep, flip = math.log1p(-self.flip_rate), math.log(self.flip_rate)
         positive, negative = (
             functional.logsigmoid(output),
             functional.logsigmoid(-output),
@@ -258,12 +261,6 @@ class OneBit(LogLoss):
         log_one = torch.logaddexp(keep + positive, flip + negative)
         log_zero = torch.logaddexp(keep + negative, flip + positive)
         return -(target * log_one + (1 - target) * log_zero).sum(1)
-
-    @property
-    def _log_flip(self) -> float:
-        # The smallest normal float32 stands for "never": its logarithm is finite,
-        # which keeps 0 · inf out of the gradient.
-        return math.log(max(self.flip_rate, 1.2e-38))
 
     def predict(self, output: Tensor) -> Tensor:
         return self.flip_rate + (1 - 2 * self.flip_rate) * output.sigmoid()

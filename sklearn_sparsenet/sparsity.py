@@ -35,6 +35,17 @@ def count_per_layer(weights: Sequence[Tensor]) -> list[int]:
     return [count_nonzero(weight) for weight in weights]
 
 
+_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
+_AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
+    nn.MaxPool1d: (nn.AvgPool1d, _WINDOW),
+    nn.MaxPool2d: (nn.AvgPool2d, _WINDOW),
+    nn.MaxPool3d: (nn.AvgPool3d, _WINDOW),
+    nn.AdaptiveMaxPool1d: (nn.AdaptiveAvgPool1d, ("output_size",)),
+    nn.AdaptiveMaxPool2d: (nn.AdaptiveAvgPool2d, ("output_size",)),
+    nn.AdaptiveMaxPool3d: (nn.AdaptiveAvgPool3d, ("output_size",)),
+}
+
+
 @dataclass(frozen=True)
 class Paths:
     """Which weights and inputs are connected, and how strongly.
@@ -64,8 +75,8 @@ def find_paths(
 ) -> Paths | None:
     """Follow the paths of nonzero weights through a network.
 
-    A copy of the network gets non-negative weights (1 for every nonzero weight),
-    no biases, and activations replaced by the identity. Fed with ones, the
+    A copy of the network gets non-negative weights (1 for every nonzero weight), no
+    biases, means for maxima, and the identity for activations. Fed with ones, the
     gradient of its summed output with respect to a weight is then positive exactly
     if the weight lies on a path from an input to an output. Works for chains and
     for skip connections; activations called as functions must be increasing and
@@ -79,7 +90,7 @@ def find_paths(
     try:
         marked, gradient = _probe(module, sample_shape, lambda w: (w != 0).double())
         _, strength = _probe(module, sample_shape, torch.abs)
-    except (RuntimeError, TypeError, ValueError, AttributeError):
+    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
         return None
     live = [_count_live(marked[name]) for name in layer_names]
     support = gradient > 0
@@ -124,6 +135,10 @@ def _probe(
 def _identities(module: nn.Module) -> nn.Module:
     if isinstance(module, _TRANSPARENT):
         return nn.Identity()
+    if isinstance(module, tuple(_AVERAGES)):
+        # A maximum would let the gradient through to one input of each window only.
+        average, same = _AVERAGES[type(module)]
+        return average(**{name: getattr(module, name) for name in same})
     for name, child in module.named_children():
         setattr(module, name, _identities(child))
     return module

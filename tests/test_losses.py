@@ -265,3 +265,15 @@ def test_a_flipped_label_far_away_costs_no_more_than_its_rate():
     far = torch.tensor([[-1e3]], dtype=F64)
     cost = lib.OneBit(0.1).per_sample(far, torch.ones_like(far)).item()
     assert cost == pytest.approx(-np.log(0.1))
+
+
+@pytest.mark.parametrize("count", [0.0, 3.0])
+def test_emission_below_its_floor_is_the_taylor_polynomial_and_a_parabola(count):
+    floor = 0.2
+    mean = torch.linspace(-1, floor, 13, dtype=F64)[:, None]
+    t = (mean - floor) / floor
+    logarithm = np.log(floor) + t - t.square() / 2
+    wanted = mean - count * logarithm + floor * t.square() / 2
+    loss = lib.PoissonEmission(0.5, floor)
+    got = loss.per_sample(mean - 0.5, torch.full_like(mean, count))
+    torch.testing.assert_close(got, wanted[:, 0])

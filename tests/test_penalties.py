@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_sparsenet.penalties import L1, FixedSupport, as_penalty, soft_threshold
@@ -24,6 +24,7 @@ def test_prox_minimises_its_objective(weight, step, alpha):
     assert abs(got - grid[objective.argmin()]) < 1e-3
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS, min_size=2, max_size=2), POSITIVE, POSITIVE)
 def test_prox_is_firmly_nonexpansive_and_scales_with_the_step(pair, step, alpha):
     x, y = torch.tensor(pair, dtype=torch.float64)
@@ -32,6 +33,7 @@ def test_prox_is_firmly_nonexpansive_and_scales_with_the_step(pair, step, alpha)
     torch.testing.assert_close(p, L1().prox(x, 1.0, alpha * step))
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=5), POSITIVE)
 def test_moreau_identity(values, alpha):
     """x = prox of the norm + projection onto the dual ball."""
@@ -39,6 +41,7 @@ def test_moreau_identity(values, alpha):
     torch.testing.assert_close(L1().prox(x, 1.0, alpha) + x.clamp(-alpha, alpha), x)
 
 
+@settings(deadline=None)
 @given(st.lists(NUMBERS, min_size=1, max_size=8), POSITIVE, POSITIVE)
 def test_fixed_points_of_the_prox_step_are_stationary(values, step, alpha):
     """w = prox(w - step g) holds exactly where the residual of (26), (27) is zero."""
@@ -102,6 +105,7 @@ def test_prox_in_a_diagonal_metric_by_brute_force(alpha, factor):
 EIGHTHS = st.lists(st.integers(-16, 16), min_size=6, max_size=6)
 
 
+@settings(deadline=None)
 @given(EIGHTHS, EIGHTHS, st.integers(0, 16), st.sampled_from([0.25, 0.5, 1.0, 2.0]))
 def test_distance_is_zero_exactly_at_the_fixed_points(w, g, alpha, step):
     """In eighths and powers of two all arithmetic is exact: `iff`, to the bit."""

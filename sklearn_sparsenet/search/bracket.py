@@ -31,6 +31,7 @@ Midpoint = Literal["arithmetic", "geometric"]
 
 _EXPAND = 10.0  # a bound that turned out to lie on the wrong side moves this far
 _REOPEN = (1.03, 1.5)  # an end that has gone stale moves at least and at most so far
+_ALPHA_RANGE = (1e-15, 1e9)  # no end moves beyond
 _TEST_FROM = {"settled": 0.8, "converged": 1.0, "in_flight": 0.0}
 _NARROW = 1.02  # a bracket this narrow (ratio) that still misses has gone stale
 
@@ -64,14 +65,16 @@ class _Bracket:
         if side <= 0:
             self.high, self.high_count = alpha, count
         if side > 0 and (self.high <= self.low or narrow):
-            self.high, self.high_count = self.low * self._reach(count), None
+            self.high = min(self.low * self._reach(count), _ALPHA_RANGE[1])
+            self.high_count = None
         if side < 0 and (self.high <= self.low or narrow):
-            self.low, self.low_count = self.high / self._reach(count), None
+            self.low = max(self.high / self._reach(count), _ALPHA_RANGE[0])
+            self.low_count = None
 
     def _reach(self, count: int) -> float:
         """Return how far (a ratio) a new end is put from the λ that contradicted."""
         if not {-1, 1} <= self.sides_seen:
-            return _EXPAND ** abs(self.same_side)
+            return _EXPAND ** min(abs(self.same_side), 8)
         # The bracket held once: λ is near. Counts fall about as fast as λ grows.
         ratio = max(count, self.goal) / max(1, min(count, self.goal))
         least, most = _REOPEN
@@ -254,6 +257,9 @@ class _Record:
             return "interrupted"
         if len(counts) > 2 and len(set(counts)) == 1:
             return "the count does not depend on λ"
+        tried = [alpha for trial in self.trials for alpha in trial.alpha]
+        if min(tried) <= _ALPHA_RANGE[0] or max(tried) >= _ALPHA_RANGE[1]:
+            return f"λ reached the end of its range, {_ALPHA_RANGE}"
         if len(counts) > 2 and not any(map(sum, counts[1:])):
             return "the network collapses at every λ that was tried"
         return f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"

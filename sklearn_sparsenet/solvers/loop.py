@@ -28,6 +28,12 @@ _RUNAWAY = 1e6  # times its first value, a loss is as bad as an infinite one
 _BACKOFF = 0.2
 
 
+_ADVICE = (
+    "The training loss became infinite or NaN, also with a step size of {:.2g}. Scale "
+    "X (StandardScaler), set normalize_y=True, or a smaller learning_rate_init."
+)
+
+
 class Status(Enum):
     """Why a solve ended."""
 
@@ -184,6 +190,8 @@ def _conclude(
     seconds: float,
 ) -> Solution:
     loss, gradient = problem.evaluate()
+    if not bool(loss.isfinite()):
+        raise NonFiniteLossError(_ADVICE.format(run.rate))
     network = problem.network
     return Solution(
         state=network.snapshot(),
@@ -259,23 +267,22 @@ class _Run:
 
     def _epoch(self) -> Status | None:
         """One pass over the samples; steps 1-3 of Algorithm 3."""
-        total = self.network.gradient.new_zeros(())
+        total, seen = self.network.gradient.new_zeros(()), 0.0
         ended = None
         # 1) Shuffle, and split into batches B_1, ..., B_m.
         batches = list(self._batches())
         for number, index in enumerate(batches):
             # 2) The gradient of L_B, all layers at once.
             if index is None:
-                loss = self.problem.full_gradient()
-                if self._is_stationary():
-                    ended = Status.STATIONARY
-                    total += loss
-                    break
+                share, loss = 1.0, self.problem.full_gradient()
             else:
+                share = len(index) / self.problem.n_samples
                 loss = self.problem.batch_gradient(index)
-            total += loss * (
-                1 if index is None else len(index) / self.problem.n_samples
-            )
+            total += loss * share
+            seen += share
+            if index is None and self._is_stationary():
+                ended = Status.STATIONARY
+                break
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(batches)
             self._set_rate(done / self.options.max_iter)
@@ -285,7 +292,7 @@ class _Run:
                 ended = Status.ON_TARGET
                 break
         self.epoch += 1
-        self.losses.append(total)
+        self.losses.append(total / seen)
         return ended
 
     def _batches(self) -> Iterator[Tensor | None]:
@@ -338,16 +345,14 @@ class _Run:
     def _back_off(self) -> None:
         """Start again from the last good state with a smaller step."""
         if self.backoffs == _MAX_BACKOFFS:
-            raise NonFiniteLossError(
-                "The training loss became infinite or NaN, also with a step size of "
-                f"{self.rate:.2g}. Scale X (StandardScaler), set normalize_y=True, or "
-                "set a smaller learning_rate_init."
-            )
+            raise NonFiniteLossError(_ADVICE.format(self.rate))
         self.backoffs += 1
         self.rate *= _BACKOFF
         state, self.epoch = self.last_good
         self.network.restore(state)
         del self.losses[self.epoch :]
+        if self.early is not None:
+            self.early.rewind(self.epoch)
         self.optimizer = self._make_optimizer()
 
     def leave_at_finite_state(self) -> None:

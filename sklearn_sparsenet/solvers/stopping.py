@@ -69,6 +69,12 @@ class EarlyStopping:
     best_state: tuple[Tensor, dict[str, Tensor]] | None = None
     best_epoch: int = 0
 
+    def rewind(self, epoch: int) -> None:
+        """Forget what came after an epoch that training goes back to."""
+        del self.scores[epoch:]
+        if self.best_epoch > epoch:
+            self.best_score, self.best_state = -float("inf"), None
+
     def update(self, network: Network, epoch: int) -> bool:
         """Record an epoch; return True if training should end."""
         self.scores.append(self.validation.evaluate(network))

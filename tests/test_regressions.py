@@ -1,0 +1,87 @@
+"""One test for every bug that was found and fixed."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sklearn_sparsenet import NonFiniteLossError, SparseNetRegressor, losses
+from sklearn_sparsenet.search.bracket import _ALPHA_RANGE, _Bracket
+from sklearn_sparsenet.solvers import EarlyStopping
+from sklearn_sparsenet.sparsity import find_paths
+
+X = np.random.default_rng(0).normal(size=(100, 4))
+Y = X[:, 0] - X[:, 1]
+
+
+@pytest.mark.parametrize("count", [0, 900])
+def test_strengths_stay_finite_and_positive_when_the_count_never_moves(count):
+    bracket = _Bracket(goal=100, size=1000, low=1e-7, high=1e-2)
+    for _ in range(200):
+        bracket.update(bracket.high if count > 100 else bracket.low, count)
+        assert _ALPHA_RANGE[0] <= bracket.low <= bracket.high <= _ALPHA_RANGE[1]
+        assert math.isfinite(bracket.high)
+
+
+def test_the_loss_after_the_last_step_is_looked_at():
+    net = SparseNetRegressor(
+        (), alpha=0.0, solver="sgd", learning_rate_init=1e200, max_iter=1
+    )
+    with pytest.raises(NonFiniteLossError):
+        net.fit(X, Y)
+
+
+def test_backing_off_rewinds_early_stopping():
+    early = EarlyStopping(None, lambda weights: True)
+    early.scores = [0.1, 0.2, 0.9]
+    early.best_epoch, early.best_score, early.best_state = 3, 0.9, "state"
+    early.rewind(2)
+    assert early.scores == [0.1, 0.2]
+    assert early.best_state is None
+    early.best_epoch, early.best_state = 1, "state"
+    early.rewind(2)
+    assert early.best_state == "state"
+
+
+def test_the_last_loss_of_an_epoch_cut_short_is_a_mean_too():
+    settings = {"batch_size": 10, "max_iter": 30, "random_state": 0, "debias": False}
+    net = SparseNetRegressor((10,), target_sparsity=0.5, tol=0.2, **settings).fit(X, Y)
+    assert net.search_history_["status"][-1] == "on_target"
+    assert net.loss_curve_[-1] > 0.5 * net.loss_  # of ten batches, one was seen
+
+
+def test_maxima_let_every_input_of_a_window_through():
+    module = nn.Sequential(
+        nn.Conv2d(1, 1, 1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1)
+    )
+    paths = find_paths(module, ["0.weight", "3.weight"], (1, 2, 2))
+    assert paths.input_support.all()
+
+
+def test_modules_that_assert_on_their_input_have_no_paths():
+    class Picky(nn.Linear):
+        def forward(self, x):
+            assert len(x) > 1
+            return super().forward(x)
+
+    assert find_paths(Picky(3, 1), ["weight"], (3,)) is None
+
+
+def test_one_bit_without_flips_is_the_log_loss_far_out():
+    output = torch.tensor([[-1000.0]])
+    assert losses.OneBit(0.0).per_sample(output, torch.ones(1, 1)).item() == 1000.0
+
+
+def test_fortran_order_gives_the_same_bits():
+    net = SparseNetRegressor((8,), alpha=1e-3, max_iter=50, random_state=0)
+    first = net.fit(X, Y).predict(X)
+    second = net.fit(np.asfortranarray(X), Y).predict(np.asfortranarray(X))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_losses_are_still_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        losses.OneBit(0.1).flip_rate = 0.2
