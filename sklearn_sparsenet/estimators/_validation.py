@@ -169,7 +169,8 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
         warnings.warn(
             "The columns of X differ in scale by a factor of "
             f"{positive.max() / positive.min():.0e}; one step size and one penalty "
-            "cannot suit them all. Put a StandardScaler before the network.",
+            "cannot suit them all. Put a StandardScaler (for sparse X: MaxAbsScaler) "
+            "before the network.",
             DataScaleWarning,
             stacklevel=4,
         )
