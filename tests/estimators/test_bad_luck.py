@@ -1,0 +1,113 @@
+"""Bad luck: interruptions, losses that are not finite, data that teach nothing."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_sparsenet import NonFiniteLossError, SparseNetRegressor
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+class Counting:
+    """Squared error that does something at certain calls."""
+
+    def __init__(self, act, calls):
+        self.act, self.calls, self.n = act, calls, 0
+
+    def __call__(self, output, target):
+        self.n += 1
+        error = (output - target) ** 2
+        return self.act(error) if self.n in self.calls else error
+
+
+def interrupt(error):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("debias", [False, True])
+@pytest.mark.parametrize("at", [1, 7, 25, 45])
+def test_an_interruption_anywhere_leaves_a_usable_network(diabetes, at, debias):
+    X, y = diabetes
+    loss = Counting(interrupt, {at})
+    settings = {"alpha": 1e-3, "max_iter": 30, "batch_size": 10**4, "debias": debias}
+    net = SparseNetRegressor(
+        (5,), loss=loss, normalize_y=True, random_state=0, **settings
+    )
+    if at > 31 and not debias:  # over before
+        net.fit(X, y)
+        return
+    with pytest.warns(ConvergenceWarning, match="SparseNetRegressor:.*interrupted"):
+        net.fit(X, y)
+    assert np.isfinite(net.predict(X)).all()
+    counts = [np.count_nonzero(coef) for coef in net.coefs_]
+    assert net.n_nonzero_per_layer_.tolist() == counts
+    assert net.n_iter_ <= at
+
+
+def test_a_second_interruption_leaves(diabetes):
+    """Raised again while the first one is being dealt with."""
+    loss = Counting(interrupt, {5, 6})
+    net = SparseNetRegressor((5,), alpha=1e-3, loss=loss, batch_size=10**4)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(*diabetes)
+    assert not hasattr(net, "module_")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_for_once_is_survived(diabetes, bad):
+    X, y = diabetes
+    loss = Counting(lambda error: error * bad, {30})
+    net = SparseNetRegressor(
+        (5,), alpha=1e-3, loss=loss, normalize_y=True, max_iter=100, random_state=0
+    ).fit(X, y)
+    assert loss.n > 30
+    assert np.isfinite(net.loss_curve_).all()
+    assert all(np.isfinite(coef).all() for coef in net.coefs_)
+    assert net.score(X, y) > 0.3
+
+
+def test_a_loss_that_stays_infinite_ends_in_advice(diabetes):
+    X, y = diabetes
+    loss = Counting(lambda error: error * np.nan, range(10**9))
+    net = SparseNetRegressor((5,), alpha=1e-3, loss=loss, random_state=0)
+    advice = "StandardScaler.*normalize_y=True.*smaller learning_rate_init"
+    with pytest.raises(NonFiniteLossError, match=advice):
+        net.fit(X, y)
+    assert issubclass(NonFiniteLossError, ValueError)
+    assert not hasattr(net, "module_")
+
+
+def test_steps_too_large_are_made_smaller(diabetes):
+    """A hundred times what is stable: the loss would be infinite soon."""
+    X, y = diabetes
+    net = SparseNetRegressor(
+        (),
+        alpha=1e-3,
+        solver="sgd",
+        learning_rate_init=25.0,
+        batch_size=len(y),
+        random_state=0,
+    ).fit(X, y)
+    assert net.score(X, y) > 0.45
+    assert max(net.loss_curve_) < 1e6 * net.loss_curve_[0]
+
+
+@pytest.mark.parametrize("value", [0.0, -3.5, 1e6])
+def test_constant_targets(diabetes, value):
+    X, _ = diabetes
+    net = SparseNetRegressor((5,), alpha=1e-2, random_state=0)
+    got = net.fit(X, np.full(len(X), value)).predict(X)
+    np.testing.assert_allclose(got, value, atol=0.05)
+
+
+def test_a_single_sample_is_learnt():
+    net = SparseNetRegressor((5,), alpha=1e-4, random_state=0)
+    got = net.fit([[1.0, 2.0]], [7.5]).predict([[1.0, 2.0]])
+    assert got == pytest.approx([7.5], abs=0.05)

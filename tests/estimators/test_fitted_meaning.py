@@ -1,0 +1,319 @@
+"""Every fitted attribute: there, of the right shape, and meaning what it says."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+
+KINDS = {
+    "regression": (SparseNetRegressor, {}),
+    "outputs": (SparseNetRegressor, {"activation": "tanh"}),
+    "binary": (SparseNetClassifier, {"dtype": "float32"}),
+    "classes": (SparseNetClassifier, {"target_sparsity": [60, 30]}),
+    "alpha": (SparseNetClassifier, {"alpha": 1e-2}),
+    "alphas": (SparseNetRegressor, {"alpha": [1e-2, 2e-2]}),
+    "early": (SparseNetClassifier, {"early_stopping": True}),
+}
+
+
+def scaled(load):
+    X, y = load(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    return scaled(load_diabetes)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    return scaled(load_iris)
+
+
+def data_for(kind):
+    if kind == "binary":
+        return scaled(load_breast_cancer)
+    if KINDS[kind][0] is SparseNetClassifier:
+        return scaled(load_iris)
+    X, y = scaled(load_diabetes)
+    return X, (np.column_stack([y, X[:, 0]]) if kind == "outputs" else y)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def fitted(request):
+    one, settings = KINDS[request.param]
+    settings = {"target_sparsity": 0.7, "tol": 0.1, "random_state": 0, **settings}
+    X, y = data_for(request.param)
+    net = one((20, 10) if request.param == "early" else (20,), **settings)
+    return net.fit(X, y), X, y
+
+
+def test_layers(fitted):
+    net, X, y = fitted
+    widths = [X.shape[1], *net.hidden_layer_sizes]
+    classes = getattr(net, "classes_", [])
+    outputs = len(classes) if len(classes) > 2 else 1 if y.ndim == 1 else y.shape[1]
+    widths.append(outputs)
+    shapes = list(pairwise(widths))
+    for coefs, intercepts in (
+        (net.coefs_, net.intercepts_),
+        (net.penalized_coefs_, net.penalized_intercepts_),
+    ):
+        assert [coef.shape for coef in coefs] == shapes
+        assert [len(intercept) for intercept in intercepts] == widths[1:]
+        wanted = np.float32 if net.dtype == "float32" else np.float64
+        assert all(array.dtype == wanted for array in (*coefs, *intercepts))
+    assert net.layer_names_ == [f"{2 * k}.weight" for k in range(len(shapes))]
+    state = net.module_.state_dict()
+    for k, (coef, intercept) in enumerate(
+        zip(net.coefs_, net.intercepts_, strict=True)
+    ):
+        np.testing.assert_array_equal(state[f"{2 * k}.weight"].numpy(), coef.T)
+        np.testing.assert_array_equal(state[f"{2 * k}.bias"].numpy(), intercept)
+    assert net.n_features_in_ == X.shape[1]
+    assert not hasattr(net, "feature_names_in_")
+
+
+def test_counts(fitted):
+    net, _, _ = fitted
+    counts = [np.count_nonzero(coef) for coef in net.coefs_]
+    assert net.n_nonzero_per_layer_.tolist() == counts
+    assert net.n_nonzero_ == sum(counts)
+    assert isinstance(net.n_nonzero_, int)
+    total = sum(coef.size for coef in net.coefs_)
+    assert net.sparsity_ == pytest.approx(1 - sum(counts) / total)
+    for final, penalized in zip(net.coefs_, net.penalized_coefs_, strict=True):
+        np.testing.assert_array_equal(final != 0, penalized != 0)
+    if net.target_n_nonzero_ is not None:
+        goal = np.asarray(net.target_n_nonzero_)
+        reached = net.n_nonzero_per_layer_ if goal.ndim else net.n_nonzero_
+        assert net.converged_
+        assert (np.abs(reached - goal) <= net.tol * goal).all()
+
+
+def test_paths(fitted):
+    """By products of 0/1 matrices, forwards and backwards."""
+    net, X, _ = fitted
+    masks = [coef != 0 for coef in net.coefs_]
+    heard, reaching = [np.ones(X.shape[1])], [np.ones(masks[-1].shape[1])]
+    for mask in masks:
+        heard.append(heard[-1] @ mask > 0)
+    for mask in masks[::-1]:
+        reaching.append(mask @ reaching[-1] > 0)
+    ends = reaching[::-1][1:]
+    live = [
+        (mask & np.outer(start, end).astype(bool)).sum()
+        for mask, start, end in zip(masks, heard, ends, strict=False)
+    ]
+    assert net.n_live_ == sum(live)
+    np.testing.assert_array_equal(net.support_, reaching[-1])
+    importances = net.feature_importances_
+    np.testing.assert_array_equal(importances > 0, net.support_)
+    assert importances.shape == (X.shape[1],)
+    assert importances.max() == 1
+    strength = np.linalg.multi_dot([np.abs(coef) for coef in net.coefs_]).sum(axis=1)
+    wanted = (strength / strength.max()) ** (1 / len(masks))
+    np.testing.assert_allclose(
+        importances[net.support_], wanted[net.support_], rtol=1e-5
+    )
+
+
+def test_search(fitted):
+    net, _, _ = fitted
+    history = net.search_history_
+    assert all(isinstance(column, np.ndarray) for column in history.values())
+    assert {len(column) for column in history.values()} == {net.n_outer_iter_}
+    assert 1 <= net.n_outer_iter_ <= net.max_outer_iter
+    alphas = np.atleast_1d(net.alpha_)
+    assert alphas.shape == ((2,) if np.ndim(net.alpha_) else (1,))
+    assert (alphas > 0).all()
+    np.testing.assert_array_equal(np.unique(history["alpha"][-1]), np.unique(alphas))
+    assert history["kkt_residual"][-1] == net.kkt_residual_
+    assert history["loss"][-1] == net.loss_
+    assert history["n_nonzero"][-1] == net.n_nonzero_
+    assert (history["seconds"] > 0).all()
+    known = {"budget", "stationary", "on_target", "early", "interrupted"}
+    assert set(history["status"]) <= known
+    refit = net.n_iter_ - history["epochs"].sum()
+    assert (refit > 0) == (net.alpha is None)
+    # The curve is that of the solve that was kept, here the last, and of the refit.
+    assert len(net.loss_curve_) == history["epochs"][-1] + refit
+    assert np.isfinite(net.loss_curve_).all()
+    assert (net.validation_scores_ is None) == (not net.early_stopping)
+
+
+def test_predictions_are_those_of_the_coefficients(fitted):
+    net, X, _ = fitted
+    activation = np.tanh if net.activation == "tanh" else (lambda z: np.maximum(z, 0))
+    z = X
+    for k, (coef, intercept) in enumerate(
+        zip(net.coefs_, net.intercepts_, strict=True)
+    ):
+        z = (activation(z) if k else z) @ coef + intercept
+    if hasattr(net, "y_mean_"):
+        wanted = z * net.y_scale_ + net.y_mean_
+        got = net.predict(X)
+        np.testing.assert_allclose(got.reshape(wanted.shape), wanted)
+        assert got.shape == ((len(X),) if z.shape[1] == 1 else z.shape)
+        return
+    probabilities = net.predict_proba(X)
+    if z.shape[1] == 1:
+        z = np.column_stack([np.zeros(len(z)), z])
+    wanted = torch.softmax(torch.as_tensor(z), 1).numpy()
+    np.testing.assert_allclose(probabilities, wanted, atol=1e-5)
+    with np.errstate(divide="ignore"):
+        logs = np.log(probabilities)
+    np.testing.assert_array_equal(net.predict_log_proba(X), logs)
+
+
+def test_the_classifiers_loss_is_that_of_the_penalised_network(iris):
+    X, y = iris
+    net = SparseNetClassifier((10,), target_sparsity=30, tol=0.1, random_state=0)
+    net.fit(X, y)
+    (W1, W2), (b1, b2) = net.penalized_coefs_, net.penalized_intercepts_
+    output = torch.as_tensor(np.maximum(X @ W1 + b1, 0) @ W2 + b2)
+    wanted = torch.nn.functional.cross_entropy(output, torch.as_tensor(y))
+    assert net.loss_ == pytest.approx(wanted.item())
+    refitted = -np.log(net.predict_proba(X)[np.arange(len(y)), y]).mean()
+    assert refitted <= net.loss_
+
+
+@pytest.mark.parametrize(
+    ("settings", "refits"),
+    [
+        ({"alpha": 1e-2}, False),
+        ({"alpha": 1e-2, "debias": True}, True),
+        ({"target_sparsity": 30}, True),
+        ({"target_sparsity": 30, "debias": False}, False),
+    ],
+)
+def test_debias(diabetes, settings, refits):
+    X, y = diabetes
+    net = SparseNetRegressor((10,), tol=0.1, random_state=0, **settings).fit(X, y)
+    pairs = list(zip(net.coefs_, net.penalized_coefs_, strict=True))
+    assert all(((a != 0) == (b != 0)).all() for a, b in pairs)
+    assert all(np.array_equal(a, b) for a, b in pairs) != refits
+    size = sum(np.abs(a).sum() for a, _ in pairs)
+    if refits:  # what the penalty shrank has grown back
+        assert size > sum(np.abs(b).sum() for _, b in pairs)
+
+
+def test_converged_with_a_given_alpha_means_stationary(diabetes):
+    X, y = diabetes
+    settings = {"alpha": 0.05, "batch_size": 10**4, "random_state": 0}
+    good = SparseNetRegressor((), max_iter=4000, kkt_tol=1e-5, **settings).fit(X, y)
+    assert good.converged_
+    assert good.kkt_residual_ <= 1e-5
+    assert good.search_history_["status"][0] == "stationary"
+    assert good.n_iter_ < 4000
+    poor = SparseNetRegressor((), max_iter=3, kkt_tol=1e-5, **settings).fit(X, y)
+    assert not poor.converged_
+    assert poor.kkt_residual_ > 1e-5
+    assert poor.n_iter_ == 3
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_a_warm_start_begins_where_the_fit_before_ended(diabetes, solver):
+    X, y = diabetes
+    settings = {"alpha": 1e-3, "solver": solver, "random_state": 0, "max_iter": 60}
+    net = SparseNetRegressor((8,), warm_start=True, **settings).fit(X, y)
+    before = [coef.copy() for coef in net.coefs_]
+    net.set_params(learning_rate_init=1e-15, max_iter=1).fit(X, y)
+    for mine, other in zip(net.coefs_, before, strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-12)
+    with pytest.raises(ValueError, match=r"warm_start=True.*another shape"):
+        net.fit(X[:, :5], y)
+
+
+def test_without_warm_start_a_fit_begins_anew(iris):
+    X, y = iris
+    net = SparseNetClassifier((8,), alpha=1e-3, max_iter=30, random_state=0)
+    first = net.fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(net.fit(X, y).predict_proba(X), first)
+    net.fit(X[:, :2], np.where(y == 2, "x", "y"))  # other columns, other classes
+    assert net.classes_.tolist() == ["x", "y"]
+    assert net.n_features_in_ == 2
+
+
+def test_early_stopping_restores_the_best_state():
+    """The network kept scores the best of the scores, on the rows held out."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 6))
+    y = X[:, 0] * X[:, 1] + rng.normal(size=300)
+    net = SparseNetRegressor(
+        (40,),
+        alpha=1e-4,
+        early_stopping=True,
+        validation_fraction=0.3,
+        n_iter_no_change=5,
+        batch_size=32,
+        max_iter=200,
+        learning_rate="constant",
+        random_state=3,
+    ).fit(X, y)
+    best = int(np.argmax(net.validation_scores_))
+    assert len(net.validation_scores_) == best + 1 + 5 == net.n_iter_
+    assert net.search_history_["status"][0] == "early"
+    # The second of the seeds that fit draws is that of the split.
+    split = check_random_state(3).randint(2**31 - 1, size=3)[1]
+    _, held = train_test_split(np.arange(300), test_size=0.3, random_state=split)
+    score = net.score(X[np.sort(held)], y[np.sort(held)])
+    assert score == pytest.approx(max(net.validation_scores_))
+
+
+def test_early_stopping_keeps_the_count(iris):
+    X, y = iris
+    for target in (40, [30, 15]):
+        net = SparseNetClassifier(
+            (20,), target_sparsity=target, tol=0.1, early_stopping=True, random_state=0
+        ).fit(X, y)
+        goal = np.asarray(target)
+        reached = net.n_nonzero_per_layer_ if goal.ndim else net.n_nonzero_
+        assert (np.abs(reached - goal) <= 0.1 * goal).all()
+
+
+@pytest.mark.parametrize("verbose", [0, False, 1, True, 2])
+def test_a_line_for_each_solve_only_when_asked(iris, capsys, verbose):
+    X, y = iris
+    net = SparseNetClassifier(
+        (10,), target_sparsity=25, tol=0.1, verbose=verbose, random_state=0
+    ).fit(X, y)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    lines = printed.out.splitlines()
+    assert len(lines) == (net.n_outer_iter_ if verbose else 0)
+    for number, line in enumerate(lines):
+        assert line.startswith(f"solve {number + 1}: alpha ")
+        assert f"weights kept {net.search_history_['n_nonzero'][number]};" in line
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("one", [SparseNetClassifier, SparseNetRegressor])
+def test_targets_are_met_on_a_gpu(one, iris):
+    X, y = iris
+    net = one((20,), target_sparsity=40, tol=0.1, device="cuda", random_state=0)
+    net.fit(X, y)
+    assert abs(net.n_nonzero_ - 40) <= 4
+    assert next(net.module_.parameters()).device.type == "cuda"
+    assert net.coefs_[0].dtype == np.float32
+    assert net.score(X, y) > 0.8
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_without_a_gpu_auto_is_the_cpu_and_cuda_an_error(iris):
+    X, y = iris
+    settings = {"alpha": 1e-3, "max_iter": 5, "random_state": 0}
+    auto = SparseNetClassifier((5,), device="auto", **settings).fit(X, y)
+    cpu = SparseNetClassifier((5,), device="cpu", **settings).fit(X, y)
+    np.testing.assert_array_equal(auto.predict_proba(X), cpu.predict_proba(X))
+    with pytest.raises(ValueError, match="device='cuda' is not available here"):
+        SparseNetClassifier((5,), device="cuda", **settings).fit(X, y)

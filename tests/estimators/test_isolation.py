@@ -1,0 +1,202 @@
+"""What a fit depends on, and what it leaves alone."""
+
+import copy
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from joblib import Parallel, delayed, parallel_config
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.utils import check_random_state
+from torch import nn
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+
+X, LABELS = load_iris(return_X_y=True)
+X, LABELS = (
+    np.tile(X, (3, 1)),
+    np.tile(LABELS, 3),
+)  # so many rows that there are batches
+X, Y = X[:, :3], X[:, 3]
+QUICK = {"target_sparsity": 0.5, "tol": 0.2, "max_iter": 20, "batch_size": 64}
+
+
+def dropout(n_features, n_outputs):
+    return nn.Sequential(
+        nn.Linear(n_features, 12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, n_outputs)
+    )
+
+
+def linear():
+    """A layer with weights of its own, not drawn from anywhere."""
+    layer = nn.Linear(3, 1, dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.5, -0.3, 0.1]]))
+        layer.bias.zero_()
+    return layer
+
+
+def predictions(seed, **settings):
+    net = SparseNetRegressor((12,), **{**QUICK, "random_state": seed, **settings})
+    return net.fit(X, Y).predict(X)
+
+
+# The settings of a process that could change how many threads compute.
+@pytest.mark.parametrize("threads", ["2"])
+def test_any_setting_of_openmp(threads):
+    script = (
+        "import numpy as np\n"
+        "from sklearn_sparsenet import SparseNetRegressor\n"
+        "X = np.random.default_rng(0).normal(size=(300, 40))\n"
+        "net = SparseNetRegressor((150,), alpha=1e-3, max_iter=3, random_state=0)\n"
+        "print(net.fit(X, X[:, 0]).predict(X).tobytes().hex())\n"
+    )
+    X = np.random.default_rng(0).normal(size=(300, 40))
+    net = SparseNetRegressor((150,), alpha=1e-3, max_iter=3, random_state=0)
+    wanted = net.fit(X, X[:, 0]).predict(X).tobytes().hex()
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == wanted
+
+
+def test_modules_with_dropout_in_processes():
+    wanted = [predictions(seed, module=dropout) for seed in (0, 1)]
+    with parallel_config(backend="loky", n_jobs=2):
+        got = Parallel()(delayed(predictions)(seed, module=dropout) for seed in (0, 1))
+    np.testing.assert_array_equal(got, wanted)
+
+
+def test_the_global_generator_of_torch_has_no_part_in_it():
+    kept = torch.get_rng_state()
+    try:
+        torch.manual_seed(1)
+        first = predictions(0, module=dropout)
+        torch.manual_seed(2)
+        np.testing.assert_array_equal(predictions(0, module=dropout), first)
+    finally:
+        torch.set_rng_state(kept)
+
+
+def test_a_default_dtype_of_torch_has_no_part_in_it():
+    wanted = predictions(0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        np.testing.assert_array_equal(predictions(0), wanted)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_predictions_under_no_grad_or_inference_are_the_same():
+    net = SparseNetRegressor((12,), **QUICK, random_state=0).fit(X, Y)
+    wanted = net.predict(X)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            np.testing.assert_array_equal(net.predict(X), wanted)
+    assert wanted.flags.writeable
+
+
+def test_fits_do_not_depend_on_fits_before():
+    first = predictions(0)
+    net = SparseNetRegressor((12,), **QUICK, random_state=0)
+    net.fit(X[::-1], -Y)
+    np.testing.assert_array_equal(net.fit(X, Y).predict(X), first)
+
+
+def test_a_random_state_instance_moves_on():
+    """As in all of scikit-learn: two fits with one instance differ."""
+    state = np.random.RandomState(3)
+    first = predictions(state)
+    second = predictions(state)
+    assert not np.array_equal(first, second)
+    fresh = np.random.RandomState(3)
+    np.testing.assert_array_equal(predictions(fresh), first)
+    assert fresh.randint(10**9) != np.random.RandomState(3).randint(10**9)
+
+
+@pytest.mark.parametrize(("seed", "moves"), [(0, False), (None, True)])
+def test_only_without_seed_numpys_global_state_moves(seed, moves):
+    shared = check_random_state(None)
+    before = shared.get_state()
+    try:
+        predictions(seed)
+        after = shared.get_state()
+        moved = before[2] != after[2] or not np.array_equal(before[1], after[1])
+        assert moved == moves
+    finally:
+        shared.set_state(before)
+
+
+def test_shuffling_is_seeded_and_can_be_switched_off():
+    def fit(seed, shuffle):
+        return predictions(seed, shuffle=shuffle, module=linear(), alpha=1e-3)
+
+    np.testing.assert_array_equal(fit(0, shuffle=True), fit(0, shuffle=True))
+    np.testing.assert_array_equal(fit(0, shuffle=False), fit(1, shuffle=False))
+    assert not np.array_equal(fit(0, shuffle=True), fit(1, shuffle=True))
+    assert not np.array_equal(fit(0, shuffle=True), fit(0, shuffle=False))
+
+
+def test_data_are_never_written_to():
+    arrays = [X.copy(), LABELS.copy(), np.linspace(0, 2, len(X))]
+    given = [array.copy() for array in arrays]
+    for array in given:
+        array.setflags(write=False)
+    net = SparseNetClassifier((12,), class_weight="balanced", **QUICK, random_state=0)
+    net.fit(*given).predict(given[0])
+    for mine, original in zip(given, arrays, strict=True):
+        np.testing.assert_array_equal(mine, original)
+
+
+def test_parameters_stay_as_they_were_given():
+    module = nn.Linear(3, 3)
+    given = {
+        "hidden_layer_sizes": [12],
+        "target_sparsity": {"weight": 0.5},
+        "alpha_bounds": [1e-6, 1e-1],
+        "module": module,
+        "class_weight": {0: 1.0, 1: 2.0, 2: 0.5},
+        "tol": 0.2,
+        "max_iter": 10,
+        "device": torch.device("cpu"),
+        "dtype": np.float64,
+        "random_state": np.random.RandomState(0),
+    }
+    net = SparseNetClassifier(**given)
+    before = copy.deepcopy({k: v for k, v in given.items() if k != "module"})
+    weights = {k: v.clone() for k, v in module.state_dict().items()}
+    net.fit(X, LABELS)
+    for name, value in given.items():
+        assert getattr(net, name) is value
+    del before["random_state"]
+    assert before == {name: given[name] for name in before}
+    assert all(torch.equal(weights[k], v) for k, v in module.state_dict().items())
+    assert clone(net).get_params().keys() == net.get_params().keys()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_as_before_also_when_fit_raises(threads):
+    torch.set_num_threads(threads)
+    with pytest.raises(ValueError, match="target_sparsity=1000000"):
+        predictions(0, target_sparsity=10**6)
+    assert torch.get_num_threads() == threads
+    state, module = torch.get_rng_state(), nn.Identity()
+    with pytest.raises(ValueError, match="module= has 3 outputs"):
+        predictions(0, module=module)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
