@@ -6,9 +6,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
-from sklearn_sparsenet import NonFiniteLossError, SparseNetRegressor, losses
+from sklearn_sparsenet import (
+    NonFiniteLossError,
+    SparseNetClassifier,
+    SparseNetRegressor,
+    losses,
+)
 from sklearn_sparsenet.search.bracket import _ALPHA_RANGE, _Bracket
 from sklearn_sparsenet.solvers import EarlyStopping
 from sklearn_sparsenet.sparsity import find_paths
@@ -85,3 +91,51 @@ def test_fortran_order_gives_the_same_bits():
 def test_losses_are_still_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         losses.OneBit(0.1).flip_rate = 0.2
+
+
+def test_balanced_classes_are_those_of_the_weighted_rows():
+    y = np.arange(100) % 2
+    weight = np.arange(100) % 3
+    rows = np.repeat(np.arange(100), weight)
+    net = SparseNetClassifier(
+        (), class_weight="balanced", alpha=1e-3, max_iter=40, random_state=0
+    )
+    first = net.fit(X, y, weight).predict_proba(X)
+    second = net.fit(X[rows], y[rows]).predict_proba(X)
+    np.testing.assert_allclose(first, second, atol=1e-7)
+
+
+def test_negative_class_weights_are_refused():
+    net = SparseNetClassifier(class_weight={0: -1.0}, alpha=1e-3)
+    with pytest.raises(ValueError, match="class_weight"):
+        net.fit(X, np.arange(100) % 3)
+
+
+@pytest.mark.parametrize("rate", [1.0, 10.0, 50.0])
+def test_steps_too_large_for_the_first_epoch(rate):
+    x = np.random.default_rng(0).normal(size=(400, 10))
+    net = SparseNetRegressor(
+        (), alpha=1e-3, solver="sgd", learning_rate_init=rate, random_state=0
+    ).fit(x, x[:, 0] - x[:, 1])
+    assert net.score(x, x[:, 0] - x[:, 1]) > 0.5
+
+
+def test_not_fitted_after_a_refused_fit():
+    net = SparseNetRegressor((5,), target_sparsity=10**6)
+    with pytest.raises(ValueError, match="target_sparsity"):
+        net.fit(X, Y)
+    with pytest.raises(NotFittedError):
+        net.predict(X)
+
+
+def test_y_in_tiny_units():
+    net = SparseNetRegressor((5,), alpha=1e-3, max_iter=40, random_state=0)
+    wanted = net.fit(X, Y).predict(X)
+    got = net.fit(X, Y * 1e-13).predict(X)
+    np.testing.assert_allclose(got * 1e13, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["longdouble", "object", "str", [], None])
+def test_unusable_dtypes(dtype):
+    with pytest.raises(ValueError, match="'auto', 'float32' or 'float64'"):
+        SparseNetRegressor((5,), dtype=dtype, alpha=1e-3).fit(X, Y)

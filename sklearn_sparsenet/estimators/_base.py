@@ -113,6 +113,9 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         self._warn_of_the_outcome(result)
         return self
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return "module_" in vars(self)
+
     def _check_fit_input(self, X, y, sample_weight):
         X, y = validate_data(
             self,

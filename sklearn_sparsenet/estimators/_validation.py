@@ -82,13 +82,15 @@ def resolve_dtype(dtype: object, X: object, device: torch.device) -> torch.dtype
     names = {torch.float32: torch.float32, torch.float64: torch.float64}
     try:
         return names[dtype if isinstance(dtype, torch.dtype) else _by_name(dtype)]
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         raise ValueError(
             f"dtype={dtype!r} is not accepted: 'auto', 'float32' or 'float64'."
         ) from None
 
 
 def _by_name(dtype: object) -> torch.dtype:
+    if dtype is None:
+        raise TypeError
     return getattr(torch, np.dtype(dtype).name)
 
 
@@ -156,7 +158,7 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
     """
     if X.ndim != 2 or X.shape[0] < 2:
         return
-    rows = X[:: max(1, X.shape[0] // _SCALE_ROWS)]
+    rows = X[:: max(1, X.shape[0] // _SCALE_ROWS)].astype(np.float64)
     if sparse.issparse(X):
         mean = np.asarray(rows.mean(axis=0), dtype=np.float64)
         square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64)

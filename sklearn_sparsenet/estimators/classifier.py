@@ -185,7 +185,20 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
     def _adjust_weight(self, y, weight):
         if self.class_weight is None:
             return weight
-        return weight * compute_sample_weight(self.class_weight, y)
+        if self.class_weight == "balanced" and y.ndim == 1:
+            kept = weight > 0
+            classes, index = np.unique(y[kept], return_inverse=True)
+            total = np.bincount(index, weights=weight[kept])
+            factor = weight[kept].sum() / (len(classes) * total)
+            adjusted = np.zeros_like(weight)
+            adjusted[kept] = weight[kept] * factor[index]
+            return adjusted
+        adjusted = weight * compute_sample_weight(self.class_weight, y)
+        if (adjusted < 0).any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} has negative weights."
+            )
+        return adjusted
 
     def _encode_target(self, y, weight):
         if sparse.issparse(y):

@@ -182,7 +182,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
             centred = values - self.y_mean_
             deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
             # Rounding leaves a constant target a deviation that is not exactly zero.
-            constant = deviation <= 1e-12 * np.maximum(1, np.abs(self.y_mean_))
+            constant = deviation <= 1e-12 * np.abs(values).max(axis=0)
             self.y_scale_ = np.where(constant, 1.0, deviation)
         return (values - self.y_mean_) / self.y_scale_
 

@@ -24,7 +24,7 @@ __all__ = ["Schedule", "Solution", "SolverOptions", "Status", "solve"]
 
 _CHECK_EVERY = 20
 _MAX_BACKOFFS = 5
-_RUNAWAY = 1e6  # times its first value, a loss is as bad as an infinite one
+_RUNAWAY = 1e3  # times its first value, a loss is as bad as an infinite one
 _BACKOFF = 0.2
 
 
@@ -232,6 +232,7 @@ class _Run:
         self.epoch = 0
         self.losses: list[Tensor] = []
         self.backoffs = 0
+        self.first_loss: Tensor | None = None
         self.last_good = (self.network.snapshot(), 0)
         self.optimizer = self._make_optimizer()
 
@@ -278,6 +279,7 @@ class _Run:
             else:
                 share = len(index) / self.problem.n_samples
                 loss = self.problem.batch_gradient(index)
+            self.first_loss = loss if self.first_loss is None else self.first_loss
             total += loss * share
             seen += share
             if index is None and self._is_stationary():
@@ -335,7 +337,8 @@ class _Run:
 
     def _keep_if_good(self) -> bool:
         """Keep the present state unless it is not finite, or the loss ran away."""
-        limit = _RUNAWAY * (self.losses[0].abs() + 1)
+        assert self.first_loss is not None
+        limit = _RUNAWAY * (self.first_loss.abs() + 1)
         sound = self.network.parameters.sum().isfinite() & (self.losses[-1] < limit)
         good = bool(sound & self.losses[-1].isfinite())
         if good:
