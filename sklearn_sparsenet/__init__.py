@@ -4,12 +4,14 @@ from sklearn_sparsenet import losses, optimality
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.estimators import SparseNetClassifier, SparseNetRegressor
 from sklearn_sparsenet.exceptions import DataScaleWarning, NonFiniteLossError
-from sklearn_sparsenet.penalties import L1, Penalty
+from sklearn_sparsenet.penalties import L0, L1, MCP, Penalty
 from sklearn_sparsenet.search import BracketSearch
 from sklearn_sparsenet.solvers import ProximalAdam, ProximalSGD
 
 __all__ = [
+    "L0",
     "L1",
+    "MCP",
     "BracketSearch",
     "DataScaleWarning",
     "NonFiniteLossError",

@@ -8,13 +8,26 @@ the whole interface.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-__all__ = ["L1", "FixedSupport", "Penalty", "as_penalty", "soft_threshold"]
+__all__ = [
+    "L0",
+    "L1",
+    "MCP",
+    "FixedSupport",
+    "Penalty",
+    "as_penalty",
+    "firm_threshold",
+    "hard_threshold",
+    "is_identity",
+    "soft_threshold",
+]
 
 Strength = float | Tensor
 """A regularisation parameter λ: one number, or a tensor that broadcasts to weights."""
@@ -30,6 +43,9 @@ class Penalty(Protocol):
         True when every weight is penalised on its own. The solvers then treat all
         layers as one flat vector; otherwise (group penalties) they hand over one
         layer at a time, in the shape that it has in the network.
+    vanishes_at_zero : bool, optional
+        True promises that the prox at strength zero is the identity, which spares
+        the solvers the call. Without the attribute the prox is always taken.
     """
 
     @property
@@ -70,6 +86,58 @@ def soft_threshold(weight: Tensor, threshold: Strength) -> Tensor:
     return weight - weight.clamp(-threshold, threshold)
 
 
+def hard_threshold(weight: Tensor, threshold: Strength) -> Tensor:
+    r"""Keep what is larger than the threshold, unchanged; the rest is ``0.0``.
+
+    Parameters
+    ----------
+    weight : Tensor of any shape
+    threshold : float or Tensor that broadcasts to `weight`
+        Non-negative. Entries of exactly this size become zero.
+
+    Returns
+    -------
+    Tensor of the shape of `weight`
+    """
+    # This way around a NaN stays one, for the solvers to notice.
+    return torch.where(weight.abs() <= threshold, 0.0, weight)
+
+
+def firm_threshold(
+    weight: Tensor, step: Strength, alpha: Strength, gamma: float
+) -> Tensor:
+    r"""Shrink small weights to zero, middling ones partly, large ones not at all.
+
+    With step s, for :math:`s < \gamma`:
+
+    .. math::
+        0 \;\text{if}\; |w| \le s\alpha, \qquad
+        \frac{w - s\alpha\,\mathrm{sign}(w)}{1 - s/\gamma}
+        \;\text{if}\; s\alpha < |w| \le \gamma\alpha, \qquad
+        w \;\text{if}\; |w| > \gamma\alpha.
+
+    Parameters
+    ----------
+    weight : Tensor of any shape
+    step, alpha : float or Tensor that broadcasts to `weight`
+        Non-negative. Where the step is not below `gamma` the result means nothing.
+    gamma : float
+
+    Returns
+    -------
+    Tensor of the shape of `weight`
+
+    References
+    ----------
+    Gao, Bruce, "WaveShrink with firm shrinkage", Statistica Sinica 7 (1997).
+    """
+    stretched = soft_threshold(weight, step * alpha) / (1 - step / gamma)
+    # The two lines cross at γα, the stretched one below the other before it. Taking
+    # the smaller keeps rounding (step close to γ) from making a weight grow, and
+    # α = 0 exactly the identity.
+    return torch.where(stretched.abs() < weight.abs(), stretched, weight)
+
+
 @dataclass(frozen=True)
 class L1:
     r"""The penalty :math:`\lambda \|w\|_1` of models (25) and (45) of the paper.
@@ -80,6 +148,7 @@ class L1:
     """
 
     separable: ClassVar[bool] = True
+    vanishes_at_zero: ClassVar[bool] = True
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
         """Return Σ αᵢ |wᵢ|."""
@@ -96,6 +165,132 @@ class L1:
         on_support = (gradient + alpha * weight.sign()).abs()
         off_support = (gradient.abs() - alpha).clamp(min=0)
         return torch.where(weight != 0, on_support, off_support)
+
+
+@dataclass(frozen=True)
+class MCP:
+    r"""The minimax concave penalty: ℓ1 near zero, constant for large weights.
+
+    .. math::
+        P_\lambda(w) = \lambda |w| - \frac{w^2}{2\gamma}
+        \;\text{if}\; |w| \le \gamma\lambda, \qquad
+        \frac{\gamma\lambda^2}{2} \;\text{otherwise}.
+
+    Weights beyond γλ are not shrunk, so that less has to be repaired by a refit;
+    :math:`\gamma \to \infty` is ℓ1.
+
+    Parameters
+    ----------
+    gamma : float, default=3.0
+        Positive and finite.
+
+    Notes
+    -----
+    **Steps beyond γ.** γ has the units of a step (weight² per loss). The step η of
+    `ProximalSGD` (0.1 by default) is below it; that of `ProximalAdam`,
+    :math:`\eta/(\sqrt{\hat v_i} + \epsilon)`, exceeds it for weights with small
+    gradients. The objective of the prox is then concave up to γλ and its global
+    minimiser a hard threshold at :math:`\lambda\sqrt{\gamma\,\mathrm{step}_i}`,
+    which is what `prox` returns: it is a minimiser for every step, and its fixed
+    points are stationary for every step.
+
+    **Stationarity.** The residual is that of (26), (27) with the slope of this
+    penalty: :math:`|g_i + \mathrm{sign}(w_i)\max(0, \lambda - |w_i|/\gamma)|` on
+    the support, :math:`\max(0, |g_i| - \lambda)` off it. Zero means that no
+    direction descends to first order (the penalty is weakly convex: its Fréchet,
+    limiting and Clarke subdifferentials agree); unlike with ℓ1 such a point of a
+    convex loss need not be a minimiser, unless the curvature of the loss exceeds
+    1/γ.
+
+    References
+    ----------
+    Zhang, "Nearly unbiased variable selection under minimax concave penalty", Annals
+    of Statistics 38 (2010).
+    Breheny, Huang, "Coordinate descent algorithms for nonconvex penalized
+    regression", Annals of Applied Statistics 5 (2011): γ = 3.
+    """
+
+    gamma: float = 3.0
+    separable: ClassVar[bool] = True
+    vanishes_at_zero: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.gamma < math.inf:
+            raise ValueError(
+                f"gamma={self.gamma!r} must be positive and finite; the limit of "
+                "large gamma is L1()."
+            )
+
+    def value(self, weight: Tensor, alpha: Strength) -> Tensor:
+        """Return the sum of the penalties of all weights."""
+        size = weight.abs()
+        rising = alpha * size - size.square() / (2 * self.gamma)
+        flat = self.gamma * alpha**2 / 2
+        return torch.where(size <= self.gamma * alpha, rising, flat).sum()
+
+    def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
+        """Firm threshold for steps below gamma, hard threshold for the others."""
+        if not isinstance(step, Tensor):
+            if step < self.gamma:
+                return firm_threshold(weight, step, alpha, self.gamma)
+            return hard_threshold(weight, alpha * math.sqrt(self.gamma * step))
+        firm = firm_threshold(weight, step, alpha, self.gamma)
+        hard = hard_threshold(weight, alpha * (self.gamma * step).sqrt())
+        return torch.where(step < self.gamma, firm, hard)
+
+    def subdifferential_distance(
+        self, weight: Tensor, gradient: Tensor, alpha: Strength
+    ) -> Tensor:
+        """Gradient and slope of the penalty on the support; off it as for ℓ1."""
+        slope = (alpha - weight.abs() / self.gamma).clamp(min=0) * weight.sign()
+        off_support = (gradient.abs() - alpha).clamp(min=0)
+        return torch.where(weight != 0, (gradient + slope).abs(), off_support)
+
+
+@dataclass(frozen=True)
+class L0:
+    r"""The number of nonzero weights: :math:`\lambda \|w\|_0`.
+
+    A weight stays only if that lowers the loss by λ, which is a loss here, not a
+    slope as with ℓ1. The prox is a hard threshold at
+    :math:`\sqrt{2\,\mathrm{step}\,\lambda}` (iterative hard thresholding);
+    what survives is not shrunk.
+
+    Notes
+    -----
+    **Stationarity.** The residual is :math:`|g_i|` on the support and 0 off it (where
+    λ = 0 there is no penalty and it is :math:`|g_i|` everywhere). Zero means
+    :math:`-g` in the limiting subdifferential: the loss is stationary in the weights
+    of the support. Every zero is locally optimal whatever its gradient, since
+    leaving it costs λ at once; the residual says nothing about whether another
+    support would be better. Fixed points of the prox satisfy more,
+    :math:`|w_i| \ge \sqrt{2\,\mathrm{step}\,\lambda}` on the support and
+    :math:`|g_i| \le \sqrt{2\lambda/\mathrm{step}}` off it, but that depends on the
+    step.
+
+    References
+    ----------
+    Blumensath, Davies, "Iterative thresholding for sparse approximations", Journal of
+    Fourier Analysis and Applications 14 (2008).
+    """
+
+    separable: ClassVar[bool] = True
+    vanishes_at_zero: ClassVar[bool] = True
+
+    def value(self, weight: Tensor, alpha: Strength) -> Tensor:
+        """Return Σ αᵢ over the nonzero weights."""
+        return ((weight != 0).to(weight.dtype) * alpha).sum()
+
+    def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
+        """Hard threshold at √(2 · step · α)."""
+        return hard_threshold(weight, (2 * step * alpha) ** 0.5)
+
+    def subdifferential_distance(
+        self, weight: Tensor, gradient: Tensor, alpha: Strength
+    ) -> Tensor:
+        """Size of the gradient on the support; off it, any gradient will do."""
+        free = (weight != 0) | (alpha == 0)
+        return torch.where(free, gradient.abs(), 0.0)
 
 
 @dataclass(frozen=True)
@@ -129,7 +324,17 @@ class FixedSupport:
         return torch.where(self.support, gradient.abs(), 0.0)
 
 
-PENALTIES: dict[str, type[L1]] = {"l1": L1}
+PENALTIES: dict[str, Callable[[], Penalty]] = {"l1": L1, "mcp": MCP, "l0": L0}
+
+
+def is_identity(penalty: Penalty, alpha: Strength) -> bool:
+    """Tell whether the prox is known to change nothing, at no cost.
+
+    A tensor of strengths is not looked at: on an accelerator that would wait for it.
+    """
+    if isinstance(alpha, Tensor) or alpha != 0:
+        return False
+    return getattr(penalty, "vanishes_at_zero", False)
 
 
 def as_penalty(penalty: str | Penalty) -> Penalty:

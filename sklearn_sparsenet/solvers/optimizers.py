@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sklearn_sparsenet.penalties import L1, Penalty, Strength
+from sklearn_sparsenet.penalties import L1, Penalty, Strength, is_identity
 
 __all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
 
@@ -65,7 +65,7 @@ class ProximalOptimizer(Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     step = self._descend(parameter, parameter.grad, group)
-                    if _acts(penalty, alpha):
+                    if not is_identity(penalty, alpha):
                         parameter.copy_(penalty.prox(parameter, step, alpha))
 
     def _descend(
@@ -73,13 +73,6 @@ class ProximalOptimizer(Optimizer):
     ) -> Strength:
         """Move `parameter` downhill in place and return the step of each entry."""
         raise TypeError(f"{type(self).__name__} does not say how it descends.")
-
-
-def _acts(penalty: Penalty, alpha: Strength) -> bool:
-    # The prox of L1 at zero strength is the identity; that of others may not be.
-    return not (
-        isinstance(penalty, L1) and not isinstance(alpha, Tensor) and alpha == 0
-    )
 
 
 class ProximalSGD(ProximalOptimizer):
