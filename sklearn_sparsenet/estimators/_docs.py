@@ -21,11 +21,11 @@ A larger int is a denser network, a larger float a sparser one.
 """
 
 SEARCH = r"""
-`fit` minimises the mean loss plus :math:`\sum_j \lambda_j \|W_j\|_1` by proximal
-gradient steps, which make weights exactly 0.0, and searches for the regularisation
-parameter(s) λ, `alpha` here, that leave the asked number of weights. With `debias`
-the survivors are then refitted without the penalty. Biases are neither counted nor,
-by default, penalised. X should be scaled (StandardScaler).
+`fit` minimises the mean loss plus :math:`\sum_j \lambda_j \|W_j\|_1` (or another
+`penalty`) by proximal gradient steps, which make weights exactly 0.0, and searches for
+the regularisation parameter(s) λ, `alpha` here, that leave the asked number of weights.
+With `debias` the survivors are then refitted without the penalty. Biases are neither
+counted nor, by default, penalised. X should be scaled (StandardScaler).
 """
 
 PARAMETERS_FIRST = """
@@ -53,7 +53,10 @@ alpha : float, sequence or dict, default=None
     λ, or one per layer. Given, there is no search and `target_sparsity` is ignored.
 alpha_bounds : (float, float), default=(1e-7, 1e-2)
     First bracket of λ; widened where the target lies outside.
-penalty : {"l1"} or Penalty, default="l1"
+penalty : {"l1", "mcp", "l0"} or Penalty, default="l1"
+    "mcp" (minimax concave) does not shrink large weights, "l0" none that stays; both
+    are nonconvex. ``MCP(gamma=...)`` has an option. The λ of "l0" is the loss that a
+    weight must save, on another scale than that of the others.
 penalize_bias : bool, default=False
     Whether biases are penalised too. They are not counted in any case.
 debias : bool or "auto", default="auto"
@@ -132,7 +135,7 @@ module_ : nn.Module
 coefs_, intercepts_ : list of ndarray
     Weights (fan_in, fan_out) and biases per layer, without `module=`.
 penalized_coefs_, penalized_intercepts_ : list of ndarray
-    The same of the linear layers before debiasing: the ℓ1 solution.
+    The same of the linear layers before debiasing: the penalised solution.
 support_ : ndarray of bool, shape (n_features,)
     Inputs with a path of nonzero weights to an output.
 feature_importances_ : ndarray of shape (n_features,)

@@ -327,6 +327,8 @@ class _Run:
         """On full batches the gradient at hand is that of the present iterate."""
         if self.epoch % _CHECK_EVERY or self.options.kkt_tol <= 0:
             return False
+        if self.epoch == 0 and getattr(self.problem.penalty, "frees_zeros", False):
+            return False
         found = certify(self.problem, self.network.gradient, self.alpha)
         return found.largest <= self.options.kkt_tol
 
