@@ -2,8 +2,8 @@
 
 A solver only ever asks a penalty for its value, its proximity operator in the
 metric of the step, and the distance of a gradient to its subdifferential. A new
-penalty therefore needs no change anywhere else: the four members of `Penalty` are
-the whole interface.
+penalty therefore needs no change anywhere else: the four members of `Penalty`, and
+two optional flags, are the whole interface.
 """
 
 from __future__ import annotations
@@ -195,7 +195,7 @@ class MCP:
     loss; above 1/γ, which takes γ > 4, every weight alone has one minimiser. The
     classical 3 is for ½ the squared error. It is also small for networks: the λ of
     useful targets are about 0.01 there, and with γλ far below the weights nothing but
-    a hard threshold is left. With 10, γλ is of the size of the weights that stay.
+    a hard threshold is left. With 10, γλ comes near the size of those that stay.
 
     **Steps beyond γ.** γ has the units of a step (weight² per loss). The step η of
     `ProximalSGD` (0.1 by default) is below it; that of `ProximalAdam`,
