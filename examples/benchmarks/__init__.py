@@ -1,0 +1,1 @@
+"""Methods that leave a given number of weights, on the same problems and budgets."""
