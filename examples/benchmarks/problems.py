@@ -122,9 +122,11 @@ class Problem:
     densities: tuple[float, ...] = DENSITIES
 
     @property
-    def is_linear(self) -> bool:
-        """Whether there is no hidden layer."""
-        return not self.hidden
+    def kind(self) -> str:
+        """Which methods are for it."""
+        if self.hidden:
+            return "network"
+        return f"linear {'classification' if self.n_classes else 'regression'}"
 
     def missing(self, directory: Path) -> list[str]:
         """Return the files that are not there."""

@@ -70,11 +70,13 @@ def make_jobs(arguments: argparse.Namespace) -> Iterator[Job]:
         for name in problems:
             problem = PROBLEMS[name]
             chosen = problem.densities
-            if arguments.densities and not problem.is_linear:
+            if arguments.densities and problem.hidden:
                 chosen = tuple(arguments.densities)
             for method in methods:
                 kind = METHODS[method]
-                if not kind.takes(problem) or arguments.per_layer > kind.per_layer:
+                if problem.kind not in kind.kinds:
+                    continue
+                if arguments.per_layer and not kind.per_layer:
                     continue
                 for steps in arguments.budgets if kind.has_budget else [0]:
                     for density in chosen if kind.has_count else [1.0]:

@@ -7,12 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.methods import dense, gmp, ours
+from benchmarks.methods import (
+    adabreg,
+    bisection,
+    bracket,
+    dense,
+    gmp,
+    linear,
+    one_shot,
+    ours,
+    sklearn_mlp,
+)
 from benchmarks.methods.base import Fitted, Target
-from benchmarks.problems import Data, Problem, Schedule
+from benchmarks.problems import Data, Schedule
 
 __all__ = ["METHODS", "Fit", "Fitted", "Method", "Target"]
 
+NETWORK = "network"
+LINEAR = ("linear regression", "linear classification")
 Fit = Callable[[Data, Target, Schedule, int], Fitted]
 
 
@@ -27,8 +39,8 @@ class Method:
         Whether it leaves a number of weights; False: a dense reference.
     has_budget : bool
         Whether it depends on the number of steps.
-    for_networks, for_linear : bool
-        Whether it takes problems with, without hidden layers.
+    kinds : tuple of str
+        Kinds of problems that it is for.
     per_layer : bool
         Whether it takes a target for every layer.
     package : str or None
@@ -38,14 +50,9 @@ class Method:
     fit: Fit
     has_count: bool = True
     has_budget: bool = True
-    for_networks: bool = True
-    for_linear: bool = True
+    kinds: tuple[str, ...] = (NETWORK, *LINEAR)
     per_layer: bool = False
     package: str | None = None
-
-    def takes(self, problem: Problem) -> bool:
-        """Tell whether the method is run on a problem."""
-        return self.for_linear if problem.is_linear else self.for_networks
 
     @property
     def is_missing(self) -> bool:
@@ -57,7 +64,17 @@ METHODS = {
     "l1": Method(partial(ours.fit, penalty="l1"), per_layer=True),
     "mcp": Method(partial(ours.fit, penalty="mcp"), per_layer=True),
     "l0": Method(partial(ours.fit, penalty="l0"), per_layer=True),
+    "l1_bracket": Method(partial(bracket.fit, **bracket.LIBRARY), kinds=(NETWORK,)),
     "gmp": Method(gmp.fit),
-    "gmp_tuned": Method(gmp.fit_tuned),
-    "dense": Method(dense.fit, has_count=False, for_linear=False),
+    "gmp_tuned": Method(gmp.fit_tuned, kinds=(NETWORK,)),
+    "one_shot": Method(one_shot.fit, kinds=(NETWORK,)),
+    "bisection": Method(bisection.fit, kinds=(NETWORK,)),
+    "paper": Method(partial(bracket.fit, **bracket.PAPER), kinds=(NETWORK,)),
+    "adabreg": Method(adabreg.fit, kinds=(NETWORK,)),
+    "lars": Method(linear.fit_lars, has_budget=False, kinds=LINEAR[:1]),
+    "lars_refit": Method(linear.fit_lars_refit, has_budget=False, kinds=LINEAR[:1]),
+    "lasso": Method(linear.fit_lasso, has_budget=False, kinds=LINEAR),
+    "abess": Method(linear.fit_abess, has_budget=False, kinds=LINEAR, package="abess"),
+    "dense": Method(dense.fit, has_count=False, kinds=(NETWORK,)),
+    "sklearn": Method(sklearn_mlp.fit, has_count=False, kinds=(NETWORK,)),
 }

@@ -16,7 +16,17 @@ from torch.nn import functional
 from benchmarks.problems import Data, Schedule
 from sklearn_sparsenet.sparsity import find_paths
 
-__all__ = ["Fitted", "Target", "build_network", "cosine", "fitted", "top_k", "train"]
+__all__ = [
+    "Fitted",
+    "Target",
+    "build_network",
+    "fitted",
+    "linear_layers",
+    "soft_threshold",
+    "top_k",
+    "train",
+    "weights_of",
+]
 
 Target = int | tuple[int, ...]
 ROWS_AT_ONCE = 4096
@@ -52,7 +62,7 @@ class Fitted:
         """Number of nonzero weights on a path from an input to an output."""
         sizes = [self.weights[0].shape[1], *(len(weight) for weight in self.weights)]
         network = build_network(sizes, 0)
-        layers = _linear(network)
+        layers = linear_layers(network)
         with torch.no_grad():
             for layer, weight in zip(layers, self.weights, strict=True):
                 layer.weight.copy_(torch.from_numpy(weight))
@@ -70,7 +80,8 @@ def build_network(sizes: list[int], seed: int) -> nn.Sequential:
     return nn.Sequential(*[m for layer in layers for m in (layer, nn.ReLU())][:-1])
 
 
-def _linear(network: nn.Sequential) -> list[nn.Linear]:
+def linear_layers(network: nn.Sequential) -> list[nn.Linear]:
+    """Return the layers with weights."""
     return [module for module in network if isinstance(module, nn.Linear)]
 
 
@@ -129,7 +140,12 @@ def train(
 
 def weights_of(network: nn.Sequential) -> list[Tensor]:
     """Return the weight matrices, detached but shared with the network."""
-    return [layer.weight.detach() for layer in _linear(network)]
+    return [layer.weight.detach() for layer in linear_layers(network)]
+
+
+def soft_threshold(values: Tensor, threshold: float) -> Tensor:
+    """Return the proximal point of the absolute value times the threshold."""
+    return functional.softshrink(values, threshold)
 
 
 def top_k(scores: list[Tensor], k: int) -> list[Tensor]:
