@@ -21,7 +21,15 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks.methods import METHODS
 from benchmarks.problems import PROBLEMS, Data, Schedule, layer_targets
 
-__all__ = ["Job", "load_records", "measure", "run_jobs", "save_records", "warm_up"]
+__all__ = [
+    "Job",
+    "Record",
+    "load_records",
+    "measure",
+    "run_jobs",
+    "save_records",
+    "warm_up",
+]
 
 Record = dict[str, Any]
 

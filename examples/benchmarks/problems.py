@@ -48,6 +48,12 @@ class Schedule:
         epochs = ceil(steps / per_epoch)
         return cls(batch_size, epochs, epochs * per_epoch)
 
+    def with_batch(self, n_rows: int, batch_size: int) -> Schedule:
+        """Return as many epochs with another batch size."""
+        return Schedule(
+            batch_size, self.epochs, self.epochs * ceil(n_rows / batch_size)
+        )
+
     def part(self, share: float) -> Schedule:
         """Return a share of it, at least one epoch, rounded down."""
         epochs = max(1, int(self.epochs * share))
