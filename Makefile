@@ -5,7 +5,8 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint types readme coverage table clean
+.PHONY: demo test test-slow lint types readme coverage table bench \
+	bench-quick clean
 
 demo: $(VENV)/.installed
 	$(RUN) examples/quickstart.py
@@ -31,6 +32,26 @@ readme: $(VENV)/.tested
 
 table: $(VENV)/.installed
 	$(RUN) examples/targets_table.py --write docs/targets.md
+
+# Where the data files of the benchmark are, its results, and how many processes.
+DATA ?= ../shared/data
+RESULTS ?= build
+JOBS ?= 2
+BENCH := PYTHONPATH=examples $(RUN) -m benchmarks
+
+bench: $(VENV)/.installed
+	mkdir -p $(RESULTS)
+	$(BENCH).run --data $(DATA) --out $(RESULTS)/results.json --jobs $(JOBS)
+	$(BENCH).run --data $(DATA) --out $(RESULTS)/results.json --jobs $(JOBS) \
+		--per-layer --methods l1 --budgets 1000
+	$(BENCH).cost --data $(DATA) --out $(RESULTS)/costs.json
+	$(BENCH).report --results $(RESULTS)/results.json \
+		--costs $(RESULTS)/costs.json --write docs/benchmarks.md
+
+bench-quick: $(VENV)/.installed
+	mkdir -p $(RESULTS)
+	$(BENCH).run --data $(DATA) --out $(RESULTS)/quick.json --jobs $(JOBS) --quick
+	$(BENCH).report --results $(RESULTS)/quick.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -34,7 +34,7 @@ def fit_lasso(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitt
     """Take the nearest count on a grid of 100 λ; two classes: logistic loss."""
     X = data.X_train.astype(float)
     if not data.n_classes:
-        path = lasso_path(X, data.y_train.astype(float), n_alphas=100)[1]
+        path = lasso_path(X, data.y_train.astype(float), alphas=100)[1]
         return _fitted(data, _nearest(path, target))
     grid = l1_min_c(X, data.y_train, loss="log") * np.logspace(0, 4, 100)
     model = LogisticRegression(

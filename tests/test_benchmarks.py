@@ -1,0 +1,193 @@
+"""The benchmark's methods keep their promises on a tiny problem; its report builds."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+sys.path.insert(0, str(EXAMPLES))
+
+from benchmarks import comparisons, harness, report, run, sweep  # noqa: E402
+from benchmarks.methods import METHODS  # noqa: E402
+from benchmarks.problems import (  # noqa: E402
+    PROBLEMS,
+    Data,
+    Problem,
+    Schedule,
+    layer_targets,
+)
+
+OURS = {"l1", "mcp", "l0"}
+INEXACT = {"l1_bracket", "bisection", "paper"}
+
+
+def make_data(n_classes=0, hidden=(8, 6)):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((120, 10)).astype(np.float32)
+    y = X[:, 0] + X[:, 1] - X[:, 2]
+    if n_classes:
+        y = np.digitize(y, np.quantile(y, np.arange(1, n_classes) / n_classes))
+    else:
+        y = y / y.std()
+    return Data(X[:80], y[:80], X[80:], y[80:], hidden, n_classes)
+
+
+def fit(method, data, target, steps=60, seed=0):
+    schedule = Schedule.for_rows(len(data.X_train), steps)
+    return METHODS[method].fit(data, target, schedule, seed), schedule
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+@pytest.mark.parametrize(
+    "method", [name for name, method in METHODS.items() if "network" in method.kinds]
+)
+def test_methods_leave_the_asked_count(method, n_classes):
+    data = make_data(n_classes)
+    # The estimators need enough steps for an exact count.
+    job = harness.Job("mg", method, 0.3, 200 if method in OURS else 60, 0)
+    record = harness.measure(job, data)
+    total = sum(data.layer_sizes)
+    assert record["target"] == round(0.3 * total)
+    assert record["n_live"] <= record["n_nonzero"] <= total
+    assert np.isfinite(record["error"])
+    if not METHODS[method].has_count:
+        assert record["n_nonzero"] == total
+    elif method in OURS:
+        assert comparisons.is_exact(record) or record["warning"]
+    elif method not in INEXACT:
+        assert comparisons.is_exact(record)
+    if method not in {*OURS, *INEXACT}:
+        assert record["epochs"] == 60
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+@pytest.mark.parametrize("method", ["gmp", "lars", "lars_refit", "lasso", "abess"])
+def test_linear_methods_find_three_columns(method, kind):
+    if METHODS[method].is_missing:
+        pytest.skip("not installed")
+    if f"linear {kind}" not in METHODS[method].kinds:
+        pytest.skip("not for this kind of problem")
+    data = make_data(2 * (kind == "classification"), hidden=())
+    fitted, _ = fit(method, data, 3, steps=300)
+    assert np.flatnonzero(fitted.weights[0]).tolist() == [0, 1, 2]
+    assert data.error(fitted.predict(data.X_test)) < 0.2
+
+
+def test_methods_that_split_their_budget_do_not_exceed_it():
+    data = make_data()
+    for method in ("bisection", "one_shot"):
+        fitted, schedule = fit(method, data, 40, steps=80)
+        assert fitted.epochs <= schedule.epochs
+
+
+def test_schedule():
+    assert Schedule.for_rows(100, 1000) == Schedule(100, 1000, 1000)
+    assert Schedule.for_rows(1000, 1000) == Schedule(64, 63, 1008)
+    assert Schedule(64, 63, 1008).part(0.5) == Schedule(64, 31, 496)
+    assert Schedule(64, 63, 1008).with_batch(1000, 200) == Schedule(200, 63, 315)
+
+
+def test_layer_targets_leave_every_layer_some():
+    assert layer_targets(make_data(3), 0.1) == (8, 5, 4)
+
+
+def test_problems_say_what_is_missing_and_scale(tmp_path):
+    assert PROBLEMS["mg"].missing(tmp_path) == ["mg.csv"]
+    data = PROBLEMS["digits"].load(tmp_path, 0)
+    assert data.X_train.dtype == np.float32
+    assert np.abs(data.X_train.mean(0)).max() < 1e-5
+    assert data.sizes == [64, 100, 100, 10]
+    other = PROBLEMS["digits"].load(tmp_path, 1)
+    assert not np.array_equal(data.y_train, other.y_train)
+
+
+def records():
+    """Fits of two methods, no worker processes."""
+    data = make_data()
+    jobs = [
+        harness.Job("mg", method, density, 60, seed)
+        for method in ("gmp", "adabreg")
+        for density in (0.3, 0.01)
+        for seed in (0, 1)
+    ]
+    return [harness.measure(job, data) for job in jobs]
+
+
+def test_records_survive_the_file(tmp_path):
+    found = records()
+    path = tmp_path / "results.json"
+    harness.save_records(found, path)
+    assert harness.load_records(path) == found
+    assert {"target", "n_nonzero", "n_live", "error", "seconds"} <= set(found[0])
+
+
+def test_run_resumes(tmp_path):
+    out = tmp_path / "results.json"
+    job = harness.Job("lin_diabetes", "lars", 0.5, 0, 0)
+    assert len(harness.run_jobs([job], tmp_path, out, 1)) == 1
+    written = out.read_text()
+    assert len(harness.run_jobs([job], tmp_path, out, 1)) == 1
+    assert out.read_text() == written
+
+
+def test_jobs_of_the_command(tmp_path, monkeypatch):
+    command = "run --problems digits lin_diabetes --methods l1 lars dense --seeds 1"
+    monkeypatch.setattr(sys, "argv", [*command.split(), "--data", str(tmp_path)])
+    jobs = list(run.make_jobs(run.parse()))
+    assert len([j for j in jobs if j.method == "l1"]) == 4 * 2 + 2
+    assert [j for j in jobs if j.method == "lars"] == [
+        harness.Job("lin_diabetes", "lars", 0.5, 0, 0)
+    ]
+    assert {j.density for j in jobs if j.method == "dense"} == {1.0}
+
+
+def test_comparison_by_hand():
+    def record(method, seed, error):
+        return {
+            **dict(problem="mg", steps=60, density=0.1, per_layer=False),
+            **dict(method=method, seed=seed, error=error),
+        }
+
+    pairs = [(0.3, 0.1), (0.4, 0.2), (0.5, 0.1)]
+    found = comparisons.Results(
+        [record("l1", seed, pair[0]) for seed, pair in enumerate(pairs)]
+        + [record("gmp", seed, pair[1]) for seed, pair in enumerate(pairs)]
+    ).compare_all("l1", "gmp")
+    assert len(found) == 1
+    assert (found[0].ours, found[0].other) == (0.4, 0.1)
+    assert found[0].spread == pytest.approx(0.1)
+    assert found[0].is_worse
+    assert not found[0].is_lower
+    assert found[0].ratio == pytest.approx(4)
+
+
+def test_report_builds():
+    found = records()
+    ours = [{**r, "method": "l1", "error": 2 * r["error"]} for r in found[:4]]
+    missed = {**ours[0], "seed": 5, "n_nonzero_per_layer": [1], "warning": ""}
+    cost = {"problem": "mg", "rule": "auto", "batch_size": 64, "l1": 1.0, "dense": 2.0}
+    page = report.build([*found, *ours, missed], [cost])
+    assert "| l1 | gmp | 2 | 0% | 2: mg 1 % 60, mg 30 % 60 | 2.00 | **not met**" in page
+    assert "| l1 | single | 5 | 4 | 0 | 1 | **not met** |" in page
+    assert "| mg | 64 (auto) | 1.00 | dense | 0.50 | 1.3 | met |" in page
+    assert "## Test error and live share: mg" in page
+
+
+def test_sweep_takes_its_curves_from_the_records():
+    jobs = list(sweep.make_jobs(["digits"], 1))
+    errors = [{**vars(job), "error": job.density} for job in jobs]
+    values, medians = sweep.curve(errors, "density", "digits", "l1", False)
+    assert values.tolist() == medians.tolist() == list(sweep.DENSITIES)
+    values, _ = sweep.curve(errors, "steps", "digits", "gmp", False)
+    assert values.tolist() == list(sweep.BUDGETS)
+
+
+def test_a_problem_needs_no_more_than_a_reader(tmp_path):
+    def read(directory, seed):
+        return (np.eye(8), np.arange(8.0)), None
+
+    data = Problem(read).load(tmp_path, 0)
+    assert (len(data.X_train), len(data.X_test)) == (6, 2)
+    assert data.y_train.std() == pytest.approx(1, abs=1e-6)
