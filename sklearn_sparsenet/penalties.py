@@ -308,32 +308,46 @@ class L0:
 
 @dataclass(frozen=True)
 class FixedSupport:
-    """The indicator of a support: weights outside it are held at zero.
+    """A penalty on a fixed support: weights outside it are held at zero.
 
-    Used to refit the surviving weights without shrinkage (``debias``). The
-    strength plays no role.
+    Without a penalty of its own it is the indicator of the support, used to refit
+    the surviving weights without shrinkage (``debias``); the strength then plays no
+    role.
 
     Parameters
     ----------
     support : Tensor of bool
         True for the weights that may be nonzero; the shape of the weights.
+    penalty : Penalty, optional
+        Acts on the weights of the support.
     """
 
     support: Tensor
+    penalty: Penalty | None = None
     separable: ClassVar[bool] = True
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
-        """Return zero: admissible weights cost nothing."""
-        return weight.new_zeros(())
+        """Return the penalty of the weights; admissible ones cost nothing else."""
+        if self.penalty is None:
+            return weight.new_zeros(())
+        return self.penalty.value(weight, alpha)
 
     def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
         """Project onto the support, whatever the (diagonal) metric."""
+        if self.penalty is not None:
+            weight = self.penalty.prox(weight, step, alpha)
         return torch.where(self.support, weight, 0.0)
 
     def subdifferential_distance(
         self, weight: Tensor, gradient: Tensor, alpha: Strength
     ) -> Tensor:
-        """Size of the gradient on the support; off it, anything is optimal."""
+        """Size of the gradient on the support; off it, anything is optimal.
+
+        With a penalty: the distance of that penalty, off the support as well. What
+        holding the support costs is not hidden.
+        """
+        if self.penalty is not None:
+            return self.penalty.subdifferential_distance(weight, gradient, alpha)
         return torch.where(self.support, gradient.abs(), 0.0)
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks import ACTIVATIONS, NORMALIZATIONS
+from sklearn_sparsenet.networks import ACTIVATIONS, NORMALIZATIONS, Network
 
-__all__ = ["Paths", "count_nonzero", "count_per_layer", "find_paths"]
+__all__ = [
+    "Flow",
+    "PathProbe",
+    "Paths",
+    "count_nonzero",
+    "count_per_layer",
+    "find_paths",
+]
 
 # Between the weights and the activations of a path these only scale or gate.
 _TRANSPARENT = (
@@ -70,32 +77,92 @@ class Paths:
     input_strength: Tensor
 
 
+class PathProbe:
+    """A copy of a network through which paths of nonzero weights are followed.
+
+    The copy has non-negative weights, no biases, means for maxima, and the identity
+    for activations. Fed with ones, the gradient of its summed output with respect to
+    a weight is positive exactly if a path from an input to an output would lead
+    through the weight, were it not zero. Works for chains and for skip connections;
+    activations called as functions must be increasing and map zero to zero, as ReLU
+    and tanh do.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Copied.
+    sample_shape : tuple of int
+        Shape of one sample.
+    """
+
+    def __init__(self, module: nn.Module, sample_shape: tuple[int, ...]) -> None:
+        probe = copy.deepcopy(module).to(device="cpu", dtype=torch.float64).eval()
+        # Frozen layers and those that are not penalised carry paths, too.
+        self.layers = {name: p for name, p in probe.named_parameters() if p.ndim >= 2}
+        with torch.no_grad():
+            for parameter in probe.parameters():
+                parameter.requires_grad_(True)
+                if parameter.ndim < 2:
+                    parameter.zero_()
+        self._module = _identities(probe)
+        self._sample_shape = sample_shape
+
+    def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
+        """Set the weights, leave the gradients at them in ``layers``.
+
+        Parameters
+        ----------
+        sizes : mapping from layer name to Tensor
+            Non-negative; zero where there is no connection. Layers left out keep
+            what they have.
+
+        Returns
+        -------
+        Tensor of the shape of a sample
+            The gradient with respect to the inputs.
+        """
+        with torch.no_grad():
+            for name, values in sizes.items():
+                layer = self.layers[name]
+                # Without the division products over layers would soon overflow.
+                layer.copy_(values).div_(max(1, layer[0].numel()))
+        for parameter in self.layers.values():
+            parameter.grad = None
+        shape = (1, *self._sample_shape)
+        inputs = torch.ones(shape, dtype=torch.float64, requires_grad=True)
+        with torch.enable_grad():
+            self._module(inputs).sum().backward()
+        for parameter in self.layers.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        assert inputs.grad is not None
+        return inputs.grad[0]
+
+
+_NOT_FOLLOWED = (RuntimeError, TypeError, ValueError, AttributeError, AssertionError)
+
+
 def find_paths(
     module: nn.Module, layer_names: Sequence[str], sample_shape: tuple[int, ...]
 ) -> Paths | None:
-    """Follow the paths of nonzero weights through a network.
-
-    A copy of the network gets non-negative weights (1 for every nonzero weight), no
-    biases, means for maxima, and the identity for activations. Fed with ones, the
-    gradient of its summed output with respect to a weight is then positive exactly
-    if the weight lies on a path from an input to an output. Works for chains and
-    for skip connections; activations called as functions must be increasing and
-    map zero to zero, as ReLU and tanh do.
+    """Follow the paths of nonzero weights through a network; see `PathProbe`.
 
     Returns
     -------
     Paths or None
         None if the copy cannot be run on such inputs.
     """
+    layers = {name: p.detach() for name, p in module.named_parameters() if p.ndim >= 2}
     try:
-        marked, gradient = _probe(module, sample_shape, lambda w: (w != 0).double())
-        _, strength = _probe(module, sample_shape, torch.abs)
-    except (RuntimeError, TypeError, ValueError, AttributeError, AssertionError):
+        probe = PathProbe(module, sample_shape)
+        gradient = probe.follow({name: w != 0 for name, w in layers.items()})
+        live = [_count_live(probe.layers[name]) for name in layer_names]
+        strength = probe.follow({name: w.abs() for name, w in layers.items()})
+    except _NOT_FOLLOWED:
         return None
-    live = [_count_live(marked[name]) for name in layer_names]
     support = gradient > 0
     strength = torch.where(support, strength, 0.0)
-    strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(marked))
+    strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(layers))
     return Paths(sum(live), tuple(live), support, strength)
 
 
@@ -104,32 +171,62 @@ def _count_live(marked: nn.Parameter) -> int:
     return int(((marked.grad > 0) & (marked > 0)).sum())
 
 
-def _probe(
-    module: nn.Module,
-    sample_shape: tuple[int, ...],
-    transform: Callable[[Tensor], Tensor],
-) -> tuple[dict[str, nn.Parameter], Tensor]:
-    """Return the transformed layers, with gradients, and the input's gradient."""
-    probe = copy.deepcopy(module).to(device="cpu", dtype=torch.float64).eval()
-    # Frozen layers and those that are not penalised carry paths, too.
-    layers = {name: p for name, p in probe.named_parameters() if p.ndim >= 2}
-    with torch.no_grad():
-        for parameter in probe.parameters():
-            parameter.requires_grad_(True)
-            parameter.grad = None
-            if parameter.ndim >= 2:
-                fan_in = max(1, parameter[0].numel())
-                parameter.copy_(transform(parameter) / fan_in)
-            else:
-                parameter.zero_()
-    probe = _identities(probe)
-    inputs = torch.ones((1, *sample_shape), dtype=torch.float64, requires_grad=True)
-    probe(inputs).sum().backward()
-    for parameter in layers.values():
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    assert inputs.grad is not None
-    return layers, inputs.grad[0]
+class Flow:
+    """How much flows through each weight of a network, as one flat vector.
+
+    Parameters
+    ----------
+    network : Network
+    sample_shape : tuple of int
+
+    References
+    ----------
+    Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by
+    iteratively conserving synaptic flow", NeurIPS 2020.
+    """
+
+    def __init__(self, network: Network, sample_shape: tuple[int, ...]) -> None:
+        self._network = network
+        self._probe = PathProbe(network.module, sample_shape)
+        names = {layer.name for layer in network.layers}
+        others = {
+            name: parameter.detach() != 0
+            for name, parameter in network.module.named_parameters()
+            if parameter.ndim >= 2 and name not in names
+        }
+        self._probe.follow(others)
+
+    @classmethod
+    def of(cls, network: Network, sample_shape: tuple[int, ...]) -> Flow | None:
+        """Return the flow of a network, or None where it cannot be followed."""
+        try:
+            return cls(network, sample_shape)
+        except _NOT_FOLLOWED:
+            return None
+
+    def at(self, sizes: Tensor) -> Tensor:
+        """Return the sum over paths through each weight, that weight left out.
+
+        Positive exactly for weights between units that are connected to an input and
+        to an output, by weights of positive size.
+
+        Parameters
+        ----------
+        sizes : Tensor of shape (n_weights,)
+            Non-negative.
+
+        Returns
+        -------
+        Tensor of shape (n_weights,), on the device of `sizes`
+        """
+        layers = self._network.layers
+        pieces = self._network.split(sizes)
+        self._probe.follow(
+            {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
+        )
+        gradients = [self._probe.layers[layer.name].grad for layer in layers]
+        flat = torch.cat([g.reshape(-1) for g in gradients if g is not None])
+        return flat.to(sizes.device)
 
 
 def _identities(module: nn.Module) -> nn.Module:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.penalties import FixedSupport
+from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
 from sklearn_sparsenet.solvers import Solution, SolverOptions, solve
 from sklearn_sparsenet.solvers.loop import Status
-from sklearn_sparsenet.sparsity import count_nonzero, count_per_layer
+from sklearn_sparsenet.sparsity import Flow, count_nonzero, count_per_layer
 from sklearn_sparsenet.targets import Target
 
 __all__ = ["ProblemTrainer", "TrainingResult", "train"]
@@ -57,38 +59,121 @@ class ProblemTrainer:
         self._n_solves = 0
 
     @property
+    def penalty(self) -> Penalty:
+        """The penalty that the user asked for."""
+        return self.problem.penalty
+
+    @property
     def _has_one_group(self) -> bool:
         return self.target is not None and not self.target.per_layer
 
     @property
-    def group_sizes(self) -> tuple[int, ...]:
-        """Number of weights that share a λ: all, or those of each layer."""
+    def groups(self) -> tuple[slice, ...]:
+        """Where the weights that share a λ lie: all, or those of each layer."""
         network = self.problem.network
         if self._has_one_group:
-            return (network.n_weights,)
-        return tuple(layer.size for layer in network.layers)
+            return (slice(0, network.n_weights),)
+        return tuple(layer.slice for layer in network.layers)
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """Number of weights that share a λ."""
+        return tuple(group.stop - group.start for group in self.groups)
+
+    @cached_property
+    def flow(self) -> Flow | None:
+        """Which weights can lie on a live path; None if that cannot be told."""
+        return Flow.of(self.problem.network, self.problem.rows.sample_shape)
+
+    def extend(self, support: Tensor) -> Tensor:
+        """Return a support with the penalised biases, which are always in it."""
+        network = self.problem.network
+        biases = support.new_ones(network.n_penalized - network.n_weights)
+        return torch.cat([support, biases])
 
     def solve(
         self, alpha: Sequence[float], *, warm: bool = False, test_from: float = 1.0
     ) -> Trial:
         """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
-        network = self.problem.network
         if not warm:
-            network.restore(self._initial)
-        per_layer = list(alpha) * (len(network.layers) // len(alpha))
+            self.problem.network.restore(self._initial)
         solution = solve(
             self.problem,
-            per_layer,
+            self._per_layer(alpha),
             self.options,
             torch.Generator().manual_seed(self._seed),
             is_on_target=self._is_met if self.target else None,
             test_from=test_from,
         )
-        trial = self._trial(tuple(map(float, alpha)), solution)
+        return self.trial(alpha, solution)
+
+    def train(
+        self,
+        penalty: Penalty,
+        alpha: Sequence[float],
+        *,
+        share: float = 1.0,
+        rate: float = 1.0,
+        start: Solution | None = None,
+        until_stationary: bool = False,
+        finish: Callable[[Tensor], None] | None = None,
+    ) -> Solution:
+        """Train with any penalty; see `sklearn_sparsenet.search.Trainer`."""
+        self.problem.network.restore(self._initial if start is None else start.state)
+        options = replace(
+            self.options,
+            max_iter=share * self.options.max_iter,
+            learning_rate=rate * self.options.learning_rate,
+            kkt_tol=self.options.kkt_tol if until_stationary else 0.0,
+        )
+        return solve(
+            replace(self.problem, penalty=penalty),
+            self._per_layer(alpha),
+            options,
+            torch.Generator().manual_seed(self._seed + (start is not None)),
+            is_on_target=self._is_met if self.target else None,
+            finish=finish,
+        )
+
+    def refit(self, found: Solution) -> Solution:
+        """Train the surviving weights on, without penalty and without the others."""
+        support = self.extend(found.weights != 0)
+        positive = [value for value in found.alpha if value > 0]
+        trained = replace(
+            self.options,
+            kkt_tol=self.options.kkt_tol * min(positive, default=1.0),
+            max_iter=max(1, round(_REFIT_EPOCHS * self.options.max_iter)),
+            learning_rate=_REFIT_RATE * self.options.learning_rate,
+        )
+        self.problem.network.restore(found.state)
+        return solve(
+            replace(self.problem, penalty=FixedSupport(support)),
+            [0.0] * len(self.problem.network.layers),
+            trained,
+            torch.Generator().manual_seed(self._seed + 1),
+        )
+
+    def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
+        """Return a solution as a search sees it, and report it."""
+        target = self.target
+        pieces = tuple(solution.gradient[group] for group in self.groups)
+        counts = solution.counts
+        trial = Trial(
+            alpha=tuple(map(float, alpha)),
+            n_nonzero=(sum(counts),) if self._has_one_group else counts,
+            gradients=pieces,
+            met=target is None or target.is_met(counts),
+            distance=0.0 if target is None else target.distance(counts),
+            interrupted=solution.status is Status.INTERRUPTED,
+            solution=solution,
+        )
         self._n_solves += 1
         if self.report is not None:
             self.report(_line(self._n_solves, trial))
         return trial
+
+    def _per_layer(self, alpha: Sequence[float]) -> list[float]:
+        return list(alpha) * (len(self.problem.network.layers) // len(alpha))
 
     def _is_met(self, weights: Tensor) -> bool:
         assert self.target is not None
@@ -97,40 +182,6 @@ class ProblemTrainer:
         else:
             counts = [count_nonzero(weights)]
         return self.target.is_met(counts)
-
-    def _trial(self, alpha: tuple[float, ...], solution: Solution) -> Trial:
-        network, target = self.problem.network, self.target
-        single = self._has_one_group
-        pieces = [solution.gradient[layer.slice] for layer in network.layers]
-        return Trial(
-            alpha=alpha,
-            n_nonzero=(sum(solution.counts),) if single else solution.counts,
-            gradients=(solution.gradient,) if single else tuple(pieces),
-            met=target is None or target.is_met(solution.counts),
-            distance=0.0 if target is None else target.distance(solution.counts),
-            interrupted=solution.status is Status.INTERRUPTED,
-            solution=solution,
-        )
-
-    def refit(self, found: Solution) -> Solution:
-        """Train the surviving weights on, without penalty and without the others."""
-        network = self.problem.network
-        network.restore(found.state)
-        support = network.parameters[: network.n_penalized] != 0
-        problem = replace(self.problem, penalty=FixedSupport(support))
-        positive = [value for value in found.alpha if value > 0]
-        options = replace(
-            self.options,
-            max_iter=max(1, round(_REFIT_EPOCHS * self.options.max_iter)),
-            learning_rate=_REFIT_RATE * self.options.learning_rate,
-            kkt_tol=self.options.kkt_tol * min(positive, default=1.0),
-        )
-        return solve(
-            problem,
-            [0.0] * len(network.layers),
-            options,
-            torch.Generator().manual_seed(self._seed + 1),
-        )
 
 
 def _line(number: int, trial: Trial) -> str:
@@ -154,11 +205,22 @@ class TrainingResult:
         The solution of the penalised problem, to which λ belongs.
     final : Solution
         The refitted solution, or the penalised one.
+    stages : tuple of Solution
+        What was trained on the way to them, in its order; of a search with several
+        solves the one that was kept.
     """
 
     search: SearchResult
     penalized: Solution
     final: Solution
+    stages: tuple[Solution, ...]
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of everything that was trained."""
+        solves = sum(trial.solution.epochs for trial in self.search.history)
+        others = (s.epochs for s in self.stages if s is not self.penalized)
+        return math.ceil(solves + sum(others) - 1e-9)
 
     @property
     def was_interrupted(self) -> bool:
@@ -167,21 +229,22 @@ class TrainingResult:
         return self.search.history[-1].interrupted or refit_stopped
 
 
-def train(
-    trainer: ProblemTrainer, search: Search, limits: Limits, *, debias: bool
-) -> TrainingResult:
+def train(trainer: ProblemTrainer, search: Search, limits: Limits) -> TrainingResult:
     """Find λ and the network; leave the network at the final solution.
 
-    Parameters
-    ----------
-    debias : bool
-        Whether the surviving weights are refitted without the penalty.
+    If ``limits.debias``, the surviving weights are refitted without the penalty,
+    unless the search has done that already.
     """
     found = search.run(trainer, limits)
     penalized = found.best.solution
-    if debias and not found.history[-1].interrupted:
+    if found.refitted is not None:
+        final = found.refitted if limits.debias else penalized
+        was_solved = penalized is not found.refitted
+        stages = (found.refitted, *([penalized] * was_solved))
+    elif limits.debias and not found.history[-1].interrupted:
         final = trainer.refit(penalized)
+        stages = (penalized, final)
     else:
-        trainer.problem.network.restore(penalized.state)
-        final = penalized
-    return TrainingResult(found, penalized, final)
+        final, stages = penalized, (penalized,)
+    trainer.problem.network.restore(final.state)
+    return TrainingResult(found, penalized, final, stages)

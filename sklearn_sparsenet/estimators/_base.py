@@ -107,8 +107,7 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             forked_random_state(seeds.network, device) if forked else nullcontext(),
         ):
             trainer, search, limits = self._assemble(X, y, weight, seeds, device)
-            debias = self.alpha is None if self.debias == "auto" else self.debias
-            result = train(trainer, search, limits, debias=debias)
+            result = train(trainer, search, limits)
             self._store(trainer, result)
         self._warn_of_the_outcome(result)
         return self
@@ -243,14 +242,13 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         self.alpha_ = alpha if self._has_alpha_per_layer(trainer) else float(alpha[0])
         self.kkt_residual_ = penalized.kkt_residual
         self.loss_ = penalized.loss
-        curves = [penalized] if final is penalized else [penalized, final]
-        self.loss_curve_ = [value for part in curves for value in part.loss_curve]
-        scores = [value for part in curves for value in part.validation_scores]
+        parts = result.stages
+        self.loss_curve_ = [value for part in parts for value in part.loss_curve]
+        scores = [value for part in parts for value in part.validation_scores]
         self.validation_scores_ = scores if self.early_stopping else None
         self.search_history_ = _history(found.history)
         self.n_outer_iter_ = len(found.history)
-        refit = 0 if final is penalized else final.epochs
-        self.n_iter_ = int(self.search_history_["epochs"].sum()) + refit
+        self.n_iter_ = result.n_epochs
         self.converged_ = (
             found.met
             if trainer.target is not None

@@ -17,7 +17,13 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
 from sklearn_sparsenet.penalties import as_penalty
 from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.search import BracketSearch, FixedAlpha, Limits, Search
+from sklearn_sparsenet.search import (
+    BracketSearch,
+    FixedAlpha,
+    Limits,
+    OnePassSearch,
+    Search,
+)
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, Validation
 from sklearn_sparsenet.targets import Target, match_layers, resolve_target
 
@@ -26,7 +32,7 @@ __all__ = ["Samples", "Seeds", "build_module", "build_problem", "build_search"]
 _FULL_BATCH_ROWS = 256
 _STEPS_PER_SOLVE = 1000
 _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
-SEARCHES = {"bracket": BracketSearch}
+SEARCHES = {"one_pass": OnePassSearch, "bracket": BracketSearch}
 
 
 @dataclass(frozen=True)
@@ -215,4 +221,8 @@ def _auto_batch_size(n_samples: int) -> int:
 
 def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:
     """Return where the search starts and how long it may last."""
-    return Limits(check_bounds(estimator.alpha_bounds), estimator.max_outer_iter, guess)
+    debias = estimator.debias
+    if debias == "auto":
+        debias = estimator.alpha is None
+    bounds = check_bounds(estimator.alpha_bounds)
+    return Limits(bounds, estimator.max_outer_iter, guess, debias)

@@ -40,7 +40,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "tol": [_NON_NEGATIVE],
     "max_outer_iter": [_POSITIVE_INT],
     "min_layers_on_target": [None, _POSITIVE_INT],
-    "search": [StrOptions({"bracket"}), HasMethods("run")],
+    "search": [StrOptions({"one_pass", "bracket"}), HasMethods("run")],
     "alpha": [None, _NON_NEGATIVE, "array-like", dict],
     "alpha_bounds": ["array-like"],
     "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],

@@ -86,7 +86,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         tol=0.01,
         max_outer_iter=20,
         min_layers_on_target=None,
-        search="bracket",
+        search="one_pass",
         alpha=None,
         alpha_bounds=(1e-7, 1e-2),
         penalty="l1",

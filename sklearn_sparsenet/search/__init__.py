@@ -9,13 +9,17 @@ from sklearn_sparsenet.search.base import (
     Trial,
 )
 from sklearn_sparsenet.search.bracket import BracketSearch
+from sklearn_sparsenet.search.narrowing import Stages
+from sklearn_sparsenet.search.one_pass import OnePassSearch
 
 __all__ = [
     "BracketSearch",
     "FixedAlpha",
     "Limits",
+    "OnePassSearch",
     "Search",
     "SearchResult",
+    "Stages",
     "Trainer",
     "Trial",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.sparsity import Flow
 from sklearn_sparsenet.targets import Target
 
 __all__ = ["FixedAlpha", "Limits", "Search", "SearchResult", "Trainer", "Trial"]
@@ -45,6 +47,10 @@ class Trial:
     interrupted: bool
     solution: Solution
 
+    def without_state(self) -> Trial:
+        """Return what is worth keeping of a solve that is given up."""
+        return replace(self, gradients=(), solution=self.solution.without_state())
+
 
 class Trainer(Protocol):
     """Solves the problem for given λ; knows data, network and target."""
@@ -72,6 +78,52 @@ class Trainer(Protocol):
             ends it.
         """
 
+    @property
+    def penalty(self) -> Penalty:
+        """The penalty that the user asked for."""
+
+    @property
+    def groups(self) -> tuple[slice, ...]:
+        """Where the weights of each group lie in the flat vector."""
+
+    @property
+    def flow(self) -> Flow | None:
+        """Which weights can lie on a live path; None if that cannot be told."""
+
+    def extend(self, support: Tensor) -> Tensor:
+        """Return a support with the penalised biases, which are always in it."""
+
+    def train(
+        self,
+        penalty: Penalty,
+        alpha: Sequence[float],
+        *,
+        share: float = 1.0,
+        rate: float = 1.0,
+        start: Solution | None = None,
+        until_stationary: bool = False,
+        finish: Callable[[Tensor], None] | None = None,
+    ) -> Solution:
+        """Train with any penalty, for a part of the epochs.
+
+        Parameters
+        ----------
+        penalty : Penalty
+        alpha : sequence of float
+            One λ per group.
+        share, rate : float
+            Of the epochs and of the first step size of a solve.
+        start : Solution, optional
+            Where to start; by default at the initial network.
+        until_stationary : bool
+            Whether the optimality conditions end the training.
+        finish : callable(weights), optional
+            Brings the weights in order after an interruption.
+        """
+
+    def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
+        """Return a solution as a search sees it."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -85,11 +137,15 @@ class Limits:
         Most solves.
     guess : tuple of float or None
         λ of each group to try first, from an earlier fit.
+    debias : bool
+        Whether the result will be refitted without penalty, so that the penalised
+        solution need not have the exact count.
     """
 
     alpha_bounds: tuple[float, float] = (1e-7, 1e-2)
     max_outer_iter: int = 20
     guess: tuple[float, ...] | None = None
+    debias: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,12 +160,16 @@ class SearchResult:
     met : bool
     reason : str
         Why the target was not met; empty if it was.
+    refitted : Solution or None
+        The surviving weights trained without penalty, where the search has done that
+        already.
     """
 
     best: Trial
     history: tuple[Trial, ...]
     met: bool
     reason: str = ""
+    refitted: Solution | None = None
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ Liu, Wang, Xu, Yan, Inverse Problems 39 (2023) 025004: order statistics.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -244,7 +244,7 @@ class _Record:
     def add(self, trial: Trial) -> None:
         if self.best is None or trial.distance < self.best.distance or trial.met:
             self.best = trial
-        self.trials.append(_without_state(trial))
+        self.trials.append(trial.without_state())
 
     def result(self, limits: Limits) -> SearchResult:
         assert self.best is not None
@@ -263,7 +263,3 @@ class _Record:
         if len(counts) > 2 and not any(map(sum, counts[1:])):
             return "the network collapses at every λ that was tried"
         return f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
-
-
-def _without_state(trial: Trial) -> Trial:
-    return replace(trial, gradients=(), solution=trial.solution.without_state())

@@ -1,6 +1,12 @@
 """Proximal gradient methods: optimisers for any loop, and the loop of the library."""
 
-from sklearn_sparsenet.solvers.loop import Schedule, Solution, SolverOptions, solve
+from sklearn_sparsenet.solvers.loop import (
+    Schedule,
+    Solution,
+    SolverOptions,
+    Status,
+    solve,
+)
 from sklearn_sparsenet.solvers.optimizers import (
     OPTIMIZERS,
     ProximalAdam,
@@ -18,6 +24,7 @@ __all__ = [
     "Schedule",
     "Solution",
     "SolverOptions",
+    "Status",
     "Validation",
     "solve",
 ]

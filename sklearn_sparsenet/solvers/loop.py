@@ -69,8 +69,8 @@ class SolverOptions:
         First step size.
     schedule : Schedule
     batch_size : int
-    max_iter : int
-        Epochs.
+    max_iter : float
+        Epochs; the last one need not be whole.
     shuffle : bool
     kkt_tol : float
         On full batches, a solve ends once its relative residual is this small.
@@ -82,7 +82,7 @@ class SolverOptions:
     learning_rate: float = 1e-2
     schedule: Schedule = Schedule.COSINE
     batch_size: int = 256
-    max_iter: int = 100
+    max_iter: float = 100
     shuffle: bool = True
     kkt_tol: float = 1e-3
     validation: Validation | None = None
@@ -97,15 +97,15 @@ class Solution:
     state : snapshot of the network
     alpha : tuple of float
         λ of each layer.
-    counts : tuple of int
-        Nonzero weights of each layer.
+    counts, sizes : tuple of int
+        Nonzero weights of each layer, and all of them.
     loss : float
         Without penalty, over all samples, in eval mode.
     gradient : Tensor of shape (n_weights,)
         Of that loss, with respect to the counted weights.
     kkt_residual : float
         Largest relative residual of the optimality conditions.
-    epochs : int
+    epochs : float
     seconds : float
     loss_curve, validation_scores : tuple of float
         One entry per epoch.
@@ -115,14 +115,20 @@ class Solution:
     state: tuple[Tensor, dict[str, Tensor]]
     alpha: tuple[float, ...]
     counts: tuple[int, ...]
+    sizes: tuple[int, ...]
     loss: float
     gradient: Tensor
     kkt_residual: float
-    epochs: int
+    epochs: float
     seconds: float
     loss_curve: tuple[float, ...] = ()
     validation_scores: tuple[float, ...] = ()
     status: Status = Status.BUDGET
+
+    @property
+    def weights(self) -> Tensor:
+        """The counted weights, shape (n_weights,)."""
+        return self.state[0][: sum(self.sizes)]
 
     def without_state(self) -> Solution:
         """Return what is worth keeping of a solution that is given up."""
@@ -138,6 +144,7 @@ def solve(
     *,
     is_on_target: Callable[[Tensor], bool] | None = None,
     test_from: float = 1.0,
+    finish: Callable[[Tensor], None] | None = None,
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
@@ -155,6 +162,8 @@ def solve(
     test_from : float in [0, 1]
         Part of the epochs after which the first acceptable state, asked after every
         step, ends the solve. 0: "in flight"; 1: never.
+    finish : callable(weights), optional
+        Brings the weights in order, in place, after an interruption.
 
     Raises
     ------
@@ -176,6 +185,8 @@ def solve(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         run.leave_at_finite_state()
+        if finish is not None:
+            finish(problem.network.weights)
     problem.network.module.eval()
     if early is not None and early.best_state is not None:
         problem.network.restore(early.best_state)
@@ -197,10 +208,11 @@ def _conclude(
         state=network.snapshot(),
         alpha=tuple(float(value) for value in alpha),
         counts=tuple(count_per_layer(network.split(network.weights))),
+        sizes=tuple(layer.size for layer in network.layers),
         loss=float(loss),
         gradient=gradient[: network.n_weights],
         kkt_residual=certify(problem, gradient, alpha).largest,
-        epochs=run.epoch,
+        epochs=min(run.epoch, run.options.max_iter),
         seconds=seconds,
         loss_curve=tuple(torch.stack(run.losses).tolist()) if run.losses else (),
         validation_scores=tuple(run.early.scores) if run.early else (),
@@ -272,7 +284,8 @@ class _Run:
         ended = None
         # 1) Shuffle, and split into batches B_1, ..., B_m.
         batches = list(self._batches())
-        for number, index in enumerate(batches):
+        left = round((self.options.max_iter - self.epoch) * len(batches))
+        for number, index in enumerate(batches[: max(left, 1)]):
             # 2) The gradient of L_B, all layers at once.
             if index is None:
                 share, loss = 1.0, self.problem.full_gradient()
@@ -288,6 +301,7 @@ class _Run:
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(batches)
             self._set_rate(done / self.options.max_iter)
+            self._advance(self.epoch * len(batches) + number, len(batches))
             with torch.no_grad():
                 self.optimizer.update()
             if self._stops(done):
@@ -323,6 +337,12 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
+    def _advance(self, step: int, steps_per_epoch: int) -> None:
+        """Tell a penalty that changes over a run where in the run it is."""
+        advance = getattr(self.problem.penalty, "advance", None)
+        if advance is not None:
+            advance(step, max(1, round(self.options.max_iter * steps_per_epoch)))
+
     def _is_stationary(self) -> bool:
         """On full batches the gradient at hand is that of the present iterate."""
         if self.epoch % _CHECK_EVERY or self.options.kkt_tol <= 0:
@@ -335,7 +355,7 @@ class _Run:
     def _check_is_due(self, ended: Status | None) -> bool:
         # A full-batch epoch is a single step; looking costs a synchronisation.
         often = not self.full_batch or self.epoch % _CHECK_EVERY == 0
-        return often or ended is not None or self.epoch == self.options.max_iter
+        return often or ended is not None or self.epoch >= self.options.max_iter
 
     def _keep_if_good(self) -> bool:
         """Keep the present state unless it is not finite, or the loss ran away."""

@@ -1,0 +1,286 @@
+r"""A constraint that tightens while a network is trained: k weights, fewer and fewer.
+
+Inequality (35) of the paper read as an algorithm. At a minimiser of level l for λ
+the ordered :math:`a_i = |\partial L / \partial w_i|` enclose λ; along a training run
+the weights that a proximal step with λ would keep are those whose score, |w| in the
+metric of the step, exceeds λ. The order statistic of the scores is therefore the λ
+that leaves exactly k weights. k falls from all weights to the target; then the support
+is held.
+
+Three things make it work (figures in docs/design_notes.md): the threshold shrinks
+little (firm, not soft, while the survivors are sought); the metric has a floor, for
+gradients vanish once a network interpolates its data; and only weights between units
+that are connected to an input and to an output may be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.penalties import Strength
+from sklearn_sparsenet.sparsity import Flow
+
+__all__ = ["Narrowing", "Stages", "largest"]
+
+_FIRM = 2.0  # weights beyond so many thresholds are not shrunk
+_METRIC_FLOOR = 4.0  # times the mean curvature
+_POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
+_MAX_INTERVAL = 10  # steps between two order statistics, at most
+_FILL_ROUNDS = 30
+_FLOW_ROUNDS = 100
+
+
+@dataclass(frozen=True)
+class Stages:
+    """When what happens, as parts of a training run.
+
+    Attributes
+    ----------
+    begin : float
+        The first order statistic; dense training before.
+    reach : float
+        From here on k is the target; the support may still change.
+    hold : float
+        From here on it may not.
+    """
+
+    begin: float = 0.05
+    reach: float = 0.45
+    hold: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin < self.reach <= self.hold < 1:
+            raise ValueError(f"{self} is not in order within [0, 1).")
+
+    def kept(self, progress: float, size: int, goal: int) -> int:
+        """Return k of a group of `size` weights; cubic from all to `goal`."""
+        done = (progress - self.begin) / (self.reach - self.begin)
+        left = (1 - min(max(done, 0.0), 1.0)) ** _POWER
+        return round(goal + (size - goal) * left)
+
+
+class Narrowing:
+    """The constraint as a penalty that the solvers' loop can work with.
+
+    Parameters
+    ----------
+    groups : sequence of slice
+        Weights that share a λ: all of them, or those of each layer.
+    goals : sequence of int
+        How many weights of each group are to be left.
+    flow : Flow or None
+        Tells which weights can lie on a live path; None: all are taken to.
+    hard : bool
+        Whether survivors are not shrunk at all (for ℓ0).
+    stages : Stages
+    """
+
+    separable = True
+
+    def __init__(
+        self,
+        groups: Sequence[slice],
+        goals: Sequence[int],
+        flow: Flow | None,
+        *,
+        hard: bool = False,
+        stages: Stages | None = None,
+    ) -> None:
+        self.groups, self.goals, self.flow = groups, goals, flow
+        self.hard = hard
+        self.stages = stages or Stages()
+        self.n_weights = groups[-1].stop
+        self.support: Tensor | None = None
+        self._allowed: Tensor | None = None
+        self._progress, self._is_due = 0.0, False
+
+    def advance(self, step: int, n_steps: int) -> None:
+        """Take notice of where in the run the next proximal step is.
+
+        Everything depends on that alone, so that a run that backs off to an earlier
+        state can go on.
+        """
+        self._progress = step / n_steps
+        interval = min(max(n_steps // 100, 1), _MAX_INTERVAL)
+        if self._progress < self.stages.begin:
+            self._allowed = None
+        if self._progress < self.stages.hold:
+            self.support = None
+        holds = self.support is None and self._progress >= self.stages.hold
+        due = self._progress >= self.stages.begin and step % interval == 0
+        self._is_due = holds or (due and self.support is None)
+
+    def value(self, weight: Tensor, alpha: Strength) -> Tensor:
+        """Return zero: what is admissible costs nothing."""
+        return weight.new_zeros(())
+
+    def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
+        """Keep the weights with the largest scores, now and then.
+
+        In between weights move freely, so that those that were cut can grow back
+        and be judged by several steps.
+        """
+        if self.support is not None:
+            counted = weight[: self.n_weights]
+            counted.masked_fill_(~self.support, 0.0)
+        elif self._is_due:
+            self._narrow(weight[: self.n_weights], step)
+        return weight
+
+    def subdifferential_distance(
+        self, weight: Tensor, gradient: Tensor, alpha: Strength
+    ) -> Tensor:
+        """Size of the gradient of nonzero weights; off the support anything goes."""
+        return torch.where(weight != 0, gradient.abs(), 0.0)
+
+    def finish(self, weight: Tensor) -> None:
+        """Go to the target at once, whatever the progress; for interrupted runs."""
+        self._progress = self.stages.hold
+        if self.support is None:
+            self._narrow(weight[: self.n_weights], 1.0)
+
+    def _narrow(self, weight: Tensor, step: Strength) -> None:
+        metric = self._metric(weight, step)
+        score = weight.abs() * metric
+        # A weight that is exactly zero cannot be kept, whatever its metric.
+        barred = weight == 0
+        if self._allowed is not None:
+            barred |= ~self._allowed
+        score.masked_fill_(barred, -1.0)
+        ends = self._progress >= self.stages.hold
+        kept = torch.empty_like(barred)
+        threshold = torch.empty_like(weight)
+        for group, goal in zip(self.groups, self.goals, strict=True):
+            size = group.stop - group.start
+            k = goal if ends else self.stages.kept(self._progress, size, goal)
+            kept[group], threshold[group] = largest(score[group], k)
+        kept &= ~barred
+        if self.flow is not None:
+            kept = self._connect(kept, weight.abs() * metric, ends)
+        size = weight.abs()
+        if not self.hard:
+            self._shrink(weight, size, threshold.clamp_(min=0).div_(metric))
+        weight.masked_fill_(~kept, 0.0)
+        if ends:
+            self.support = kept
+
+    def _metric(self, weight: Tensor, step: Strength) -> Tensor:
+        if not isinstance(step, Tensor):
+            return torch.full_like(weight, 1 / step)
+        curvature = step[: self.n_weights].reciprocal()
+        return curvature.add_(_METRIC_FLOOR * curvature.mean())
+
+    @staticmethod
+    def _shrink(weight: Tensor, size: Tensor, threshold: Tensor) -> None:
+        """Firm threshold of what is above it; what is filled in stays as it is."""
+        shrunk = (size - threshold) * (_FIRM / (_FIRM - 1))
+        applies = (size > threshold) & (size < _FIRM * threshold)
+        weight.copy_(torch.where(applies, shrunk * weight.sign(), weight))
+
+    def _connect(self, kept: Tensor, score: Tensor, ends: bool) -> Tensor:
+        """Make sure that what is kept lies on live paths; remember what may."""
+        assert self.flow is not None
+        allowed = self.flow.at(kept) > 0
+        if ends:
+            kept = self._fill(kept & allowed, score)
+            if self.flow is not None and not self._is_live(kept):
+                kept = self._best_connected(kept, score)
+        elif not bool((allowed & kept).any()):  # collapsed
+            counts = [int(kept[group].sum()) for group in self.groups]
+            kept = self._follow_the_flow(score, counts)
+            allowed = self.flow.at(kept) > 0
+        self._allowed = allowed
+        return kept
+
+    def _is_live(self, kept: Tensor) -> bool:
+        assert self.flow is not None
+        return bool((self.flow.at(kept) > 0)[kept].all())
+
+    def _fill(self, kept: Tensor, score: Tensor) -> Tensor:
+        """Spend what dead weights would have taken on weights between live units."""
+        assert self.flow is not None
+        for _ in range(_FILL_ROUNDS):
+            allowed = self.flow.at(kept) > 0
+            kept = kept & allowed
+            free = torch.where(allowed & ~kept & (score > 0), score, -1.0)
+            added = False
+            for group, goal in zip(self.groups, self.goals, strict=True):
+                missing = goal - int(kept[group].sum())
+                missing = min(missing, int((free[group] > 0).sum()))
+                if missing > 0:
+                    kept[group] |= largest(free[group], missing)[0]
+                    added = True
+            if not added:
+                break
+        return self._complete(kept, score)
+
+    def _complete(self, kept: Tensor, score: Tensor) -> Tensor:
+        """Reach the exact count, by weights that are not on live paths if need be."""
+        for group, goal in zip(self.groups, self.goals, strict=True):
+            missing = goal - int(kept[group].sum())
+            if missing > 0:
+                free = torch.where(kept[group], -1.0, score[group])
+                kept[group] |= largest(free, missing)[0]
+        return kept
+
+    def _best_connected(self, kept: Tensor, score: Tensor) -> Tensor:
+        """Choose between `kept` and what following the flow keeps."""
+        assert self.flow is not None
+        flowing = self._follow_the_flow(score, self.goals)
+        flowing = self._fill(flowing, score)
+
+        def n_live(chosen: Tensor) -> int:
+            assert self.flow is not None
+            return int(((self.flow.at(chosen) > 0) & chosen).sum())
+
+        return flowing if n_live(flowing) > n_live(kept) else kept
+
+    def _follow_the_flow(self, score: Tensor, goals: Sequence[int]) -> Tensor:
+        """Cut, in many small steps, the weights through which least flows.
+
+        Such pruning never cuts the last path while it could cut anything else.
+        """
+        assert self.flow is not None
+        kept = score > 0
+        sizes = [int(kept[group].sum()) for group in self.groups]
+        for number in range(1, _FLOW_ROUNDS + 1):
+            values = torch.where(kept, score, 0.0).double()
+            for group in self.groups:  # units of scale do not matter within a group
+                values[group] /= values[group].max().clamp(min=1e-300)
+            through = values * self.flow.at(values)
+            through = torch.where(kept, through, -1.0)
+            for group, size, goal in zip(self.groups, sizes, goals, strict=True):
+                if size > goal:
+                    k = round(size * (goal / size) ** (number / _FLOW_ROUNDS))
+                    kept[group] &= largest(through[group], max(k, goal))[0]
+        return kept
+
+
+def largest(values: Tensor, k: int) -> tuple[Tensor, float]:
+    """Mark the k largest values; ties go to the first.
+
+    Returns
+    -------
+    mask : Tensor of bool
+    next_largest : float
+        The (k+1)-th largest value: the order statistic that k values exceed. Minus
+        infinity if there are only k.
+    """
+    if k >= len(values):
+        return torch.ones_like(values, dtype=torch.bool), -float("inf")
+    rank = len(values) - k - 1
+    if values.device.type == "cpu":  # several times faster than kthvalue
+        cut = float(np.partition(values.numpy(), rank)[rank])
+    else:
+        cut = float(values.kthvalue(rank + 1).values)
+    mask = values > cut
+    missing = k - int(mask.sum())
+    if missing > 0:
+        ties = (values == cut).nonzero().flatten()[:missing]
+        mask[ties] = True
+    return mask, cut

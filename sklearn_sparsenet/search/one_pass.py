@@ -1,0 +1,138 @@
+r"""Ours: the exact count at the price of one training.
+
+1. Train, with fewer and fewer weights (`Narrowing`), then on the support that is left:
+   the network that a refit would give.
+2. λ of each group is the low end of (35) there: the largest |∂L/∂w| off the support
+   that a live path could use.
+3. Solve the ℓ1 problem for that λ, from there, on that support. A minimiser may have
+   fewer weights than were asked for: λ is a necessary condition, no sufficient one.
+   Where weights leave, the way to the minimiser is gone again, and less far.
+
+The refit comes before the solve because it is the better start of the two, and neither
+loses anything by it. How far the solve came is what the residual tells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.penalties import FixedSupport
+from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+from sklearn_sparsenet.search.narrowing import Narrowing, Stages
+from sklearn_sparsenet.solvers import Solution, Status
+
+__all__ = ["OnePassSearch"]
+
+_SHORTER = 0.3  # a correction, in epochs and step size, than the solve before
+
+
+@dataclass(frozen=True)
+class OnePassSearch:
+    """The exact count in one training run.
+
+    Parameters
+    ----------
+    stages : Stages
+        When weights start to be cut, when the target is reached, and from when on the
+        support is held, as parts of the run.
+    solve_share : float in (0, 1)
+        Part of the epochs that the solve for a fixed λ takes.
+    solve_rate : float
+        First step size of that solve, relative to that of the training.
+    """
+
+    stages: Stages = field(default_factory=Stages)
+    solve_share: float = 0.1
+    solve_rate: float = 0.1
+
+    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+        """Search for the target of `trainer`.
+
+        Raises
+        ------
+        ValueError
+            If the trainer has no target, or the penalty is not one of single weights.
+        """
+        if trainer.target is None:
+            raise ValueError("OnePassSearch needs a target.")
+        # 1) Narrow, and train what is left.
+        refitted = self._narrow(trainer)
+        support = refitted.weights != 0
+        alpha = _critical_alpha(trainer, refitted, support)
+        interrupted = refitted.status is Status.INTERRUPTED
+        trials: list[Trial] = []
+        best: Trial | None = None
+        shorter = 1.0
+        while not interrupted and len(trials) < limits.max_outer_iter:
+            # 2), 3) A solve for λ.
+            trial = self._solve(trainer, refitted, support, alpha, shorter)
+            trials.append(trial.without_state())
+            interrupted = trial.interrupted
+            if best is None or trial.met or trial.distance < best.distance:
+                best = trial
+            if trial.met:
+                break
+            shorter *= _SHORTER
+        if best is None:
+            best = trainer.trial(alpha, refitted)
+            trials.append(best.without_state())
+        met = trainer.target.is_met(refitted.counts) if limits.debias else best.met
+        reason = "" if met else self._reason(limits, interrupted, len(trials))
+        return SearchResult(best, tuple(trials), met, reason, refitted)
+
+    def _narrow(self, trainer: Trainer) -> Solution:
+        assert trainer.target is not None
+        narrowing = Narrowing(
+            trainer.groups,
+            trainer.target.n_nonzero,
+            trainer.flow,
+            hard=getattr(trainer.penalty, "frees_zeros", False),
+            stages=self.stages,
+        )
+        return trainer.train(
+            narrowing,
+            tuple(0.0 for _ in trainer.groups),
+            share=1 - self.solve_share,
+            finish=narrowing.finish,
+        )
+
+    def _solve(
+        self,
+        trainer: Trainer,
+        start: Solution,
+        support: Tensor,
+        alpha: tuple[float, ...],
+        shorter: float,
+    ) -> Trial:
+        solution = trainer.train(
+            FixedSupport(trainer.extend(support), trainer.penalty),
+            alpha,
+            share=shorter * self.solve_share,
+            rate=shorter * self.solve_rate,
+            start=start,
+            until_stationary=True,
+        )
+        return trainer.trial(alpha, solution)
+
+    @staticmethod
+    def _reason(limits: Limits, interrupted: bool, n_solves: int) -> str:
+        if interrupted:
+            return "interrupted"
+        if limits.debias:
+            return "weights without any gradient cannot be kept apart from zero"
+        return f"weights left the support in each of {n_solves} solves"
+
+
+def _critical_alpha(
+    trainer: Trainer, solution: Solution, support: Tensor
+) -> tuple[float, ...]:
+    """Return the low end of (35), (53): what no weight off the support exceeds."""
+    gradient = solution.gradient.abs()
+    free = ~support
+    if trainer.flow is not None:
+        free &= trainer.flow.at(support) > 0
+    outside = torch.where(free, gradient, 0.0)
+    return tuple(float(outside[group].max()) for group in trainer.groups)
