@@ -30,6 +30,7 @@ __all__ = [
     "Poisson",
     "PoissonEmission",
     "SquaredError",
+    "closed_form",
 ]
 
 
@@ -64,6 +65,22 @@ class Loss(Protocol):
         """Raise ValueError if `target` is outside the domain of the loss."""
 
 
+def closed_form(loss: Loss) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """Return the ``output_gradient`` of a loss if it may be trusted.
+
+    A loss can offer ``output_gradient(output, target)``, the derivative of each
+    sample's loss with respect to its outputs, in the shape of `output`; it is no part
+    of `Loss`, and autograd stands in for it. One that is inherited while `per_sample`
+    was overridden belongs to another loss and is not used.
+    """
+    for kind in type(loss).__mro__:
+        if "output_gradient" in vars(kind):
+            return loss.output_gradient  # type: ignore[attr-defined]
+        if "per_sample" in vars(kind):
+            return None
+    return None
+
+
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight[:, None]).sum(0) / weight.sum()
 
@@ -84,6 +101,9 @@ class SquaredError:
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).square().sum(1)
 
+    def output_gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output - target).mul_(2)
+
     def predict(self, output: Tensor) -> Tensor:
         return output
 
@@ -100,6 +120,9 @@ class AbsoluteError(SquaredError):
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).abs().sum(1)
+
+    def output_gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output - target).sign_()
 
     def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_median(target, weight)
@@ -124,6 +147,9 @@ class Huber(SquaredError):
         each = functional.huber_loss(output, target, reduction="none", delta=self.delta)
         return 2 * each.sum(1)
 
+    def output_gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        return (output - target).clamp_(-self.delta, self.delta).mul_(2)
+
     def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_median(target, weight)
 
@@ -136,6 +162,9 @@ class Poisson:
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output.exp() - target * output).sum(1)
+
+    def output_gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        return output.exp().sub_(target)
 
     def predict(self, output: Tensor) -> Tensor:
         return output.exp()
@@ -216,6 +245,9 @@ class LogLoss:
         )
         return each.sum(1)
 
+    def output_gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        return output.sigmoid().sub_(target)
+
     def predict(self, output: Tensor) -> Tensor:
         return output.sigmoid()
 
@@ -278,6 +310,12 @@ class CrossEntropy:
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.cross_entropy(output, target, reduction="none")
+
+    def output_gradient(self, output: Tensor, target: Tensor) -> Tensor:
+        shifted = output.softmax(1)
+        return shifted.scatter_add_(
+            1, target[:, None], shifted.new_tensor([[-1.0]]).expand(len(target), 1)
+        )
 
     def predict(self, output: Tensor) -> Tensor:
         return output.softmax(1)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.optimality import certify
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 from sklearn_sparsenet.sparsity import count_per_layer
@@ -271,22 +272,22 @@ class _Run:
         total, seen = self.network.gradient.new_zeros(()), 0.0
         ended = None
         # 1) Shuffle, and split into batches B_1, ..., B_m.
-        batches = list(self._batches())
-        for number, index in enumerate(batches):
+        sizes = self._batch_sizes()
+        for number, batch in enumerate(self._batches(sizes)):
             # 2) The gradient of L_B, all layers at once.
-            if index is None:
-                share, loss = 1.0, self.problem.full_gradient()
+            share = sizes[number] / self.problem.n_samples
+            if batch is None:
+                loss = self.problem.full_gradient()
             else:
-                share = len(index) / self.problem.n_samples
-                loss = self.problem.batch_gradient(index)
+                loss = self.problem.batch_gradient(batch)
             self.first_loss = loss if self.first_loss is None else self.first_loss
             total += loss * share
             seen += share
-            if index is None and self._is_stationary():
+            if batch is None and self._is_stationary():
                 ended = Status.STATIONARY
                 break
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
-            done = self.epoch + number / len(batches)
+            done = self.epoch + number / len(sizes)
             self._set_rate(done / self.options.max_iter)
             with torch.no_grad():
                 self.optimizer.update()
@@ -297,21 +298,25 @@ class _Run:
         self.losses.append(total / seen)
         return ended
 
-    def _batches(self) -> Iterator[Tensor | None]:
-        """Yield row numbers, or None for all rows in their order."""
+    def _batch_sizes(self) -> list[int]:
         n, size = self.problem.n_samples, self.options.batch_size
         if self.full_batch:
-            yield None
-            return
-        order = torch.arange(n)
-        if self.options.shuffle:
-            order = torch.randperm(n, generator=self.generator)
-        order = order.to(self.network.parameters.device)
+            return [n]
         starts = list(range(0, n, size))
         if n - starts[-1] == 1:  # batch normalisation cannot do with a single row
             starts.pop()
-        for start, stop in zip(starts, [*starts[1:], n], strict=True):
-            yield order[start:stop]
+        return [b - a for a, b in pairwise([*starts, n])]
+
+    def _batches(self, sizes: list[int]) -> Iterator[Batch | None]:
+        """Yield the batches of an epoch, or None for all rows in their order."""
+        if self.full_batch:
+            yield None
+            return
+        order = torch.arange(self.problem.n_samples)
+        if self.options.shuffle:
+            order = torch.randperm(len(order), generator=self.generator)
+        order = order.to(self.network.parameters.device)
+        yield from self.problem.batches(order, sizes)
 
     def _stops(self, epochs_done: float) -> bool:
         if self.stop is None or epochs_done < self.stop_from:
