@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sklearn_sparsenet.losses import Loss, closed_form
+from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.protocols import optional_method
 
 __all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
 
@@ -129,7 +130,7 @@ class ChainEngine:
     ----------
     links : list of _Link
     loss : Loss
-        Its `output_gradient` is used if it has one; otherwise autograd, on the
+        Its `values_and_slopes` is used if it has one; otherwise autograd, on the
         outputs only.
     """
 
@@ -137,7 +138,7 @@ class ChainEngine:
         self._links = links
         self._transposed = [link.weight.t() for link in links]
         self._loss = loss
-        self._output_gradient = closed_form(loss)
+        self._slopes = optional_method(loss, "values_and_slopes", "per_sample")
         self._workspaces: dict[int, tuple[list[_Buffers], Tensor]] = {}
         self.row_size = sum(len(link.weight) for link in links)
 
@@ -177,16 +178,16 @@ class ChainEngine:
         self, output: Tensor, target: Tensor, weight: Tensor, delta: Tensor
     ) -> Tensor:
         """Write the derivative with respect to the outputs; return the value."""
-        if self._output_gradient is not None:
-            slope = self._output_gradient(output, target)
-            torch.mul(slope, weight[:, None], out=delta)
-            return self._loss.per_sample(output, target) @ weight
+        if self._slopes is not None:
+            values, slopes = self._slopes(output, target)
+            torch.mul(slopes, weight[:, None], out=delta)
+            return values @ weight
         # A copy: a user's function may keep it, and the buffer is used again.
         with torch.enable_grad():
             leaf = output.clone().requires_grad_()
             value = self._loss.per_sample(leaf, target) @ weight
-            (slope,) = torch.autograd.grad(value, leaf)
-        delta.copy_(slope)
+            (slopes,) = torch.autograd.grad(value, leaf)
+        delta.copy_(slopes)
         return value.detach()
 
     def _backward(

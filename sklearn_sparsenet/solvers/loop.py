@@ -239,12 +239,18 @@ class _Run:
 
     def _make_optimizer(self) -> ProximalOptimizer:
         network, penalty = self.network, self.problem.penalty
-        groups = [
-            self._group(where, shape, alpha=strength, penalty=penalty)
-            for where, shape, strength in network.blocks(self.alpha, penalty.separable)
-        ]
-        free = slice(network.n_penalized, len(network.parameters))
-        groups.append(self._group(free, (free.stop - free.start,)))
+        n, n_penalized = len(network.parameters), network.n_penalized
+        blocks = network.blocks(self.alpha, penalty.separable)
+        if penalty.separable:  # one update for all parameters
+            settings = {"penalty": penalty, "n_penalized": n_penalized}
+            strength = blocks[0][2]
+            groups = [self._group(slice(0, n), (n,), alpha=strength, **settings)]
+        else:
+            groups = [
+                self._group(where, shape, alpha=strength, penalty=penalty)
+                for where, shape, strength in blocks
+            ]
+            groups.append(self._group(slice(n_penalized, n), (n - n_penalized,)))
         return OPTIMIZERS[self.options.solver](groups, lr=self.options.learning_rate)
 
     def _group(
