@@ -74,6 +74,7 @@ class AutogradEngine:
         self._network = network
         self._loss = loss
 
+    @torch.enable_grad()
     def add_gradient(
         self, inputs: Tensor, target: Tensor, weight: Tensor, *, fresh: bool
     ) -> Tensor:

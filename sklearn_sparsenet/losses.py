@@ -323,8 +323,7 @@ class CrossEntropy:
         share = shifted.exp_()
         total = share.sum(1, keepdim=True)
         values = total.log().sub_(picked).view(-1)
-        minus_one = total.new_full((1, 1), -1.0).expand_as(column)
-        return values, share.div_(total).scatter_add_(1, column, minus_one)
+        return values, share.div_(total).scatter_(1, column, -1.0, reduce="add")
 
     def predict(self, output: Tensor) -> Tensor:
         return output.softmax(1)

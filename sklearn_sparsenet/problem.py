@@ -29,7 +29,7 @@ __all__ = ["Batch", "Problem"]
 # bounds the peak memory.
 _CHUNK_ELEMENTS = 2**20
 # An X up to this size is put into the order of an epoch once, not batch by batch.
-_GATHER_BYTES = 2**26
+_GATHER_BYTES = 2**22
 
 
 class Batch(NamedTuple):

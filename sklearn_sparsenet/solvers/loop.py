@@ -209,6 +209,13 @@ def _conclude(
     )
 
 
+def _weighted_mean(losses: list[Tensor], sizes: list[int]) -> Tensor:
+    if len(losses) == 1:
+        return losses[0]
+    values = torch.stack(losses)
+    return values @ values.new_tensor(sizes) / sum(sizes)
+
+
 class _Run:
     """One solve in progress: Algorithm 3 with either optimiser."""
 
@@ -273,35 +280,33 @@ class _Run:
                 return Status.EARLY
         return Status.BUDGET
 
+    @torch.no_grad()
     def _epoch(self) -> Status | None:
         """One pass over the samples; steps 1-3 of Algorithm 3."""
-        total, seen = self.network.gradient.new_zeros(()), 0.0
+        losses: list[Tensor] = []
         ended = None
         # 1) Shuffle, and split into batches B_1, ..., B_m.
         sizes = self._batch_sizes()
         for number, batch in enumerate(self._batches(sizes)):
             # 2) The gradient of L_B, all layers at once.
-            share = sizes[number] / self.problem.n_samples
             if batch is None:
                 loss = self.problem.full_gradient()
             else:
                 loss = self.problem.batch_gradient(batch)
             self.first_loss = loss if self.first_loss is None else self.first_loss
-            total += loss * share
-            seen += share
+            losses.append(loss)
             if batch is None and self._is_stationary():
                 ended = Status.STATIONARY
                 break
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(sizes)
             self._set_rate(done / self.options.max_iter)
-            with torch.no_grad():
-                self.optimizer.update()
+            self.optimizer.update()
             if self._stops(done):
                 ended = Status.ON_TARGET
                 break
         self.epoch += 1
-        self.losses.append(total / seen)
+        self.losses.append(_weighted_mean(losses, sizes[: len(losses)]))
         return ended
 
     def _batch_sizes(self) -> list[int]:

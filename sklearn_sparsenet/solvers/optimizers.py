@@ -29,6 +29,23 @@ _FLUSH_EVERY = 128
 _FLUSH_BELOW = 1e-25
 
 
+class _Workspace:
+    """Memory for a step of one parameter, and views of what is penalised of it."""
+
+    def __init__(self, parameter: Tensor, n_penalized: int | None) -> None:
+        self.step = torch.empty_like(parameter)
+        scratch = torch.empty_like(parameter)
+        views = [parameter.detach(), self.step, scratch]
+        if n_penalized is not None:
+            views = [view.view(-1)[:n_penalized] for view in views]
+        self.weight, self.weight_step, self.weight_scratch = views
+        self._made_for = (parameter.data_ptr(), n_penalized)
+
+    def serves(self, parameter: Tensor, n_penalized: int | None) -> bool:
+        """Tell whether the parameter still lies where it did."""
+        return self._made_for == (parameter.data_ptr(), n_penalized)
+
+
 class ProximalOptimizer(Optimizer):
     """What both optimisers share: the loop over parameters and the prox."""
 
@@ -36,7 +53,7 @@ class ProximalOptimizer(Optimizer):
         if defaults["lr"] <= 0:
             raise ValueError(f"lr={defaults['lr']!r} must be positive.")
         super().__init__(params, {**defaults, "n_penalized": None})
-        self._memory: dict[Tensor, tuple[Tensor, Tensor]] = {}
+        self._memory: dict[Tensor, _Workspace] = {}
         for group in self.param_groups:
             alpha = group["alpha"]
             if not isinstance(alpha, Tensor) and alpha < 0:
@@ -46,15 +63,16 @@ class ProximalOptimizer(Optimizer):
         super().__setstate__(state)
         self._memory = {}
 
-    def _workspace(self, parameter: Tensor) -> tuple[Tensor, Tensor]:
-        """Return two tensors like `parameter` to compute in, no part of the state.
+    def _workspace(self, parameter: Tensor, group: dict[str, Any]) -> _Workspace:
+        """Return memory for the step of a parameter, no part of the state.
 
         Fresh memory for every result makes the step of a network that exceeds the
         caches five times slower.
         """
         found = self._memory.get(parameter)
-        if found is None:
-            found = torch.empty_like(parameter), torch.empty_like(parameter)
+        n_penalized = group["n_penalized"]
+        if found is None or not found.serves(parameter, n_penalized):
+            found = _Workspace(parameter, n_penalized)
             self._memory[parameter] = found
         return found
 
@@ -91,19 +109,14 @@ class ProximalOptimizer(Optimizer):
     def _shrink(self, parameter: Tensor, step: Strength, group: dict[str, Any]) -> None:
         """Take the prox, in place."""
         penalty, alpha = group["penalty"], group["alpha"]
-        where = slice(group["n_penalized"])
-        weight = parameter if where.stop is None else parameter.view(-1)[where]
-        if not isinstance(step, Tensor):
-            weight.copy_(penalty.prox(weight, step, alpha))
-            return
-        scratch = self._workspace(parameter)[1]
-        if where.stop is not None:
-            step, scratch = step.view(-1)[where], scratch.view(-1)[where]
+        memory = self._workspace(parameter, group)
         in_place = optional_method(penalty, "prox_", "prox")
-        if in_place is None:
-            weight.copy_(penalty.prox(weight, step, alpha))
+        if not isinstance(step, Tensor):
+            memory.weight.copy_(penalty.prox(memory.weight, step, alpha))
+        elif in_place is None:
+            memory.weight.copy_(penalty.prox(memory.weight, memory.weight_step, alpha))
         else:
-            in_place(weight, step, alpha, scratch)
+            in_place(memory.weight, memory.weight_step, alpha, memory.weight_scratch)
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
@@ -215,7 +228,7 @@ class ProximalAdam(ProximalOptimizer):
                 moment.masked_fill_(moment.abs() < _FLUSH_BELOW, 0.0)
         # η / (√(v / c) + ε) = η√c / (√v + ε√c) with the bias correction c.
         correction = math.sqrt(1 - beta2 ** state["step"])
-        memory = self._workspace(parameter)[0]
+        memory = self._workspace(parameter, group).step
         metric = torch.sqrt(square, out=memory).add_(group["eps"] * correction)
         step = metric.reciprocal_().mul_(group["lr"] * correction)
         parameter.addcmul_(mean, step, value=-1 / (1 - beta1 ** state["step"]))
