@@ -37,6 +37,11 @@ __all__ = [
 class Loss(Protocol):
     """What training and prediction need to know about a loss.
 
+    A loss may offer one thing more, ``values_and_slopes(output, target)``: what
+    `per_sample` returns, and its derivative with respect to the outputs, in their
+    shape. Training of multilayer perceptrons is faster with it; without it autograd
+    finds the derivative.
+
     Attributes
     ----------
     standardizes_target : bool
@@ -84,6 +89,12 @@ class SquaredError:
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).square().sum(1)
 
+    def values_and_slopes(
+        self, output: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        residual = output - target
+        return residual.square().sum(1), residual.mul_(2)
+
     def predict(self, output: Tensor) -> Tensor:
         return output
 
@@ -100,6 +111,12 @@ class AbsoluteError(SquaredError):
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).abs().sum(1)
+
+    def values_and_slopes(
+        self, output: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        residual = output - target
+        return residual.abs().sum(1), residual.sign_()
 
     def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_median(target, weight)
@@ -124,6 +141,12 @@ class Huber(SquaredError):
         each = functional.huber_loss(output, target, reduction="none", delta=self.delta)
         return 2 * each.sum(1)
 
+    def values_and_slopes(
+        self, output: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        slope = (output - target).clamp_(-self.delta, self.delta).mul_(2)
+        return self.per_sample(output, target), slope
+
     def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_median(target, weight)
 
@@ -136,6 +159,12 @@ class Poisson:
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output.exp() - target * output).sum(1)
+
+    def values_and_slopes(
+        self, output: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        mean = output.exp()
+        return (mean - target * output).sum(1), mean.sub_(target)
 
     def predict(self, output: Tensor) -> Tensor:
         return output.exp()
@@ -216,6 +245,11 @@ class LogLoss:
         )
         return each.sum(1)
 
+    def values_and_slopes(
+        self, output: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self.per_sample(output, target), output.sigmoid().sub_(target)
+
     def predict(self, output: Tensor) -> Tensor:
         return output.sigmoid()
 
@@ -278,6 +312,18 @@ class CrossEntropy:
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.cross_entropy(output, target, reduction="none")
+
+    def values_and_slopes(
+        self, output: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        # The softmax kernels work on one short row at a time; these, on all rows.
+        column = target[:, None]
+        shifted = output - output.amax(1, keepdim=True)
+        picked = shifted.gather(1, column)
+        share = shifted.exp_()
+        total = share.sum(1, keepdim=True)
+        values = total.log().sub_(picked).view(-1)
+        return values, share.div_(total).scatter_(1, column, -1.0, reduce="add")
 
     def predict(self, output: Tensor) -> Tensor:
         return output.softmax(1)

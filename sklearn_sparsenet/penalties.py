@@ -3,7 +3,7 @@
 A solver only ever asks a penalty for its value, its proximity operator in the
 metric of the step, and the distance of a gradient to its subdifferential. A new
 penalty therefore needs no change anywhere else: the four members of `Penalty`, and
-two optional flags, are the whole interface.
+three optional ones, are the whole interface.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ class Penalty(Protocol):
         True says that a zero is stationary whatever its gradient, as with ℓ0. The
         solvers then take steps before they ask whether a start is a solution:
         zero weights always would be, and so would a solution for another strength.
+    prox_ : callable(weight, step, alpha, scratch), optional
+        `prox` written over `weight`, for a step that is a tensor: `step` and
+        `scratch`, both of the shape of `weight`, may be used as memory.
     """
 
     @property
@@ -161,6 +164,14 @@ class L1:
     def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
         """Soft threshold at step · α."""
         return soft_threshold(weight, step * alpha)
+
+    def prox_(
+        self, weight: Tensor, step: Tensor, alpha: Strength, scratch: Tensor
+    ) -> None:
+        """Soft threshold at step · α, in place."""
+        threshold = step.mul_(alpha)
+        lowest = torch.neg(threshold, out=scratch)
+        weight.sub_(torch.clamp(weight, min=lowest, max=threshold, out=scratch))
 
     def subdifferential_distance(
         self, weight: Tensor, gradient: Tensor, alpha: Strength
@@ -337,6 +348,14 @@ class FixedSupport:
         if self.penalty is not None:
             weight = self.penalty.prox(weight, step, alpha)
         return torch.where(self.support, weight, 0.0)
+
+    def prox_(
+        self, weight: Tensor, step: Tensor, alpha: Strength, scratch: Tensor
+    ) -> None:
+        """Do what `prox` does, in place."""
+        if self.penalty is not None:
+            weight.copy_(self.penalty.prox(weight, step, alpha))
+        weight.masked_fill_(~self.support, 0.0)
 
     def subdifferential_distance(
         self, weight: Tensor, gradient: Tensor, alpha: Strength

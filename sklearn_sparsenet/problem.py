@@ -12,19 +12,42 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.backprop import GradientEngine, make_engine
 from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1, Penalty
 
-__all__ = ["Problem"]
+__all__ = ["Batch", "Problem"]
 
-# Elements of X that pass through the network at once; bounds the peak memory.
+# Elements (of X, or of a chain's hidden layers) that pass through the network at once;
+# bounds the peak memory.
 _CHUNK_ELEMENTS = 2**20
+# An X up to this size is put into the order of an epoch once, not batch by batch: that
+# saves small networks a twentieth of a step, and larger data nothing but a copy.
+_GATHER_BYTES = 2**22
+
+
+class Batch(NamedTuple):
+    """Rows of a problem.
+
+    Attributes
+    ----------
+    inputs, target : Tensor
+        First dimension n_rows.
+    weight : Tensor of shape (n_rows,)
+        Divided by the mean over *all* samples and by n_rows; dividing by the batch's
+        own sum would bias the gradient.
+    """
+
+    inputs: Tensor
+    target: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -50,10 +73,12 @@ class Problem:
     target: Tensor
     sample_weight: Tensor
     penalty: Penalty = field(default_factory=L1)
+    _engine: GradientEngine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         weight = self.sample_weight / self.sample_weight.mean()
         object.__setattr__(self, "sample_weight", weight)
+        object.__setattr__(self, "_engine", make_engine(self.network, self.loss))
 
     @property
     def n_samples(self) -> int:
@@ -61,30 +86,41 @@ class Problem:
         return self.rows.n_samples
 
     def _chunks(self) -> Iterator[slice]:
-        rows = max(32, _CHUNK_ELEMENTS // max(1, prod(self.rows.sample_shape)))
+        size = max(1, prod(self.rows.sample_shape), self._engine.row_size)
+        rows = max(32, _CHUNK_ELEMENTS // size)
         for start in range(0, self.n_samples, rows):
             yield slice(start, min(start + rows, self.n_samples))
 
-    def _weighted(self, inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        return self.loss.per_sample(self.network(inputs), target) @ weight
+    def batches(self, order: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
+        """Yield the rows of `order`, that many at a time."""
+        lengths = torch.tensor(sizes, device=order.device)
+        # The output size spares accelerators a synchronisation.
+        divisor = lengths.repeat_interleave(lengths, output_size=len(order))
+        weights = (self.sample_weight[order] / divisor).split(list(sizes))
+        targets = self.target[order].split(list(sizes))
+        row_bytes = prod(self.rows.sample_shape) * self.sample_weight.itemsize
+        if len(order) * row_bytes <= _GATHER_BYTES:
+            inputs = iter(self.rows.take(order).split(list(sizes)))
+        else:
+            inputs = (self.rows.take(index) for index in order.split(list(sizes)))
+        yield from map(Batch, inputs, targets, weights)
 
-    def batch_gradient(self, index: Tensor) -> Tensor:
+    def batch_gradient(self, batch: Batch | Tensor) -> Tensor:
         """Write the gradient of a mini-batch into ``network.gradient``.
 
-        The weights are divided by their mean over *all* samples and by the batch's
-        length; dividing by the batch's own sum would bias the gradient.
+        Parameters
+        ----------
+        batch : Batch or Tensor of int
+            Row numbers, or what `batches` made of them.
 
         Returns
         -------
         Tensor of shape ()
             The loss of the batch. Nothing is synchronised with the device.
         """
-        self.network.gradient.zero_()
-        value = self._weighted(
-            self.rows.take(index), self.target[index], self.sample_weight[index]
-        ) / len(index)
-        value.backward()
-        return value.detach()
+        if isinstance(batch, Tensor):
+            batch = next(self.batches(batch, [len(batch)]))
+        return self._engine.add_gradient(*batch, fresh=True)
 
     def full_gradient(self) -> Tensor:
         """Write the exact gradient over all samples into ``network.gradient``.
@@ -96,19 +132,15 @@ class Problem:
         Tensor of shape ()
             The weighted mean loss.
         """
-        self.network.gradient.zero_()
-        losses = []
-        for chunk in self._chunks():
-            value = (
-                self._weighted(
-                    self.rows.slice(chunk.start, chunk.stop),
-                    self.target[chunk],
-                    self.sample_weight[chunk],
-                )
-                / self.n_samples
+        losses = [
+            self._engine.add_gradient(
+                self.rows.slice(chunk.start, chunk.stop),
+                self.target[chunk],
+                self.sample_weight[chunk] / self.n_samples,
+                fresh=chunk.start == 0,
             )
-            value.backward()
-            losses.append(value.detach())
+            for chunk in self._chunks()
+        ]
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def evaluate(self) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,17 @@ import sklearn_sparsenet
 
 ROOT = Path(sklearn_sparsenet.__file__).parent
 LAYERS = [
-    {"_version", "exceptions", "runtime", "data", "penalties", "losses", "networks"},
+    {
+        "_version",
+        "exceptions",
+        "protocols",
+        "runtime",
+        "data",
+        "penalties",
+        "losses",
+        "networks",
+    },
+    {"backprop"},
     {"sparsity", "targets", "problem"},
     {"optimality"},
     {"solvers"},

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet import ProximalAdam, ProximalSGD
+from sklearn_sparsenet.penalties import L1
 
 F64 = torch.float64
 
@@ -181,3 +182,46 @@ def test_schedulers_set_the_step_and_with_it_the_threshold():
         schedule.step()
         seen.append(weight.item())
     assert seen == [6.0, 5.0, 4.5]
+
+
+@pytest.mark.parametrize("kind", [ProximalSGD, ProximalAdam])
+@pytest.mark.parametrize("per_weight", [False, True])
+def test_one_flat_update_equals_one_for_each_part(kind, per_weight, generator):
+    """Penalised weights first, then free biases, as `n_penalized` says."""
+    start = torch.randn(9, generator=generator, dtype=F64)
+    alpha = torch.linspace(0.1, 1, 6, dtype=F64) if per_weight else 0.4
+    flat = nn.Parameter(start.clone())
+    whole = kind([{"params": [flat], "alpha": alpha, "n_penalized": 6}], lr=0.05)
+    weight, bias = nn.Parameter(start[:6].clone()), nn.Parameter(start[6:].clone())
+    parts = kind([{"params": [weight], "alpha": alpha}, {"params": [bias]}], lr=0.05)
+    for _ in range(20):
+        flat.grad = torch.randn(9, generator=generator, dtype=F64)
+        weight.grad, bias.grad = flat.grad[:6].clone(), flat.grad[6:].clone()
+        whole.step()
+        parts.step()
+    torch.testing.assert_close(flat.data, torch.cat([weight.data, bias.data]))
+    assert torch.equal(flat[:6] == 0, weight == 0)
+
+
+def test_memory_of_the_step_follows_a_parameter_that_moves(generator):
+    weight = nn.Parameter(torch.randn(4, generator=generator))
+    optimizer = ProximalAdam([weight], lr=0.1, alpha=0.5)
+    weight.grad = torch.ones(4)
+    optimizer.step()
+    before = weight.data
+    weight.data = before.clone()
+    kept = before.clone()
+    optimizer.step()
+    assert torch.equal(before, kept)
+    assert not torch.equal(weight.data, kept)
+
+
+def test_a_prox_in_place_of_another_penalty_is_not_inherited():
+    class Nothing(L1):
+        def prox(self, weight, step, alpha):
+            return weight
+
+    weight = nn.Parameter(torch.full((3,), 1e-3))
+    weight.grad = torch.zeros(3)
+    ProximalAdam([weight], lr=0.1, alpha=1.0, penalty=Nothing()).step()
+    assert weight.tolist() == torch.full((3,), 1e-3).tolist()

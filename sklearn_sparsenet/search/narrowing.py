@@ -125,12 +125,23 @@ class Narrowing:
         In between weights move freely, so that those that were cut can grow back
         and be judged by several steps.
         """
+        weight = weight.clone()
+        self.prox_(weight, step, alpha)
+        return weight
+
+    def prox_(
+        self,
+        weight: Tensor,
+        step: Strength,
+        alpha: Strength,
+        scratch: Tensor | None = None,
+    ) -> None:
+        """Do what `prox` does, in place."""
+        counted = weight[: self.n_weights]
         if self.support is not None:
-            counted = weight[: self.n_weights]
             counted.masked_fill_(~self.support, 0.0)
         elif self._is_due:
-            self._narrow(weight[: self.n_weights], step)
-        return weight
+            self._narrow(counted, step)
 
     def subdifferential_distance(
         self, weight: Tensor, gradient: Tensor, alpha: Strength

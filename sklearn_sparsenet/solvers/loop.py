@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import islice, pairwise
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.optimality import certify
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 from sklearn_sparsenet.sparsity import count_per_layer
@@ -220,6 +221,13 @@ def _conclude(
     )
 
 
+def _weighted_mean(losses: list[Tensor], sizes: list[int]) -> Tensor:
+    if len(losses) == 1:
+        return losses[0]
+    values = torch.stack(losses)
+    return values @ values.new_tensor(sizes) / sum(sizes)
+
+
 class _Run:
     """One solve in progress: Algorithm 3 with either optimiser."""
 
@@ -250,12 +258,18 @@ class _Run:
 
     def _make_optimizer(self) -> ProximalOptimizer:
         network, penalty = self.network, self.problem.penalty
-        groups = [
-            self._group(where, shape, alpha=strength, penalty=penalty)
-            for where, shape, strength in network.blocks(self.alpha, penalty.separable)
-        ]
-        free = slice(network.n_penalized, len(network.parameters))
-        groups.append(self._group(free, (free.stop - free.start,)))
+        n, n_penalized = len(network.parameters), network.n_penalized
+        blocks = network.blocks(self.alpha, penalty.separable)
+        if penalty.separable:  # one update for all parameters
+            settings = {"penalty": penalty, "n_penalized": n_penalized}
+            strength = blocks[0][2]
+            groups = [self._group(slice(0, n), (n,), alpha=strength, **settings)]
+        else:
+            groups = [
+                self._group(where, shape, alpha=strength, penalty=penalty)
+                for where, shape, strength in blocks
+            ]
+            groups.append(self._group(slice(n_penalized, n), (n - n_penalized,)))
         return OPTIMIZERS[self.options.solver](groups, lr=self.options.learning_rate)
 
     def _group(
@@ -278,54 +292,56 @@ class _Run:
                 return Status.EARLY
         return Status.BUDGET
 
+    @torch.no_grad()
     def _epoch(self) -> Status | None:
         """One pass over the samples; steps 1-3 of Algorithm 3."""
-        total, seen = self.network.gradient.new_zeros(()), 0.0
+        losses: list[Tensor] = []
         ended = None
         # 1) Shuffle, and split into batches B_1, ..., B_m.
-        batches = list(self._batches())
-        left = round((self.options.max_iter - self.epoch) * len(batches))
-        for number, index in enumerate(batches[: max(left, 1)]):
+        sizes = self._batch_sizes()
+        left = round((self.options.max_iter - self.epoch) * len(sizes))
+        for number, batch in enumerate(islice(self._batches(sizes), max(left, 1))):
             # 2) The gradient of L_B, all layers at once.
-            if index is None:
-                share, loss = 1.0, self.problem.full_gradient()
+            if batch is None:
+                loss = self.problem.full_gradient()
             else:
-                share = len(index) / self.problem.n_samples
-                loss = self.problem.batch_gradient(index)
+                loss = self.problem.batch_gradient(batch)
             self.first_loss = loss if self.first_loss is None else self.first_loss
-            total += loss * share
-            seen += share
-            if index is None and self._is_stationary():
+            losses.append(loss)
+            if batch is None and self._is_stationary():
                 ended = Status.STATIONARY
                 break
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
-            done = self.epoch + number / len(batches)
+            done = self.epoch + number / len(sizes)
             self._set_rate(done / self.options.max_iter)
-            self._advance(self.epoch * len(batches) + number, len(batches))
-            with torch.no_grad():
-                self.optimizer.update()
+            self._advance(self.epoch * len(sizes) + number, len(sizes))
+            self.optimizer.update()
             if self._stops(done):
                 ended = Status.ON_TARGET
                 break
         self.epoch += 1
-        self.losses.append(total / seen)
+        self.losses.append(_weighted_mean(losses, sizes[: len(losses)]))
         return ended
 
-    def _batches(self) -> Iterator[Tensor | None]:
-        """Yield row numbers, or None for all rows in their order."""
+    def _batch_sizes(self) -> list[int]:
         n, size = self.problem.n_samples, self.options.batch_size
         if self.full_batch:
-            yield None
-            return
-        order = torch.arange(n)
-        if self.options.shuffle:
-            order = torch.randperm(n, generator=self.generator)
-        order = order.to(self.network.parameters.device)
+            return [n]
         starts = list(range(0, n, size))
         if n - starts[-1] == 1:  # batch normalisation cannot do with a single row
             starts.pop()
-        for start, stop in zip(starts, [*starts[1:], n], strict=True):
-            yield order[start:stop]
+        return [b - a for a, b in pairwise([*starts, n])]
+
+    def _batches(self, sizes: list[int]) -> Iterator[Batch | None]:
+        """Yield the batches of an epoch, or None for all rows in their order."""
+        if self.full_batch:
+            yield None
+            return
+        order = torch.arange(self.problem.n_samples)
+        if self.options.shuffle:
+            order = torch.randperm(len(order), generator=self.generator)
+        order = order.to(self.network.parameters.device)
+        yield from self.problem.batches(order, sizes)
 
     def _stops(self, epochs_done: float) -> bool:
         if self.stop is None or epochs_done < self.stop_from:

@@ -1,0 +1,259 @@
+"""Backpropagation by hand gives what autograd gives, and knows what it cannot do."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_sparsenet import losses as lib
+from sklearn_sparsenet.backprop import AutogradEngine, ChainEngine, make_engine
+from sklearn_sparsenet.data import make_rows
+from sklearn_sparsenet.networks import ACTIVATIONS, Network, build_mlp, find_layers
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.protocols import optional_method
+
+F64 = torch.float64
+N, OUTPUTS = 17, 3
+
+
+def smooth_l1(output, target):
+    return nn.functional.smooth_l1_loss(output, target, reduction="none")
+
+
+LOSSES = {
+    "squared": lib.SquaredError(),
+    "absolute": lib.AbsoluteError(),
+    "huber": lib.Huber(0.3),
+    "poisson": lib.Poisson(),
+    "emission": lib.PoissonEmission(2.5),
+    "log": lib.LogLoss(),
+    "one-bit": lib.OneBit(0.1),
+    "one-bit-0": lib.OneBit(0.0),
+    "cross-entropy": lib.CrossEntropy(),
+    "custom": lib.CustomLoss(smooth_l1),
+}
+
+
+def make_problem(module, loss, dtype=F64, device="cpu"):
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(N, 4, generator=generator, dtype=F64)
+    y = torch.randint(0, 2, (N, OUTPUTS), generator=generator).to(dtype)
+    if isinstance(loss, lib.CrossEntropy):
+        y = torch.randint(0, OUTPUTS, (N,), generator=generator)
+    weight = torch.rand(N, generator=generator, dtype=F64) + 0.1
+    module = module.to(device=device, dtype=dtype)
+    rows = make_rows(X.numpy(), dtype, torch.device(device))
+    network = Network(module, find_layers(module))
+    weight = weight.to(device=device, dtype=dtype)
+    return Problem(network, loss, rows, y.to(device), weight)
+
+
+def mlp(activation="tanh", hidden=(5,)):
+    module = build_mlp(4, hidden, OUTPUTS, activation, torch.Generator().manual_seed(1))
+    with torch.no_grad():  # without hidden layer it starts at zero
+        for parameter in module.parameters():
+            parameter += 0.1
+    return module
+
+
+def by_autograd(problem):
+    other = dataclasses.replace(problem)
+    object.__setattr__(other, "_engine", AutogradEngine(problem.network, problem.loss))
+    return other
+
+
+def assert_agree(problem, **tolerance):
+    """On a batch, on two chunks that are added up, and on what was there before."""
+    assert isinstance(problem._engine, ChainEngine)
+    reference = by_autograd(problem)
+    index = torch.tensor([3, 0, 11, 7, 7], device=problem.network.parameters.device)
+    for ask in (lambda p: p.batch_gradient(index), lambda p: p.full_gradient()):
+        wanted, gradient = ask(reference), reference.network.gradient.clone()
+        problem.network.gradient.fill_(torch.nan)
+        torch.testing.assert_close(ask(problem), wanted, **tolerance)
+        torch.testing.assert_close(problem.network.gradient, gradient, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 5, 4)])
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_gradient_is_that_of_autograd(activation, loss, hidden, dtype):
+    problem = make_problem(mlp(activation, hidden), LOSSES[loss], dtype)
+    exact = dtype == F64
+    assert_agree(problem, rtol=1e-11 if exact else 2e-4, atol=1e-13 if exact else 2e-6)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_gradient_on_a_gpu(activation, loss):
+    problem = make_problem(mlp(activation, (6, 5)), LOSSES[loss], device="cuda")
+    assert_agree(problem, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+def test_the_gradient_by_finite_differences(activation):
+    problem = make_problem(mlp(activation, (6, 5)), lib.CrossEntropy())
+    _, gradient = problem.evaluate()
+    parameters = problem.network.parameters
+    for k in range(0, len(parameters), 5):
+        values = []
+        for step in (1e-6, -2e-6, 1e-6):
+            parameters[k] += step
+            values.append(problem.evaluate()[0].item())
+        assert abs((values[0] - values[1]) / 2e-6 - gradient[k].item()) < 1e-8
+
+
+def test_chunks_are_added_up(monkeypatch):
+    problem = make_problem(mlp(), lib.SquaredError())
+    whole = problem.evaluate()
+    halves = [slice(0, 9), slice(9, N)]
+    monkeypatch.setattr(Problem, "_chunks", lambda self: iter(halves))
+    for a, b in zip(problem.evaluate(), whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_parameters_that_are_replaced_are_seen():
+    problem = make_problem(mlp(), lib.SquaredError())
+    state = problem.network.snapshot()
+    before = problem.evaluate()
+    problem.network.parameters.mul_(2)
+    assert problem.evaluate()[0] != before[0]
+    problem.network.restore(state)
+    for a, b in zip(problem.evaluate(), before, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_what_a_loss_keeps_of_the_outputs_stays():
+    kept = []
+
+    def function(output, target):
+        kept.append((output.detach(), output.detach().clone()))
+        return (output - target).square()
+
+    problem = make_problem(mlp(), lib.CustomLoss(function))
+    problem.full_gradient()
+    problem.network.parameters.mul_(2)
+    problem.full_gradient()
+    assert all(torch.equal(now, then) for now, then in kept)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_values_and_slopes_agree_with_per_sample(loss):
+    problem = make_problem(mlp(), LOSSES[loss])
+    method = optional_method(problem.loss, "values_and_slopes", "per_sample")
+    if method is None:
+        assert loss in ("emission", "one-bit", "one-bit-0", "custom")
+        return
+    output = problem.network(problem.rows.slice(0, N)).detach()
+    kept = output.clone()
+    values, slopes = method(output, problem.target)
+    assert torch.equal(output, kept)
+    leaf = output.requires_grad_()
+    wanted = problem.loss.per_sample(leaf, problem.target)
+    torch.testing.assert_close(values, wanted.detach())
+    torch.testing.assert_close(slopes, torch.autograd.grad(wanted.sum(), leaf)[0])
+
+
+def test_large_outputs_of_the_cross_entropy_stay_finite():
+    output = torch.tensor([[800.0, 0.0, -800.0], [-900.0, 0.0, 900.0]])
+    target = torch.tensor([0, 1])
+    values, slopes = lib.CrossEntropy().values_and_slopes(output, target)
+    torch.testing.assert_close(values, torch.tensor([0.0, 900.0]))
+    torch.testing.assert_close(slopes, torch.tensor([[0.0, 0, 0], [0, -1, 1]]))
+
+
+def test_slopes_of_another_loss_are_not_inherited():
+    class Quartic(lib.SquaredError):
+        def per_sample(self, output, target):
+            return (output - target).pow(4).sum(1)
+
+    assert optional_method(Quartic(), "values_and_slopes", "per_sample") is None
+    assert_agree(make_problem(mlp(), Quartic()), rtol=1e-11, atol=1e-13)
+
+
+CHAINS = {
+    "linear": lambda: nn.Linear(4, 3),
+    "without bias": lambda: nn.Sequential(
+        nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3)
+    ),
+    "no activation between": lambda: nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3)),
+    "activated outputs": lambda: nn.Sequential(nn.Linear(4, 3), nn.Softplus(2.0)),
+    "settings": lambda: nn.Sequential(
+        nn.Linear(4, 5),
+        nn.LeakyReLU(0.3),
+        nn.Linear(5, 5),
+        nn.ELU(0.7),
+        nn.Linear(5, 5),
+        nn.GELU("tanh"),
+        nn.Linear(5, 3),
+    ),
+    "in place": lambda: nn.Sequential(
+        nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, 3)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chains_of_users_are_chains(name):
+    problem = make_problem(CHAINS[name](), lib.SquaredError())
+    assert_agree(problem, rtol=1e-11, atol=1e-13)
+
+
+class Doubling(nn.Linear):
+    def forward(self, inputs):
+        return 2 * super().forward(inputs)
+
+
+def frozen():
+    module = mlp()
+    module[0].weight.requires_grad_(False)
+    return module
+
+
+def tied():
+    module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    module[2].weight = module[0].weight
+    return module
+
+
+def hooked():
+    module = mlp()
+    module[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    return module
+
+
+def patched():
+    module = mlp()
+    module[0].forward = lambda inputs: inputs.new_ones(len(inputs), 5)
+    return module
+
+
+OTHERS = {
+    "dropout": lambda: nn.Sequential(nn.Linear(4, 5), nn.Dropout(), nn.Linear(5, 3)),
+    "batch norm": lambda: nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5)),
+    "two activations": lambda: nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Tanh()),
+    "activation first": lambda: nn.Sequential(nn.Tanh(), nn.Linear(4, 3)),
+    "unknown activation": lambda: nn.Sequential(nn.Linear(4, 3), nn.Hardtanh()),
+    "negative slope": lambda: nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(-0.1)),
+    "negative ELU": lambda: nn.Sequential(nn.Linear(4, 3), nn.ELU(-0.1)),
+    "subclass": lambda: nn.Sequential(Doubling(4, 3)),
+    "nested": lambda: nn.Sequential(nn.Sequential(nn.Linear(4, 3))),
+    "parametrized": lambda: nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    ),
+    "frozen": frozen,
+    "tied": tied,
+    "hooked": hooked,
+    "patched": patched,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_everything_else_is_left_to_autograd(name):
+    module = OTHERS[name]()
+    network = Network(module, find_layers(module))
+    assert isinstance(make_engine(network, lib.SquaredError()), AutogradEngine)
