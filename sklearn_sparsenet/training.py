@@ -115,7 +115,7 @@ class ProblemTrainer:
         share: float = 1.0,
         rate: float = 1.0,
         start: Solution | None = None,
-        until_stationary: bool = False,
+        keep_on_target: bool = False,
         finish: Callable[[Tensor], None] | None = None,
     ) -> Solution:
         """Train with any penalty; see `sklearn_sparsenet.search.Trainer`."""
@@ -124,7 +124,7 @@ class ProblemTrainer:
             self.options,
             max_iter=share * self.options.max_iter,
             learning_rate=rate * self.options.learning_rate,
-            kkt_tol=self.options.kkt_tol if until_stationary else 0.0,
+            kkt_tol=self.options.kkt_tol if keep_on_target else 0.0,
         )
         return solve(
             replace(self.problem, penalty=penalty),
@@ -133,6 +133,7 @@ class ProblemTrainer:
             torch.Generator().manual_seed(self._seed + (start is not None)),
             is_on_target=self._is_met if self.target else None,
             finish=finish,
+            keep_on_target=keep_on_target,
         )
 
     def refit(self, found: Solution) -> Solution:

@@ -4,9 +4,10 @@ r"""Ours: the exact count at the price of one training.
    the network that a refit would give.
 2. λ of each group is the low end of (35) there: the largest |∂L/∂w| off the support
    that a live path could use.
-3. Solve the ℓ1 problem for that λ, from there, on that support. A minimiser may have
-   fewer weights than were asked for: λ is a necessary condition, no sufficient one.
-   Where weights leave, the way to the minimiser is gone again, and less far.
+3. Solve the ℓ1 problem for that λ, from there, on that support, as far as it keeps
+   the count. A minimiser may have fewer weights than were asked for: (35) is a
+   necessary condition, no sufficient one. Steps by which weights leave are taken back
+   and made smaller.
 
 The refit comes before the solve because it is the better start of the two, and neither
 loses anything by it. How far the solve came is what the residual tells.
@@ -25,8 +26,6 @@ from sklearn_sparsenet.search.narrowing import Narrowing, Stages
 from sklearn_sparsenet.solvers import Solution, Status
 
 __all__ = ["OnePassSearch"]
-
-_SHORTER = 0.3  # a correction, in epochs and step size, than the solve before
 
 
 @dataclass(frozen=True)
@@ -60,28 +59,17 @@ class OnePassSearch:
             raise ValueError("OnePassSearch needs a target.")
         # 1) Narrow, and train what is left.
         refitted = self._narrow(trainer)
+        # 2) λ from the gradient off the support.
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
-        interrupted = refitted.status is Status.INTERRUPTED
-        trials: list[Trial] = []
-        best: Trial | None = None
-        shorter = 1.0
-        while not interrupted and len(trials) < limits.max_outer_iter:
-            # 2), 3) A solve for λ.
-            trial = self._solve(trainer, refitted, support, alpha, shorter)
-            trials.append(trial.without_state())
-            interrupted = trial.interrupted
-            if best is None or trial.met or trial.distance < best.distance:
-                best = trial
-            if trial.met:
-                break
-            shorter *= _SHORTER
-        if best is None:
-            best = trainer.trial(alpha, refitted)
-            trials.append(best.without_state())
-        met = trainer.target.is_met(refitted.counts) if limits.debias else best.met
-        reason = "" if met else self._reason(limits, interrupted, len(trials))
-        return SearchResult(best, tuple(trials), met, reason, refitted)
+        # 3) A solve for that λ.
+        if refitted.status is Status.INTERRUPTED:
+            trial = trainer.trial(alpha, refitted)
+        else:
+            trial = self._solve(trainer, refitted, support, alpha)
+        met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met
+        reason = "" if met else _reason(trial)
+        return SearchResult(trial, (trial.without_state(),), met, reason, refitted)
 
     def _narrow(self, trainer: Trainer) -> Solution:
         assert trainer.target is not None
@@ -105,25 +93,22 @@ class OnePassSearch:
         start: Solution,
         support: Tensor,
         alpha: tuple[float, ...],
-        shorter: float,
     ) -> Trial:
         solution = trainer.train(
             FixedSupport(trainer.extend(support), trainer.penalty),
             alpha,
-            share=shorter * self.solve_share,
-            rate=shorter * self.solve_rate,
+            share=self.solve_share,
+            rate=self.solve_rate,
             start=start,
-            until_stationary=True,
+            keep_on_target=True,
         )
         return trainer.trial(alpha, solution)
 
-    @staticmethod
-    def _reason(limits: Limits, interrupted: bool, n_solves: int) -> str:
-        if interrupted:
-            return "interrupted"
-        if limits.debias:
-            return "weights without any gradient cannot be kept apart from zero"
-        return f"weights left the support in each of {n_solves} solves"
+
+def _reason(trial: Trial) -> str:
+    if trial.interrupted:
+        return "interrupted"
+    return "weights without any gradient could not be kept apart from zero"
 
 
 def _critical_alpha(

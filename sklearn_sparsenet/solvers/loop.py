@@ -146,6 +146,7 @@ def solve(
     is_on_target: Callable[[Tensor], bool] | None = None,
     test_from: float = 1.0,
     finish: Callable[[Tensor], None] | None = None,
+    keep_on_target: bool = False,
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
@@ -165,6 +166,9 @@ def solve(
         step, ends the solve. 0: "in flight"; 1: never.
     finish : callable(weights), optional
         Brings the weights in order, in place, after an interruption.
+    keep_on_target : bool
+        Whether a step that leaves the acceptable states is taken back, and the step
+        size made smaller. The start must be acceptable.
 
     Raises
     ------
@@ -180,6 +184,8 @@ def solve(
     run = _Run(problem, alpha, options, generator, early)
     if test_from < 1:
         run.stop, run.stop_from = accepts, test_from * options.max_iter
+    if keep_on_target:
+        run.holds = accepts
     problem.network.module.train()
     try:
         status = run.run_epochs()
@@ -247,6 +253,7 @@ class _Run:
         self.early = early
         self.stop: Callable[[Tensor], bool] | None = None
         self.stop_from = 0.0
+        self.holds: Callable[[Tensor], bool] | None = None
         self.full_batch = options.batch_size >= problem.n_samples
         self.rate = options.learning_rate
         self.epoch = 0
@@ -315,13 +322,23 @@ class _Run:
             done = self.epoch + number / len(sizes)
             self._set_rate(done / self.options.max_iter)
             self._advance(self.epoch * len(sizes) + number, len(sizes))
-            self.optimizer.update()
+            self._step()
             if self._stops(done):
                 ended = Status.ON_TARGET
                 break
         self.epoch += 1
         self.losses.append(_weighted_mean(losses, sizes[: len(losses)]))
         return ended
+
+    def _step(self) -> None:
+        if self.holds is None:
+            self.optimizer.update()
+            return
+        before = self.network.parameters.clone()
+        self.optimizer.update()
+        if not self.holds(self.network.weights):
+            self.network.parameters.copy_(before)
+            self.rate *= _BACKOFF
 
     def _batch_sizes(self) -> list[int]:
         n, size = self.problem.n_samples, self.options.batch_size
