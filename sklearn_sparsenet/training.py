@@ -24,6 +24,7 @@ __all__ = ["ProblemTrainer", "TrainingResult", "train"]
 # the penalty shrank, and a longer one fits noise (figures in docs/design_notes.md).
 _REFIT_EPOCHS = 0.5
 _REFIT_RATE = 0.3
+_WHOLE_FROM = 10  # epochs; below, they are divided
 
 
 class ProblemTrainer:
@@ -115,16 +116,16 @@ class ProblemTrainer:
         share: float = 1.0,
         rate: float = 1.0,
         start: Solution | None = None,
-        keep_on_target: bool = False,
+        keep_support: bool = False,
         finish: Callable[[Tensor], None] | None = None,
     ) -> Solution:
         """Train with any penalty; see `sklearn_sparsenet.search.Trainer`."""
         self.problem.network.restore(self._initial if start is None else start.state)
         options = replace(
             self.options,
-            max_iter=share * self.options.max_iter,
+            max_iter=_epochs(share, self.options.max_iter),
             learning_rate=rate * self.options.learning_rate,
-            kkt_tol=self.options.kkt_tol if keep_on_target else 0.0,
+            kkt_tol=self.options.kkt_tol if keep_support else 0.0,
         )
         return solve(
             replace(self.problem, penalty=penalty),
@@ -133,12 +134,12 @@ class ProblemTrainer:
             torch.Generator().manual_seed(self._seed + (start is not None)),
             is_on_target=self._is_met if self.target else None,
             finish=finish,
-            keep_on_target=keep_on_target,
+            keep_support=keep_support,
         )
 
     def refit(self, found: Solution) -> Solution:
         """Train the surviving weights on, without penalty and without the others."""
-        support = self.extend(found.weights != 0)
+        support = found.state[0][: self.problem.network.n_penalized] != 0
         positive = [value for value in found.alpha if value > 0]
         trained = replace(
             self.options,
@@ -183,6 +184,17 @@ class ProblemTrainer:
         else:
             counts = [count_nonzero(weights)]
         return self.target.is_met(counts)
+
+
+def _epochs(share: float, max_iter: float) -> float:
+    """Return a part of the epochs, whole ones where there are enough of them.
+
+    Two parts that make up the whole still do so.
+    """
+    epochs = share * max_iter
+    if max_iter < _WHOLE_FROM:
+        return epochs
+    return math.ceil(epochs - 1e-9) if share < 0.5 else math.floor(epochs + 1e-9)
 
 
 def _line(number: int, trial: Trial) -> str:

@@ -29,7 +29,15 @@ class FakeTrainer:
         counts = tuple(int(c) for c in self.counts(alpha))
         gradient = torch.empty(0) if self.gradients is None else self.gradients
         solution = Solution(
-            (torch.empty(0), {}), tuple(alpha), counts, 0.0, gradient, 0.0, 1, 0.0
+            (torch.empty(0), {}),
+            tuple(alpha),
+            counts,
+            counts,
+            0.0,
+            gradient,
+            0.0,
+            1,
+            0.0,
         )
         return Trial(
             alpha=tuple(alpha),

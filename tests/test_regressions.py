@@ -54,6 +54,7 @@ def test_backing_off_rewinds_early_stopping():
 
 def test_the_last_loss_of_an_epoch_cut_short_is_a_mean_too():
     settings = {"batch_size": 10, "max_iter": 30, "random_state": 0, "debias": False}
+    settings["search"] = "bracket"
     net = SparseNetRegressor((10,), target_sparsity=0.5, tol=0.2, **settings).fit(X, Y)
     assert net.search_history_["status"][-1] == "on_target"
     assert net.loss_curve_[-1] > 0.5 * net.loss_  # of ten batches, one was seen

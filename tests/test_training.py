@@ -55,7 +55,7 @@ def least_squares_loss(trainer, support):
 
 def test_refit_is_least_squares_on_the_support_that_was_found():
     trainer = trainer_of(3)
-    result = train(trainer, BracketSearch(), LIMITS, debias=True)
+    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
     found, refitted = result.penalized.state[0][:8], result.final.state[0][:8]
     assert result.search.met
     assert int(torch.count_nonzero(found)) == 3
@@ -68,7 +68,7 @@ def test_refit_is_least_squares_on_the_support_that_was_found():
 
 def test_without_debias_the_penalised_solution_is_final():
     trainer = trainer_of(3)
-    result = train(trainer, BracketSearch(), LIMITS, debias=False)
+    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=False))
     assert result.final is result.penalized is result.search.best.solution
     assert torch.equal(trainer.problem.network.parameters, result.final.state[0])
 
@@ -77,7 +77,9 @@ def test_without_debias_the_penalised_solution_is_final():
 def test_refit_keeps_the_support_of_every_layer_and_of_penalised_biases(batch_size):
     options = dataclasses.replace(OPTIONS, batch_size=batch_size, max_iter=60)
     trainer = trainer_of(None, hidden=(6,), options=options, penalize_bias=True)
-    result = train(trainer, FixedAlpha((0.1, 0.05)), LIMITS, debias=True)
+    result = train(
+        trainer, FixedAlpha((0.1, 0.05)), dataclasses.replace(LIMITS, debias=True)
+    )
     penalised = trainer.problem.network.n_penalized
     before = result.penalized.state[0][:penalised]
     after = result.final.state[0][:penalised]
@@ -89,7 +91,9 @@ def test_refit_keeps_the_support_of_every_layer_and_of_penalised_biases(batch_si
 
 def test_a_fixed_strength_is_one_solve_from_the_initial_network():
     trainer, other = (trainer_of(None, hidden=(4,)) for _ in range(2))
-    result = train(trainer, FixedAlpha((0.02, 0.03)), LIMITS, debias=False)
+    result = train(
+        trainer, FixedAlpha((0.02, 0.03)), dataclasses.replace(LIMITS, debias=False)
+    )
     alone = solve(
         other.problem, (0.02, 0.03), OPTIONS, torch.Generator().manual_seed(3)
     )
@@ -102,7 +106,7 @@ def test_a_fixed_strength_is_one_solve_from_the_initial_network():
 def test_the_history_tells_every_solve_and_keeps_one_state():
     lines = []
     trainer = trainer_of(3, report=lines.append)
-    result = train(trainer, BracketSearch(), LIMITS, debias=True)
+    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
     history = result.search.history
     assert 2 <= len(history) <= LIMITS.max_outer_iter
     assert len(lines) == len(history)
@@ -146,7 +150,7 @@ def test_one_target_is_one_group_and_targets_per_layer_are_as_many():
 def test_targets_per_layer_are_met_in_each_layer():
     options = dataclasses.replace(OPTIONS, max_iter=300)
     trainer = trainer_of([6, 3], hidden=(4,), options=options)
-    result = train(trainer, BracketSearch(), LIMITS, debias=True)
+    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
     assert result.search.met
     assert result.penalized.counts == result.final.counts == (6, 3)
 
@@ -161,7 +165,7 @@ def test_an_interrupted_search_is_not_refitted():
         return (output - target).square()
 
     trainer = trainer_of(3, loss=CustomLoss(loss))
-    result = train(trainer, BracketSearch(), LIMITS, debias=True)
+    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
     assert result.search.best.interrupted
     assert result.final is result.penalized
     assert result.final.status is Status.INTERRUPTED

@@ -101,7 +101,7 @@ class Trainer(Protocol):
         share: float = 1.0,
         rate: float = 1.0,
         start: Solution | None = None,
-        keep_on_target: bool = False,
+        keep_support: bool = False,
         finish: Callable[[Tensor], None] | None = None,
     ) -> Solution:
         """Train with any penalty, for a part of the epochs.
@@ -115,8 +115,8 @@ class Trainer(Protocol):
             Of the epochs and of the first step size of a solve.
         start : Solution, optional
             Where to start; by default at the initial network.
-        keep_on_target : bool
-            Whether steps that leave the target are taken back, and the optimality
+        keep_support : bool
+            Whether steps by which weights leave are taken back, and the optimality
             conditions end the training.
         finish : callable(weights), optional
             Brings the weights in order after an interruption.

@@ -100,7 +100,7 @@ class OnePassSearch:
             share=self.solve_share,
             rate=self.solve_rate,
             start=start,
-            keep_on_target=True,
+            keep_support=True,
         )
         return trainer.trial(alpha, solution)
 

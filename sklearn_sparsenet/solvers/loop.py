@@ -19,7 +19,7 @@ from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
-from sklearn_sparsenet.sparsity import count_per_layer
+from sklearn_sparsenet.sparsity import count_nonzero, count_per_layer
 
 __all__ = ["Schedule", "Solution", "SolverOptions", "Status", "solve"]
 
@@ -146,7 +146,7 @@ def solve(
     is_on_target: Callable[[Tensor], bool] | None = None,
     test_from: float = 1.0,
     finish: Callable[[Tensor], None] | None = None,
-    keep_on_target: bool = False,
+    keep_support: bool = False,
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
@@ -166,9 +166,9 @@ def solve(
         step, ends the solve. 0: "in flight"; 1: never.
     finish : callable(weights), optional
         Brings the weights in order, in place, after an interruption.
-    keep_on_target : bool
-        Whether a step that leaves the acceptable states is taken back, and the step
-        size made smaller. The start must be acceptable.
+    keep_support : bool
+        Whether a step by which weights become zero is taken back, and the step size
+        made smaller.
 
     Raises
     ------
@@ -184,8 +184,8 @@ def solve(
     run = _Run(problem, alpha, options, generator, early)
     if test_from < 1:
         run.stop, run.stop_from = accepts, test_from * options.max_iter
-    if keep_on_target:
-        run.holds = accepts
+    if keep_support:
+        run.fewest = count_nonzero(problem.network.weights)
     problem.network.module.train()
     try:
         status = run.run_epochs()
@@ -253,7 +253,7 @@ class _Run:
         self.early = early
         self.stop: Callable[[Tensor], bool] | None = None
         self.stop_from = 0.0
-        self.holds: Callable[[Tensor], bool] | None = None
+        self.fewest = 0  # weights that a step must leave
         self.full_batch = options.batch_size >= problem.n_samples
         self.rate = options.learning_rate
         self.epoch = 0
@@ -331,12 +331,12 @@ class _Run:
         return ended
 
     def _step(self) -> None:
-        if self.holds is None:
+        if not self.fewest:
             self.optimizer.update()
             return
         before = self.network.parameters.clone()
         self.optimizer.update()
-        if not self.holds(self.network.weights):
+        if count_nonzero(self.network.weights) < self.fewest:
             self.network.parameters.copy_(before)
             self.rate *= _BACKOFF
 

@@ -189,6 +189,7 @@ def test_a_target_is_found_where_the_lasso_has_it():
             (),
             target_sparsity=k,
             tol=0,
+            search="bracket",
             batch_size=10**6,
             max_iter=3000,
             random_state=0,

@@ -135,9 +135,10 @@ def test_warm_start_continues():
 
 
 def test_warm_search_tries_the_known_alpha_first(diabetes):
-    net = SparseNetRegressor(
-        (10,), warm_start=True, target_sparsity=40, tol=0.1, random_state=0
-    ).fit(*diabetes)
+    settings = {"target_sparsity": 40, "tol": 0.1, "search": "bracket"}
+    net = SparseNetRegressor((10,), warm_start=True, random_state=0, **settings).fit(
+        *diabetes
+    )
     known = net.alpha_
     net.fit(*diabetes)
     assert net.search_history_["alpha"][0] == known

@@ -49,7 +49,9 @@ def counts_of(net):
 )
 def test_targets_in_numbers_of_weights(wine, target, kept):
     """A float is the fraction of zeros, an int the number of weights that stay."""
-    net = classifier(target_sparsity=target, max_iter=2, max_outer_iter=1)
+    net = classifier(
+        target_sparsity=target, max_iter=2, max_outer_iter=1, search="bracket"
+    )
     with pytest.warns(ConvergenceWarning, match="asked for"):
         net.fit(*wine)
     got = net.target_n_nonzero_
@@ -110,7 +112,9 @@ def test_some_layers_suffice(wine):
 
 @pytest.mark.parametrize(("solves", "target"), [(1, 15), (2, 15), (3, [20, 20])])
 def test_never_more_solves_than_allowed(wine, solves, target):
-    net = classifier(target_sparsity=target, tol=0, max_outer_iter=solves)
+    net = classifier(
+        target_sparsity=target, tol=0, max_outer_iter=solves, search="bracket"
+    )
     message = rf"max_outer_iter={solves} solves.*Raise tol, max_outer_iter or max_iter"
     with pytest.warns(ConvergenceWarning, match=message):
         net.fit(*wine)
@@ -120,7 +124,7 @@ def test_never_more_solves_than_allowed(wine, solves, target):
 
 
 def test_the_closest_result_is_kept(wine):
-    net = classifier(target_sparsity=15, tol=0, max_outer_iter=3)
+    net = classifier(target_sparsity=15, tol=0, max_outer_iter=3, search="bracket")
     with pytest.warns(ConvergenceWarning) as told:
         net.fit(*wine)
     tried = net.search_history_["n_nonzero"]
@@ -134,7 +138,9 @@ def test_the_closest_result_is_kept(wine):
 
 
 def test_layers_off_target_are_named_by_their_counts(wine):
-    net = classifier(target_sparsity=[20, 20], tol=0, max_outer_iter=1)
+    net = classifier(
+        target_sparsity=[20, 20], tol=0, max_outer_iter=1, search="bracket"
+    )
     with pytest.warns(ConvergenceWarning) as told:
         net.fit(*wine)
     message = str(told[-1].message)
@@ -198,7 +204,7 @@ def test_more_penalty_fewer_weights(wine):
 
 def test_the_found_alpha_is_inside_or_beyond_the_bounds_as_needed(wine):
     """The first bracket is only where the search starts."""
-    wanted = {"target_sparsity": 100, "tol": 0.05, "max_iter": 300}
+    wanted = {"target_sparsity": 100, "tol": 0.05, "max_iter": 300, "search": "bracket"}
     for bounds in ((1e-9, 1e-8), (1.0, 10.0), (1e-7, 1e-2)):
         net = classifier(alpha_bounds=bounds, **wanted).fit(*wine)
         assert abs(net.n_nonzero_ - 100) <= 5

@@ -82,7 +82,10 @@ def test_other_searches(stop):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"max_outer_iter": 1}, r"asked for 10 weights.*kept \d+.*max_outer_iter=1"),
+        (
+            {"max_outer_iter": 1, "search": "bracket"},
+            r"asked for 10 weights.*kept \d+.*max_outer_iter=1",
+        ),
         ({"target_sparsity": 1, "tol": 0}, "path from an input to an output"),
     ],
 )
