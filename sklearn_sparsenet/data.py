@@ -28,6 +28,10 @@ class Rows(Protocol):
     @property
     def sample_shape(self) -> tuple[int, ...]: ...
 
+    @property
+    def is_converted(self) -> bool:
+        """Whether the rows lie in a tensor already, so that reading is a copy."""
+
     def take(self, index: Tensor) -> Tensor:
         """Return the rows of an index tensor, shape (len(index), *sample_shape)."""
 
@@ -48,6 +52,10 @@ class TensorRows:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         return tuple(self.values.shape[1:])
+
+    @property
+    def is_converted(self) -> bool:
+        return True
 
     def take(self, index: Tensor) -> Tensor:
         return self.values.index_select(0, index)
@@ -72,6 +80,10 @@ class LazyRows:
     def sample_shape(self) -> tuple[int, ...]:
         return tuple(self.values.shape[1:])
 
+    @property
+    def is_converted(self) -> bool:
+        return False
+
     def take(self, index: Tensor) -> Tensor:
         return _to_tensor(self.values[index.cpu().numpy()], self.dtype, self.device)
 
@@ -95,6 +107,10 @@ class SparseRows:
     def sample_shape(self) -> tuple[int, ...]:
         return (int(self.values.shape[1]),)
 
+    @property
+    def is_converted(self) -> bool:
+        return False
+
     def take(self, index: Tensor) -> Tensor:
         rows = self.values[index.cpu().numpy()].toarray()
         return _to_tensor(rows, self.dtype, self.device)
@@ -117,6 +133,10 @@ class SubsetRows:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         return self.rows.sample_shape
+
+    @property
+    def is_converted(self) -> bool:
+        return self.rows.is_converted
 
     def take(self, index: Tensor) -> Tensor:
         return self.rows.take(self.index[index])

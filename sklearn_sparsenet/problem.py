@@ -31,6 +31,9 @@ _CHUNK_ELEMENTS = 2**20
 # An X up to this size is put into the order of an epoch once, not batch by batch: that
 # saves small networks a twentieth of a step, and larger data nothing but a copy.
 _GATHER_BYTES = 2**22
+# Kernels round by the alignment of their input: batches are cut from a gathered X only
+# where they are aligned as tensors of their own, or the bits depended on what holds X.
+_ALIGNMENT = 64
 
 
 class Batch(NamedTuple):
@@ -98,12 +101,19 @@ class Problem:
         divisor = lengths.repeat_interleave(lengths, output_size=len(order))
         weights = (self.sample_weight[order] / divisor).split(list(sizes))
         targets = self.target[order].split(list(sizes))
-        row_bytes = prod(self.rows.sample_shape) * self.sample_weight.itemsize
-        if len(order) * row_bytes <= _GATHER_BYTES:
+        if self._may_gather(len(order), sizes[0]):
             inputs = iter(self.rows.take(order).split(list(sizes)))
         else:
             inputs = (self.rows.take(index) for index in order.split(list(sizes)))
         yield from map(Batch, inputs, targets, weights)
+
+    def _may_gather(self, n_rows: int, batch_size: int) -> bool:
+        row_bytes = prod(self.rows.sample_shape) * self.sample_weight.itemsize
+        return (
+            self.rows.is_converted
+            and n_rows * row_bytes <= _GATHER_BYTES
+            and batch_size * row_bytes % _ALIGNMENT == 0
+        )
 
     def batch_gradient(self, batch: Batch | Tensor) -> Tensor:
         """Write the gradient of a mini-batch into ``network.gradient``.

@@ -119,3 +119,28 @@ def test_evaluating_leaves_the_mode_and_earlier_gradients_no_trace(problem, trai
     problem.batch_gradient(torch.arange(5))
     assert torch.equal(problem.evaluate()[1], wanted)
     assert problem.network.module.training is training
+
+
+@pytest.mark.parametrize("size", [6, 8])
+@pytest.mark.parametrize("gathers", [True, False])
+def test_batches_are_the_rows_of_the_order(problem, size, gathers, monkeypatch):
+    if not gathers:
+        monkeypatch.setattr(module_under_test, "_GATHER_BYTES", 0)
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(3))
+    sizes = [len(part) for part in order.split(size)]
+    whole = problem.rows.slice(0, 23)
+    batches = list(problem.batches(order, sizes))
+    for batch, index in zip(batches, order.split(size), strict=True):
+        assert torch.equal(batch.inputs, whole[index])
+        assert torch.equal(batch.target, problem.target[index])
+        assert torch.equal(batch.weight, problem.sample_weight[index] / len(index))
+    assert all(batch.inputs.data_ptr() % 64 == 0 for batch in batches)
+
+
+def test_batches_are_gathered_only_where_they_stay_aligned(problem):
+    order = torch.arange(23)
+    for size, gathered in ((8, True), (7, False)):
+        sizes = [len(part) for part in order.split(size)]
+        first, second, *_ = problem.batches(order, sizes)
+        same = first.inputs.untyped_storage().data_ptr()
+        assert (second.inputs.untyped_storage().data_ptr() == same) is gathered
