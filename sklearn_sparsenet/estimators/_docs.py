@@ -44,15 +44,16 @@ target_sparsity : float, int, sequence or dict, default=0.9
 tol : float, default=0.01
     The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly.
 max_outer_iter : int, default=20
-    Most solves of a search.
+    Most solves of a bracket search.
 min_layers_on_target : int, default=None
     How many layers must meet their targets (the paper's N0). All by default.
-search : {"bracket"} or search object, default="bracket"
-    How λ is found; ``BracketSearch(...)`` has options.
+search : {"one_pass", "bracket"} or search object, default="one_pass"
+    How λ is found: in one training run that ends with the exact count whatever `tol`
+    (`OnePassSearch`), or in several solves, as in the paper (`BracketSearch`).
 alpha : float, sequence or dict, default=None
     λ, or one per layer. Given, there is no search and `target_sparsity` is ignored.
 alpha_bounds : (float, float), default=(1e-7, 1e-2)
-    First bracket of λ; widened where the target lies outside.
+    First bracket of λ for "bracket"; widened where the target lies outside.
 penalty : {"l1", "mcp", "l0"} or Penalty, default="l1"
     "mcp" (minimax concave) does not shrink large weights, "l0" none that stays; both
     are nonconvex. ``MCP(gamma=...)`` has an option. The λ of "l0" is the loss that a
@@ -67,13 +68,15 @@ PARAMETERS_SECOND = """
 solver : {"adam", "sgd"}, default="adam"
     Proximal Adam, or proximal stochastic gradient descent (Algorithm 3).
 learning_rate_init : float or "auto", default="auto"
-    First step size; "auto": 0.01 for adam, 0.1 for sgd.
+    First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
+    root of their number), 0.1 for sgd.
 learning_rate : {"cosine", "constant"}, default="cosine"
     How the step size falls over each solve. Algorithm 3 has a constant one.
 batch_size : int or "auto", default="auto"
     "auto": all of at most 256 rows, else 64 to 512. At least n_samples: full batches.
 max_iter : int or "auto", default="auto"
-    Epochs of each solve; "auto": as many as make about 1000 steps.
+    Epochs of each solve, for "one_pass" in all; "auto": as many as make about 1000
+    steps.
 kkt_tol : float, default=1e-3
     A solve on full batches ends once its relative KKT residual is this small.
 shuffle : bool, default=True
@@ -121,7 +124,7 @@ kkt_residual_ : float
 loss_ : float
     Mean loss of that solution on the training data, without penalty.
 loss_curve_ : list of float
-    Loss per epoch of the solve that was kept, then of the refit.
+    Loss per epoch of the solve that was kept and of the refit, in their order.
 validation_scores_ : list of float or None
     Accuracy or R² per epoch, with early stopping.
 search_history_ : dict of ndarray

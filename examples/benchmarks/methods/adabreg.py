@@ -22,6 +22,7 @@ from benchmarks.methods.base import (
     weights_of,
 )
 from benchmarks.problems import Data, Schedule
+from sklearn_sparsenet.estimators._build import auto_learning_rate
 
 __all__ = ["fit"]
 
@@ -79,7 +80,6 @@ def fit(
     target: Target,
     schedule: Schedule,
     seed: int,
-    rate: float = 1e-2,
 ) -> Fitted:
     """Train once; the count follows its target."""
     assert isinstance(target, int)
@@ -89,7 +89,12 @@ def fit(
     for weight in weights:
         drawn = torch.rand(weight.shape, generator=generator) < FIRST_DENSITY
         weight.mul_(drawn * FIRST_DENSITY**-0.5)
-    optimizer = AdaBreg(network.parameters(), weights, rate, target)
+    optimizer = AdaBreg(
+        network.parameters(),
+        weights,
+        auto_learning_rate("adam", schedule.steps),
+        target,
+    )
     train(network, data, schedule, optimizer, seed)
     count = optimizer.count()
     optimizer.finish()

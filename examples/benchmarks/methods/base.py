@@ -109,11 +109,14 @@ def train(
     optimizer: torch.optim.Optimizer,
     seed: int,
     after_step: Callable[[int], None] | None = None,
+    shape: Callable[[int, int], float] | None = None,
 ) -> None:
-    """Train with shuffled batches and a cosine schedule over the whole run.
+    """Train with shuffled batches.
 
     Parameters
     ----------
+    shape : callable(step, steps), optional
+        Factor on the step size; by default half a cosine over the whole run.
     after_step : callable(step), optional
         Called after every step of the optimizer, from step 0, without gradients.
     """
@@ -124,11 +127,12 @@ def train(
     rates = [group["lr"] for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(seed)
     step = 0
+    shape = shape or cosine
     for _ in range(schedule.epochs):
         order = torch.randperm(len(X), generator=generator)
         for rows in order.split(schedule.batch_size):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate * cosine(step, schedule.steps)
+                group["lr"] = rate * shape(step, schedule.steps)
             optimizer.zero_grad()
             loss(network(X[rows]), y[rows]).backward()
             optimizer.step()

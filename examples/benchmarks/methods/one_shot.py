@@ -14,6 +14,7 @@ from benchmarks.methods.base import (
     train,
 )
 from benchmarks.problems import Data, Schedule
+from sklearn_sparsenet.estimators._build import auto_learning_rate
 
 __all__ = ["fit"]
 
@@ -35,5 +36,7 @@ def fit(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitted:
 
 
 def _train(network, data: Data, schedule: Schedule, seed: int) -> None:
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(
+        network.parameters(), lr=auto_learning_rate("adam", schedule.steps)
+    )
     train(network, data, schedule, optimizer, seed)
