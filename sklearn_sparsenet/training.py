@@ -11,7 +11,15 @@ from torch import Tensor
 from sklearn_sparsenet.penalties import FixedSupport
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
-from sklearn_sparsenet.solvers import Solution, SolverOptions, solve
+from sklearn_sparsenet.solvers import (
+    ActiveSetOptions,
+    Continuation,
+    Solution,
+    SolverOptions,
+    check_supported,
+    solve,
+    solve_active_set,
+)
 from sklearn_sparsenet.solvers.loop import Status
 from sklearn_sparsenet.sparsity import count_nonzero, count_per_layer
 from sklearn_sparsenet.targets import Target
@@ -38,6 +46,12 @@ class ProblemTrainer:
         Every cold start shuffles alike.
     report : callable(str), optional
         Receives a line per solve.
+
+    Attributes
+    ----------
+    continuation : Continuation or None
+        With ``solver="lbfgs"``: the canonical starts, which make every solution a
+        function of λ alone. There is then no other warm start.
     """
 
     def __init__(
@@ -55,6 +69,11 @@ class ProblemTrainer:
         self._seed = seed
         self._initial = problem.network.snapshot()
         self._n_solves = 0
+        self.continuation: Continuation | None = None
+        if options.solver == "lbfgs":
+            check_supported(problem)
+            self._exact = ActiveSetOptions(options.max_iter, options.kkt_tol)
+            self.continuation = Continuation(problem, self._exact)
 
     @property
     def _has_one_group(self) -> bool:
@@ -73,18 +92,21 @@ class ProblemTrainer:
     ) -> Trial:
         """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
         network = self.problem.network
-        if not warm:
-            network.restore(self._initial)
         per_layer = list(alpha) * (len(network.layers) // len(alpha))
-        solution = solve(
-            self.problem,
-            per_layer,
-            self.options,
-            torch.Generator().manual_seed(self._seed),
-            is_on_target=self._is_met if self.target else None,
-            test_from=test_from,
-        )
-        trial = self._trial(tuple(map(float, alpha)), solution)
+        if self.continuation is not None:
+            solution = self.continuation.solve(per_layer)
+        else:
+            if not warm:
+                network.restore(self._initial)
+            solution = solve(
+                self.problem,
+                per_layer,
+                self.options,
+                torch.Generator().manual_seed(self._seed),
+                is_on_target=self._is_met if self.target else None,
+                test_from=test_from,
+            )
+        trial = self.as_trial(tuple(map(float, alpha)), solution)
         self._n_solves += 1
         if self.report is not None:
             self.report(_line(self._n_solves, trial))
@@ -98,12 +120,13 @@ class ProblemTrainer:
             counts = [count_nonzero(weights)]
         return self.target.is_met(counts)
 
-    def _trial(self, alpha: tuple[float, ...], solution: Solution) -> Trial:
+    def as_trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
+        """Return a solution as a search sees it."""
         network, target = self.problem.network, self.target
         single = self._has_one_group
         pieces = [solution.gradient[layer.slice] for layer in network.layers]
         return Trial(
-            alpha=alpha,
+            alpha=tuple(alpha),
             n_nonzero=(sum(solution.counts),) if single else solution.counts,
             gradients=(solution.gradient,) if single else tuple(pieces),
             met=target is None or target.is_met(solution.counts),
@@ -119,11 +142,15 @@ class ProblemTrainer:
         support = network.parameters[: network.n_penalized] != 0
         problem = replace(self.problem, penalty=FixedSupport(support))
         positive = [value for value in found.alpha if value > 0]
+        kkt_tol = self.options.kkt_tol * min(positive, default=1.0)
+        if self.continuation is not None:
+            exact = replace(self._exact, kkt_tol=kkt_tol)
+            return solve_active_set(problem, [0.0] * len(network.layers), exact)
         options = replace(
             self.options,
             max_iter=max(1, round(_REFIT_EPOCHS * self.options.max_iter)),
             learning_rate=_REFIT_RATE * self.options.learning_rate,
-            kkt_tol=self.options.kkt_tol * min(positive, default=1.0),
+            kkt_tol=kkt_tol,
         )
         return solve(
             problem,

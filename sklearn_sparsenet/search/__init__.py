@@ -9,9 +9,11 @@ from sklearn_sparsenet.search.base import (
     Trial,
 )
 from sklearn_sparsenet.search.bracket import BracketSearch
+from sklearn_sparsenet.search.continuation import ContinuationSearch
 
 __all__ = [
     "BracketSearch",
+    "ContinuationSearch",
     "FixedAlpha",
     "Limits",
     "Search",

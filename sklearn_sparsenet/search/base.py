@@ -72,6 +72,9 @@ class Trainer(Protocol):
             ends it.
         """
 
+    def as_trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
+        """Return a solution, for one λ per group, as a search sees it."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -1,6 +1,18 @@
-"""Proximal gradient methods: optimisers for any loop, and the loop of the library."""
+"""Proximal gradient methods for any loop, our own loop, and the certified solver."""
 
-from sklearn_sparsenet.solvers.loop import Schedule, Solution, SolverOptions, solve
+from sklearn_sparsenet.solvers.active_set import (
+    ActiveSetOptions,
+    check_supported,
+    solve_active_set,
+)
+from sklearn_sparsenet.solvers.continuation import Continuation
+from sklearn_sparsenet.solvers.loop import (
+    Schedule,
+    Solution,
+    SolverOptions,
+    Status,
+    solve,
+)
 from sklearn_sparsenet.solvers.optimizers import (
     OPTIMIZERS,
     ProximalAdam,
@@ -11,6 +23,8 @@ from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 
 __all__ = [
     "OPTIMIZERS",
+    "ActiveSetOptions",
+    "Continuation",
     "EarlyStopping",
     "ProximalAdam",
     "ProximalOptimizer",
@@ -18,6 +32,9 @@ __all__ = [
     "Schedule",
     "Solution",
     "SolverOptions",
+    "Status",
     "Validation",
+    "check_supported",
     "solve",
+    "solve_active_set",
 ]

@@ -40,10 +40,12 @@ Array = NDArray[np.float64]
 
 _MEMORY = 20  # pairs of L-BFGS
 _ROUND = (30, 300)  # iterations between two looks at the zeros: first, most
-_NEWTON_VARIABLES = 1500
-_NEWTON_STEPS = 15
-_NEWTON_FROM = 10.0  # relative residual on the set below which Newton steps pay
+# Newton steps pay with few variables; with more only near the solution, in terms of
+# the relative residual.
+_NEWTON = ((150, np.inf), (300, 10.0), (1000, 1.0))
+_NEWTON_STEPS = 30
 _STALLED_ROUNDS = 8
+_ADMITTED = (10, 0.1)  # zeros that enter at once: at least, as a share of the set
 
 _RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
@@ -58,10 +60,13 @@ class ActiveSetOptions:
         L-BFGS iterations and Newton steps in all.
     kkt_tol : float
         Relative residual of the optimality conditions, biases included.
+    newton : bool
+        Whether to take Newton steps where they pay.
     """
 
     max_iter: int = 5000
     kkt_tol: float = 1e-3
+    newton: bool = True
 
 
 def check_supported(problem: Problem) -> None:
@@ -187,13 +192,30 @@ class _Run:
         Weights without influence on the output are set to zero, if that is cheaper.
         """
         parameters = self.network.parameters
-        descent = torch.where(gradient.abs() > self.slope, -gradient.sign(), 0.0)
+        descent = self._entering(gradient)
         signs = torch.where(parameters != 0, parameters.sign(), descent)
         signs[self.fixed] = 0.0
         free = (self.slope == 0) & ~self.fixed
         live = live_parameters(self.problem, (signs != 0) | free)
         parameters[~live & (self.slope > 0)] = 0.0
         return torch.where(live, torch.where(free, 1.0, signs), 0.0)
+
+    def _entering(self, gradient: Tensor) -> Tensor:
+        """Return the signs with which zeros enter: those of the largest excess.
+
+        Few at a time: far from the solution the gradient at most zeros is large for
+        a while only, and they would make every iteration expensive.
+        """
+        resting = (self.network.parameters == 0) & (self.slope > 0)
+        excess = (gradient.abs() / self.scale - 1).where(resting, 0.0)
+        least, share = _ADMITTED
+        n_moving = int((self.slope > 0).sum()) - int(resting.sum())
+        size = min(len(excess), max(least, int(share * n_moving)))
+        largest = excess.topk(size)
+        entering = largest.indices[largest.values > 0]
+        signs = torch.zeros_like(gradient)
+        signs[entering] = -gradient[entering].sign()
+        return signs
 
     def _minimise(self, signs: Tensor, residual: float) -> None:
         """Minimise over one orthant; leave the network at the result."""
@@ -206,14 +228,16 @@ class _Run:
         self.best = (index, x)
         tolerance = 0.3 * self.options.kkt_tol * self.scale[index].cpu().numpy()
         x = self._lbfgs(face, x, float(tolerance.min()))
-        self.round = min(2 * self.round, _ROUND[1])
         self.best = (index, x)
-        if len(x) <= _NEWTON_VARIABLES and residual <= _NEWTON_FROM:
+        pays = any(len(x) <= most and residual <= level for most, level in _NEWTON)
+        if pays and self.options.newton:
             left = self.options.max_iter - self.n_iter
-            if left > 0:
-                x, n_iter, _ = newton(face, x, min(left, _NEWTON_STEPS), tolerance)
-                self.n_iter += n_iter
-                self.best = (index, x)
+            x, n_iter, _ = newton(face, x, min(left, _NEWTON_STEPS), tolerance)
+            self.n_iter += n_iter
+            self.round = _ROUND[0]
+            self.best = (index, x)
+        else:
+            self.round = min(2 * self.round, _ROUND[1])
         self.write(self.best)
         self.losses.append(face.evaluate(x)[0])
 

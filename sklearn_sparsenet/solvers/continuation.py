@@ -1,27 +1,24 @@
-r"""A canonical path of solutions: what makes the solution a function of λ.
+r"""Canonical starts for every λ: what makes the solution a function of λ.
 
 A network has many minimisers for one λ, and which of them a solver finds depends on
 where it starts. Here the start is a function of λ alone: on the fixed grid
-:math:`\lambda_k = r^k` every m-th point is an *anchor*, solved from the initial
-network by proximal Adam and then by the active-set solver; the points between are
-solved in turn, each from the one below; and λ itself from the last grid point that is
-not above it. Solving again for the same λ repeats every step, so the count is the same.
+:math:`\lambda_k = r^k` every point is solved loosely from the initial network, by
+proximal Adam and then by the active-set solver; λ itself is solved from the last grid
+point that is not above it. Solving again for the same λ repeats every step, so the
+count is the same.
 
-λ grows along the path because the other direction is closed: a unit without weights
-has no gradient, and a network of zeros is stationary for every λ.
-
-References
-----------
-Friedman, Hastie, Tibshirani, "Regularization paths for generalized linear models via
-coordinate descent", Journal of Statistical Software 33 (2010): warm starts over a
-grid of λ.
+From the grid point λ only grows because the other direction is closed: a unit without
+weights has no gradient, and a network of zeros is stationary for every λ. Each grid
+point starts afresh, by Adam, because a minimiser for a small λ has fitted the noise,
+and what is left of it at a larger λ is denser, and worse on other data, than what Adam
+finds there (figures in docs/design_notes.md).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
@@ -32,16 +29,14 @@ from sklearn_sparsenet.solvers.loop import Solution, SolverOptions, Status, solv
 __all__ = ["Continuation"]
 
 _RATIO = 1.15
-_ANCHOR_EVERY = 10
-_LOOSE = ActiveSetOptions(max_iter=600, kkt_tol=0.05)
+_LOOSE = ActiveSetOptions(max_iter=600, kkt_tol=0.05, newton=False)
 _WARM_UP = SolverOptions(
     solver="adam", learning_rate=1e-2, batch_size=2**62, max_iter=600, kkt_tol=0.0
 )
 
 
-@dataclass(frozen=True)
 class Continuation:
-    """Solutions of one problem for any λ, along the canonical path.
+    """Solutions of one problem for any λ, each from its canonical start.
 
     Parameters
     ----------
@@ -51,18 +46,13 @@ class Continuation:
         Of the solve for λ itself; grid points are solved loosely.
     """
 
-    problem: Problem
-    options: ActiveSetOptions
+    def __init__(self, problem: Problem, options: ActiveSetOptions) -> None:
+        self.problem = problem
+        self.options = options
+        self._initial = problem.network.snapshot()
+        self._points: dict[int, Solution] = {}
 
-    def __post_init__(self) -> None:
-        network = self.problem.network
-        object.__setattr__(self, "_initial", network.snapshot())
-        object.__setattr__(self, "_points", {})
-
-    @property
-    def anchor_every(self) -> int:
-        """Number of grid points from one anchor to the next."""
-        return _ANCHOR_EVERY
+    log_ratio = math.log(_RATIO)
 
     @staticmethod
     def alpha(index: int) -> float:
@@ -75,45 +65,43 @@ class Continuation:
         positive = [value for value in alpha if value > 0]
         mean = sum(map(math.log, positive)) / len(positive)
         # λ of a grid point must find itself, whatever the logarithm's rounding.
-        return math.floor(mean / math.log(_RATIO) + 1e-9)
+        return math.floor(mean / Continuation.log_ratio + 1e-9)
 
     def solve(self, alpha: Sequence[float]) -> Solution:
         """Solve for one λ per layer; leave the network at the solution."""
-        network = self.problem.network
-        walked = 0
+        start, steps = self._initial, 0
         if any(value > 0 for value in alpha):
-            known = len(self._points)
             index = self.index(alpha)
-            network.restore(self.point(index).state)
-            walked = sum(s.epochs for s in list(self._points.values())[known:])
-        else:
-            network.restore(self._initial)
+            known = index in self._points
+            point = self.point(index)
+            steps = 0 if known else point.epochs
+            start = point.state
+            if point.status is Status.INTERRUPTED:
+                return point
+        self.problem.network.restore(start)
         found = solve_active_set(self.problem, alpha, self.options)
-        return replace(found, epochs=found.epochs + walked)
+        return replace(found, epochs=found.epochs + steps)
 
     def point(self, index: int) -> Solution:
-        """Return the loose solution at a grid point, from the anchor below it."""
+        """Return the loose solution at a grid point."""
         if index not in self._points:
-            if index % _ANCHOR_EVERY == 0:
-                self.problem.network.restore(self._initial)
-                found = self._anchor(index)
-            else:
-                self.problem.network.restore(self.point(index - 1).state)
-                found = solve_active_set(self.problem, self._alphas(index), _LOOSE)
+            self.problem.network.restore(self._initial)
+            found = self._from_scratch(index)
             if found.status is Status.INTERRUPTED:
                 return found
             self._points[index] = found
         return self._points[index]
 
-    def _alphas(self, index: int) -> list[float]:
-        return [self.alpha(index)] * len(self.problem.network.layers)
-
-    def _anchor(self, index: int) -> Solution:
-        network, alphas = self.problem.network, self._alphas(index)
+    def _from_scratch(self, index: int) -> Solution:
+        network = self.problem.network
+        alphas = [self.alpha(index)] * len(network.layers)
         steps = 0
         # A network that starts at zero has no hidden layer: its problem is convex.
         if bool(network.weights.any()):
             generator = torch.Generator()  # full batches draw nothing from it
-            steps = solve(self.problem, alphas, _WARM_UP, generator).epochs
+            warm = solve(self.problem, alphas, _WARM_UP, generator)
+            if warm.status is Status.INTERRUPTED:
+                return warm
+            steps = warm.epochs
         found = solve_active_set(self.problem, alphas, _LOOSE)
         return replace(found, epochs=found.epochs + steps)

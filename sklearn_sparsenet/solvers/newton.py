@@ -2,8 +2,8 @@ r"""Newton steps inside an orthant, the end game of the active-set solver.
 
 Where no weight changes its sign, :math:`\lambda \|w\|_1` is linear and the objective
 as smooth as the loss. L-BFGS then needs thousands of iterations for the last digits,
-Newton's method a few. Directions of negative curvature are reflected, so that a
-saddle point repels.
+Newton's method a few. Steps are damped (Levenberg, Marquardt); directions of negative
+curvature are reflected, so that a saddle point repels.
 
 References
 ----------
@@ -28,9 +28,10 @@ __all__ = ["Face", "newton"]
 
 Array = NDArray[np.float64]
 
-_HALVINGS = 12
+_TRIALS = 14
+_FIRST_DAMPING = 1e-6
 _ARMIJO = 1e-4
-_FLAT = 1e-12  # curvatures below this share of the largest are rounding
+_FLAT = 1e-13  # least damping: curvatures below this share are rounding
 _ROUNDING = 1e-14  # of the objective, relative
 
 
@@ -85,6 +86,7 @@ def newton(
     converged : bool
     """
     value, gradient = face.evaluate(x)
+    damping = _FIRST_DAMPING
     for iteration in range(max_iter):
         free = (x != 0) | (face.signs == 0)
         if bool((np.abs(gradient) <= tolerance)[free].all()):
@@ -92,40 +94,49 @@ def newton(
         hessian = face.objective.hessian(x)
         if hessian is None or not np.isfinite(hessian).all():
             return x, iteration, False
-        direction = np.zeros_like(x)
-        direction[free] = _direction(hessian[np.ix_(free, free)], gradient[free])
-        step = _search(face, x, value, gradient, direction)
-        if step is None:
+        model = _Model(hessian, gradient, free)
+        for _ in range(_TRIALS):
+            trial = face.project(x + model.step(damping))
+            found = face.evaluate(trial)
+            if _improves((value, gradient), found, trial - x):
+                break
+            damping *= 8.0
+        else:
             return x, iteration, False
-        x, value, gradient = step
+        x, (value, gradient) = trial, found
+        damping = max(damping / 8.0, _FLAT)
     free = (x != 0) | (face.signs == 0)
     return x, max_iter, bool((np.abs(gradient) <= tolerance)[free].all())
 
 
-def _direction(hessian: Array, gradient: Array) -> Array:
-    values, vectors = eigh(hessian, driver="evd", check_finite=False)
-    size = np.abs(values)
-    size = np.maximum(size, _FLAT * size.max(initial=1e-300))
-    return -(vectors @ ((vectors.T @ gradient) / size))
+class _Model:
+    """The quadratic model at a point, in the coordinates of its eigenvectors."""
+
+    def __init__(self, hessian: Array, gradient: Array, free: NDArray[np.bool_]):
+        self._free = free
+        values, self._vectors = eigh(
+            hessian[np.ix_(free, free)], driver="evd", check_finite=False
+        )
+        self._curvature = np.abs(values)
+        self._largest = self._curvature.max(initial=1e-300)
+        self._gradient = self._vectors.T @ gradient[free]
+
+    def step(self, damping: float) -> Array:
+        """Return the damped step; `damping` is relative to the largest curvature."""
+        curvature = self._curvature + damping * self._largest
+        step = np.zeros(len(self._free))
+        step[self._free] = -self._vectors @ (self._gradient / curvature)
+        return step
 
 
-def _search(
-    face: Face, x: Array, value: float, gradient: Array, direction: Array
-) -> tuple[Array, float, Array] | None:
-    """Backtrack along the projected direction."""
-    length = 1.0
-    noise = _ROUNDING * (abs(value) + 1e-300)
-    for _ in range(_HALVINGS):
-        trial = face.project(x + length * direction)
-        new_value, new_gradient = face.evaluate(trial)
-        expected = _ARMIJO * float(gradient @ (trial - x))
-        if np.isfinite(new_value):
-            if new_value <= value + min(expected, 0.0) and expected < 0:
-                return trial, new_value, new_gradient
-            # Close to the solution the decrease drowns in rounding; the gradient
-            # does not.
-            still = new_value <= value + noise
-            if still and np.abs(new_gradient).max() < 0.5 * np.abs(gradient).max():
-                return trial, new_value, new_gradient
-        length *= 0.5 if length > 0.1 else 0.2
-    return None
+def _improves(
+    old: tuple[float, Array], new: tuple[float, Array], step: Array
+) -> bool:
+    expected = _ARMIJO * float(old[1] @ step)
+    if not np.isfinite(new[0]):
+        return False
+    if expected < 0 and new[0] <= old[0] + expected:
+        return True
+    # Close to the solution the decrease drowns in rounding; the gradient does not.
+    still = new[0] <= old[0] + _ROUNDING * abs(old[0])
+    return bool(still and np.abs(new[1]).max() < 0.5 * np.abs(old[1]).max())

@@ -190,7 +190,7 @@ def _chain_of(module: nn.Module) -> list[nn.Module] | None:
 def _live_blocks(
     chain: list[nn.Module], active: Tensor
 ) -> list[tuple[nn.Linear, Tensor, Tensor]]:
-    """Return each linear layer with its units, and inputs, that an output depends on."""
+    """Return the linear layers, each with its live units and live inputs."""
     linear = [child for child in chain if isinstance(child, nn.Linear)]
     rows = torch.arange(linear[-1].out_features, device=active.device)
     blocks = []
@@ -205,8 +205,8 @@ def _live_blocks(
 
 def _entries(linear: nn.Linear, rows: Tensor, columns: Tensor) -> list[Tensor]:
     """Return where the weights, and biases, of a block lie in the flat vector."""
-    start = linear.weight.storage_offset()
-    found = [start + rows[:, None] * linear.in_features + columns[None, :]]
+    start = int(linear.weight.storage_offset())
+    found: list[Tensor] = [start + rows[:, None] * linear.in_features + columns[None, :]]
     if linear.bias is not None:
-        found.append(linear.bias.storage_offset() + rows)
+        found.append(rows + int(linear.bias.storage_offset()))
     return found
