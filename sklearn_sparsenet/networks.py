@@ -10,7 +10,14 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "Layer", "Network", "build_mlp", "find_layers"]
+__all__ = [
+    "ACTIVATIONS",
+    "Layer",
+    "Network",
+    "build_mlp",
+    "find_layers",
+    "find_nonsmooth",
+]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
@@ -23,6 +30,23 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "softplus": nn.Softplus,
 }
+
+NONSMOOTH = (
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ReLU6,
+    nn.PReLU,
+    nn.RReLU,
+    nn.Hardtanh,
+    nn.Hardshrink,
+    nn.Softshrink,
+    nn.Threshold,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+)
 
 NORMALIZATIONS = (
     nn.modules.batchnorm._NormBase,
@@ -110,6 +134,12 @@ def find_layers(module: nn.Module) -> dict[str, nn.Parameter]:
         and parameter.ndim >= 2
         and id(parameter) not in normalizing
     }
+
+
+def find_nonsmooth(module: nn.Module) -> list[str]:
+    """Return the names of the layers that are not differentiable everywhere."""
+    found = {type(m).__name__ for m in module.modules() if isinstance(m, NONSMOOTH)}
+    return sorted(found)
 
 
 class Network:

@@ -13,7 +13,15 @@ from torch import Tensor
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
-from sklearn_sparsenet.solvers import Solution, SolverOptions, solve
+from sklearn_sparsenet.solvers import (
+    ActiveSetOptions,
+    Continuation,
+    Solution,
+    SolverOptions,
+    check_supported,
+    solve,
+    solve_active_set,
+)
 from sklearn_sparsenet.solvers.loop import Status
 from sklearn_sparsenet.sparsity import Flow, count_nonzero, count_per_layer
 from sklearn_sparsenet.targets import Target
@@ -41,6 +49,12 @@ class ProblemTrainer:
         Every cold start shuffles alike.
     report : callable(str), optional
         Receives a line per solve.
+
+    Attributes
+    ----------
+    continuation : Continuation or None
+        With ``solver="lbfgs"``: the canonical starts, which make every solution a
+        function of λ alone. There is then no other warm start.
     """
 
     def __init__(
@@ -58,6 +72,11 @@ class ProblemTrainer:
         self._seed = seed
         self._initial = problem.network.snapshot()
         self._n_solves = 0
+        self.continuation: Continuation | None = None
+        if options.solver == "lbfgs":
+            check_supported(problem)
+            self._exact = ActiveSetOptions(int(options.max_iter), options.kkt_tol)
+            self.continuation = Continuation(problem, self._exact)
 
     @property
     def penalty(self) -> Penalty:
@@ -96,6 +115,9 @@ class ProblemTrainer:
         self, alpha: Sequence[float], *, warm: bool = False, test_from: float = 1.0
     ) -> Trial:
         """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
+        if self.continuation is not None:
+            solution = self.continuation.solve(self._per_layer(alpha))
+            return self.trial(alpha, solution)
         if not warm:
             self.problem.network.restore(self._initial)
         solution = solve(
@@ -140,17 +162,24 @@ class ProblemTrainer:
     def refit(self, found: Solution) -> Solution:
         """Train the surviving weights on, without penalty and without the others."""
         support = found.state[0][: self.problem.network.n_penalized] != 0
+        problem = replace(self.problem, penalty=FixedSupport(support))
+        none = [0.0] * len(self.problem.network.layers)
         positive = [value for value in found.alpha if value > 0]
+        kkt_tol = self.options.kkt_tol * min(positive, default=1.0)
+        self.problem.network.restore(found.state)
+        if self.continuation is not None:
+            return solve_active_set(
+                problem, none, replace(self._exact, kkt_tol=kkt_tol)
+            )
         trained = replace(
             self.options,
-            kkt_tol=self.options.kkt_tol * min(positive, default=1.0),
+            kkt_tol=kkt_tol,
             max_iter=max(1, round(_REFIT_EPOCHS * self.options.max_iter)),
             learning_rate=_REFIT_RATE * self.options.learning_rate,
         )
-        self.problem.network.restore(found.state)
         return solve(
-            replace(self.problem, penalty=FixedSupport(support)),
-            [0.0] * len(self.problem.network.layers),
+            problem,
+            none,
             trained,
             torch.Generator().manual_seed(self._seed + 1),
         )

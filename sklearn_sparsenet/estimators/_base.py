@@ -26,6 +26,8 @@ from sklearn_sparsenet.estimators._validation import (
     warn_about_scales,
 )
 from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.networks import find_nonsmooth
+from sklearn_sparsenet.optimality import Certificate, certify
 from sklearn_sparsenet.runtime import (
     forked_random_state,
     resolve_device,
@@ -140,7 +142,7 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
 
     def _assemble(self, X, y, weight, seeds, device):
         """Build everything that training needs."""
-        dtype = resolve_dtype(self.dtype, X, device)
+        dtype = resolve_dtype(self.dtype, X, device, self.solver)
         positive = weight > 0
         encoded = self._encode_target(y[positive], weight[positive])
         weight = weight[positive]
@@ -229,6 +231,8 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         rows = trainer.problem.rows
         penalized, final, found = result.penalized, result.final, result.search
         network.restore(penalized.state)
+        _, gradient = trainer.problem.evaluate()
+        self.certificate_ = certify(trainer.problem, gradient, penalized.alpha)
         self.penalized_coefs_, self.penalized_intercepts_ = _linear_layers(
             network.module
         )
@@ -283,6 +287,8 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
                 f"the reason: {result.search.reason}. Raise tol, max_outer_iter or "
                 "max_iter, or widen alpha_bounds"
             )
+        if self.solver == "lbfgs" and self.kkt_residual_ > self.kkt_tol:
+            parts.append(_describe(self.certificate_, self.kkt_tol, self.module_))
         if searched and self.n_live_ == 0:
             parts.append(
                 "no weight lies on a path from an input to an output, so that the "
@@ -344,6 +350,24 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
+    """Say how far from a minimiser the penalised solution is, and whose fault it is."""
+    text = (
+        f"the optimality conditions do not hold to kkt_tol={kkt_tol:g}: the residual "
+        f"is at most {certificate.largest:.2g} times λ, its root mean square "
+        f"{certificate.root_mean_square:.2g}, and {certificate.violations:.2%} of the "
+        "weights exceed 0.01"
+    )
+    kinks = find_nonsmooth(module)
+    if kinks:
+        return (
+            f"{text}. {', '.join(kinks)} is not smooth: minimisers lie on kinks, where "
+            "these conditions need not hold. A smooth activation ('tanh', 'silu') can "
+            "be certified"
+        )
+    return f"{text}. Raise max_iter or kkt_tol"
 
 
 def _linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -19,6 +19,7 @@ from sklearn_sparsenet.penalties import as_penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import (
     BracketSearch,
+    ContinuationSearch,
     FixedAlpha,
     Limits,
     OnePassSearch,
@@ -32,7 +33,13 @@ __all__ = ["Samples", "Seeds", "build_module", "build_problem", "build_search"]
 _FULL_BATCH_ROWS = 256
 _STEPS_PER_SOLVE = 1000
 _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
-SEARCHES = {"one_pass": OnePassSearch, "bracket": BracketSearch}
+_ITERATIONS_PER_SOLVE = 3000
+DEFAULT_SEARCH = "one_pass"  # of the estimators
+SEARCHES = {
+    "one_pass": OnePassSearch,
+    "bracket": BracketSearch,
+    "continuation": ContinuationSearch,
+}
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,16 @@ def build_search(
     )
     search = estimator.search
     if isinstance(search, str):
-        search = SEARCHES[search]()
+        search = SEARCHES[default_search(search, estimator.solver)]()
     return search, target, target.layer_names
+
+
+def default_search(search: str, solver: str) -> str:
+    """Return which search a name stands for, given the solver.
+
+    The default search works with proximal steps; certified solutions have their own.
+    """
+    return "continuation" if solver == "lbfgs" and search == DEFAULT_SEARCH else search
 
 
 def _resolve_alpha(alpha: object, sizes: dict[str, int]) -> dict[str, float]:
@@ -197,6 +212,8 @@ def build_options(estimator, samples: Samples) -> SolverOptions:
         batch_size = _auto_batch_size(n_samples)
     batch_size = min(batch_size, n_samples)
     max_iter = estimator.max_iter
+    if estimator.solver == "lbfgs":
+        return _full_batch_options(estimator, n_samples)
     if max_iter == "auto":
         max_iter = ceil(_STEPS_PER_SOLVE / ceil(n_samples / batch_size))
     steps = max_iter * ceil(n_samples / batch_size)
@@ -226,6 +243,34 @@ def auto_learning_rate(solver: str, steps: int) -> float:
     if solver == "adam" and steps > _STEPS_PER_SOLVE:
         rate *= sqrt(_STEPS_PER_SOLVE / steps)
     return rate
+
+
+def _full_batch_options(estimator, n_samples: int) -> SolverOptions:
+    """Return the settings of ``solver="lbfgs"``, which has neither batches nor steps.
+
+    Raises
+    ------
+    ValueError
+        For settings that contradict it.
+    """
+    if estimator.early_stopping:
+        raise ValueError(
+            "solver='lbfgs' solves to optimality; early_stopping=True needs "
+            "solver='adam' or 'sgd'."
+        )
+    size = estimator.batch_size
+    if size != "auto" and size < n_samples:
+        raise ValueError(
+            f"solver='lbfgs' takes all samples at once; batch_size={size} needs "
+            "solver='adam' or 'sgd'."
+        )
+    auto = estimator.max_iter == "auto"
+    return SolverOptions(
+        solver="lbfgs",
+        batch_size=n_samples,
+        max_iter=_ITERATIONS_PER_SOLVE if auto else estimator.max_iter,
+        kkt_tol=estimator.kkt_tol,
+    )
 
 
 def _auto_batch_size(n_samples: int) -> int:

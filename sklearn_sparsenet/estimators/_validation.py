@@ -40,13 +40,16 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "tol": [_NON_NEGATIVE],
     "max_outer_iter": [_POSITIVE_INT],
     "min_layers_on_target": [None, _POSITIVE_INT],
-    "search": [StrOptions({"one_pass", "bracket"}), HasMethods("run")],
+    "search": [
+        StrOptions({"one_pass", "bracket", "continuation"}),
+        HasMethods("run"),
+    ],
     "alpha": [None, _NON_NEGATIVE, "array-like", dict],
     "alpha_bounds": ["array-like"],
     "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],
     "penalize_bias": ["boolean"],
     "debias": ["boolean", StrOptions({"auto"})],
-    "solver": [StrOptions(set(OPTIMIZERS))],
+    "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
     "learning_rate_init": [
         StrOptions({"auto"}),
         Interval(Real, 0, None, closed="neither"),
@@ -70,12 +73,23 @@ _SCALE_RATIO = 1e3
 _SCALE_ROWS = 10_000
 
 
-def resolve_dtype(dtype: object, X: object, device: torch.device) -> torch.dtype:
+def resolve_dtype(
+    dtype: object, X: object, device: torch.device, solver: str
+) -> torch.dtype:
     """Return the floating type of a fit.
 
     ``"auto"``: float32 on an accelerator; on the CPU the type of X, float64 where
-    that is no floating type that PyTorch computes with.
+    that is no floating type that PyTorch computes with. ``solver="lbfgs"`` takes
+    float64 only: the last digits of its residuals drown in single precision.
     """
+    if solver == "lbfgs":
+        if not (isinstance(dtype, str) and dtype == "auto"):
+            if resolve_dtype(dtype, X, device, "") is not torch.float64:
+                raise ValueError(
+                    f"solver='lbfgs' computes in float64; dtype={dtype!r} needs "
+                    "solver='adam' or 'sgd'."
+                )
+        return torch.float64
     if isinstance(dtype, str) and dtype == "auto":
         single = device.type != "cpu" or X.dtype in (np.float32, np.float16)
         return torch.float32 if single else torch.float64

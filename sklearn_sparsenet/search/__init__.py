@@ -9,11 +9,13 @@ from sklearn_sparsenet.search.base import (
     Trial,
 )
 from sklearn_sparsenet.search.bracket import BracketSearch
+from sklearn_sparsenet.search.continuation import ContinuationSearch
 from sklearn_sparsenet.search.narrowing import Stages
 from sklearn_sparsenet.search.one_pass import OnePassSearch
 
 __all__ = [
     "BracketSearch",
+    "ContinuationSearch",
     "FixedAlpha",
     "Limits",
     "OnePassSearch",

@@ -1,5 +1,11 @@
-"""Proximal gradient methods: optimisers for any loop, and the loop of the library."""
+"""Proximal gradient methods for any loop, our own loop, and the certified solver."""
 
+from sklearn_sparsenet.solvers.active_set import (
+    ActiveSetOptions,
+    check_supported,
+    solve_active_set,
+)
+from sklearn_sparsenet.solvers.continuation import Continuation
 from sklearn_sparsenet.solvers.loop import (
     Schedule,
     Solution,
@@ -17,6 +23,8 @@ from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 
 __all__ = [
     "OPTIMIZERS",
+    "ActiveSetOptions",
+    "Continuation",
     "EarlyStopping",
     "ProximalAdam",
     "ProximalOptimizer",
@@ -26,5 +34,7 @@ __all__ = [
     "SolverOptions",
     "Status",
     "Validation",
+    "check_supported",
     "solve",
+    "solve_active_set",
 ]

@@ -1,0 +1,251 @@
+"""Search over certified solutions, with ``solver="lbfgs"``.
+
+The solution is a function of λ alone (`sklearn_sparsenet.solvers.Continuation`): on
+a grid of λ the solver starts afresh, and from each grid point it goes on to the λ up to
+the next. The search finds grid points whose loose solutions have about the right number
+of weights, then solves to the tolerance inside the intervals above them.
+
+The count jumps where λ passes from one minimiser to another, so that an interval may
+have no solution with the count asked for; then the intervals beside it, which start
+from other minimisers, are tried.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+from sklearn_sparsenet.solvers import Continuation, Status
+from sklearn_sparsenet.targets import Target
+
+__all__ = ["ContinuationSearch"]
+
+_FIRST_ALPHA = 1e-3
+_STRIDE = 8  # most grid points that the search jumps while it looks for the count
+_INDEX_RANGE = (-115, 60)  # of the grid: λ from 1e-7 to 4e3
+_INTERVAL_TRIALS = 6
+_NEIGHBOURS = 4  # grid points on either side of the crossing that are worth a start
+_SLOPE = 1.2  # counts fall about like λ to this power
+_REACH = 1.3  # most that an interval is expected to lower the count by (a ratio)
+_LAYER_STEP = 3.0  # largest factor on the λ of a layer
+
+
+class _Interrupted(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class ContinuationSearch:
+    """Finds a certified solution with the number of weights asked for.
+
+    A solution is certified if its optimality conditions hold to ``kkt_tol``, biases
+    included. With targets per layer the λ of all layers are updated together.
+    Without a certified solution on target, the nearest certified one is returned,
+    and the reason.
+    """
+
+    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+        """Search for the target of `trainer`.
+
+        Raises
+        ------
+        ValueError
+            If the trainer has no target, or does not solve along a continuation.
+        """
+        target, path = trainer.target, getattr(trainer, "continuation", None)
+        if target is None:
+            raise ValueError("ContinuationSearch needs a target.")
+        if path is None:
+            raise ValueError("search='continuation' needs solver='lbfgs'.")
+        run = _Run(trainer, path, target, limits)
+        try:
+            run.per_layer() if target.per_layer else run.single()
+        except _Interrupted:
+            pass
+        return run.result()
+
+
+@dataclass
+class _Run:
+    """One search in progress."""
+
+    trainer: Trainer
+    path: Continuation
+    target: Target
+    limits: Limits
+    trials: list[Trial] = field(default_factory=list)
+    best: Trial | None = None
+    loose: dict[int, int] = field(default_factory=dict)  # counts at grid points
+    shrinkage: list[float] = field(default_factory=list)  # certified / loose count
+
+    @property
+    def goal(self) -> int:
+        return sum(self.target.n_nonzero)
+
+    @property
+    def is_over(self) -> bool:
+        done = self.best is not None and self.best.met and _is_certified(self.best)
+        return done or len(self.trials) >= self.limits.max_outer_iter
+
+    def single(self) -> None:
+        """Find the crossing on the grid, then solve in the intervals around it."""
+        crossing = self.find_crossing()
+        tried: set[int] = set()
+        while not self.is_over:
+            interval = self.next_interval(crossing, tried)
+            if interval is None:
+                return
+            tried.add(interval)
+            self.search_interval(interval)
+
+    def count_at(self, index: int) -> int:
+        """Return the count of the loose solution at a grid point."""
+        if index not in self.loose:
+            point = self.path.point(index)
+            if point.status is Status.INTERRUPTED:
+                alpha = (self.path.alpha(index),) * len(self.trainer.group_sizes)
+                self.record(self.trainer.trial(alpha, point))
+                raise _Interrupted
+            self.loose[index] = sum(point.counts)
+        return self.loose[index]
+
+    def find_crossing(self) -> int:
+        """Return the last grid point with more weights than asked for.
+
+        Interpolates the count, linear in logarithms, between the ends.
+        """
+        first = self.limits.guess or (_FIRST_ALPHA,)
+        index = min(max(self.path.index(first), _INDEX_RANGE[0]), _INDEX_RANGE[1])
+        dense: int | None = None
+        sparse: int | None = None
+        stuck = 0
+        while dense is None or sparse is None or sparse - dense > 1:
+            before = max(self.loose.values(), default=0)
+            count = self.count_at(index)
+            if count > self.goal:
+                dense = index if dense is None else max(dense, index)
+            else:
+                sparse = index if sparse is None else min(sparse, index)
+            if dense is not None and sparse is not None:
+                if dense >= sparse:  # counts are not monotone: both ends have crossed
+                    return sparse - 1
+                index = self.between(dense, sparse)
+                continue
+            # Where smaller λ no longer give more weights, there is none to cross.
+            stuck = stuck + 1 if dense is None and count <= before else 0
+            step = math.log(max(count, 1) / self.goal) / (_SLOPE * self.path.log_ratio)
+            step = math.ceil(min(max(abs(step), 1), _STRIDE))
+            index += step if count > self.goal else -step
+            if stuck >= 4 or not _INDEX_RANGE[0] <= index <= _INDEX_RANGE[1]:
+                break
+        return max(self.loose, key=self.closeness) if dense is None else dense
+
+    def between(self, dense: int, sparse: int) -> int:
+        high, low, goal = (
+            math.log(count + 0.5)
+            for count in (self.loose[dense], self.loose[sparse], self.goal)
+        )
+        share = (high - goal) / (high - low) if high > low else 0.5
+        inner = dense + round(min(max(share, 0.2), 0.8) * (sparse - dense))
+        return min(max(inner, dense + 1), sparse - 1)
+
+    def closeness(self, index: int) -> float:
+        """Rank grid points by the count expected there; larger is closer."""
+        shrinkage = median(self.shrinkage) if self.shrinkage else 1.0
+        ratio = max(self.loose[index], 0.5) * shrinkage / self.goal
+        # From a solution that is too dense the interval leads towards the goal.
+        middle = math.log(ratio) - 0.5 * self.path.log_ratio
+        return -abs(middle) if middle > 0 else -2 * abs(middle)
+
+    def next_interval(self, crossing: int, tried: set[int]) -> int | None:
+        """Return the most promising interval that has not been tried."""
+        for distance in range(_NEIGHBOURS + 1):
+            for index in (crossing + distance, crossing - distance):
+                if _INDEX_RANGE[0] <= index <= _INDEX_RANGE[1]:
+                    self.count_at(index)
+            left = [index for index in self.loose if index not in tried]
+            near = [index for index in left if abs(self.closeness(index)) < 0.35]
+            if near:
+                return max(near, key=self.closeness)
+        left = [index for index in self.loose if index not in tried]
+        return max(left, key=self.closeness) if left else None
+
+    def search_interval(self, index: int) -> None:
+        """Bisect, in log λ, between a grid point and the next."""
+        low, high, share = 0.0, 1.0, 0.0
+        for number in range(_INTERVAL_TRIALS):
+            alpha = self.path.alpha(index) * math.exp(share * self.path.log_ratio)
+            count = sum(self.solve((alpha,)).n_nonzero)
+            if number == 0:
+                self.shrinkage.append(max(count, 0.5) / max(self.loose[index], 0.5))
+                if count < self.goal or count > _REACH * self.goal:
+                    return
+            if self.is_over:
+                return
+            low, high = (share, high) if count > self.goal else (low, share)
+            share = (low + high) / 2
+
+    def per_layer(self) -> None:
+        """Update the λ of all layers together, each by its own count."""
+        start = self.path.alpha(self.find_crossing())
+        goals = self.target.n_nonzero
+        alpha = [start] * len(goals)
+        damping = 1.0
+        previous = math.inf
+        while not self.is_over:
+            trial = self.solve(tuple(alpha))
+            damping = max(0.2, damping * (0.7 if trial.distance >= previous else 1.05))
+            previous = trial.distance
+            for layer, (count, goal) in enumerate(
+                zip(trial.n_nonzero, goals, strict=True)
+            ):
+                factor = (max(count, 0.5) / goal) ** (damping / _SLOPE)
+                alpha[layer] *= min(max(factor, 1 / _LAYER_STEP), _LAYER_STEP)
+
+    def solve(self, alpha: tuple[float, ...]) -> Trial:
+        trial = self.trainer.solve(alpha)
+        self.record(trial)
+        if trial.interrupted:
+            raise _Interrupted
+        return trial
+
+    def record(self, trial: Trial) -> None:
+        """Take in a solve; keep the state of the best one only."""
+        if self.best is None or self.rank(trial) < self.rank(self.best):
+            self.best = trial
+        self.trials.append(
+            replace(trial, gradients=(), solution=trial.solution.without_state())
+        )
+
+    @staticmethod
+    def rank(trial: Trial) -> tuple[bool, bool, float]:
+        """Certified solutions first, then those on target, then the nearest."""
+        return (not _is_certified(trial), not trial.met, trial.distance)
+
+    def result(self) -> SearchResult:
+        assert self.best is not None
+        met = self.best.met and _is_certified(self.best)
+        reason = "" if met else self.reason()
+        return SearchResult(self.best, tuple(self.trials), met, reason)
+
+    def reason(self) -> str:
+        assert self.best is not None
+        if self.trials[-1].interrupted:
+            return "interrupted"
+        certified = sum(map(_is_certified, self.trials))
+        solves = f"{len(self.trials)} solves"
+        if not certified:
+            return (
+                f"none of {solves} could be certified; the residual of the nearest is "
+                f"{self.best.solution.kkt_residual:.2g} times λ"
+            )
+        return (
+            f"no certified solution with that many weights in {solves}, {certified} of "
+            "them certified; the nearest of those is kept"
+        )
+
+
+def _is_certified(trial: Trial) -> bool:
+    return trial.solution.status is Status.STATIONARY

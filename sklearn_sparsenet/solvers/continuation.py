@@ -1,0 +1,107 @@
+r"""Canonical starts for every λ: what makes the solution a function of λ.
+
+A network has many minimisers for one λ, and which of them a solver finds depends on
+where it starts. Here the start is a function of λ alone: on the fixed grid
+:math:`\lambda_k = r^k` every point is solved loosely from the initial network, by
+proximal Adam and then by the active-set solver; λ itself is solved from the last grid
+point that is not above it. Solving again for the same λ repeats every step, so the
+count is the same.
+
+From the grid point λ only grows because the other direction is closed: a unit without
+weights has no gradient, and a network of zeros is stationary for every λ. Each grid
+point starts afresh, by Adam, because a minimiser for a small λ has fitted the noise,
+and what is left of it at a larger λ is denser, and worse on other data, than what Adam
+finds there (figures in docs/design_notes.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.solvers.active_set import ActiveSetOptions, solve_active_set
+from sklearn_sparsenet.solvers.loop import Solution, SolverOptions, Status, solve
+
+__all__ = ["Continuation"]
+
+_RATIO = 1.15
+_LOOSE = ActiveSetOptions(max_iter=600, kkt_tol=0.05, newton=False)
+_WARM_UP = SolverOptions(
+    solver="adam", learning_rate=1e-2, batch_size=2**62, max_iter=600, kkt_tol=0.0
+)
+
+
+class Continuation:
+    """Solutions of one problem for any λ, each from its canonical start.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its network stands at the initial point.
+    options : ActiveSetOptions
+        Of the solve for λ itself; grid points are solved loosely.
+    """
+
+    def __init__(self, problem: Problem, options: ActiveSetOptions) -> None:
+        self.problem = problem
+        self.options = options
+        self._initial = problem.network.snapshot()
+        self._points: dict[int, Solution] = {}
+
+    log_ratio = math.log(_RATIO)
+
+    @staticmethod
+    def alpha(index: int) -> float:
+        """Return λ of a grid point."""
+        return float(_RATIO**index)
+
+    @staticmethod
+    def index(alpha: Sequence[float]) -> int:
+        """Return the last grid point not above the geometric mean of the λ."""
+        positive = [value for value in alpha if value > 0]
+        mean = sum(map(math.log, positive)) / len(positive)
+        # λ of a grid point must find itself, whatever the logarithm's rounding.
+        return math.floor(mean / Continuation.log_ratio + 1e-9)
+
+    def solve(self, alpha: Sequence[float]) -> Solution:
+        """Solve for one λ per layer; leave the network at the solution."""
+        start, steps = self._initial, 0.0
+        if any(value > 0 for value in alpha):
+            index = self.index(alpha)
+            known = index in self._points
+            point = self.point(index)
+            steps = 0.0 if known else point.epochs
+            start = point.state
+            if point.status is Status.INTERRUPTED:
+                return point
+        self.problem.network.restore(start)
+        found = solve_active_set(self.problem, alpha, self.options)
+        return replace(found, epochs=found.epochs + steps)
+
+    def point(self, index: int) -> Solution:
+        """Return the loose solution at a grid point."""
+        if index not in self._points:
+            self.problem.network.restore(self._initial)
+            found = self._from_scratch(index)
+            if found.status is Status.INTERRUPTED:
+                return found
+            self._points[index] = found
+        return self._points[index]
+
+    def _from_scratch(self, index: int) -> Solution:
+        network = self.problem.network
+        alphas = [self.alpha(index)] * len(network.layers)
+        steps = 0.0
+        # A network that starts at zero has no hidden layer: its problem is convex.
+        if bool(network.weights.any()):
+            generator = torch.Generator()  # full batches draw nothing from it
+            warm = solve(self.problem, alphas, _WARM_UP, generator)
+            if warm.status is Status.INTERRUPTED:
+                return warm
+            steps = warm.epochs
+        found = solve_active_set(self.problem, alphas, _LOOSE)
+        return replace(found, epochs=found.epochs + steps)

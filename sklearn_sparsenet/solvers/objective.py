@@ -1,0 +1,214 @@
+"""The loss as a function of a few variables: what full-batch solvers minimise.
+
+Most weights of a sparse network are zero. Where the network is a chain of linear
+layers and elementwise activations, units without an outgoing weight are left out, so
+that a network of 50 weights costs what 50 weights cost; other networks are evaluated
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.problem import Problem
+
+__all__ = ["Objective", "live_parameters", "make_objective"]
+
+Array = NDArray[np.float64]
+
+_ELEMENTWISE = tuple(ACTIVATIONS.values())
+_HESSIAN_ELEMENTS = 2**22  # of one batched product with unit vectors
+
+
+class Objective(Protocol):
+    """The loss, without penalty, as a function of some of the parameters.
+
+    Attributes
+    ----------
+    index : Tensor of int64
+        Which entries of ``network.parameters`` are the variables.
+    """
+
+    index: Tensor
+
+    def evaluate(self, x: Array) -> tuple[float, Array]:
+        """Return loss and gradient."""
+
+    def hessian(self, x: Array) -> Array | None:
+        """Return the Hessian, or None if it is too expensive."""
+
+
+def make_objective(problem: Problem, active: Tensor) -> Objective:
+    """Return the loss as a function of the parameters in `active`, the rest fixed.
+
+    Parameters
+    ----------
+    active : Tensor of bool, shape (n_parameters,)
+        Parameters outside are taken to be zero, or to have no influence.
+    """
+    chain = _chain_of(problem.network.module)
+    if chain is None:
+        return WholeNetwork(problem, active)
+    return CompactChain(problem, active, chain)
+
+
+def live_parameters(problem: Problem, active: Tensor) -> Tensor:
+    """Return which of the `active` parameters can influence an output.
+
+    All of them where the network is not a chain of linear layers.
+    """
+    chain = _chain_of(problem.network.module)
+    if chain is None:
+        return active
+    live = torch.zeros_like(active)
+    for linear, rows, columns in _live_blocks(chain, active):
+        for where in _entries(linear, rows, columns):
+            live[where] = True
+    return live & active
+
+
+class WholeNetwork:
+    """Any network, evaluated as it is."""
+
+    def __init__(self, problem: Problem, active: Tensor) -> None:
+        self.index = active.nonzero()[:, 0]
+        self._problem = problem
+
+    def evaluate(self, x: Array) -> tuple[float, Array]:
+        """Return loss and gradient; leaves the network at `x`."""
+        network = self._problem.network
+        with torch.no_grad():
+            network.parameters[self.index] = torch.from_numpy(x).to(network.parameters)
+        loss = self._problem.full_gradient()
+        return float(loss), network.gradient[self.index].cpu().double().numpy()
+
+    def hessian(self, x: Array) -> Array | None:
+        """Return None: second derivatives of arbitrary modules may not exist."""
+        return None
+
+
+class CompactChain:
+    """A chain of linear layers without the units that no output depends on."""
+
+    def __init__(
+        self, problem: Problem, active: Tensor, chain: list[nn.Module]
+    ) -> None:
+        self._loss = problem.loss
+        self._target = problem.target
+        self._weight = problem.sample_weight / problem.n_samples
+        blocks = _live_blocks(chain, active)
+        places, self._shapes = [], []
+        for linear, rows, columns in blocks:
+            entries = _entries(linear, rows, columns)
+            places += [entry.reshape(-1) for entry in entries]
+            self._shapes.append((len(rows), len(columns), len(entries) == 2))
+        self._activations = [m for m in chain if not isinstance(m, nn.Linear)]
+        self._order = [isinstance(module, nn.Linear) for module in chain]
+        inputs = problem.rows.slice(0, problem.n_samples)
+        first = blocks[0][2]
+        whole = len(first) == inputs.shape[1]
+        self._inputs = inputs if whole else inputs[:, first].contiguous()
+        place = torch.cat(places)
+        self._slots = active[place].nonzero()[:, 0]
+        self.index = place[self._slots]
+        self._flat = self._inputs.new_zeros(len(place))
+
+    def _output(self, flat: Tensor) -> Tensor:
+        value, start = self._inputs, 0
+        shapes, activations = iter(self._shapes), iter(self._activations)
+        for is_linear in self._order:
+            if not is_linear:
+                value = next(activations)(value)
+                continue
+            rows, columns, has_bias = next(shapes)
+            stop = start + rows * columns
+            weight = flat[start:stop].view(rows, columns)
+            bias = flat[stop : stop + rows] if has_bias else None
+            start = stop + (rows if has_bias else 0)
+            value = nn.functional.linear(value, weight, bias)
+        return value
+
+    def _value(self, x: Array) -> tuple[Tensor, Tensor]:
+        flat = self._flat.clone()
+        flat[self._slots] = torch.from_numpy(x).to(flat)
+        flat.requires_grad_()
+        loss = self._loss.per_sample(self._output(flat), self._target) @ self._weight
+        return loss, flat
+
+    def evaluate(self, x: Array) -> tuple[float, Array]:
+        """Return loss and gradient."""
+        loss, flat = self._value(x)
+        (gradient,) = torch.autograd.grad(loss, flat)
+        return float(loss.detach()), gradient[self._slots].cpu().numpy()
+
+    def hessian(self, x: Array) -> Array | None:
+        """Return the Hessian, from products with unit vectors."""
+        loss, flat = self._value(x)
+        (gradient,) = torch.autograd.grad(loss, flat, create_graph=True)
+        rows = [self._hessian_rows(gradient, flat, some) for some in self._batches()]
+        hessian = torch.cat(rows).cpu().numpy()
+        return (hessian + hessian.T) / 2
+
+    def _batches(self) -> Iterator[Tensor]:
+        units = sum(rows for rows, _, _ in self._shapes)
+        size = max(1, _HESSIAN_ELEMENTS // (units * len(self._inputs)))
+        yield from self._slots.split(size)
+
+    def _hessian_rows(self, gradient: Tensor, flat: Tensor, some: Tensor) -> Tensor:
+        units = torch.zeros(len(some), len(flat), dtype=flat.dtype, device=flat.device)
+        units[torch.arange(len(some)), some] = 1.0
+        (rows,) = torch.autograd.grad(
+            gradient, flat, units, retain_graph=True, is_grads_batched=True
+        )
+        return rows[:, self._slots]
+
+
+def _chain_of(module: nn.Module) -> list[nn.Module] | None:
+    """Return the modules of a chain of trainable linear layers, None if it is none."""
+    if type(module) is not nn.Sequential:
+        return None
+    chain = list(module)
+    linear = [child for child in chain if type(child) is nn.Linear]
+    plain = all(type(child) in (nn.Linear, *_ELEMENTWISE) for child in chain)
+    trainable = all(p.requires_grad for child in linear for p in child.parameters())
+    distinct = len({id(child.weight) for child in linear}) == len(linear)
+    if not (linear and plain and trainable and distinct):
+        return None
+    if any(a.out_features != b.in_features for a, b in pairwise(linear)):
+        return None
+    return chain
+
+
+def _live_blocks(
+    chain: list[nn.Module], active: Tensor
+) -> list[tuple[nn.Linear, Tensor, Tensor]]:
+    """Return the linear layers, each with its live units and live inputs."""
+    linear = [child for child in chain if isinstance(child, nn.Linear)]
+    rows = torch.arange(linear[-1].out_features, device=active.device)
+    blocks = []
+    for layer in reversed(linear):
+        start = layer.weight.storage_offset()
+        mask = active[start : start + layer.weight.numel()].view(layer.weight.shape)
+        columns = mask[rows].any(dim=0).nonzero()[:, 0]
+        blocks.append((layer, rows, columns))
+        rows = columns
+    return blocks[::-1]
+
+
+def _entries(linear: nn.Linear, rows: Tensor, columns: Tensor) -> list[Tensor]:
+    """Return where the weights, and biases, of a block lie in the flat vector."""
+    start = int(linear.weight.storage_offset())
+    found: list[Tensor] = [
+        start + rows[:, None] * linear.in_features + columns[None, :]
+    ]
+    if linear.bias is not None:
+        found.append(rows + int(linear.bias.storage_offset()))
+    return found
