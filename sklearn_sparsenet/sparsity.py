@@ -125,7 +125,7 @@ class PathProbe:
             for name, values in sizes.items():
                 layer = self.layers[name]
                 # Without the division products over layers would soon overflow.
-                layer.copy_(values).div_(max(1, layer[0].numel()))
+                layer.copy_(values).div_(_fan_in(layer))
         for parameter in self.layers.values():
             parameter.grad = None
         shape = (1, *self._sample_shape)
@@ -225,8 +225,14 @@ class Flow:
             {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
         )
         gradients = [self._probe.layers[layer.name].grad for layer in layers]
-        flat = torch.cat([g.reshape(-1) for g in gradients if g is not None])
+        flat = torch.cat(
+            [g.reshape(-1) / _fan_in(g) for g in gradients if g is not None]
+        )
         return flat.to(sizes.device)
+
+
+def _fan_in(layer: Tensor) -> int:
+    return max(1, layer[0].numel())
 
 
 def _identities(module: nn.Module) -> nn.Module:

@@ -29,6 +29,7 @@ __all__ = ["Narrowing", "Stages", "largest"]
 
 _FIRM = 2.0  # weights beyond so many thresholds are not shrunk
 _METRIC_FLOOR = 4.0  # times the mean curvature
+_NO_CURVATURE = 1e-4  # times the mean curvature
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
 _MAX_INTERVAL = 10  # steps between two order statistics, at most
 _FILL_ROUNDS = 30
@@ -164,15 +165,17 @@ class Narrowing:
             barred |= ~self._allowed
         score.masked_fill_(barred, -1.0)
         ends = self._progress >= self.stages.hold
+        asked: list[int] = []
         kept = torch.empty_like(barred)
         threshold = torch.empty_like(weight)
         for group, goal in zip(self.groups, self.goals, strict=True):
             size = group.stop - group.start
             k = goal if ends else self.stages.kept(self._progress, size, goal)
             kept[group], threshold[group] = largest(score[group], k)
+            asked.append(k)
         kept &= ~barred
         if self.flow is not None:
-            kept = self._connect(kept, weight.abs() * metric, ends)
+            kept = self._connect(kept, weight.abs() * metric, asked, ends)
         size = weight.abs()
         if not self.hard:
             self._shrink(weight, size, threshold.clamp_(min=0).div_(metric))
@@ -184,7 +187,10 @@ class Narrowing:
         if not isinstance(step, Tensor):
             return torch.full_like(weight, 1 / step)
         curvature = step[: self.n_weights].reciprocal()
-        return curvature.add_(_METRIC_FLOOR * curvature.mean())
+        mean = curvature.mean()
+        # No floor for what never had a gradient, such as weights of constant columns.
+        lifted = curvature + _METRIC_FLOOR * mean
+        return torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
 
     @staticmethod
     def _shrink(weight: Tensor, size: Tensor, threshold: Tensor) -> None:
@@ -193,17 +199,18 @@ class Narrowing:
         applies = (size > threshold) & (size < _FIRM * threshold)
         weight.copy_(torch.where(applies, shrunk * weight.sign(), weight))
 
-    def _connect(self, kept: Tensor, score: Tensor, ends: bool) -> Tensor:
+    def _connect(
+        self, kept: Tensor, score: Tensor, asked: Sequence[int], ends: bool
+    ) -> Tensor:
         """Make sure that what is kept lies on live paths; remember what may."""
         assert self.flow is not None
         allowed = self.flow.at(kept) > 0
         if ends:
             kept = self._fill(kept & allowed, score)
-            if self.flow is not None and not self._is_live(kept):
+            if not self._is_live(kept):
                 kept = self._best_connected(kept, score)
         elif not bool((allowed & kept).any()):  # collapsed
-            counts = [int(kept[group].sum()) for group in self.groups]
-            kept = self._follow_the_flow(score, counts)
+            kept = self._follow_the_flow(score, asked)
             allowed = self.flow.at(kept) > 0
         self._allowed = allowed
         return kept

@@ -1,0 +1,143 @@
+"""The one-pass search through the estimators: counts, live weights, λ, limits."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_digits, make_classification
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    X = StandardScaler().fit_transform(X)[:600]
+    return X.astype(np.float32), y[:600]
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+def fit(data, target, *, hidden=(40, 30), kind=SparseNetClassifier, **settings):
+    settings = {"random_state": 0, "tol": 0, **settings}
+    return kind(hidden, target_sparsity=target, **settings).fit(*data)
+
+
+@pytest.mark.parametrize(
+    "target", [0.5, 0.9, 0.99, 37, [200, 100, 50], {"0.*": 30, "*": 0.9}]
+)
+@pytest.mark.parametrize("penalty", ["l1", "mcp", "l0"])
+def test_the_count_is_exact_and_every_weight_is_live(digits, target, penalty):
+    net = fit(digits, target, penalty=penalty, max_iter=25)
+    reached = net.n_nonzero_per_layer_ if np.ndim(net.alpha_) else net.n_nonzero_
+    np.testing.assert_array_equal(reached, net.target_n_nonzero_)
+    assert net.n_live_ == net.n_nonzero_
+    assert net.converged_
+    assert net.n_outer_iter_ == 1
+    assert (np.atleast_1d(net.alpha_) > 0).all()
+    for final, penalized in zip(net.coefs_, net.penalized_coefs_, strict=True):
+        np.testing.assert_array_equal(final != 0, penalized != 0)
+
+
+@pytest.mark.parametrize("settings", [{"max_iter": 1}, {"max_iter": 2}, {}])
+def test_any_budget_will_do(digits, settings):
+    net = fit(digits, 0.95, **settings)
+    assert net.n_nonzero_ == net.target_n_nonzero_
+    assert net.n_iter_ == settings.get("max_iter", net.n_iter_)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("debias", [True, False])
+def test_regression(diabetes, solver, debias):
+    net = fit(
+        diabetes,
+        30,
+        hidden=(20,),
+        kind=SparseNetRegressor,
+        solver=solver,
+        debias=debias,
+    )
+    assert net.n_nonzero_ == 30
+    assert net.score(*diabetes) > 0.4
+    same = all(map(np.array_equal, net.coefs_, net.penalized_coefs_))
+    assert same != debias
+
+
+def test_alpha_is_the_low_end_of_the_interval_of_theorem_5(diabetes):
+    """No weight off the support has a larger gradient before the last solve."""
+    net = fit(diabetes, 3, hidden=(), kind=SparseNetRegressor, batch_size=10**6)
+    X, y = diabetes
+    residual = y / y.std() - y.mean() / y.std()
+    output = (net.predict(X) - y.mean()) / y.std()
+    gradient = 2 * X.T @ (output - residual) / len(X)
+    off = net.coefs_[0][:, 0] == 0
+    assert off.sum() == 7
+    np.testing.assert_allclose(np.abs(gradient[off]).max(), net.alpha_, rtol=0.02)
+
+
+def test_linear_support_is_that_of_the_truth():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 200))
+    truth = np.zeros(200)
+    truth[:10] = rng.choice([-1, 1], 10) * rng.uniform(0.5, 1, 10)
+    y = X @ truth + 0.5 * rng.normal(size=400)
+    net = fit((X, y), 10, hidden=(), kind=SparseNetRegressor)
+    np.testing.assert_array_equal(net.support_, truth != 0)
+
+
+def test_few_rows_and_many_columns():
+    X, y = make_classification(
+        60, 3000, n_informative=20, n_redundant=0, random_state=0, class_sep=2.0
+    )
+    for target in (60, 12, 2):
+        net = fit((X, y), target, hidden=(20,))
+        assert net.n_nonzero_ == net.n_live_ == target
+        assert len(np.unique(net.predict(X))) == 2
+
+
+def test_a_target_without_a_path_is_exact_and_told(digits):
+    with pytest.warns(ConvergenceWarning, match="path from an input to an output"):
+        net = fit(digits, 2, max_iter=5)
+    assert net.n_nonzero_ == 2
+
+
+def test_convolutions_keep_live_weights(digits):
+    X, y = digits
+    module = nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)),
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(96, 10),
+    )
+    net = SparseNetClassifier(
+        module=module, target_sparsity=60, tol=0, max_iter=20, random_state=0
+    ).fit(X, y)
+    assert net.n_nonzero_ == net.n_live_ == 60
+    assert net.score(X, y) > 0.5
+
+
+def test_columns_that_are_always_zero_take_no_weights():
+    rng = np.random.default_rng(0)
+    X = np.hstack([rng.normal(size=(100, 4)), np.zeros((100, 6))])
+    y = X[:, 0] - X[:, 1]
+    net = fit((X, y), 30, hidden=(8,), kind=SparseNetRegressor)
+    assert net.n_nonzero_ == 30
+    assert not net.support_[4:].any()
+
+
+def test_early_stopping_keeps_the_count(digits):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = fit(digits, 300, early_stopping=True, n_iter_no_change=5)
+    assert net.n_nonzero_ == 300
+    assert len(net.validation_scores_) == len(net.loss_curve_)

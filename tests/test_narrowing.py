@@ -1,0 +1,179 @@
+"""The order statistic, the shrinking constraint, and live paths."""
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.search import Stages
+from sklearn_sparsenet.search.narrowing import Narrowing, largest
+from sklearn_sparsenet.sparsity import Flow, find_paths
+
+F64 = torch.float64
+
+
+def network_of(sizes, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    module = build_mlp(sizes[0], sizes[1:-1], sizes[-1], "relu", generator)
+    return Network(module, find_layers(module))
+
+
+def narrowing_of(network, goals, *, hard=False, follow=True):
+    groups = [slice(0, network.n_weights)]
+    if len(goals) > 1:
+        groups = [layer.slice for layer in network.layers]
+    n_inputs = network.layers[0].shape[1]
+    flow = Flow.of(network, (n_inputs,)) if follow else None
+    return Narrowing(groups, goals, flow, hard=hard)
+
+
+def n_live(network):
+    shape = (network.layers[0].shape[1],)
+    names = [layer.name for layer in network.layers]
+    return find_paths(network.module, names, shape).n_live
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0]), min_size=1, max_size=30),
+    st.data(),
+)
+def test_exactly_k_are_marked_and_ties_go_to_the_first(values, data):
+    k = data.draw(st.integers(1, len(values)))
+    tensor = torch.tensor(values)
+    mask, cut = largest(tensor, k)
+    assert int(mask.sum()) == k
+    order = sorted(range(len(values)), key=lambda i: (-values[i], i))
+    assert sorted(order[:k]) == mask.nonzero().flatten().tolist()
+    assert k == len(values) or cut == values[order[k]]
+
+
+def test_k_falls_from_all_weights_to_the_target():
+    stages = Stages(0.1, 0.5, 0.6)
+    counts = [stages.kept(p / 100, 1000, 20) for p in range(101)]
+    assert counts[0] == counts[10] == 1000
+    assert counts[50] == counts[100] == 20
+    assert counts == sorted(counts, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "wrong", [(0.5, 0.4, 0.6), (0.1, 0.5, 0.4), (0.1, 0.5, 1.0), (-0.1, 0.4, 0.5)]
+)
+def test_stages_out_of_order_are_refused(wrong):
+    with pytest.raises(ValueError, match="not in order"):
+        Stages(*wrong)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("goals", [(40,), (20, 12, 8), (3,), (100,)])
+def test_the_target_is_held_exactly_and_on_live_paths(goals, hard):
+    network = network_of((6, 8, 6, 3))
+    narrowing = narrowing_of(network, goals, hard=hard)
+    step = torch.linspace(0.1, 1, network.n_penalized, dtype=F64)
+    narrowing.advance(60, 100)
+    weights = network.weights
+    before = weights.clone()
+    narrowing.prox_(weights, step, 0.0)
+    counts = [int((weights[group] != 0).sum()) for group in narrowing.groups]
+    assert counts == list(goals)
+    assert n_live(network) == sum(goals)
+    # Survivors keep their sign and are not made larger.
+    kept = weights != 0
+    assert torch.equal(weights.sign()[kept], before.sign()[kept])
+    assert bool((weights.abs() <= before.abs() + 1e-15).all())
+    if hard:
+        assert torch.equal(weights[kept], before[kept])
+    # From then on the support is fixed.
+    weights.copy_(before)
+    narrowing.advance(61, 100)
+    narrowing.prox_(weights, step, 0.0)
+    assert torch.equal(weights, torch.where(kept, before, 0.0))
+
+
+def test_without_a_metric_the_largest_weights_stay():
+    network = network_of((5, 4))
+    generator = torch.Generator().manual_seed(0)
+    network.weights.normal_(generator=generator)  # linear networks start at zero
+    narrowing = narrowing_of(network, (7,), hard=True)
+    wanted = network.weights.abs().topk(7).indices.sort().values
+    narrowing.advance(99, 100)
+    result = narrowing.prox(network.weights, 0.1, 0.0)
+    assert torch.equal(result.nonzero().flatten(), wanted)
+    assert bool((network.weights != 0).all())  # prox changes nothing in place
+
+
+def test_nothing_is_cut_before_it_begins_or_between_order_statistics():
+    network = network_of((6, 8, 3))
+    narrowing = narrowing_of(network, (10,))
+    before = network.weights.clone()
+    for step in (0, 49, 101, 255):
+        narrowing.advance(step, 1000)
+        narrowing.prox_(network.weights, 0.1, 0.0)
+        assert torch.equal(network.weights, before)
+
+
+def test_going_back_in_time_releases_the_support():
+    network = network_of((6, 8, 3))
+    narrowing = narrowing_of(network, (10,))
+    narrowing.advance(900, 1000)
+    narrowing.prox_(network.weights.clone(), 0.1, 0.0)
+    assert narrowing.support is not None
+    narrowing.advance(100, 1000)
+    assert narrowing.support is None
+
+
+def test_a_score_that_would_cut_every_path_does_not():
+    """The largest weights lie in one layer: keeping them alone kills the network."""
+    network = network_of((6, 8, 6, 3))
+    with torch.no_grad():
+        network.weights[network.layers[0].slice] *= 1e3
+    narrowing = narrowing_of(network, (12,))
+    narrowing.advance(900, 1000)
+    narrowing.prox_(network.weights, 0.1, 0.0)
+    assert int((network.weights != 0).sum()) == 12
+    assert n_live(network) == 12
+
+
+def test_fewer_weights_than_layers_are_counted_all_the_same():
+    network = network_of((6, 8, 6, 3))
+    narrowing = narrowing_of(network, (2,))
+    narrowing.advance(900, 1000)
+    narrowing.prox_(network.weights, 0.1, 0.0)
+    assert int((network.weights != 0).sum()) == 2
+
+
+def test_an_interrupted_run_is_brought_to_the_target():
+    network = network_of((6, 8, 3))
+    narrowing = narrowing_of(network, (10,))
+    narrowing.advance(10, 1000)
+    narrowing.finish(network.weights)
+    assert int((network.weights != 0).sum()) == 10
+
+
+def test_flow_is_positive_exactly_where_a_path_could_lead():
+    network = network_of((3, 4, 2))
+    flow = Flow.of(network, (3,))
+    kept = torch.zeros(network.n_weights, dtype=torch.bool)
+    first, last = network.layers
+    kept[first.start + 1] = True  # input 1 to hidden unit 0
+    kept[last.start + 4 + 2] = True  # hidden unit 2 to output 1
+    allowed = flow.at(kept) > 0
+    into, out_of = (allowed[layer.slice].view(layer.shape) for layer in network.layers)
+    assert into.tolist() == [[False] * 3, [False] * 3, [True] * 3, [False] * 3]
+    assert out_of.tolist() == [[True, False, False, False]] * 2
+
+
+def test_stages_are_values():
+    assert Stages() == dataclasses.replace(Stages(), begin=Stages().begin)
+
+
+def test_flow_is_conserved_through_the_layers():
+    """Sizes times flow sum up to the same in every layer: all paths lead through."""
+    network = network_of((7, 5, 4, 2))
+    sizes = network.weights.abs()
+    through = sizes * Flow.of(network, (7,)).at(sizes)
+    sums = [float(through[layer.slice].sum()) for layer in network.layers]
+    assert sums == pytest.approx([sums[0]] * 3)
