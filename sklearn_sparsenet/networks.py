@@ -10,7 +10,14 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "Layer", "Network", "build_mlp", "find_layers", "find_nonsmooth"]
+__all__ = [
+    "ACTIVATIONS",
+    "Layer",
+    "Network",
+    "build_mlp",
+    "find_layers",
+    "find_nonsmooth",
+]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,

@@ -129,9 +129,7 @@ class _Model:
         return step
 
 
-def _improves(
-    old: tuple[float, Array], new: tuple[float, Array], step: Array
-) -> bool:
+def _improves(old: tuple[float, Array], new: tuple[float, Array], step: Array) -> bool:
     expected = _ARMIJO * float(old[1] @ step)
     if not np.isfinite(new[0]):
         return False

@@ -206,7 +206,9 @@ def _live_blocks(
 def _entries(linear: nn.Linear, rows: Tensor, columns: Tensor) -> list[Tensor]:
     """Return where the weights, and biases, of a block lie in the flat vector."""
     start = int(linear.weight.storage_offset())
-    found: list[Tensor] = [start + rows[:, None] * linear.in_features + columns[None, :]]
+    found: list[Tensor] = [
+        start + rows[:, None] * linear.in_features + columns[None, :]
+    ]
     if linear.bias is not None:
         found.append(rows + int(linear.bias.storage_offset()))
     return found
