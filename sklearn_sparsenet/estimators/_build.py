@@ -284,6 +284,8 @@ def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:
     """Return where the search starts and how long it may last."""
     debias = estimator.debias
     if debias == "auto":
-        debias = estimator.alpha is None
+        # With lbfgs a refit to the last digit fits noise, and the certificate is not
+        # its own.
+        debias = estimator.alpha is None and estimator.solver != "lbfgs"
     bounds = check_bounds(estimator.alpha_bounds)
     return Limits(bounds, estimator.max_outer_iter, guess, debias)

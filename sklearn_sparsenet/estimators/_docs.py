@@ -47,9 +47,10 @@ max_outer_iter : int, default=20
     Most solves of a bracket search.
 min_layers_on_target : int, default=None
     How many layers must meet their targets (the paper's N0). All by default.
-search : {"one_pass", "bracket"} or search object, default="one_pass"
+search : {"one_pass", "bracket", "continuation"} or object, default="one_pass"
     How λ is found: in one training run that ends with the exact count whatever `tol`
     (`OnePassSearch`), or in several solves, as in the paper (`BracketSearch`).
+    "continuation" goes with, and the default stands for it with, ``solver="lbfgs"``.
 alpha : float, sequence or dict, default=None
     λ, or one per layer. Given, there is no search and `target_sparsity` is ignored.
 alpha_bounds : (float, float), default=(1e-7, 1e-2)
@@ -61,12 +62,17 @@ penalty : {"l1", "mcp", "l0"} or Penalty, default="l1"
 penalize_bias : bool, default=False
     Whether biases are penalised too. They are not counted in any case.
 debias : bool or "auto", default="auto"
-    Whether surviving weights are refitted without penalty: "auto" after a search.
+    Whether surviving weights are refitted without penalty: "auto" after a search
+    with "adam" or "sgd".
 """
 
 PARAMETERS_SECOND = """
-solver : {"adam", "sgd"}, default="adam"
-    Proximal Adam, or proximal stochastic gradient descent (Algorithm 3).
+solver : {"adam", "sgd", "lbfgs"}, default="adam"
+    Proximal Adam, or proximal stochastic gradient descent (Algorithm 3). "lbfgs", for
+    small data and smooth activations, solves the ℓ1 problem in float64 until
+    `kkt_residual_` is at most `kkt_tol`; the solution is a function of λ and
+    `random_state` alone, so that ``alpha=alpha_`` gives the same weights again. It
+    has no batches, step sizes or early stopping.
 learning_rate_init : float or "auto", default="auto"
     First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
     root of their number), 0.1 for sgd.
@@ -76,9 +82,10 @@ batch_size : int or "auto", default="auto"
     "auto": all of at most 256 rows, else 64 to 512. At least n_samples: full batches.
 max_iter : int or "auto", default="auto"
     Epochs of each solve, for "one_pass" in all; "auto": as many as make about 1000
-    steps.
+    steps. With "lbfgs": iterations, "auto": 3000.
 kkt_tol : float, default=1e-3
-    A solve on full batches ends once its relative KKT residual is this small.
+    A solve on full batches ends once its relative KKT residual is this small. With
+    "lbfgs", a solution counts only then.
 shuffle : bool, default=True
 early_stopping : bool, default=False
     Whether to hold samples out and keep the state that scores best on them. Only
@@ -92,7 +99,8 @@ PARAMETERS_THIRD = """
 warm_start : bool, default=False
     Whether `fit` starts from the fitted network and tries its `alpha_` first.
 dtype : "auto", "float32" or "float64", default="auto"
-    "auto": the type of X on the CPU (integers: float64), float32 elsewhere.
+    "auto": the type of X on the CPU (integers: float64), float32 elsewhere; float64
+    with "lbfgs".
 device : str or torch.device, default="cpu"
     "auto": CUDA if there is any.
 random_state : int, RandomState instance or None, default=None
@@ -116,11 +124,14 @@ layer_names_ : list of str
 target_n_nonzero_ : int, ndarray of shape (n_layers,) or None
     The target in numbers of weights. None with a given `alpha`.
 converged_ : bool
-    Whether the target is met; with a given `alpha`, whether `kkt_residual_` is at
-    most `kkt_tol`.
+    Whether the target is met (with "lbfgs": by a certified solution); with a given
+    `alpha`, whether `kkt_residual_` is at most `kkt_tol`.
 kkt_residual_ : float
     Largest violation of the optimality conditions, relative to λ, of the penalised
     solution (before debiasing).
+certificate_ : Certificate
+    The residual in more detail: ``largest``, ``root_mean_square``, ``violations`` (the
+    share of weights with more than 0.01) and ``per_layer``.
 loss_ : float
     Mean loss of that solution on the training data, without penalty.
 loss_curve_ : list of float

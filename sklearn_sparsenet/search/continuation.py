@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 from sklearn_sparsenet.solvers import Continuation, Status
@@ -25,7 +24,8 @@ __all__ = ["ContinuationSearch"]
 _FIRST_ALPHA = 1e-3
 _STRIDE = 8  # most grid points that the search jumps while it looks for the count
 _INDEX_RANGE = (-115, 60)  # of the grid: λ from 1e-7 to 4e3
-_INTERVAL_TRIALS = 6
+_STUCK = 4  # grid points towards smaller λ that may bring no more weights
+_INTERVAL_TRIALS = 4
 _NEIGHBOURS = 4  # grid points on either side of the crossing that are worth a start
 _SLOPE = 1.2  # counts fall about like λ to this power
 _REACH = 1.3  # most that an interval is expected to lower the count by (a ratio)
@@ -90,10 +90,14 @@ class _Run:
         return done or len(self.trials) >= self.limits.max_outer_iter
 
     def single(self) -> None:
-        """Find the crossing on the grid, then solve in the intervals around it."""
-        crossing = self.find_crossing()
+        """Find the crossing on the grid, then solve in the intervals around it.
+
+        How many weights a solution has more, or fewer, than the loose one is learnt
+        on the way, and moves the crossing.
+        """
         tried: set[int] = set()
         while not self.is_over:
+            crossing = self.find_crossing()
             interval = self.next_interval(crossing, tried)
             if interval is None:
                 return
@@ -111,41 +115,49 @@ class _Run:
             self.loose[index] = sum(point.counts)
         return self.loose[index]
 
+    @property
+    def loose_goal(self) -> float:
+        """The count of a loose solution that is expected to become the goal."""
+        return self.goal / (self.shrinkage[-1] if self.shrinkage else 1.0)
+
     def find_crossing(self) -> int:
         """Return the last grid point with more weights than asked for.
 
         Interpolates the count, linear in logarithms, between the ends.
         """
         first = self.limits.guess or (_FIRST_ALPHA,)
-        index = min(max(self.path.index(first), _INDEX_RANGE[0]), _INDEX_RANGE[1])
-        dense: int | None = None
-        sparse: int | None = None
+        index = self.path.index(first)
         stuck = 0
-        while dense is None or sparse is None or sparse - dense > 1:
-            before = max(self.loose.values(), default=0)
+        while True:
+            index = min(max(index, _INDEX_RANGE[0]), _INDEX_RANGE[1])
+            before = max(self.loose.values(), default=-1)
+            known = index in self.loose
             count = self.count_at(index)
-            if count > self.goal:
-                dense = index if dense is None else max(dense, index)
-            else:
-                sparse = index if sparse is None else min(sparse, index)
-            if dense is not None and sparse is not None:
-                if dense >= sparse:  # counts are not monotone: both ends have crossed
-                    return sparse - 1
-                index = self.between(dense, sparse)
+            dense = [i for i, c in self.loose.items() if c > self.loose_goal]
+            sparse = [i for i, c in self.loose.items() if c <= self.loose_goal]
+            if dense and sparse:
+                # Counts are not monotone: the crossing from the dense end.
+                low = max((i for i in dense if i < max(sparse)), default=None)
+                if low is None:
+                    return max(self.loose, key=self.closeness)
+                high = min(i for i in sparse if i > low)
+                if high - low == 1:
+                    return low
+                index = self.between(low, high)
                 continue
             # Where smaller λ no longer give more weights, there is none to cross.
-            stuck = stuck + 1 if dense is None and count <= before else 0
-            step = math.log(max(count, 1) / self.goal) / (_SLOPE * self.path.log_ratio)
-            step = math.ceil(min(max(abs(step), 1), _STRIDE))
-            index += step if count > self.goal else -step
-            if stuck >= 4 or not _INDEX_RANGE[0] <= index <= _INDEX_RANGE[1]:
-                break
-        return max(self.loose, key=self.closeness) if dense is None else dense
+            stuck = stuck + 1 if not dense and not known and count <= before else 0
+            if stuck == _STUCK or index in _INDEX_RANGE:
+                return max(self.loose, key=self.closeness)
+            end = max(dense) if dense else min(sparse)
+            step = abs(math.log(max(self.loose[end], 1) / self.loose_goal))
+            step = math.ceil(min(step / (_SLOPE * self.path.log_ratio), _STRIDE))
+            index = end + max(step, 1) if dense else end - max(step, 1)
 
     def between(self, dense: int, sparse: int) -> int:
         high, low, goal = (
             math.log(count + 0.5)
-            for count in (self.loose[dense], self.loose[sparse], self.goal)
+            for count in (self.loose[dense], self.loose[sparse], self.loose_goal)
         )
         share = (high - goal) / (high - low) if high > low else 0.5
         inner = dense + round(min(max(share, 0.2), 0.8) * (sparse - dense))
@@ -153,8 +165,7 @@ class _Run:
 
     def closeness(self, index: int) -> float:
         """Rank grid points by the count expected there; larger is closer."""
-        shrinkage = median(self.shrinkage) if self.shrinkage else 1.0
-        ratio = max(self.loose[index], 0.5) * shrinkage / self.goal
+        ratio = max(self.loose[index], 0.5) / self.loose_goal
         # From a solution that is too dense the interval leads towards the goal.
         middle = math.log(ratio) - 0.5 * self.path.log_ratio
         return -abs(middle) if middle > 0 else -2 * abs(middle)
@@ -163,8 +174,7 @@ class _Run:
         """Return the most promising interval that has not been tried."""
         for distance in range(_NEIGHBOURS + 1):
             for index in (crossing + distance, crossing - distance):
-                if _INDEX_RANGE[0] <= index <= _INDEX_RANGE[1]:
-                    self.count_at(index)
+                self.count_at(index)
             left = [index for index in self.loose if index not in tried]
             near = [index for index in left if abs(self.closeness(index)) < 0.35]
             if near:

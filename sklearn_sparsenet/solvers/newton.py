@@ -95,12 +95,12 @@ def newton(
         if hessian is None or not np.isfinite(hessian).all():
             return x, iteration, False
         model = _Model(hessian, gradient, free)
-        for _ in range(_TRIALS):
+        for number in range(_TRIALS):
             trial = face.project(x + model.step(damping))
             found = face.evaluate(trial)
             if _improves((value, gradient), found, trial - x):
                 break
-            damping *= 8.0
+            damping *= 8.0 * 2.0**number
         else:
             return x, iteration, False
         x, (value, gradient) = trial, found
