@@ -5,7 +5,7 @@ from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.estimators import SparseNetClassifier, SparseNetRegressor
 from sklearn_sparsenet.exceptions import DataScaleWarning, NonFiniteLossError
 from sklearn_sparsenet.penalties import L0, L1, MCP, Penalty
-from sklearn_sparsenet.search import BracketSearch
+from sklearn_sparsenet.search import BracketSearch, OnePassSearch
 from sklearn_sparsenet.solvers import ProximalAdam, ProximalSGD
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "BracketSearch",
     "DataScaleWarning",
     "NonFiniteLossError",
+    "OnePassSearch",
     "Penalty",
     "ProximalAdam",
     "ProximalSGD",
