@@ -128,7 +128,7 @@ def test_refit_is_least_squares_on_the_support(diabetes):
     X = X - X.mean(0)
     kept = net.coefs_[0][:, 0] != 0
     exact = np.linalg.lstsq(X[:, kept], y - y.mean(), rcond=None)[0]
-    np.testing.assert_allclose(net.coefs_[0][kept, 0] * net.y_scale_, exact, rtol=1e-4)
+    np.testing.assert_allclose(net.coefs_[0][kept, 0] * net.y_scale_, exact, rtol=1e-3)
     assert kept.sum() == 3
 
 
