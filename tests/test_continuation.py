@@ -21,21 +21,21 @@ SETTINGS = {"activation": "tanh", "solver": "lbfgs", "random_state": 0}
 @pytest.fixture(scope="module")
 def diabetes():
     X, y = load_diabetes(return_X_y=True)
-    return StandardScaler().fit_transform(X)[:200], y[:200]
+    return StandardScaler().fit_transform(X)[:120], y[:120]
 
 
 def regressor(**more):
-    return SparseNetRegressor((12,), **{**SETTINGS, **more})
+    return SparseNetRegressor((6,), **{**SETTINGS, **more})
 
 
 def test_grid_points_find_themselves():
-    for index in range(-115, 61):
+    for index in range(-330, 171):
         assert Continuation.index([Continuation.alpha(index)] * 3) == index
-        assert Continuation.index([Continuation.alpha(index) * 0.999]) == index - 1
+        assert Continuation.index([Continuation.alpha(index) * 0.99]) == index - 1
     assert Continuation.index([1e-2, 0.0]) == Continuation.index([1e-2])
 
 
-@pytest.mark.parametrize("target", [12, 20, 35])
+@pytest.mark.parametrize("target", [10, 30])
 def test_certified_on_target_and_lambda_gives_it_again(diabetes, target):
     found = regressor(target_sparsity=target, tol=2 / target).fit(*diabetes)
     assert found.converged_
@@ -75,17 +75,17 @@ def test_linear_model_needs_no_start(diabetes):
 
 def test_impossible_count_gives_the_nearest_and_says_so(diabetes, monkeypatch):
     """Where smaller λ bring no more weights, the walk towards them ends."""
-    monkeypatch.setattr(search_module, "_INDEX_RANGE", (-60, 60))
-    net = regressor(target_sparsity=131, tol=0, max_outer_iter=2, max_iter=300)
-    with pytest.warns(ConvergenceWarning, match=r"asked for 131 .* kept .* solves"):
+    monkeypatch.setattr(search_module, "_INDEX_RANGE", (-150, 60))
+    net = regressor(target_sparsity=65, tol=0, max_outer_iter=2, max_iter=300)
+    with pytest.warns(ConvergenceWarning, match=r"asked for 65 .* kept .* solves"):
         net.fit(*diabetes)
     assert not net.converged_
     assert net.n_outer_iter_ == 2
-    assert net.alpha_ >= Continuation.alpha(-60)
+    assert net.alpha_ >= Continuation.alpha(-150)
 
 
 def test_targets_per_layer(diabetes):
-    net = regressor(target_sparsity=[18, 4], tol=0.3)
+    net = regressor(target_sparsity=[14, 3], tol=0.35)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         net.fit(*diabetes)
@@ -97,7 +97,7 @@ def test_targets_per_layer(diabetes):
 
 def test_bracket_over_certified_solves(diabetes):
     search = BracketSearch(stop="converged")
-    net = regressor(search=search, target_sparsity=20, tol=0.1).fit(*diabetes)
+    net = regressor(search=search, target_sparsity=15, tol=0.2).fit(*diabetes)
     assert net.converged_
     assert net.kkt_residual_ <= 1e-3
     assert regressor(alpha=net.alpha_).fit(*diabetes).n_nonzero_ == net.n_nonzero_
@@ -125,9 +125,10 @@ def test_refit_is_least_squares_on_the_support(diabetes):
     net = SparseNetRegressor((), solver="lbfgs", target_sparsity=3, tol=0, debias=True)
     net.fit(*diabetes)
     X, y = diabetes
+    X = X - X.mean(0)
     kept = net.coefs_[0][:, 0] != 0
     exact = np.linalg.lstsq(X[:, kept], y - y.mean(), rcond=None)[0]
-    np.testing.assert_allclose(net.coefs_[0][kept, 0] * net.y_scale_, exact, rtol=1e-4)
+    np.testing.assert_allclose(net.coefs_[0][kept, 0] * net.y_scale_, exact, rtol=1e-3)
     assert kept.sum() == 3
 
 

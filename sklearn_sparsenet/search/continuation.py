@@ -22,11 +22,11 @@ from sklearn_sparsenet.targets import Target
 __all__ = ["ContinuationSearch"]
 
 _FIRST_ALPHA = 1e-3
-_STRIDE = 8  # most grid points that the search jumps while it looks for the count
-_INDEX_RANGE = (-115, 60)  # of the grid: λ from 1e-7 to 4e3
-_STUCK = 4  # grid points towards smaller λ that may bring no more weights
-_INTERVAL_TRIALS = 4
-_NEIGHBOURS = 4  # grid points on either side of the crossing that are worth a start
+_STRIDE = 24  # most grid points that the search jumps while it looks for the count
+_INDEX_RANGE = (-330, 170)  # of the grid: λ from 1e-7 to 4e3
+_STUCK = 3  # grid points towards smaller λ that may bring no more weights
+_INTERVAL_TRIALS = 2
+_NEIGHBOURS = 12  # grid points on either side of the crossing that are worth a start
 _SLOPE = 1.2  # counts fall about like λ to this power
 _REACH = 1.3  # most that an interval is expected to lower the count by (a ratio)
 _LAYER_STEP = 3.0  # largest factor on the λ of a layer

@@ -28,7 +28,7 @@ from sklearn_sparsenet.solvers.loop import Solution, SolverOptions, Status, solv
 
 __all__ = ["Continuation"]
 
-_RATIO = 1.15
+_RATIO = 1.05
 _LOOSE = ActiveSetOptions(max_iter=600, kkt_tol=0.05, newton=False)
 _WARM_UP = SolverOptions(
     solver="adam", learning_rate=1e-2, batch_size=2**62, max_iter=600, kkt_tol=0.0
