@@ -1,19 +1,19 @@
 """Search over certified solutions, with ``solver="lbfgs"``.
 
 The solution is a function of λ alone (`sklearn_sparsenet.solvers.Continuation`): on
-a grid of λ the solver starts afresh, and from each grid point it goes on to the λ up to
-the next. The search finds grid points whose loose solutions have about the right number
-of weights, then solves to the tolerance inside the intervals above them.
+a fine grid of λ the solver starts afresh, and from each grid point it goes on to the λ
+up to the next. The search finds the grid point at which the loose solutions pass the
+count, then solves to the tolerance there and around.
 
-The count jumps where λ passes from one minimiser to another, so that an interval may
-have no solution with the count asked for; then the intervals beside it, which start
-from other minimisers, are tried.
+The count jumps from one minimiser to another. Every start leads to another one, so
+that counts scatter around their trend, and most are found a few starts away.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 from sklearn_sparsenet.solvers import Continuation, Status
@@ -25,10 +25,9 @@ _FIRST_ALPHA = 1e-3
 _STRIDE = 24  # most grid points that the search jumps while it looks for the count
 _INDEX_RANGE = (-330, 170)  # of the grid: λ from 1e-7 to 4e3
 _STUCK = 3  # grid points towards smaller λ that may bring no more weights
-_INTERVAL_TRIALS = 2
-_NEIGHBOURS = 12  # grid points on either side of the crossing that are worth a start
+_VOTES = 5  # nearest trials that choose the next start
 _SLOPE = 1.2  # counts fall about like λ to this power
-_REACH = 1.3  # most that an interval is expected to lower the count by (a ratio)
+_REACH = 1.1  # most that an interval is expected to lower the count by (a ratio)
 _LAYER_STEP = 3.0  # largest factor on the λ of a layer
 
 
@@ -78,7 +77,7 @@ class _Run:
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     loose: dict[int, int] = field(default_factory=dict)  # counts at grid points
-    shrinkage: list[float] = field(default_factory=list)  # certified / loose count
+    tried: set[int] = field(default_factory=set)  # intervals
 
     @property
     def goal(self) -> int:
@@ -90,19 +89,11 @@ class _Run:
         return done or len(self.trials) >= self.limits.max_outer_iter
 
     def single(self) -> None:
-        """Find the crossing on the grid, then solve in the intervals around it.
-
-        How many weights a solution has more, or fewer, than the loose one is learnt
-        on the way, and moves the crossing.
-        """
-        tried: set[int] = set()
-        while not self.is_over:
-            crossing = self.find_crossing()
-            interval = self.next_interval(crossing, tried)
-            if interval is None:
-                return
-            tried.add(interval)
-            self.search_interval(interval)
+        """Find the crossing on the grid, then certify starts around it."""
+        index: int | None = self.find_crossing()
+        while index is not None and not self.is_over:
+            self.search_interval(index)
+            index = self.next_interval()
 
     def count_at(self, index: int) -> int:
         """Return the count of the loose solution at a grid point."""
@@ -114,11 +105,6 @@ class _Run:
                 raise _Interrupted
             self.loose[index] = sum(point.counts)
         return self.loose[index]
-
-    @property
-    def loose_goal(self) -> float:
-        """The count of a loose solution that is expected to become the goal."""
-        return self.goal / (self.shrinkage[-1] if self.shrinkage else 1.0)
 
     def find_crossing(self) -> int:
         """Return the last grid point with more weights than asked for.
@@ -133,8 +119,8 @@ class _Run:
             before = max(self.loose.values(), default=-1)
             known = index in self.loose
             count = self.count_at(index)
-            dense = [i for i, c in self.loose.items() if c > self.loose_goal]
-            sparse = [i for i, c in self.loose.items() if c <= self.loose_goal]
+            dense = [i for i, c in self.loose.items() if c > self.goal]
+            sparse = [i for i, c in self.loose.items() if c <= self.goal]
             if dense and sparse:
                 # Counts are not monotone: the crossing from the dense end.
                 low = max((i for i in dense if i < max(sparse)), default=None)
@@ -150,52 +136,46 @@ class _Run:
             if stuck == _STUCK or index in _INDEX_RANGE:
                 return max(self.loose, key=self.closeness)
             end = max(dense) if dense else min(sparse)
-            step = abs(math.log(max(self.loose[end], 1) / self.loose_goal))
+            step = abs(math.log(max(self.loose[end], 1) / self.goal))
             step = math.ceil(min(step / (_SLOPE * self.path.log_ratio), _STRIDE))
             index = end + max(step, 1) if dense else end - max(step, 1)
 
     def between(self, dense: int, sparse: int) -> int:
         high, low, goal = (
             math.log(count + 0.5)
-            for count in (self.loose[dense], self.loose[sparse], self.loose_goal)
+            for count in (self.loose[dense], self.loose[sparse], self.goal)
         )
         share = (high - goal) / (high - low) if high > low else 0.5
         inner = dense + round(min(max(share, 0.2), 0.8) * (sparse - dense))
         return min(max(inner, dense + 1), sparse - 1)
 
     def closeness(self, index: int) -> float:
-        """Rank grid points by the count expected there; larger is closer."""
-        ratio = max(self.loose[index], 0.5) / self.loose_goal
-        # From a solution that is too dense the interval leads towards the goal.
-        middle = math.log(ratio) - 0.5 * self.path.log_ratio
-        return -abs(middle) if middle > 0 else -2 * abs(middle)
+        """Rank grid points by their loose count; larger is closer."""
+        return -abs(math.log(max(self.loose[index], 0.5) / self.goal))
 
-    def next_interval(self, crossing: int, tried: set[int]) -> int | None:
-        """Return the most promising interval that has not been tried."""
-        for distance in range(_NEIGHBOURS + 1):
-            for index in (crossing + distance, crossing - distance):
-                self.count_at(index)
-            left = [index for index in self.loose if index not in tried]
-            near = [index for index in left if abs(self.closeness(index)) < 0.35]
-            if near:
-                return max(near, key=self.closeness)
-        left = [index for index in self.loose if index not in tried]
-        return max(left, key=self.closeness) if left else None
+    def next_interval(self) -> int | None:
+        """Return the untried grid point next to where the certified counts point.
+
+        Counts scatter from start to start: the trials that came nearest vote, each
+        for the λ at which a count like its own would fall to the goal.
+        """
+        certified = [t for t in self.trials if _is_certified(t)] or self.trials
+        votes = [
+            math.log(trial.alpha[0])
+            + math.log(max(sum(trial.n_nonzero), 0.5) / self.goal) / _SLOPE
+            for trial in sorted(certified, key=lambda t: t.distance)[:_VOTES]
+        ]
+        centre = median(votes) / self.path.log_ratio - 0.5
+        left = set(range(_INDEX_RANGE[0], _INDEX_RANGE[1] + 1)) - self.tried
+        return min(left, key=lambda index: abs(index - centre), default=None)
 
     def search_interval(self, index: int) -> None:
-        """Bisect, in log λ, between a grid point and the next."""
-        low, high, share = 0.0, 1.0, 0.0
-        for number in range(_INTERVAL_TRIALS):
-            alpha = self.path.alpha(index) * math.exp(share * self.path.log_ratio)
-            count = sum(self.solve((alpha,)).n_nonzero)
-            if number == 0:
-                self.shrinkage.append(max(count, 0.5) / max(self.loose[index], 0.5))
-                if count < self.goal or count > _REACH * self.goal:
-                    return
-            if self.is_over:
-                return
-            low, high = (share, high) if count > self.goal else (low, share)
-            share = (low + high) / 2
+        """Solve at a grid point and, if the count is just above the goal, beyond it."""
+        self.tried.add(index)
+        low = self.path.alpha(index)
+        count = sum(self.solve((low,)).n_nonzero)
+        if not self.is_over and self.goal < count <= _REACH * self.goal:
+            self.solve((low * math.exp(0.8 * self.path.log_ratio),))
 
     def per_layer(self) -> None:
         """Update the λ of all layers together, each by its own count."""
