@@ -32,7 +32,6 @@ from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers.loop import Solution, Status
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import live_parameters, make_objective
-from sklearn_sparsenet.sparsity import count_per_layer
 
 __all__ = ["ActiveSetOptions", "check_supported", "solve_active_set"]
 
@@ -117,16 +116,9 @@ def solve_active_set(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         run.write(run.best)
-    network = problem.network
-    loss, gradient = problem.evaluate()
-    return Solution(
-        state=network.snapshot(),
-        alpha=tuple(float(value) for value in alpha),
-        counts=tuple(count_per_layer(network.split(network.weights))),
-        sizes=tuple(layer.size for layer in network.layers),
-        loss=float(loss),
-        gradient=gradient[: network.n_weights],
-        kkt_residual=certify(problem, gradient, alpha).largest,
+    return Solution.at(
+        problem,
+        alpha,
         epochs=run.n_iter,
         seconds=time.perf_counter() - started,
         loss_curve=tuple(run.losses),

@@ -126,6 +126,31 @@ class Solution:
     validation_scores: tuple[float, ...] = ()
     status: Status = Status.BUDGET
 
+    @classmethod
+    def at(cls, problem: Problem, alpha: Sequence[float], **facts: Any) -> Solution:
+        """Evaluate a problem where its network stands.
+
+        Parameters
+        ----------
+        problem : Problem
+        alpha : sequence of float
+            λ of each layer.
+        **facts
+            The attributes that tell how it came there, from `epochs` on.
+        """
+        network = problem.network
+        loss, gradient = problem.evaluate()
+        return cls(
+            state=network.snapshot(),
+            alpha=tuple(float(value) for value in alpha),
+            counts=tuple(count_per_layer(network.split(network.weights))),
+            sizes=tuple(layer.size for layer in network.layers),
+            loss=float(loss),
+            gradient=gradient[: network.n_weights],
+            kkt_residual=certify(problem, gradient, alpha).largest,
+            **facts,
+        )
+
     @property
     def weights(self) -> Tensor:
         """The counted weights, shape (n_weights,)."""
@@ -207,24 +232,18 @@ def _conclude(
     status: Status,
     seconds: float,
 ) -> Solution:
-    loss, gradient = problem.evaluate()
-    if not bool(loss.isfinite()):
-        raise NonFiniteLossError(_ADVICE.format(run.rate))
-    network = problem.network
-    return Solution(
-        state=network.snapshot(),
-        alpha=tuple(float(value) for value in alpha),
-        counts=tuple(count_per_layer(network.split(network.weights))),
-        sizes=tuple(layer.size for layer in network.layers),
-        loss=float(loss),
-        gradient=gradient[: network.n_weights],
-        kkt_residual=certify(problem, gradient, alpha).largest,
+    found = Solution.at(
+        problem,
+        alpha,
         epochs=min(run.epoch, run.options.max_iter),
         seconds=seconds,
         loss_curve=tuple(torch.stack(run.losses).tolist()) if run.losses else (),
         validation_scores=tuple(run.early.scores) if run.early else (),
         status=status,
     )
+    if not math.isfinite(found.loss):
+        raise NonFiniteLossError(_ADVICE.format(run.rate))
+    return found
 
 
 def _weighted_mean(losses: list[Tensor], sizes: list[int]) -> Tensor:
