@@ -137,6 +137,7 @@ class ProblemTrainer:
         *,
         share: float = 1.0,
         rate: float = 1.0,
+        steady: float = 0.0,
         start: Solution | None = None,
         keep_support: bool = False,
         finish: Callable[[Tensor], None] | None = None,
@@ -147,6 +148,7 @@ class ProblemTrainer:
             self.options,
             max_iter=_epochs(share, self.options.max_iter),
             learning_rate=rate * self.options.learning_rate,
+            steady=steady,
             kkt_tol=self.options.kkt_tol if keep_support else 0.0,
         )
         return solve(

@@ -382,3 +382,27 @@ def test_settled_is_asked_from_its_part_of_the_epochs_on(generator):
     assert asked_at == list(range(25, 31))  # 3 steps an epoch, 8 epochs before
     assert found.status is Status.BUDGET
     assert len(found.loss_curve) == found.epochs == 10
+
+
+class Recording(L0):
+    """Keeps the step sizes with which its prox is asked."""
+
+    def __init__(self):
+        self.steps: list[float] = []
+
+    def prox(self, weight, step, alpha):
+        self.steps.append(step)
+        return super().prox(weight, step, alpha)
+
+
+def test_the_step_size_falls_after_the_steady_part(generator):
+    """Half a cosine of what is left of the run, from the first step size."""
+    penalty = Recording()
+    options = dataclasses.replace(
+        SGD, schedule=Schedule.COSINE, steady=0.6, batch_size=21, max_iter=10
+    )
+    solve(make(generator, penalty=penalty), [0.01, 0.01], options, generator)
+    steps = torch.tensor(penalty.steps)
+    falling = 0.5 * (1 + torch.cos(torch.pi * torch.arange(4) / 4))
+    expected = 0.05 * torch.cat([torch.ones(6), falling])
+    torch.testing.assert_close(steps, expected)

@@ -100,6 +100,7 @@ class Trainer(Protocol):
         *,
         share: float = 1.0,
         rate: float = 1.0,
+        steady: float = 0.0,
         start: Solution | None = None,
         keep_support: bool = False,
         finish: Callable[[Tensor], None] | None = None,
@@ -113,6 +114,8 @@ class Trainer(Protocol):
             One λ per group.
         share, rate : float
             Of the epochs and of the first step size of a solve.
+        steady : float
+            Part of the training before the step size begins to fall.
         start : Solution, optional
             Where to start; by default at the initial network.
         keep_support : bool

@@ -7,10 +7,10 @@ metric of the step, exceeds λ. The order statistic of the scores is therefore t
 that leaves exactly k weights. k falls from all weights to the target; then the support
 is held.
 
-Three things make it work (figures in docs/design_notes.md): the threshold shrinks
-little (firm, not soft, while the survivors are sought); the metric has a floor, for
-gradients vanish once a network interpolates its data; and only weights between units
-that are connected to an input and to an output may be kept.
+Three things make it work (figures in docs/design_notes.md): the threshold is firm,
+not soft, so that large weights are not shrunk while the survivors are sought; the
+metric has a floor, for gradients vanish once a network interpolates its data; and only
+weights between units that are connected to an input and to an output may be kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sklearn_sparsenet.sparsity import Flow
 
 __all__ = ["Narrowing", "Stages", "largest"]
 
-_FIRM = 2.0  # weights beyond so many thresholds are not shrunk
+_FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _METRIC_FLOOR = 4.0  # times the mean curvature
 _NO_CURVATURE = 1e-4  # times the mean curvature
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
@@ -51,8 +51,8 @@ class Stages:
     """
 
     begin: float = 0.05
-    reach: float = 0.45
-    hold: float = 0.5
+    reach: float = 0.55
+    hold: float = 0.6
 
     def __post_init__(self) -> None:
         if not 0 <= self.begin < self.reach <= self.hold < 1:

@@ -37,6 +37,9 @@ class OnePassSearch:
     stages : Stages
         When weights start to be cut, when the target is reached, and from when on the
         support is held, as parts of the run.
+    steady : float in [0, 1)
+        Part of the training before the step size begins to fall. What is left must
+        be able to adapt for a while after the last weights are cut.
     solve_share : float in (0, 1)
         Part of the epochs that the solve for a fixed λ takes.
     solve_rate : float
@@ -44,6 +47,7 @@ class OnePassSearch:
     """
 
     stages: Stages = field(default_factory=Stages)
+    steady: float = 0.7
     solve_share: float = 0.1
     solve_rate: float = 0.1
 
@@ -84,6 +88,7 @@ class OnePassSearch:
             narrowing,
             tuple(0.0 for _ in trainer.groups),
             share=1 - self.solve_share,
+            steady=self.steady,
             finish=narrowing.finish,
         )
 

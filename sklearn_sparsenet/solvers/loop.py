@@ -69,6 +69,8 @@ class SolverOptions:
     learning_rate : float
         First step size.
     schedule : Schedule
+    steady : float in [0, 1)
+        Part of the solve before the step size begins to fall.
     batch_size : int
     max_iter : float
         Epochs; the last one need not be whole.
@@ -82,6 +84,7 @@ class SolverOptions:
     solver: str = "adam"
     learning_rate: float = 1e-2
     schedule: Schedule = Schedule.COSINE
+    steady: float = 0.0
     batch_size: int = 256
     max_iter: float = 100
     shuffle: bool = True
@@ -385,7 +388,9 @@ class _Run:
         return self.stop(self.network.weights)
 
     def _set_rate(self, progress: float) -> None:
-        rate = self.rate * self.options.schedule.factor(progress)
+        steady = self.options.steady
+        falling = max(progress - steady, 0.0) / (1 - steady)
+        rate = self.rate * self.options.schedule.factor(falling)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 

@@ -299,7 +299,7 @@ def test_meta_regressors(diabetes):
 
 def test_inspection(diabetes):
     X, y = diabetes
-    net = regressor(target_sparsity={"0.weight": 20, "*": 0.5}, alpha=None, tol=0.2)
+    net = regressor(target_sparsity={"0.weight": 8, "*": 0.5}, alpha=None, tol=0.2)
     net.fit(X, y)
     found = permutation_importance(net, X, y, n_repeats=2, random_state=0)
     dead = ~net.support_
