@@ -68,7 +68,7 @@ def against_pruning(results: Results) -> list[list[Any]]:
     """Return the bar against gradual pruning, a row for each of our methods."""
     rows = []
     for ours in OURS:
-        for other in ("gmp", "gmp_tuned"):
+        for other in ("gmp", "gmp_steady", "gmp_tuned"):
             found = results.compare_all(ours, other)
             if not found:
                 continue

@@ -66,6 +66,7 @@ METHODS = {
     "l0": Method(partial(ours.fit, penalty="l0"), per_layer=True),
     "l1_bracket": Method(partial(bracket.fit, **bracket.LIBRARY), kinds=(NETWORK,)),
     "gmp": Method(gmp.fit),
+    "gmp_steady": Method(gmp.fit_steady, kinds=(NETWORK,)),
     "gmp_tuned": Method(gmp.fit_tuned, kinds=(NETWORK,)),
     "one_shot": Method(one_shot.fit, kinds=(NETWORK,)),
     "bisection": Method(bisection.fit, kinds=(NETWORK,)),

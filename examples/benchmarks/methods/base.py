@@ -20,6 +20,7 @@ __all__ = [
     "Fitted",
     "Target",
     "build_network",
+    "cosine",
     "fitted",
     "linear_layers",
     "soft_threshold",
