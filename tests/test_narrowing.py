@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
-from sklearn_sparsenet.search import Stages
+from sklearn_sparsenet.search import OnePassSearch, Stages
 from sklearn_sparsenet.search.narrowing import Narrowing, largest
 from sklearn_sparsenet.sparsity import Flow, find_paths
 
@@ -177,3 +177,9 @@ def test_flow_is_conserved_through_the_layers():
     through = sizes * Flow.of(network, (7,)).at(sizes)
     sums = [float(through[layer.slice].sum()) for layer in network.layers]
     assert sums == pytest.approx([sums[0]] * 3)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.0])
+def test_the_steady_part_is_less_than_the_whole(wrong):
+    with pytest.raises(ValueError, match="steady"):
+        OnePassSearch(steady=wrong)

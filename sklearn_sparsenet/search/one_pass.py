@@ -51,6 +51,10 @@ class OnePassSearch:
     solve_share: float = 0.1
     solve_rate: float = 0.1
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.steady < 1:
+            raise ValueError(f"steady={self.steady!r} must lie in [0, 1).")
+
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
         """Search for the target of `trainer`.
 
