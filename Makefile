@@ -44,9 +44,16 @@ bench: $(VENV)/.installed
 	$(BENCH).run --data $(DATA) --out $(RESULTS)/results.json --jobs $(JOBS)
 	$(BENCH).run --data $(DATA) --out $(RESULTS)/results.json --jobs $(JOBS) \
 		--per-layer --methods l1 --budgets 1000
+	$(BENCH).run --data $(DATA) --out $(RESULTS)/results.json --jobs $(JOBS) \
+		--problems lin_incoherent lin_correlated lin_diabetes lin_cancer --seeds 20
 	$(BENCH).cost --data $(DATA) --out $(RESULTS)/costs.json
+	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/certificates.json
+	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/mg.json --accuracy
+	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
 	$(BENCH).report --results $(RESULTS)/results.json \
-		--costs $(RESULTS)/costs.json --write docs/benchmarks.md
+		--costs $(RESULTS)/costs.json \
+		--certificates $(RESULTS)/certificates.json --mg $(RESULTS)/mg.json \
+		--write docs/benchmarks.md
 
 bench-quick: $(VENV)/.installed
 	mkdir -p $(RESULTS)

@@ -9,7 +9,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
-from benchmarks import comparisons, harness, report, run, sweep  # noqa: E402
+from benchmarks import certificate, comparisons, harness, report, run, sweep  # noqa: E402
 from benchmarks.methods import METHODS  # noqa: E402
 from benchmarks.problems import (  # noqa: E402
     PROBLEMS,
@@ -163,16 +163,18 @@ def test_comparison_by_hand():
     assert found[0].ratio == pytest.approx(4)
 
 
-def test_report_builds():
+def test_report_builds(tmp_path):
     found = records()
     ours = [{**r, "method": "l1", "error": 2 * r["error"]} for r in found[:4]]
     missed = {**ours[0], "seed": 5, "n_nonzero_per_layer": [1], "warning": ""}
     cost = {"problem": "mg", "rule": "auto", "batch_size": 64, "l1": 1.0, "dense": 2.0}
-    page = report.build([*found, *ours, missed], [cost])
+    cell = certificate.run_cell("breast cancer", 0.02, "lbfgs", 0, tmp_path)
+    page = report.build([*found, *ours, missed], [cost], [cell], [])
     assert "| l1 | gmp | 2 | 0% | 2: mg 1 % 60, mg 30 % 60 | 2.00 | **not met**" in page
     assert "| l1 | single | 5 | 4 | 0 | 1 | **not met** |" in page
     assert "| mg | 64 (auto) | 1.00 | dense | 0.50 | 1.3 | met |" in page
     assert "## Test error and live share: mg" in page
+    assert "| breast cancer | 2% | 6 |" in page
 
 
 def test_sweep_takes_its_curves_from_the_records():

@@ -3,7 +3,7 @@
 Usage, in the folder `examples`::
 
     python -m benchmarks.report --results results.json --costs costs.json \\
-        --write ../docs/benchmarks.md
+        --certificates certificates.json --mg mg.json --write ../docs/benchmarks.md
 
 The text between the markers of the page is replaced; what falls short says so.
 """
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.certificate import accuracy_table, cells_table
 from benchmarks.comparisons import Comparison, Results, is_exact
 from benchmarks.harness import Record, load_records
 from benchmarks.methods import METHODS
@@ -229,7 +230,28 @@ def costs(records: list[Record]) -> list[list[Any]]:
     return rows
 
 
-def build(records: list[Record], cost_records: list[Record]) -> str:
+def certificates(records: list[Record], accuracies: list[Record]) -> dict[str, str]:
+    """Return the tables of the fits with a certificate, and what they are called."""
+    titles = {
+        "lbfgs": "Certificates, solver lbfgs",
+        "adam": "Residual of the default, solver adam (the count is exact)",
+    }
+    groups = {
+        title: [r for r in records if r["solver"] == solver]
+        for solver, title in titles.items()
+    }
+    parts = {title: cells_table(rows) for title, rows in groups.items() if rows}
+    if accuracies:
+        parts["Mg, authors' split, solver lbfgs"] = accuracy_table(accuracies)
+    return parts
+
+
+def build(
+    records: list[Record],
+    cost_records: list[Record],
+    certificate_records: list[Record],
+    accuracies: list[Record],
+) -> str:
     """Return the generated part of the page."""
     results = Results(records)
     parts = {
@@ -241,6 +263,7 @@ def build(records: list[Record], cost_records: list[Record]) -> str:
         "Live weights": table(LIVE, live(results)),
         "Without a hidden layer": table(LINEAR, linear(results)),
         "Cost": table(COST, costs(cost_records)),
+        **certificates(certificate_records, accuracies),
     }
     for problem in dict.fromkeys(cell.problem for cell in results.cells()):
         parts[f"Test error and live share: {problem}"] = errors(results, problem)
@@ -252,9 +275,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results.json"))
     parser.add_argument("--costs", type=Path, default=Path("costs.json"))
+    parser.add_argument("--certificates", type=Path, default=Path("certificates.json"))
+    parser.add_argument("--mg", type=Path, default=Path("mg.json"))
     parser.add_argument("--write", type=Path, help="page whose tables are replaced")
     arguments = parser.parse_args()
-    text = build(load_records(arguments.results), load_records(arguments.costs))
+    files = ("results", "costs", "certificates", "mg")
+    text = build(*(load_records(getattr(arguments, file)) for file in files))
     if not arguments.write:
         print(text)
         return

@@ -45,7 +45,7 @@ def fit_lasso(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitt
         model.set_params(C=C).fit(X, data.y_train)
         path.append(np.append(model.coef_[0], model.intercept_[0]))
     columns = np.array(path).T
-    best = np.abs((columns[:-1] != 0).sum(0) - target).argmin()
+    best = _nearest_index(columns[:-1], target)
     return _fitted(data, columns[:-1, best], columns[-1, best])
 
 
@@ -60,9 +60,13 @@ def fit_abess(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitt
 
 
 def _nearest(path: np.ndarray, target: Target) -> np.ndarray:
-    """Return the column with the nearest count, the last one of those."""
+    """Return the column with the nearest count, the least shrunk one of those."""
+    return path[:, _nearest_index(path, target)].copy()
+
+
+def _nearest_index(path: np.ndarray, target: Target) -> int:
     distance = np.abs((path != 0).sum(0) - target)
-    return path[:, len(distance) - 1 - distance[::-1].argmin()].copy()
+    return int(len(distance) - 1 - distance[::-1].argmin())
 
 
 def _fitted(data: Data, coef: np.ndarray, intercept: float = 0.0) -> Fitted:
