@@ -105,6 +105,17 @@ class ProblemTrainer:
         """Which weights can lie on a live path; None if that cannot be told."""
         return Flow.of(self.problem.network, self.problem.rows.sample_shape)
 
+    @property
+    def n_samples(self) -> int:
+        """Number of samples that are trained on."""
+        return self.problem.n_samples
+
+    def noise_level(self) -> Tensor:
+        """Return the last batch's gradient; see `sklearn_sparsenet.search.Trainer`."""
+        network = self.problem.network
+        share = min(1.0, self.options.batch_size / self.n_samples)
+        return network.gradient[: network.n_weights].abs() * share**0.5
+
     def extend(self, support: Tensor) -> Tensor:
         """Return a support with the penalised biases, which are always in it."""
         network = self.problem.network

@@ -90,6 +90,17 @@ class Trainer(Protocol):
     def flow(self) -> Flow | None:
         """Which weights can lie on a live path; None if that cannot be told."""
 
+    @property
+    def n_samples(self) -> int:
+        """Number of samples that are trained on."""
+
+    def noise_level(self) -> Tensor:
+        """Return sizes of the last batch's gradient, scaled from its samples to all.
+
+        Shape (n_weights,). What is noise in a gradient falls as the root of the
+        number of samples.
+        """
+
     def extend(self, support: Tensor) -> Tensor:
         """Return a support with the penalised biases, which are always in it."""
 

@@ -1,9 +1,10 @@
 """Search over certified solutions, with ``solver="lbfgs"``.
 
 The solution is a function of λ alone (`sklearn_sparsenet.solvers.Continuation`): on
-a fine grid of λ the solver starts afresh, and from each grid point it goes on to the λ
-up to the next. The search finds the grid point at which the loose solutions pass the
-count, then solves to the tolerance there and around.
+a fine grid of λ the solver starts afresh, and from each grid point it goes on to some
+larger λ. The search finds the grid point at which the loose solutions pass the count,
+then solves to the tolerance there and around, then follows those solutions that had
+too many weights to larger λ.
 
 The count jumps from one minimiser to another. Every start leads to another one, so
 that counts scatter around their trend, and most are found a few starts away.
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 from sklearn_sparsenet.solvers import Continuation, Status
@@ -25,9 +25,9 @@ _FIRST_ALPHA = 1e-3
 _STRIDE = 24  # most grid points that the search jumps while it looks for the count
 _INDEX_RANGE = (-330, 170)  # of the grid: λ from 1e-7 to 4e3
 _STUCK = 3  # grid points towards smaller λ that may bring no more weights
-_VOTES = 5  # nearest trials that choose the next start
+_STARTS = 5  # grid points on each side of the crossing that may be certified
+_NEAR = 0.3  # those with a loose count further off, as a logarithm, are not
 _SLOPE = 1.2  # counts fall about like λ to this power
-_REACH = 1.1  # most that an interval is expected to lower the count by (a ratio)
 _LAYER_STEP = 3.0  # largest factor on the λ of a layer
 
 
@@ -77,7 +77,6 @@ class _Run:
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     loose: dict[int, int] = field(default_factory=dict)  # counts at grid points
-    tried: set[int] = field(default_factory=set)  # intervals
 
     @property
     def goal(self) -> int:
@@ -89,11 +88,41 @@ class _Run:
         return done or len(self.trials) >= self.limits.max_outer_iter
 
     def single(self) -> None:
-        """Find the crossing on the grid, then certify starts around it."""
-        index: int | None = self.find_crossing()
-        while index is not None and not self.is_over:
-            self.search_interval(index)
-            index = self.next_interval()
+        """Find the crossing on the grid, then certify solutions around it."""
+        crossing = self.find_crossing()
+        found = self.certify_starts(crossing)
+        # Minimisers go on to exist for larger λ, and lose weights one by one there.
+        for index in sorted(found, key=lambda index: found[index]):
+            if found[index] > self.goal:
+                self.follow(index)
+
+    def certify_starts(self, crossing: int) -> dict[int, int]:
+        """Solve at the grid points around the crossing; return their counts."""
+        found: dict[int, int] = {}
+        for index in sorted(
+            range(crossing - _STARTS, crossing + _STARTS + 1),
+            key=lambda index: abs(index - crossing - 0.5),
+        ):
+            if self.is_over:
+                break
+            self.count_at(index)
+            if self.closeness(index) > -_NEAR or not self.trials:
+                found[index] = self.count_for(index)
+        return found
+
+    def follow(self, start: int) -> None:
+        """Cut, among the λ that start at one grid point, around the goal."""
+        dense, sparse = 0, len(self.path.lags)
+        while not self.is_over and sparse - dense > 1:
+            middle = (dense + sparse) // 2
+            lag = self.path.lags[middle]
+            if self.count_for(start + lag, lag) > self.goal:
+                dense = middle
+            else:
+                sparse = middle
+
+    def count_for(self, index: int, lag: int = 0) -> int:
+        return sum(self.solve((self.path.alpha(index, lag),)).n_nonzero)
 
     def count_at(self, index: int) -> int:
         """Return the count of the loose solution at a grid point."""
@@ -152,30 +181,6 @@ class _Run:
     def closeness(self, index: int) -> float:
         """Rank grid points by their loose count; larger is closer."""
         return -abs(math.log(max(self.loose[index], 0.5) / self.goal))
-
-    def next_interval(self) -> int | None:
-        """Return the untried grid point next to where the certified counts point.
-
-        Counts scatter from start to start: the trials that came nearest vote, each
-        for the λ at which a count like its own would fall to the goal.
-        """
-        certified = [t for t in self.trials if _is_certified(t)] or self.trials
-        votes = [
-            math.log(trial.alpha[0])
-            + math.log(max(sum(trial.n_nonzero), 0.5) / self.goal) / _SLOPE
-            for trial in sorted(certified, key=lambda t: t.distance)[:_VOTES]
-        ]
-        centre = median(votes) / self.path.log_ratio - 0.5
-        left = set(range(_INDEX_RANGE[0], _INDEX_RANGE[1] + 1)) - self.tried
-        return min(left, key=lambda index: abs(index - centre), default=None)
-
-    def search_interval(self, index: int) -> None:
-        """Solve at a grid point and, if the count is just above the goal, beyond it."""
-        self.tried.add(index)
-        low = self.path.alpha(index)
-        count = sum(self.solve((low,)).n_nonzero)
-        if not self.is_over and self.goal < count <= _REACH * self.goal:
-            self.solve((low * math.exp(0.8 * self.path.log_ratio),))
 
     def per_layer(self) -> None:
         """Update the λ of all layers together, each by its own count."""

@@ -5,7 +5,8 @@ the ordered :math:`a_i = |\partial L / \partial w_i|` enclose λ; along a traini
 the weights that a proximal step with λ would keep are those whose score, |w| in the
 metric of the step, exceeds λ. The order statistic of the scores is therefore the λ
 that leaves exactly k weights. k falls from all weights to the target; then the support
-is held.
+is held, and the weights on it feel an ℓ1 penalty that fades until the training ends:
+where there are about as many weights as samples, noise would be fitted otherwise.
 
 Three things make it work (figures in docs/design_notes.md): the threshold is firm,
 not soft, so that large weights are not shrunk while the survivors are sought; the
@@ -15,7 +16,7 @@ weights between units that are connected to an input and to an output may be kep
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.sparsity import Flow
 
-__all__ = ["Narrowing", "Stages", "largest"]
+__all__ = ["Narrowing", "Noise", "Stages", "largest"]
 
 _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _METRIC_FLOOR = 4.0  # times the mean curvature
@@ -32,6 +33,7 @@ _NO_CURVATURE = 1e-4  # times the mean curvature
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
 _ORDER_STATISTICS = 50  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
+_SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FILL_ROUNDS = 30
 _FLOW_ROUNDS = 100
 
@@ -65,6 +67,21 @@ class Stages:
         return round(goal + (size - goal) * left)
 
 
+@dataclass(frozen=True)
+class Noise:
+    """How large a gradient over all samples may be by chance.
+
+    Attributes
+    ----------
+    level : callable() -> Tensor of shape (n_weights,)
+        Sizes of the last batch's gradient, scaled from its samples to all.
+    n_samples : int
+    """
+
+    level: Callable[[], Tensor]
+    n_samples: int
+
+
 class Narrowing:
     """The constraint as a penalty that the solvers' loop can work with.
 
@@ -76,6 +93,8 @@ class Narrowing:
         How many weights of each group are to be left.
     flow : Flow or None
         Tells which weights can lie on a live path; None: all are taken to.
+    noise : Noise or None
+        What a fading penalty on the held support has to exceed; None: there is none.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
     stages : Stages
@@ -89,14 +108,16 @@ class Narrowing:
         goals: Sequence[int],
         flow: Flow | None,
         *,
+        noise: Noise | None = None,
         hard: bool = False,
         stages: Stages | None = None,
     ) -> None:
         self.groups, self.goals, self.flow = groups, goals, flow
-        self.hard = hard
+        self.noise, self.hard = noise, hard
         self.stages = stages or Stages()
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
+        self._fading: tuple[Tensor, Tensor] | None = None  # where, and λ there
         self._allowed: Tensor | None = None
         self._progress, self._is_due = 0.0, False
 
@@ -141,6 +162,7 @@ class Narrowing:
         counted = weight[: self.n_weights]
         if self.support is not None:
             counted.masked_fill_(~self.support, 0.0)
+            self._fade(counted, step)
         elif self._is_due:
             self._narrow(counted, step)
 
@@ -181,7 +203,36 @@ class Narrowing:
             self._shrink(weight, size, threshold.clamp_(min=0).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
-            self.support = kept
+            self._hold(kept)
+
+    def _hold(self, kept: Tensor) -> None:
+        """Hold a support; λ on it is a part of the noise in the gradient off it.
+
+        It grows with the number of weights per sample: where that is small there is
+        little to fear, and the gradient off the support is no noise.
+        """
+        self.support, self._fading = kept, None
+        if self.noise is None or self.hard:
+            return
+        free = ~kept if self.flow is None else ~kept & (self.flow.at(kept) > 0)
+        noise = torch.where(free, self.noise.level(), 0.0)
+        load = min(1.0, sum(self.goals) / self.noise.n_samples)
+        alpha = torch.empty_like(noise)
+        for group in self.groups:
+            alpha[group] = _SHRINKAGE * load**0.5 * noise[group].max()
+        where = kept.nonzero().flatten()
+        self._fading = (where, alpha[where])
+
+    def _fade(self, weight: Tensor, step: Strength) -> None:
+        """Shrink what is held, less and less; what would become zero stays."""
+        if self._fading is None:
+            return
+        where, alpha = self._fading
+        left = (1 - self._progress) / (1 - self.stages.hold)
+        threshold = (step[where] if isinstance(step, Tensor) else step) * alpha * left
+        held = weight[where]
+        shrunk = held - threshold * held.sign()
+        weight[where] = torch.where(held.abs() > threshold, shrunk, held)
 
     def _metric(self, weight: Tensor, step: Strength) -> Tensor:
         if not isinstance(step, Tensor):

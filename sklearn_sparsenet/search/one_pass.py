@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.penalties import FixedSupport
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
-from sklearn_sparsenet.search.narrowing import Narrowing, Stages
+from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
 from sklearn_sparsenet.solvers import Solution, Status
 
 __all__ = ["OnePassSearch"]
@@ -85,6 +85,7 @@ class OnePassSearch:
             trainer.groups,
             trainer.target.n_nonzero,
             trainer.flow,
+            noise=Noise(trainer.noise_level, trainer.n_samples),
             hard=getattr(trainer.penalty, "frees_zeros", False),
             stages=self.stages,
         )

@@ -2,10 +2,15 @@ r"""Canonical starts for every λ: what makes the solution a function of λ.
 
 A network has many minimisers for one λ, and which of them a solver finds depends on
 where it starts. Here the start is a function of λ alone: on the fixed grid
-:math:`\lambda_k = r^k` every point is solved loosely from the initial network, by
-proximal Adam and then by the active-set solver; λ itself is solved from the last grid
-point that is not above it. Solving again for the same λ repeats every step, so the
-count is the same.
+:math:`\lambda_k = r^k` every point is solved loosely from an initial network of its
+own, by proximal Adam and then by the active-set solver; λ itself is solved from a grid
+point below it. Solving again for the same λ repeats every step, so the count is the
+same.
+
+A search needs many minimisers to choose from, so that λ close to each other lead to
+different ones. The initial network of a grid point is the given one moved at random,
+and the interval between two grid points is cut into cells, of which each starts
+further below: at :math:`\lambda_{k - L}` with its *lag* L.
 
 From the grid point λ only grows because the other direction is closed: a unit without
 weights has no gradient, and a network of zeros is stationary for every λ. Each grid
@@ -29,6 +34,7 @@ from sklearn_sparsenet.solvers.loop import Solution, SolverOptions, Status, solv
 __all__ = ["Continuation"]
 
 _RATIO = 1.05
+_LAGS = (0, 1, 2, 3, 4, 6, 8, 11, 14)  # of the cells between two grid points
 _LOOSE = ActiveSetOptions(max_iter=600, kkt_tol=0.05, newton=False)
 _WARM_UP = SolverOptions(
     solver="adam", learning_rate=1e-2, batch_size=2**62, max_iter=600, kkt_tol=0.0
@@ -54,24 +60,34 @@ class Continuation:
 
     log_ratio = math.log(_RATIO)
 
+    lags = _LAGS
+
     @staticmethod
-    def alpha(index: int) -> float:
-        """Return λ of a grid point."""
-        return float(_RATIO**index)
+    def alpha(index: int, lag: int = 0) -> float:
+        """Return λ of a grid point, or one above it that starts `lag` points below."""
+        cell = _LAGS.index(lag)
+        within = (cell + 0.5) / len(_LAGS) if cell else 0.0
+        return float(_RATIO ** (index + within))
 
     @staticmethod
     def index(alpha: Sequence[float]) -> int:
         """Return the last grid point not above the geometric mean of the λ."""
-        positive = [value for value in alpha if value > 0]
-        mean = sum(map(math.log, positive)) / len(positive)
-        # λ of a grid point must find itself, whatever the logarithm's rounding.
-        return math.floor(mean / Continuation.log_ratio + 1e-9)
+        return math.floor(_position(alpha))
+
+    @staticmethod
+    def start(alpha: Sequence[float]) -> int:
+        """Return the grid point at which the solve for `alpha` starts."""
+        position = _position(alpha)
+        index = math.floor(position)
+        if min(alpha) < max(alpha):
+            return index
+        return index - _LAGS[math.floor((position - index) * len(_LAGS))]
 
     def solve(self, alpha: Sequence[float]) -> Solution:
         """Solve for one λ per layer; leave the network at the solution."""
         start, steps = self._initial, 0.0
         if any(value > 0 for value in alpha):
-            index = self.index(alpha)
+            index = self.start(alpha)
             known = index in self._points
             point = self.point(index)
             steps = 0.0 if known else point.epochs
@@ -86,11 +102,22 @@ class Continuation:
         """Return the loose solution at a grid point."""
         if index not in self._points:
             self.problem.network.restore(self._initial)
+            self._move(index)
             found = self._from_scratch(index)
             if found.status is Status.INTERRUPTED:
                 return found
             self._points[index] = found
         return self._points[index]
+
+    def _move(self, index: int) -> None:
+        """Move the network at random, by as much as its weights are large."""
+        network = self.problem.network
+        generator = torch.Generator().manual_seed(index % 2**32)
+        for layer in network.layers:
+            weights = network.parameters[layer.slice]
+            noise = torch.randn(len(weights), generator=generator).to(weights)
+            noise *= weights.square().mean().sqrt()
+            weights.add_(noise).mul_(0.5**0.5)
 
     def _from_scratch(self, index: int) -> Solution:
         network = self.problem.network
@@ -105,3 +132,11 @@ class Continuation:
             steps = warm.epochs
         found = solve_active_set(self.problem, alphas, _LOOSE)
         return replace(found, epochs=found.epochs + steps)
+
+
+def _position(alpha: Sequence[float]) -> float:
+    """Return where the geometric mean of the λ lies on the grid."""
+    positive = [value for value in alpha if value > 0]
+    mean = sum(map(math.log, positive)) / len(positive)
+    # λ of a grid point must find itself, whatever the logarithm's rounding.
+    return mean / Continuation.log_ratio + 1e-9
