@@ -35,6 +35,27 @@ def test_grid_points_find_themselves():
     assert Continuation.index([1e-2, 0.0]) == Continuation.index([1e-2])
 
 
+@pytest.mark.parametrize("lag", Continuation.lags)
+def test_every_lambda_has_one_start(lag):
+    for index in (-330, -142, 0, 170):
+        alpha = Continuation.alpha(index, lag)
+        assert Continuation.index([alpha]) == index
+        assert Continuation.start([alpha] * 2) == index - lag
+    unequal = [0.9 * alpha, alpha / 0.9]  # of layers: from the last grid point
+    assert Continuation.start(unequal) == Continuation.index(unequal)
+
+
+@pytest.mark.slow
+def test_counts_where_fresh_starts_collapse():
+    """Fresh starts end with 50 weights up to λ=.016, with none from .017 on."""
+    X, y = load_digits(return_X_y=True)
+    settings = {**SETTINGS, "random_state": 2}
+    net = SparseNetClassifier((16,), target_sparsity=24, tol=2 / 24, **settings)
+    net.fit(X / 16 - 0.5, y)
+    assert abs(net.n_nonzero_ - 24) <= 2
+    assert net.certificate_.largest <= 1e-3
+
+
 @pytest.mark.parametrize("target", [10, 30])
 def test_certified_on_target_and_lambda_gives_it_again(diabetes, target):
     found = regressor(target_sparsity=target, tol=2 / target).fit(*diabetes)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import OnePassSearch, Stages
-from sklearn_sparsenet.search.narrowing import Narrowing, largest
+from sklearn_sparsenet.search.narrowing import Narrowing, Noise, largest
 from sklearn_sparsenet.sparsity import Flow, find_paths
 
 F64 = torch.float64
@@ -21,13 +21,13 @@ def network_of(sizes, seed=0):
     return Network(module, find_layers(module))
 
 
-def narrowing_of(network, goals, *, hard=False, follow=True):
+def narrowing_of(network, goals, *, hard=False, follow=True, noise=None):
     groups = [slice(0, network.n_weights)]
     if len(goals) > 1:
         groups = [layer.slice for layer in network.layers]
     n_inputs = network.layers[0].shape[1]
     flow = Flow.of(network, (n_inputs,)) if follow else None
-    return Narrowing(groups, goals, flow, hard=hard)
+    return Narrowing(groups, goals, flow, hard=hard, noise=noise)
 
 
 def n_live(network):
@@ -91,6 +91,30 @@ def test_the_target_is_held_exactly_and_on_live_paths(goals, hard):
     narrowing.advance(61, 100)
     narrowing.prox_(weights, step, 0.0)
     assert torch.equal(weights, torch.where(kept, before, 0.0))
+
+
+@pytest.mark.parametrize("n_samples", [10, 160])
+def test_a_penalty_on_the_held_support_fades(n_samples):
+    """Its λ is .1 √(k/n) times the largest noise off the support, then falls to 0."""
+    network = network_of((6, 8, 3))
+    level = torch.arange(1.0, network.n_weights + 1, dtype=F64)
+    noise = Noise(lambda: level, n_samples)
+    narrowing = narrowing_of(network, (40,), follow=False, noise=noise)
+    narrowing.advance(60, 100)
+    narrowing.prox_(network.weights, torch.full_like(network.parameters, 0.1), 0.0)
+    kept = network.weights != 0
+    alpha = 0.1 * min(1, 40 / n_samples) ** 0.5 * float(level[~kept].max())
+    step = torch.linspace(0.01, 0.1, network.n_weights, dtype=F64)
+    for progress, left in ((60, 1.0), (80, 0.5), (99, 0.025)):
+        weights = torch.where(kept, 2 * alpha * 0.1, 0.0) * level.cos().sign()
+        weights[kept.nonzero()[0]] = threshold = 1e-6
+        narrowing.advance(progress, 100)
+        before = weights.clone()
+        narrowing.prox_(weights, step, 0.0)
+        wanted = before.abs() - step * alpha * left
+        # What would become zero stays as it is: the count is to be kept.
+        wanted = torch.where(before.abs() > threshold, wanted, before.abs())
+        assert torch.allclose(weights, torch.where(kept, wanted * before.sign(), 0.0))
 
 
 def test_without_a_metric_the_largest_weights_stay():

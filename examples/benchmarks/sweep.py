@@ -19,6 +19,10 @@ from benchmarks.problems import PROBLEMS
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.99)
 BUDGETS = (200, 500, 1000, 2000, 5000, 10000, 20000)
 BUDGET, DENSITY = 1000, 0.05  # of the sweep over the other one
+LABELS = {
+    "density": f"share of the weights left ({BUDGET} steps)",
+    "steps": f"gradient steps ({DENSITY:.0%} of the weights left)",
+}
 
 
 def make_jobs(problems: list[str], seeds: int) -> Iterator[Job]:
@@ -30,6 +34,8 @@ def make_jobs(problems: list[str], seeds: int) -> Iterator[Job]:
                     yield Job(name, method, density, BUDGET, seed)
                 for steps in BUDGETS:
                     yield Job(name, method, DENSITY, steps, seed)
+            for steps in BUDGETS:
+                yield Job(name, "dense", 1.0, steps, seed)
             for density in DENSITIES:
                 yield Job(name, "l1", density, BUDGET, seed, per_layer=True)
 
@@ -38,7 +44,8 @@ def curve(
     records: list[Record], over: str, problem: str, method: str, per_layer: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the values of one sweep and the errors, their medians over the seeds."""
-    fixed, value = ("steps", BUDGET) if over == "density" else ("density", DENSITY)
+    density = 1.0 if method == "dense" else DENSITY
+    fixed, value = ("steps", BUDGET) if over == "density" else ("density", density)
     chosen: dict[float, list[float]] = {}
     for record in records:
         wanted = (problem, method, per_layer, value)
@@ -63,6 +70,7 @@ def plot(records: list[Record], problems: list[str], path: Path) -> None:
         "ours": ("l1", False),
         "ours, per layer": ("l1", True),
         "pruning": ("gmp", False),
+        "dense": ("dense", False),
     }
     for row, problem in zip(axes, problems, strict=True):
         for axis, over in zip(row, ("density", "steps"), strict=True):
@@ -70,8 +78,8 @@ def plot(records: list[Record], problems: list[str], path: Path) -> None:
                 values, errors = curve(records, over, problem, method, per_layer)
                 if len(values):
                     axis.plot(values, errors, marker=".", label=label)
-            axis.set(xscale="log", yscale="log", xlabel=over, ylabel="test error")
-            axis.set_title(problem)
+            axis.set(xscale="log", ylabel="test error", ylim=(0, None), title=problem)
+            axis.set_xlabel(LABELS[over])
     axes[0, 0].legend()
     figure.tight_layout()
     figure.savefig(path)
