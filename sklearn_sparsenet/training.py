@@ -172,6 +172,17 @@ class ProblemTrainer:
             keep_support=keep_support,
         )
 
+    def stay(self, where: Solution, alpha: Sequence[float]) -> Solution:
+        """Evaluate a solution; see `sklearn_sparsenet.search.Trainer`."""
+        self.problem.network.restore(where.state)
+        return Solution.at(
+            self.problem,
+            self._per_layer(alpha),
+            epochs=0.0,
+            seconds=0.0,
+            status=where.status,
+        )
+
     def refit(self, found: Solution) -> Solution:
         """Train the surviving weights on, without penalty and without the others."""
         support = found.state[0][: self.problem.network.n_penalized] != 0
@@ -292,10 +303,10 @@ def train(trainer: ProblemTrainer, search: Search, limits: Limits) -> TrainingRe
     """
     found = search.run(trainer, limits)
     penalized = found.best.solution
+    stages: tuple[Solution, ...]
     if found.refitted is not None:
         final = found.refitted if limits.debias else penalized
-        was_solved = penalized is not found.refitted
-        stages = (found.refitted, *([penalized] * was_solved))
+        stages = (found.refitted, penalized)
     elif limits.debias and not found.history[-1].interrupted:
         final = trainer.refit(penalized)
         stages = (penalized, final)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.search import BracketSearch, Limits, Trial
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.targets import Target
@@ -35,7 +36,7 @@ class FakeTrainer:
             counts,
             0.0,
             gradient,
-            0.0,
+            Certificate(0.0, 0.0, 0.0, ()),
             1,
             0.0,
         )

@@ -242,7 +242,7 @@ def certificates(records: list[Record], accuracies: list[Record]) -> dict[str, s
     }
     parts = {title: cells_table(rows) for title, rows in groups.items() if rows}
     if accuracies:
-        parts["Mg, authors' split, solver lbfgs"] = accuracy_table(accuracies)
+        parts["Mg, authors' split"] = accuracy_table(accuracies)
     return parts
 
 

@@ -76,7 +76,8 @@ def plot(records: list[Record], problems: list[str], path: Path) -> None:
         for axis, over in zip(row, ("density", "steps"), strict=True):
             for label, (method, per_layer) in lines.items():
                 values, errors = curve(records, over, problem, method, per_layer)
-                if len(values):
+                is_swept = len(values) > 1 or method == "dense"
+                if is_swept:
                     axis.plot(values, errors, marker=".", label=label)
             axis.set(xscale="log", ylabel="test error", ylim=(0, None), title=problem)
             axis.set_xlabel(LABELS[over])

@@ -27,7 +27,7 @@ from sklearn_sparsenet.estimators._validation import (
 )
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import find_nonsmooth
-from sklearn_sparsenet.optimality import Certificate, certify
+from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.runtime import (
     forked_random_state,
     resolve_device,
@@ -231,8 +231,7 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         rows = trainer.problem.rows
         penalized, final, found = result.penalized, result.final, result.search
         network.restore(penalized.state)
-        _, gradient = trainer.problem.evaluate()
-        self.certificate_ = certify(trainer.problem, gradient, penalized.alpha)
+        self.certificate_ = penalized.certificate
         self.penalized_coefs_, self.penalized_intercepts_ = _linear_layers(
             network.module
         )

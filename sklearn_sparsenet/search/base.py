@@ -136,6 +136,9 @@ class Trainer(Protocol):
             Brings the weights in order after an interruption.
         """
 
+    def stay(self, where: Solution, alpha: Sequence[float]) -> Solution:
+        """Return what a solve for `alpha` finds if it has no time to go anywhere."""
+
     def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
         """Return a solution as a search sees it."""
 

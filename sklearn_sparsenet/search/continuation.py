@@ -28,6 +28,7 @@ _STUCK = 3  # grid points towards smaller λ that may bring no more weights
 _STARTS = 5  # grid points on each side of the crossing that may be certified
 _NEAR = 0.3  # those with a loose count further off, as a logarithm, are not
 _SLOPE = 1.2  # counts fall about like λ to this power
+_FOLLOWED = 1.5  # certified counts that large, a ratio, are followed to larger λ
 _LAYER_STEP = 3.0  # largest factor on the λ of a layer
 
 
@@ -88,27 +89,24 @@ class _Run:
         return done or len(self.trials) >= self.limits.max_outer_iter
 
     def single(self) -> None:
-        """Find the crossing on the grid, then certify solutions around it."""
-        crossing = self.find_crossing()
-        found = self.certify_starts(crossing)
-        # Minimisers go on to exist for larger λ, and lose weights one by one there.
-        for index in sorted(found, key=lambda index: found[index]):
-            if found[index] > self.goal:
-                self.follow(index)
+        """Find the crossing on the grid, then certify solutions around it.
 
-    def certify_starts(self, crossing: int) -> dict[int, int]:
-        """Solve at the grid points around the crossing; return their counts."""
-        found: dict[int, int] = {}
+        Minimisers go on to exist for larger λ, and lose weights there: one that has
+        some too many is followed.
+        """
+        crossing = self.find_crossing()
         for index in sorted(
             range(crossing - _STARTS, crossing + _STARTS + 1),
             key=lambda index: abs(index - crossing - 0.5),
         ):
             if self.is_over:
-                break
+                return
             self.count_at(index)
-            if self.closeness(index) > -_NEAR or not self.trials:
-                found[index] = self.count_for(index)
-        return found
+            if self.closeness(index) < -_NEAR and self.trials:
+                continue
+            count = self.count_for(index)
+            if self.goal < count <= _FOLLOWED * self.goal:
+                self.follow(index)
 
     def follow(self, start: int) -> None:
         """Cut, among the λ that start at one grid point, around the goal."""

@@ -72,7 +72,7 @@ class OnePassSearch:
         alpha = _critical_alpha(trainer, refitted, support)
         # 3) A solve for that λ.
         if refitted.status is Status.INTERRUPTED:
-            trial = trainer.trial(alpha, refitted)
+            trial = trainer.trial(alpha, trainer.stay(refitted, alpha))
         else:
             trial = self._solve(trainer, refitted, support, alpha)
         met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met

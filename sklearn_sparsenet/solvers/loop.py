@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.networks import Network
-from sklearn_sparsenet.optimality import certify
+from sklearn_sparsenet.optimality import Certificate, certify
 from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
@@ -107,8 +107,8 @@ class Solution:
         Without penalty, over all samples, in eval mode.
     gradient : Tensor of shape (n_weights,)
         Of that loss, with respect to the counted weights.
-    kkt_residual : float
-        Largest relative residual of the optimality conditions.
+    certificate : Certificate
+        How far from stationarity it is.
     epochs : float
     seconds : float
     loss_curve, validation_scores : tuple of float
@@ -122,7 +122,7 @@ class Solution:
     sizes: tuple[int, ...]
     loss: float
     gradient: Tensor
-    kkt_residual: float
+    certificate: Certificate
     epochs: float
     seconds: float
     loss_curve: tuple[float, ...] = ()
@@ -150,9 +150,14 @@ class Solution:
             sizes=tuple(layer.size for layer in network.layers),
             loss=float(loss),
             gradient=gradient[: network.n_weights],
-            kkt_residual=certify(problem, gradient, alpha).largest,
+            certificate=certify(problem, gradient, alpha),
             **facts,
         )
+
+    @property
+    def kkt_residual(self) -> float:
+        """Largest relative residual of the optimality conditions."""
+        return self.certificate.largest
 
     @property
     def weights(self) -> Tensor:
