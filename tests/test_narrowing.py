@@ -59,6 +59,19 @@ def test_k_falls_from_all_weights_to_the_target():
     assert counts == sorted(counts, reverse=True)
 
 
+def test_long_runs_cut_in_a_smaller_part():
+    assert Stages.for_steps(1) == Stages.for_steps(1000) == Stages()
+    parts = dataclasses.astuple(Stages.for_steps(32000))
+    assert parts == pytest.approx((0.05 / 4, 0.55 / 4, 0.6 / 4))
+    assert Stages.for_steps(10**8).hold > 0.0
+    network = network_of((6, 8, 3))
+    narrowing = narrowing_of(network, (10,))
+    narrowing.advance(4800, 32000)
+    narrowing.prox_(network.weights, 0.1, 0.0)
+    assert int((network.weights != 0).sum()) == 10
+    assert narrowing.support is not None
+
+
 @pytest.mark.parametrize(
     "wrong", [(0.5, 0.4, 0.6), (0.1, 0.5, 0.4), (0.1, 0.5, 1.0), (-0.1, 0.4, 0.5)]
 )

@@ -31,6 +31,8 @@ _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _METRIC_FLOOR = 4.0  # times the mean curvature
 _NO_CURVATURE = 1e-4  # times the mean curvature
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
+_SHORT = 1000  # steps; in longer runs the cuts take a smaller part,
+_SHORTENING = 0.4  # that falls as this power of the steps
 _ORDER_STATISTICS = 50  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
@@ -59,6 +61,17 @@ class Stages:
     def __post_init__(self) -> None:
         if not 0 <= self.begin < self.reach <= self.hold < 1:
             raise ValueError(f"{self} is not in order within [0, 1).")
+
+    @classmethod
+    def for_steps(cls, n_steps: int) -> Stages:
+        """Return the stages for a run of that many steps.
+
+        A long run can do with a smaller part for the cuts: more of it is left for
+        training what they leave, before the loss has nothing to tell any more.
+        """
+        part = min(1.0, _SHORT / max(n_steps, 1)) ** _SHORTENING
+        default = cls()
+        return cls(part * default.begin, part * default.reach, part * default.hold)
 
     def kept(self, progress: float, size: int, goal: int) -> int:
         """Return k of a group of `size` weights; cubic from all to `goal`."""
@@ -97,7 +110,8 @@ class Narrowing:
         What a fading penalty on the held support has to exceed; None: there is none.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
-    stages : Stages
+    stages : Stages or None
+        None: those for the number of steps.
     """
 
     separable = True
@@ -115,6 +129,7 @@ class Narrowing:
         self.groups, self.goals, self.flow = groups, goals, flow
         self.noise, self.hard = noise, hard
         self.stages = stages or Stages()
+        self._is_auto = stages is None
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
         self._fading: tuple[Tensor, Tensor] | None = None  # where, and λ there
@@ -128,6 +143,8 @@ class Narrowing:
         state can go on.
         """
         self._progress = step / n_steps
+        if self._is_auto:
+            self.stages = Stages.for_steps(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
         if self._progress < self.stages.begin:
             self._allowed = None

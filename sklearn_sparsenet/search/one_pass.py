@@ -15,7 +15,7 @@ loses anything by it. How far the solve came is what the residual tells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,9 +34,9 @@ class OnePassSearch:
 
     Parameters
     ----------
-    stages : Stages
+    stages : Stages or None
         When weights start to be cut, when the target is reached, and from when on the
-        support is held, as parts of the run.
+        support is held, as parts of the run; None: by its length.
     steady : float in [0, 1)
         Part of the training before the step size begins to fall. What is left must
         be able to adapt for a while after the last weights are cut.
@@ -46,7 +46,7 @@ class OnePassSearch:
         First step size of that solve, relative to that of the training.
     """
 
-    stages: Stages = field(default_factory=Stages)
+    stages: Stages | None = None
     steady: float = 0.7
     solve_share: float = 0.1
     solve_rate: float = 0.1
