@@ -47,12 +47,14 @@ bench: $(VENV)/.installed
 	$(BENCH).run --data $(DATA) --out $(RESULTS)/results.json --jobs $(JOBS) \
 		--problems lin_incoherent lin_correlated lin_diabetes lin_cancer --seeds 20
 	$(BENCH).cost --data $(DATA) --out $(RESULTS)/costs.json
-	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/certificates.json
+	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/lbfgs.json
+	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/adam.json --solver adam
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/mg.json --accuracy
 	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
 	$(BENCH).report --results $(RESULTS)/results.json \
 		--costs $(RESULTS)/costs.json \
-		--certificates $(RESULTS)/certificates.json --mg $(RESULTS)/mg.json \
+		--certificates $(RESULTS)/lbfgs.json $(RESULTS)/adam.json \
+		--mg $(RESULTS)/mg.json \
 		--write docs/benchmarks.md
 
 bench-quick: $(VENV)/.installed

@@ -14,7 +14,7 @@ networks show what is said then: ``--only "digits, large"``.
 
 Usage, in the folder `examples`::
 
-    python -m benchmarks.certificate --data DIR --json certificates.json
+    python -m benchmarks.certificate --data DIR --json lbfgs.json
     python -m benchmarks.certificate --only diabetes --seeds 1
     python -m benchmarks.certificate --data DIR --accuracy --json mg.json
 
@@ -42,7 +42,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from benchmarks.harness import save_records
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 
-__all__ = ["accuracy_table", "cells_table"]
+__all__ = ["LARGE", "accuracy_table", "cells_table"]
 
 DENSITIES = (0.10, 0.05, 0.02)
 PROBLEMS = {"mg": (32, 32), "diabetes": (50,), "breast cancer": (10,), "digits": (16,)}

@@ -3,7 +3,7 @@
 Usage, in the folder `examples`::
 
     python -m benchmarks.report --results results.json --costs costs.json \\
-        --certificates certificates.json --mg mg.json --write ../docs/benchmarks.md
+        --certificates lbfgs.json adam.json --mg mg.json --write ../docs/benchmarks.md
 
 The text between the markers of the page is replaced; what falls short says so.
 """
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.certificate import accuracy_table, cells_table
+from benchmarks.certificate import LARGE, accuracy_table, cells_table
 from benchmarks.comparisons import Comparison, Results, is_exact
 from benchmarks.harness import Record, load_records
 from benchmarks.methods import METHODS
@@ -233,12 +233,13 @@ def costs(records: list[Record]) -> list[list[Any]]:
 def certificates(records: list[Record], accuracies: list[Record]) -> dict[str, str]:
     """Return the tables of the fits with a certificate, and what they are called."""
     titles = {
-        "lbfgs": "Certificates, solver lbfgs",
-        "adam": "Residual of the default, solver adam (the count is exact)",
+        ("lbfgs", False): "Certificates, solver lbfgs",
+        ("lbfgs", True): "Certificates, networks that the samples cannot fill",
+        ("adam", False): "Residual of the default, solver adam (the count is exact)",
     }
     groups = {
-        title: [r for r in records if r["solver"] == solver]
-        for solver, title in titles.items()
+        title: [r for r in records if (r["solver"], r["problem"] in LARGE) == kind]
+        for kind, title in titles.items()
     }
     parts = {title: cells_table(rows) for title, rows in groups.items() if rows}
     if accuracies:
@@ -275,12 +276,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results.json"))
     parser.add_argument("--costs", type=Path, default=Path("costs.json"))
-    parser.add_argument("--certificates", type=Path, default=Path("certificates.json"))
+    parser.add_argument("--certificates", type=Path, nargs="+", default=[])
     parser.add_argument("--mg", type=Path, default=Path("mg.json"))
     parser.add_argument("--write", type=Path, help="page whose tables are replaced")
     arguments = parser.parse_args()
-    files = ("results", "costs", "certificates", "mg")
-    text = build(*(load_records(getattr(arguments, file)) for file in files))
+    text = build(
+        load_records(arguments.results),
+        load_records(arguments.costs),
+        [r for file in arguments.certificates for r in load_records(file)],
+        load_records(arguments.mg),
+    )
     if not arguments.write:
         print(text)
         return
