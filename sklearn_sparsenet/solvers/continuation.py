@@ -59,7 +59,6 @@ class Continuation:
         self._points: dict[int, Solution] = {}
 
     log_ratio = math.log(_RATIO)
-
     lags = _LAGS
 
     @staticmethod
