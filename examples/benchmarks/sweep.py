@@ -74,11 +74,12 @@ def plot(records: list[Record], problems: list[str], path: Path) -> None:
     }
     for row, problem in zip(axes, problems, strict=True):
         for axis, over in zip(row, ("density", "steps"), strict=True):
-            for label, (method, per_layer) in lines.items():
+            for colour, (label, key) in enumerate(lines.items()):
+                method, per_layer = key
                 values, errors = curve(records, over, problem, method, per_layer)
                 is_swept = len(values) > 1 or method == "dense"
                 if is_swept:
-                    axis.plot(values, errors, marker=".", label=label)
+                    axis.plot(values, errors, f"C{colour}.-", label=label)
             axis.set(xscale="log", ylabel="test error", ylim=(0, None), title=problem)
             axis.set_xlabel(LABELS[over])
     axes[0, 0].legend()
