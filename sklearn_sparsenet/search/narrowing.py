@@ -107,7 +107,7 @@ class Narrowing:
     flow : Flow or None
         Tells which weights can lie on a live path; None: all are taken to.
     noise : Noise or None
-        What a fading penalty on the held support has to exceed; None: there is none.
+        Sets the first λ of the penalty that fades; None: there is none.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
     stages : Stages or None
