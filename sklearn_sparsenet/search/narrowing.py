@@ -31,9 +31,10 @@ _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _METRIC_FLOOR = 4.0  # times the mean curvature
 _NO_CURVATURE = 1e-4  # times the mean curvature
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
-_SHORT = 1000  # steps; in longer runs the cuts take a smaller part,
-_SHORTENING = 0.4  # that falls as this power of the steps
-_ORDER_STATISTICS = 30  # that the steps of a whole run have room for, at least
+# Steps of a usual run: from, to. The parts of longer and shorter runs change as powers.
+_USUAL = (800, 1000)
+_LONG_POWER, _SHORT_POWER = 0.4, 0.17
+_ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FILL_ROUNDS = 30
@@ -67,9 +68,12 @@ class Stages:
         """Return the stages for a run of that many steps.
 
         A long run can do with a smaller part for the cuts: more of it is left for
-        training what they leave, before the loss has nothing to tell any more.
+        training what they leave, before the loss has nothing to tell any more. A short
+        one needs a larger part: the weights must have learned something to be judged.
         """
-        part = min(1.0, _SHORT / max(n_steps, 1)) ** _SHORTENING
+        low, high = _USUAL
+        longer, shorter = max(n_steps / high, 1.0), min(max(n_steps, 100) / low, 1.0)
+        part = longer**-_LONG_POWER * shorter**-_SHORT_POWER
         default = cls()
         return cls(part * default.begin, part * default.reach, part * default.hold)
 
