@@ -49,11 +49,13 @@ bench: $(VENV)/.installed
 	$(BENCH).cost --data $(DATA) --out $(RESULTS)/costs.json
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/lbfgs.json
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/adam.json --solver adam
+	$(BENCH).certificate --json $(RESULTS)/large.json --only "breast cancer, large"
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/mg.json --accuracy
 	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
 	$(BENCH).report --results $(RESULTS)/results.json \
 		--costs $(RESULTS)/costs.json \
 		--certificates $(RESULTS)/lbfgs.json $(RESULTS)/adam.json \
+		$(RESULTS)/large.json \
 		--mg $(RESULTS)/mg.json \
 		--write docs/benchmarks.md
 

@@ -62,7 +62,7 @@ def test_k_falls_from_all_weights_to_the_target():
     assert counts == sorted(counts, reverse=True)
 
 
-def test_long_runs_cut_in_a_smaller_part():
+def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
     assert Stages.for_steps(800) == Stages.for_steps(1000) == Stages()
     assert Stages().hold < Stages.for_steps(1).hold < 0.9
     parts = dataclasses.astuple(Stages.for_steps(32000))

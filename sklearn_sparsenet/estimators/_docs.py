@@ -77,8 +77,8 @@ learning_rate_init : float or "auto", default="auto"
     First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
     root of their number), 0.1 for sgd.
 learning_rate : {"cosine", "constant"}, default="cosine"
-    How the step size falls over each solve; "one_pass" begins with that once the
-    support has been found. Algorithm 3 has a constant one.
+    How the step size falls over each solve; "one_pass" begins with that when 70 % of
+    its training is done. Algorithm 3 has a constant one.
 batch_size : int or "auto", default="auto"
     "auto": all of at most 256 rows, else 64 to 512. At least n_samples: full batches.
 max_iter : int or "auto", default="auto"

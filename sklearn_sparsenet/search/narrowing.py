@@ -133,7 +133,7 @@ class Narrowing:
         self.groups, self.goals, self.flow = groups, goals, flow
         self.noise, self.hard = noise, hard
         self.stages = stages or Stages()
-        self._is_auto = stages is None
+        self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
         self._fading: tuple[Tensor, Tensor] | None = None  # where, and λ there
@@ -147,8 +147,9 @@ class Narrowing:
         state can go on.
         """
         self._progress = step / n_steps
-        if self._is_auto:
-            self.stages = Stages.for_steps(n_steps)
+        if n_steps != self._n_steps:
+            self._n_steps = n_steps
+            self.stages = self._asked_stages or Stages.for_steps(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
         if self._progress < self.stages.begin:
             self._allowed = None

@@ -1,7 +1,7 @@
 r"""Ours: the exact count at the price of one training.
 
-1. Train, with fewer and fewer weights (`Narrowing`), then on the support that is left:
-   the network that a refit would give.
+1. Train, with fewer and fewer weights (`Narrowing`), then on the support that is left,
+   with a penalty that has faded by the end: the network that a refit would give.
 2. λ of each group is the low end of (35) there: the largest |∂L/∂w| off the support
    that a live path could use.
 3. Solve the ℓ1 problem for that λ, from there, on that support, as far as it keeps
