@@ -166,9 +166,22 @@ class Problem:
         """
         was_training = self.network.module.training
         self.network.module.eval()
+        self.restrict(self.network.parameters != 0)
         loss = self.full_gradient()
+        self.restrict(None)
         self.network.module.train(was_training)
         return loss, self.network.gradient.clone()
+
+    def restrict(self, support: Tensor | None) -> None:
+        """Let gradients be computed as if the weights off a support were zero.
+
+        Parameters
+        ----------
+        support : Tensor of bool or None
+            Of the parameters, from the first on; they have to *be* zero off it until
+            the next call. None: no such promise.
+        """
+        self._engine.restrict(support)
 
     def penalty_value(self, alpha: Sequence[float] | Tensor) -> Tensor:
         """Return the penalty of the current parameters for one λ per layer."""

@@ -4,8 +4,11 @@ import dataclasses
 
 import pytest
 import torch
+from numpy.testing import assert_allclose
+from sklearn.datasets import make_regression
 from torch import nn
 
+from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet import losses as lib
 from sklearn_sparsenet.backprop import AutogradEngine, ChainEngine, make_engine
 from sklearn_sparsenet.data import make_rows
@@ -257,3 +260,88 @@ def test_everything_else_is_left_to_autograd(name):
     module = OTHERS[name]()
     network = Network(module, find_layers(module))
     assert isinstance(make_engine(network, lib.SquaredError()), AutogradEngine)
+
+
+def sparse_mlp(activation, hidden, density, seed):
+    """An MLP with random zeros, so that some units are isolated."""
+    generator = torch.Generator().manual_seed(seed)
+    module = build_mlp(4, hidden, OUTPUTS, activation, generator)
+    with torch.no_grad():
+        for weight in find_layers(module).values():
+            weight *= torch.rand(weight.shape, generator=generator) < density
+    return module
+
+
+@pytest.fixture
+def always_leave_out(monkeypatch):
+    monkeypatch.setattr("sklearn_sparsenet.backprop._WORTH_LEAVING_OUT", 0)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "logistic", "gelu"])
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.2, 1.0])
+@pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
+@pytest.mark.usefixtures("always_leave_out")
+def test_leaving_units_out_changes_nothing(activation, density, loss):
+    for seed in range(5):
+        module = sparse_mlp(activation, (9, 7, 8), density, seed)
+        problem = make_problem(module, LOSSES[loss])
+        problem.restrict(problem.network.parameters != 0)
+        assert problem._engine._part is not None
+        assert_agree(problem)
+
+
+@pytest.mark.usefixtures("always_leave_out")
+def test_leaving_units_out_without_biases_and_with_free_layers():
+    module = sparse_mlp("tanh", (9, 7, 8), 0.1, 0)
+    module[4].bias = None
+    problem = make_problem(module, LOSSES["squared"])
+    problem.restrict(problem.network.parameters != 0)
+    assert_agree(problem)
+    module = sparse_mlp("tanh", (9, 7), 0.1, 0)
+    problem = make_problem(module, LOSSES["squared"])
+    free = Network(problem.network.module, ["0.weight"])
+    problem = dataclasses.replace(problem, network=free)
+    problem.restrict(free.weights != 0)  # tells nothing of the other layers
+    assert_agree(problem)
+
+
+@pytest.mark.usefixtures("always_leave_out")
+def test_restriction_follows_the_parameters_until_it_is_lifted():
+    module = sparse_mlp("tanh", (9, 7), 0.1, 0)
+    problem = make_problem(module, LOSSES["squared"])
+    weights = problem.network.weights
+    support = weights != 0
+    problem.restrict(support)
+    weights[support] += 0.3
+    assert_agree(problem)
+    problem.restrict(None)
+    weights += 0.1
+    assert_agree(problem)
+
+
+@pytest.mark.usefixtures("always_leave_out")
+def test_evaluation_leaves_units_out_and_no_restriction_behind():
+    module = sparse_mlp("tanh", (9, 7), 0.1, 0)
+    problem = make_problem(module, LOSSES["squared"])
+    loss, gradient = problem.evaluate()
+    assert problem._engine._part is None
+    reference = by_autograd(problem)
+    torch.testing.assert_close(reference.full_gradient(), loss)
+    torch.testing.assert_close(reference.network.gradient, gradient)
+
+
+@pytest.mark.parametrize("search", ["one_pass", "bracket"])
+def test_a_fit_does_not_depend_on_whether_units_are_left_out(search, monkeypatch):
+    X, y = make_regression(200, 6, n_informative=2, random_state=0)
+    fits = []
+    for threshold in (0, 2**62):
+        monkeypatch.setattr("sklearn_sparsenet.backprop._WORTH_LEAVING_OUT", threshold)
+        estimator = SparseNetRegressor(
+            (8, 8), target_sparsity=12, search=search, dtype="float64", max_iter=40,
+            normalize_y=True, random_state=0,
+        )  # fmt: skip
+        fits.append(estimator.fit(X, y))
+    left_out, whole = fits
+    for ours, theirs in zip(left_out.coefs_, whole.coefs_, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9)
+    assert_allclose(left_out.alpha_, whole.alpha_, rtol=1e-6)

@@ -400,10 +400,15 @@ class _Run:
             group["lr"] = rate
 
     def _advance(self, step: int, steps_per_epoch: int) -> None:
-        """Tell a penalty that changes over a run where in the run it is."""
-        advance = getattr(self.problem.penalty, "advance", None)
+        """Tell a penalty that changes over a run where in the run it is.
+
+        Its support, if it has one, holds from the coming step on.
+        """
+        penalty = self.problem.penalty
+        advance = getattr(penalty, "advance", None)
         if advance is not None:
             advance(step, max(1, round(self.options.max_iter * steps_per_epoch)))
+        self.problem.restrict(getattr(penalty, "support", None))
 
     def _is_stationary(self) -> bool:
         """On full batches the gradient at hand is that of the present iterate."""
@@ -437,6 +442,7 @@ class _Run:
         self.rate *= _BACKOFF
         state, self.epoch = self.last_good
         self.network.restore(state)
+        self.problem.restrict(None)
         del self.losses[self.epoch :]
         if self.early is not None:
             self.early.rewind(self.epoch)
