@@ -9,6 +9,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
+import cached_runs  # noqa: E402
 from benchmarks import certificate, comparisons, harness, report, run, sweep  # noqa: E402
 from benchmarks.methods import METHODS  # noqa: E402
 from benchmarks.problems import (  # noqa: E402
@@ -118,17 +119,17 @@ def records():
 def test_records_survive_the_file(tmp_path):
     found = records()
     path = tmp_path / "results.json"
-    harness.save_records(found, path)
-    assert harness.load_records(path) == found
+    cached_runs.save_records(found, path)
+    assert cached_runs.load_records(path) == found
     assert {"target", "n_nonzero", "n_live", "error", "seconds"} <= set(found[0])
 
 
 def test_run_resumes(tmp_path):
     out = tmp_path / "results.json"
     job = harness.Job("lin_diabetes", "lars", 0.5, 0, 0)
-    assert len(harness.run_jobs([job], tmp_path, out, 1)) == 1
+    assert len(harness.run_all([job], tmp_path, out, 1)) == 1
     written = out.read_text()
-    assert len(harness.run_jobs([job], tmp_path, out, 1)) == 1
+    assert len(harness.run_all([job], tmp_path, out, 1)) == 1
     assert out.read_text() == written
 
 

@@ -30,6 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from cached_runs import save_records
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -39,7 +40,6 @@ from sklearn.datasets import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from benchmarks.harness import save_records
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 
 __all__ = ["LARGE", "accuracy_table", "cells_table"]

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+from cached_runs import Record
 
-from benchmarks.harness import Record
 from benchmarks.problems import PROBLEMS
 
 __all__ = ["Cell", "Comparison", "Results", "is_exact"]

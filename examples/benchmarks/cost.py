@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from cached_runs import save_records
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks.harness import save_records, warm_up
+from benchmarks.harness import warm_up
 from benchmarks.methods import METHODS, bracket, sklearn_mlp
 from benchmarks.problems import PROBLEMS, Data, Schedule
 

@@ -1,37 +1,22 @@
-"""Run fits in processes of one thread each, and keep their records in a JSON file."""
+"""One fit of the benchmark, measured, and many of them in processes of their own."""
 
 from __future__ import annotations
 
-import json
-import multiprocessing
-import os
 import time
 import warnings
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
+from cached_runs import Record, run_jobs
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks.methods import METHODS
 from benchmarks.problems import PROBLEMS, Data, Schedule, layer_targets
 
-__all__ = [
-    "Job",
-    "Record",
-    "load_records",
-    "measure",
-    "run_jobs",
-    "save_records",
-    "warm_up",
-]
-
-Record = dict[str, Any]
+__all__ = ["Job", "measure", "run_all", "warm_up"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +41,6 @@ class Job:
     steps: int
     seed: int
     per_layer: bool = False
-
-
-def key(record: Record) -> Job:
-    """Return the job of a record."""
-    return Job(**{name: record[name] for name in Job.__dataclass_fields__})
 
 
 def measure(job: Job, data: Data) -> Record:
@@ -99,12 +79,12 @@ def _load(problem: str, directory: Path, seed: int) -> Data:
 
 
 def _run(job: Job, directory: Path) -> Record:
+    _warm_up_once()
     return measure(job, _load(job.problem, directory, job.seed))
 
 
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+@lru_cache(maxsize=1)
+def _warm_up_once() -> None:
     warm_up()
 
 
@@ -115,35 +95,11 @@ def warm_up() -> None:
     METHODS["dense"].fit(data, 1, Schedule.for_rows(99, 10), 0)
 
 
-def run_jobs(
+def run_all(
     jobs: Iterable[Job], directory: Path, out: Path, n_processes: int
 ) -> list[Record]:
-    """Run the jobs that `out` does not have yet; save each record at once."""
-    records = load_records(out)
-    done = {key(record) for record in records}
-    left = [job for job in dict.fromkeys(jobs) if job not in done]
-    print(f"{len(left)} fits to run, {len(done)} records in {out}", flush=True)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(
-        n_processes, multiprocessing.get_context("spawn"), _start_worker
-    ) as pool:
-        futures = {pool.submit(_run, job, directory): job for job in left}
-        for number, future in enumerate(as_completed(futures), 1):
-            record = _result(future, futures[future])
-            if record is None:
-                continue
-            records.append(record)
-            save_records(records, out)
-            print(f"{number}/{len(left)} {_line(record)}", flush=True)
-    return records
-
-
-def _result(future, job: Job) -> Record | None:
-    try:
-        return future.result()
-    except Exception as error:  # the others go on; the next run tries it again
-        print(f"FAILED {job}: {type(error).__name__}: {error}", flush=True)
-        return None
+    """Run the jobs that `out` does not have yet; return all that it has then."""
+    return run_jobs(jobs, partial(_run, directory=directory), out, n_processes, _line)
 
 
 def _line(record: Record) -> str:
@@ -153,20 +109,3 @@ def _line(record: Record) -> str:
         f"{record['target']}, {record['n_live']} live, error {record['error']:.4f}, "
         f"{record['seconds']:.2f} s {record['warning']}"
     )
-
-
-def load_records(path: Path) -> list[Record]:
-    """Return the records of a file; none if it does not exist."""
-    return json.loads(path.read_text()) if path.exists() else []
-
-
-def save_records(records: list[Record], path: Path) -> None:
-    """Write a JSON array, one record a line, in one go."""
-    lines = ",\n".join(json.dumps(record, default=_plain) for record in records)
-    partial = path.with_suffix(".partial")
-    partial.write_text(f"[\n{lines}\n]\n")
-    partial.replace(path)
-
-
-def _plain(value: Any) -> Any:
-    return np.asarray(value).tolist()

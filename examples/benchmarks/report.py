@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cached_runs import Record, load_records
 
 from benchmarks.certificate import LARGE, accuracy_table, cells_table
 from benchmarks.comparisons import Comparison, Results, is_exact
-from benchmarks.harness import Record, load_records
 from benchmarks.methods import METHODS
 
 OURS = ("l1", "mcp", "l0", "l1_bracket")

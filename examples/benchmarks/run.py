@@ -15,7 +15,9 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.harness import Job, load_records, run_jobs, save_records
+from cached_runs import load_records, save_records
+
+from benchmarks.harness import Job, run_all
 from benchmarks.methods import METHODS
 from benchmarks.problems import PROBLEMS
 
@@ -95,7 +97,7 @@ def main() -> None:
             if record["method"] not in arguments.again
         ]
         save_records(kept, arguments.out)
-    run_jobs(make_jobs(arguments), arguments.data, arguments.out, arguments.jobs)
+    run_all(make_jobs(arguments), arguments.data, arguments.out, arguments.jobs)
 
 
 if __name__ == "__main__":

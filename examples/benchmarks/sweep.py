@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from cached_runs import Record
 
-from benchmarks.harness import Job, Record, run_jobs
+from benchmarks.harness import Job, run_all
 from benchmarks.problems import PROBLEMS
 
 DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.99)
@@ -99,7 +100,7 @@ def main() -> None:
     arguments = parser.parse_args()
     present = [n for n in arguments.problems if not PROBLEMS[n].missing(arguments.data)]
     jobs = make_jobs(present, arguments.seeds)
-    records = run_jobs(jobs, arguments.data, arguments.out, arguments.jobs)
+    records = run_all(jobs, arguments.data, arguments.out, arguments.jobs)
     if arguments.plot:
         plot(records, present, arguments.plot)
 
