@@ -53,6 +53,9 @@ _AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
 }
 
 
+_FAR_FROM_ZERO = 2.0**20  # beyond what inputs are centred by
+
+
 @dataclass(frozen=True)
 class Paths:
     """Which weights and inputs are connected, and how strongly.
@@ -81,11 +84,12 @@ class PathProbe:
     """A copy of a network through which paths of nonzero weights are followed.
 
     The copy has non-negative weights, no biases, means for maxima, and the identity
-    for activations. Fed with ones, the gradient of its summed output with respect to
-    a weight is positive exactly if a path from an input to an output would lead
-    through the weight, were it not zero. Works for chains and for skip connections;
-    activations called as functions must be increasing and map zero to zero, as ReLU
-    and tanh do.
+    for activations. Fed with the same positive number everywhere, the gradient of its
+    summed output with respect to a weight is positive exactly if a path from an input
+    to an output would lead through the weight, were it not zero. Works for chains and
+    for skip connections; activations called as functions must be increasing and map
+    zero to zero, as ReLU and tanh do. Inputs may be shifted and scaled before the first
+    layer.
 
     Parameters
     ----------
@@ -105,7 +109,14 @@ class PathProbe:
                 if parameter.ndim < 2:
                     parameter.zero_()
         self._module = _identities(probe)
-        self._sample_shape = sample_shape
+        self._inputs = torch.ones((1, *sample_shape), dtype=torch.float64)
+        if self._sees_negative_inputs():
+            self._inputs *= _FAR_FROM_ZERO
+
+    def _sees_negative_inputs(self) -> bool:
+        """Tell whether the module shifts its inputs below zero."""
+        self.follow({name: torch.ones_like(p) for name, p in self.layers.items()})
+        return any(bool((p.grad < 0).any()) for p in self.layers.values())
 
     def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
         """Set the weights, leave the gradients at them in ``layers``.
@@ -128,8 +139,7 @@ class PathProbe:
                 layer.copy_(values).div_(_fan_in(layer))
         for parameter in self.layers.values():
             parameter.grad = None
-        shape = (1, *self._sample_shape)
-        inputs = torch.ones(shape, dtype=torch.float64, requires_grad=True)
+        inputs = self._inputs.clone().requires_grad_()
         with torch.enable_grad():
             self._module(inputs).sum().backward()
         for parameter in self.layers.values():

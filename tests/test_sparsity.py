@@ -156,3 +156,19 @@ def test_layers_that_are_not_asked_for_carry_paths_but_do_not_count():
 
 def test_modules_of_several_inputs_give_no_paths():
     assert find_paths(nn.Bilinear(2, 2, 1), ["weight"], (2,)) is None
+
+
+def test_inputs_may_be_shifted_before_the_first_layer():
+    class Centred(nn.Module):
+        def forward(self, x):
+            return x / 127.5 - 1
+
+    module = nn.Sequential(Centred(), nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        module[1].weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
+        module[3].weight.copy_(torch.tensor([[0.0, 5.0]]))
+    for first in (Centred(), nn.Identity()):
+        module[0] = first
+        paths = find_paths(module, ["1.weight", "3.weight"], (3,))
+        assert paths.n_live_per_layer == (2, 1)
+        assert paths.input_support.tolist() == [False, True, True]

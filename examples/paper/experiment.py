@@ -1,0 +1,129 @@
+"""What both experiments share: a run, what is measured of it, the command line."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cached_runs import Record
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from sklearn_sparsenet.search import BracketSearch
+
+__all__ = ["PAPER_SEARCHES", "Run", "SquaredL2", "fit", "parser", "sorted_gradients"]
+
+Target = float | tuple[float, ...]
+
+# Two readings of the stopping rule, two restarts; the first is the authors' code.
+PAPER_SEARCHES = {
+    f"{stop}, {restart}": BracketSearch("median", stop, restart, "arithmetic")
+    for stop in ("in_flight", "converged")
+    for restart in ("cold", "warm")
+}
+_CURVE = 300  # points that are kept of a sorted sequence
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fit of an experiment.
+
+    Attributes
+    ----------
+    method : str
+        ``"l2"``, ``"one_pass"`` or a key of `PAPER_SEARCHES`.
+    target : int, tuple of int, or float
+        Weights to be left, in all or per layer; of ``"l2"`` the λ.
+    epochs : int
+        Of a solve; of ``"one_pass"`` in all.
+    seed : int
+    """
+
+    method: str
+    target: Target
+    epochs: int
+    seed: int
+
+
+class SquaredL2:
+    r"""The penalty of the dense reference models (55), (56): α/2 ‖w‖²."""
+
+    separable = True
+
+    def value(self, weight: Tensor, alpha: float) -> Tensor:
+        """Return the penalty."""
+        return alpha / 2 * weight.square().sum()
+
+    def prox(self, weight: Tensor, step: float, alpha: float) -> Tensor:
+        """Return the proximity operator, a multiplication."""
+        return weight / (1 + step * alpha)
+
+    def subdifferential_distance(
+        self, weight: Tensor, gradient: Tensor, alpha: float
+    ) -> Tensor:
+        """Return the size of the gradient of the whole objective."""
+        return (gradient + alpha * weight).abs()
+
+
+def fit(run: Run, estimator: Any, X: np.ndarray, y: np.ndarray) -> Record:
+    """Fit and return what the tables have in common.
+
+    Seconds are process time on one thread.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        started = time.process_time()
+        estimator.fit(X, y)
+        seconds = time.process_time() - started
+    said = [str(w.message) for w in caught if w.category is ConvergenceWarning]
+    sizes = [p.numel() for p in estimator.module_.parameters() if p.ndim > 1]
+    history = estimator.search_history_
+    return {
+        **asdict(run),
+        "n_nonzero": estimator.n_nonzero_,
+        "n_nonzero_per_layer": estimator.n_nonzero_per_layer_,
+        "n_weights": sum(sizes),
+        "n_live": estimator.n_live_,
+        "alpha": estimator.alpha_,
+        "kkt_residual": estimator.kkt_residual_,
+        "met": estimator.converged_,
+        "solves": estimator.n_outer_iter_,
+        "epochs_in_all": estimator.n_iter_,
+        "seconds": seconds,
+        "history": {
+            name: history[name] for name in ("alpha", "n_nonzero", "epochs", "status")
+        },
+        "warning": "; ".join(said),
+    }
+
+
+def sorted_gradients(gradients: list[Tensor]) -> list[float]:
+    """Return the sorted a_i of (34), thinned out evenly to a few hundred."""
+    a = torch.cat([g.abs().flatten() for g in gradients]).sort().values
+    where = np.linspace(0, len(a) - 1, _CURVE).round().astype(int)
+    return [float(value) for value in a[where]]
+
+
+def parser(doc: str, default_out: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that every experiment has."""
+    made = argparse.ArgumentParser(description=doc.splitlines()[0])
+    made.add_argument("--data", type=Path, required=True)
+    made.add_argument("--out", type=Path, default=Path(default_out))
+    made.add_argument("--seeds", type=int, default=3)
+    made.add_argument("--jobs", type=int, default=2, help="processes")
+    made.add_argument("--epochs", type=int, help="of every solve of the paper's")
+    made.add_argument("--quick", action="store_true", help="a tenth of the epochs")
+    made.add_argument("--only", nargs="+", help="methods")
+    return made
+
+
+def chosen(runs: list[Run], keep: Callable[[str], bool]) -> list[Run]:
+    """Return the runs of the methods that were asked for."""
+    return [run for run in runs if keep(run.method)]
