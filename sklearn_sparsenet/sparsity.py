@@ -116,7 +116,8 @@ class PathProbe:
     def _sees_negative_inputs(self) -> bool:
         """Tell whether the module shifts its inputs below zero."""
         self.follow({name: torch.ones_like(p) for name, p in self.layers.items()})
-        return any(bool((p.grad < 0).any()) for p in self.layers.values())
+        gradients = [p.grad for p in self.layers.values() if p.grad is not None]
+        return any(bool((gradient < 0).any()) for gradient in gradients)
 
     def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
         """Set the weights, leave the gradients at them in ``layers``.

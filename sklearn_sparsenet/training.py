@@ -6,10 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.checkpoints import Checkpoint
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
@@ -18,11 +20,11 @@ from sklearn_sparsenet.solvers import (
     Continuation,
     Solution,
     SolverOptions,
+    Status,
     check_supported,
     solve,
     solve_active_set,
 )
-from sklearn_sparsenet.solvers.loop import Status
 from sklearn_sparsenet.sparsity import Flow, count_nonzero, count_per_layer
 from sklearn_sparsenet.targets import Target
 
@@ -49,6 +51,9 @@ class ProblemTrainer:
         Every cold start shuffles alike.
     report : callable(str), optional
         Receives a line per solve.
+    checkpoint : Checkpoint, optional
+        Has what was solved before an interruption, and keeps what is solved now.
+        Unused with ``solver="lbfgs"``.
 
     Attributes
     ----------
@@ -64,11 +69,13 @@ class ProblemTrainer:
         options: SolverOptions,
         seed: int,
         report: Callable[[str], None] | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.problem = problem
         self.target = target
         self.options = options
         self.report = report
+        self.checkpoint = checkpoint
         self._seed = seed
         self._initial = problem.network.snapshot()
         self._n_solves = 0
@@ -131,11 +138,11 @@ class ProblemTrainer:
             return self.trial(alpha, solution)
         if not warm:
             self.problem.network.restore(self._initial)
-        solution = solve(
+        solution = self._solve(
             self.problem,
             self._per_layer(alpha),
             self.options,
-            torch.Generator().manual_seed(self._seed),
+            self._seed,
             is_on_target=self._is_met if self.target else None,
             test_from=test_from,
         )
@@ -162,11 +169,11 @@ class ProblemTrainer:
             steady=steady,
             kkt_tol=self.options.kkt_tol if keep_support else 0.0,
         )
-        return solve(
+        return self._solve(
             replace(self.problem, penalty=penalty),
             self._per_layer(alpha),
             options,
-            torch.Generator().manual_seed(self._seed + (start is not None)),
+            self._seed + (start is not None),
             is_on_target=self._is_met if self.target else None,
             finish=finish,
             keep_support=keep_support,
@@ -201,12 +208,25 @@ class ProblemTrainer:
             max_iter=max(1, round(_REFIT_EPOCHS * self.options.max_iter)),
             learning_rate=_REFIT_RATE * self.options.learning_rate,
         )
-        return solve(
-            problem,
-            none,
-            trained,
-            torch.Generator().manual_seed(self._seed + 1),
-        )
+        return self._solve(problem, none, trained, self._seed + 1)
+
+    def _solve(
+        self,
+        problem: Problem,
+        alpha: Sequence[float],
+        options: SolverOptions,
+        seed: int,
+        **rules: Any,
+    ) -> Solution:
+        """Solve from where the network stands, or go on with what was interrupted."""
+
+        def run(keeper: Checkpoint | None) -> Solution:
+            generator = torch.Generator().manual_seed(seed)
+            return solve(problem, alpha, options, generator, keeper=keeper, **rules)
+
+        if self.checkpoint is None:
+            return run(None)
+        return self.checkpoint.solve(problem, run)
 
     def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
         """Return a solution as a search sees it, and report it."""

@@ -25,7 +25,7 @@ LAYERS = [
     {"sparsity", "targets", "problem"},
     {"optimality"},
     {"solvers"},
-    {"search"},
+    {"search", "checkpoints"},
     {"training"},
     {"estimators"},
 ]

@@ -19,7 +19,7 @@ from sklearn_sparsenet.solvers import (
     Validation,
     solve,
 )
-from sklearn_sparsenet.solvers.loop import Status
+from sklearn_sparsenet.solvers.solution import Status
 
 F64 = torch.float64
 SGD = SolverOptions(

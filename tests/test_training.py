@@ -11,7 +11,7 @@ from sklearn_sparsenet.networks import Network, build_mlp, find_layers
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import BracketSearch, FixedAlpha, Limits
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
-from sklearn_sparsenet.solvers.loop import Status
+from sklearn_sparsenet.solvers.solution import Status
 from sklearn_sparsenet.targets import resolve_target
 from sklearn_sparsenet.training import ProblemTrainer, train
 

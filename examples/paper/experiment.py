@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from cached_runs import Record
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from sklearn_sparsenet.optimality import gradient_magnitudes
 from sklearn_sparsenet.search import BracketSearch
 
 __all__ = ["PAPER_SEARCHES", "Run", "SquaredL2", "fit", "parser", "sorted_gradients"]
@@ -72,16 +72,20 @@ class SquaredL2:
         return (gradient + alpha * weight).abs()
 
 
-def fit(run: Run, estimator: Any, X: np.ndarray, y: np.ndarray) -> Record:
+def fit(
+    run: Run, estimator: Any, X: np.ndarray, y: np.ndarray, directory: Path
+) -> Record:
     """Fit and return what the tables have in common.
 
-    Seconds are process time on one thread.
+    A fit that was interrupted goes on from what is kept in `directory`. Seconds are
+    wall time on one thread, that before an interruption included.
     """
+    estimator.set_params(checkpoint=directory / "unfinished")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        started = time.process_time()
+        started = time.perf_counter()
         estimator.fit(X, y)
-        seconds = time.process_time() - started
+        seconds = time.perf_counter() - started
     said = [str(w.message) for w in caught if w.category is ConvergenceWarning]
     sizes = [p.numel() for p in estimator.module_.parameters() if p.ndim > 1]
     history = estimator.search_history_
@@ -96,7 +100,7 @@ def fit(run: Run, estimator: Any, X: np.ndarray, y: np.ndarray) -> Record:
         "met": estimator.converged_,
         "solves": estimator.n_outer_iter_,
         "epochs_in_all": estimator.n_iter_,
-        "seconds": seconds,
+        "seconds": max(seconds, float(history["seconds"].sum())),
         "history": {
             name: history[name] for name in ("alpha", "n_nonzero", "epochs", "status")
         },
@@ -106,7 +110,7 @@ def fit(run: Run, estimator: Any, X: np.ndarray, y: np.ndarray) -> Record:
 
 def sorted_gradients(gradients: list[Tensor]) -> list[float]:
     """Return the sorted a_i of (34), thinned out evenly to a few hundred."""
-    a = torch.cat([g.abs().flatten() for g in gradients]).sort().values
+    a = gradient_magnitudes(torch.cat([g.flatten() for g in gradients]))
     where = np.linspace(0, len(a) - 1, _CURVE).round().astype(int)
     return [float(value) for value in a[where]]
 
@@ -122,8 +126,3 @@ def parser(doc: str, default_out: str) -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="a tenth of the epochs")
     made.add_argument("--only", nargs="+", help="methods")
     return made
-
-
-def chosen(runs: list[Run], keep: Callable[[str], bool]) -> list[Run]:
-    """Return the runs of the methods that were asked for."""
-    return [run for run in runs if keep(run.method)]

@@ -108,11 +108,11 @@ def load(path: Path) -> tuple[np.ndarray, ...]:
     return X[:N_TRAIN], X[N_TRAIN:], y[:N_TRAIN], y[N_TRAIN:]
 
 
-def measure(run: Run, path: Path) -> Record:
+def measure(run: Run, path: Path, directory: Path) -> Record:
     """Fit; return the columns of the tables and what the figures need."""
     X_train, X_test, y_train, y_test = load(path)
     estimator = make_estimator(run)
-    record = fit(run, estimator, X_train, y_train)
+    record = fit(run, estimator, X_train, y_train, directory)
     record["train"], record["test"] = (
         mean_squared_error(y, estimator.predict(X))
         for X, y in ((X_train, y_train), (X_test, y_test))
@@ -159,7 +159,7 @@ def main() -> None:
         for run in runs(arguments.seeds, epochs)
         if arguments.only is None or run.method in arguments.only
     ]
-    measured = partial(measure, path=arguments.data)
+    measured = partial(measure, path=arguments.data, directory=arguments.out.parent)
     run_jobs(wanted, measured, arguments.out, arguments.jobs, describe)
 
 

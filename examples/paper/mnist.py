@@ -18,6 +18,7 @@ from __future__ import annotations
 import gzip
 import resource
 from functools import lru_cache, partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def build_cnn(n_channels: int, n_outputs: int) -> nn.Sequential:
     """Return the network of the paper's Table 4."""
     channels = (n_channels, 32, 64, 128)
     modules: list[nn.Module] = [Pixels()]
-    for fan_in, fan_out in zip(channels, channels[1:], strict=False):
+    for fan_in, fan_out in pairwise(channels):
         # The paper takes ReLU first; they commute, and this way around is faster.
         modules += [
             nn.Conv2d(fan_in, fan_out, 3, padding=1),
@@ -138,11 +139,11 @@ def load(directory: Path) -> tuple[np.ndarray, ...]:
     return *images, *labels
 
 
-def measure(run: Run, directory: Path, device: str) -> Record:
+def measure(run: Run, data: Path, directory: Path, device: str) -> Record:
     """Fit; return the columns of the tables and what the figures need."""
-    X_train, X_test, y_train, y_test = load(directory)
+    X_train, X_test, y_train, y_test = load(data)
     estimator = make_estimator(run, device)
-    record = fit(run, estimator, X_train, y_train)
+    record = fit(run, estimator, X_train, y_train, directory)
     record["train"] = estimator.score(X_train, y_train)
     record["test"] = estimator.score(X_test, y_test)
     record["filters"] = estimator.module_[1].weight.detach().cpu().flatten(1).tolist()
@@ -193,7 +194,12 @@ def main() -> None:
         for run in runs(arguments.seeds, epochs)
         if arguments.only is None or run.method in arguments.only
     ]
-    measured = partial(measure, directory=arguments.data, device=arguments.device)
+    measured = partial(
+        measure,
+        data=arguments.data,
+        directory=arguments.out.parent,
+        device=arguments.device,
+    )
     run_jobs(wanted, measured, arguments.out, arguments.jobs, describe)
 
 

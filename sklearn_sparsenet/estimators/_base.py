@@ -111,6 +111,8 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             trainer, search, limits = self._assemble(X, y, weight, seeds, device)
             result = train(trainer, search, limits)
             self._store(trainer, result)
+        if trainer.checkpoint is not None and not result.was_interrupted:
+            trainer.checkpoint.remove()
         self._warn_of_the_outcome(result)
         return self
 
@@ -166,6 +168,7 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             build.build_options(self, samples),
             seeds.shuffle,
             print if self.verbose else None,
+            build.build_checkpoint(self, problem),
         )
         guess = (
             self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
+from numbers import Integral
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.checkpoints import Checkpoint, fingerprint
 from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.estimators._validation import check_bounds, check_hidden_layers
 from sklearn_sparsenet.losses import Loss
@@ -34,6 +38,9 @@ _FULL_BATCH_ROWS = 256
 _STEPS_PER_SOLVE = 1000
 _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
 _ITERATIONS_PER_SOLVE = 3000
+# Parameters that do not change what a fit finds, and the memory addresses in reprs.
+_NOT_OF_A_FIT = ("checkpoint", "module", "verbose")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 DEFAULT_SEARCH = "one_pass"  # of the estimators
 SEARCHES = {
     "one_pass": OnePassSearch,
@@ -198,6 +205,28 @@ def build_problem(
         samples.weight,
         as_penalty(estimator.penalty),
     )
+
+
+def build_checkpoint(estimator, problem: Problem) -> Checkpoint | None:
+    """Return where the state of this fit is kept, if anywhere.
+
+    Raises
+    ------
+    ValueError
+        If `random_state` is no number: another fit would not be the same one.
+    """
+    if estimator.checkpoint is None:
+        return None
+    if not isinstance(estimator.random_state, Integral):
+        raise ValueError(
+            f"checkpoint= needs an int as random_state, got {estimator.random_state!r}:"
+            " a fit that draws other numbers cannot go on where this one stopped."
+        )
+    params = estimator.get_params(deep=False)
+    settings = {k: v for k, v in params.items() if k not in _NOT_OF_A_FIT}
+    # The network that comes of `module` is known by its parameters.
+    text = _ADDRESS.sub("", f"{type(estimator).__name__} {settings!r}")
+    return Checkpoint(Path(estimator.checkpoint) / fingerprint(problem, text))
 
 
 def build_options(estimator, samples: Samples) -> SolverOptions:

@@ -104,6 +104,12 @@ dtype : "auto", "float32" or "float64", default="auto"
     with "lbfgs".
 device : str or torch.device, default="cpu"
     "auto": CUDA if there is any.
+checkpoint : str or path-like, default=None
+    Directory where a fit keeps its state, from time to time and after each solve.
+    The same fit (data, parameters, an int as `random_state`), in this process or
+    another one, then goes on where it was stopped, and finds what it would have found.
+    What it kept is removed once it is done. Fits may share a directory. Unused with
+    "lbfgs".
 random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
     1: a line per solve.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from numbers import Integral, Real
 
@@ -65,6 +66,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "warm_start": ["boolean"],
     "dtype": "no_validation",  # by resolve_dtype
     "device": [str, torch.device],
+    "checkpoint": [None, str, os.PathLike],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }

@@ -107,6 +107,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         warm_start=False,
         dtype="auto",
         device="cpu",
+        checkpoint=None,
         random_state=None,
         verbose=0,
     ):
@@ -138,6 +139,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         self.warm_start = warm_start
         self.dtype = dtype
         self.device = device
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 

@@ -114,6 +114,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         warm_start=False,
         dtype="auto",
         device="cpu",
+        checkpoint=None,
         random_state=None,
         verbose=0,
     ):
@@ -145,6 +146,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         self.warm_start = warm_start
         self.dtype = dtype
         self.device = device
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,6 +40,7 @@ _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FILL_ROUNDS = 30
 _FLOW_ROUNDS = 100
+_STATE = ("support", "_fading", "_allowed")
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,15 @@ class Narrowing:
         holds = self.support is None and self._progress >= self.stages.hold
         due = self._progress >= self.stages.begin and step % interval == 0
         self._is_due = holds or (due and self.support is None)
+
+    def state(self) -> dict[str, Any]:
+        """Return what is needed to go on in another process."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        for name in _STATE:
+            setattr(self, name, state[name])
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
         """Return zero: what is admissible costs nothing."""

@@ -6,19 +6,15 @@ from sklearn_sparsenet.solvers.active_set import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers.continuation import Continuation
-from sklearn_sparsenet.solvers.loop import (
-    Schedule,
-    Solution,
-    SolverOptions,
-    Status,
-    solve,
-)
+from sklearn_sparsenet.solvers.loop import Keeper, solve
 from sklearn_sparsenet.solvers.optimizers import (
     OPTIMIZERS,
     ProximalAdam,
     ProximalOptimizer,
     ProximalSGD,
 )
+from sklearn_sparsenet.solvers.options import Schedule, SolverOptions
+from sklearn_sparsenet.solvers.solution import Solution, Status
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 
 __all__ = [
@@ -26,6 +22,7 @@ __all__ = [
     "ActiveSetOptions",
     "Continuation",
     "EarlyStopping",
+    "Keeper",
     "ProximalAdam",
     "ProximalOptimizer",
     "ProximalSGD",

@@ -29,9 +29,9 @@ from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.optimality import Certificate, certify
 from sklearn_sparsenet.penalties import L1, FixedSupport
 from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.solvers.loop import Solution, Status
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import live_parameters, make_objective
+from sklearn_sparsenet.solvers.solution import Solution, Status
 
 __all__ = ["ActiveSetOptions", "check_supported", "solve_active_set"]
 

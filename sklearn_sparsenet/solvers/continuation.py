@@ -29,7 +29,9 @@ import torch
 
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers.active_set import ActiveSetOptions, solve_active_set
-from sklearn_sparsenet.solvers.loop import Solution, SolverOptions, Status, solve
+from sklearn_sparsenet.solvers.loop import solve
+from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.solution import Solution, Status
 
 __all__ = ["Continuation"]
 

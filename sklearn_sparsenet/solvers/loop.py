@@ -5,28 +5,30 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.networks import Network
-from sklearn_sparsenet.optimality import Certificate, certify
+from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
-from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
-from sklearn_sparsenet.sparsity import count_nonzero, count_per_layer
+from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.solution import Solution, Status
+from sklearn_sparsenet.solvers.stopping import EarlyStopping
+from sklearn_sparsenet.sparsity import count_nonzero
 
-__all__ = ["Schedule", "Solution", "SolverOptions", "Status", "solve"]
+__all__ = ["Keeper", "solve"]
 
 _CHECK_EVERY = 20
 _MAX_BACKOFFS = 5
 _RUNAWAY = 1e3  # times its first value, a loss is as bad as an infinite one
 _BACKOFF = 0.2
+# Attributes of a run that are kept as they are.
+_PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss")
 
 
 _ADVICE = (
@@ -35,139 +37,14 @@ _ADVICE = (
 )
 
 
-class Status(Enum):
-    """Why a solve ended."""
+class Keeper(Protocol):
+    """Keeps the state of a solve in progress, for another process to go on from."""
 
-    BUDGET = "all epochs done"
-    STATIONARY = "the optimality conditions hold"
-    ON_TARGET = "the target was met on the way"
-    EARLY = "the validation score stopped improving"
-    INTERRUPTED = "interrupted"
+    def unfinished(self) -> dict[str, Any] | None:
+        """Return the state that the solve goes on from, if there is one."""
 
-
-class Schedule(Enum):
-    """How the step size falls over a solve."""
-
-    CONSTANT = "constant"
-    COSINE = "cosine"
-
-    def factor(self, progress: float) -> float:
-        """Return the factor on the first step size, `progress` going from 0 to 1."""
-        if self is Schedule.CONSTANT:
-            return 1.0
-        return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-@dataclass(frozen=True)
-class SolverOptions:
-    """How a problem is solved.
-
-    Parameters
-    ----------
-    solver : str
-        A key of `OPTIMIZERS`.
-    learning_rate : float
-        First step size.
-    schedule : Schedule
-    steady : float in [0, 1)
-        Part of the solve before the step size begins to fall.
-    batch_size : int
-    max_iter : float
-        Epochs; the last one need not be whole.
-    shuffle : bool
-    kkt_tol : float
-        On full batches, a solve ends once its relative residual is this small.
-    validation : Validation or None
-        Samples for early stopping; None: no early stopping.
-    """
-
-    solver: str = "adam"
-    learning_rate: float = 1e-2
-    schedule: Schedule = Schedule.COSINE
-    steady: float = 0.0
-    batch_size: int = 256
-    max_iter: float = 100
-    shuffle: bool = True
-    kkt_tol: float = 1e-3
-    validation: Validation | None = None
-
-
-@dataclass(frozen=True)
-class Solution:
-    """A network at the end of a solve.
-
-    Attributes
-    ----------
-    state : snapshot of the network
-    alpha : tuple of float
-        λ of each layer.
-    counts, sizes : tuple of int
-        Nonzero weights of each layer, and all of them.
-    loss : float
-        Without penalty, over all samples, in eval mode.
-    gradient : Tensor of shape (n_weights,)
-        Of that loss, with respect to the counted weights.
-    certificate : Certificate
-        How far from stationarity it is.
-    epochs : float
-    seconds : float
-    loss_curve, validation_scores : tuple of float
-        One entry per epoch.
-    status : Status
-    """
-
-    state: tuple[Tensor, dict[str, Tensor]]
-    alpha: tuple[float, ...]
-    counts: tuple[int, ...]
-    sizes: tuple[int, ...]
-    loss: float
-    gradient: Tensor
-    certificate: Certificate
-    epochs: float
-    seconds: float
-    loss_curve: tuple[float, ...] = ()
-    validation_scores: tuple[float, ...] = ()
-    status: Status = Status.BUDGET
-
-    @classmethod
-    def at(cls, problem: Problem, alpha: Sequence[float], **facts: Any) -> Solution:
-        """Evaluate a problem where its network stands.
-
-        Parameters
-        ----------
-        problem : Problem
-        alpha : sequence of float
-            λ of each layer.
-        **facts
-            The attributes that tell how it came there, from `epochs` on.
-        """
-        network = problem.network
-        loss, gradient = problem.evaluate()
-        return cls(
-            state=network.snapshot(),
-            alpha=tuple(float(value) for value in alpha),
-            counts=tuple(count_per_layer(network.split(network.weights))),
-            sizes=tuple(layer.size for layer in network.layers),
-            loss=float(loss),
-            gradient=gradient[: network.n_weights],
-            certificate=certify(problem, gradient, alpha),
-            **facts,
-        )
-
-    @property
-    def kkt_residual(self) -> float:
-        """Largest relative residual of the optimality conditions."""
-        return self.certificate.largest
-
-    @property
-    def weights(self) -> Tensor:
-        """The counted weights, shape (n_weights,)."""
-        return self.state[0][: sum(self.sizes)]
-
-    def without_state(self) -> Solution:
-        """Return what is worth keeping of a solution that is given up."""
-        nothing = self.gradient.new_empty(0)
-        return replace(self, state=(nothing, {}), gradient=nothing)
+    def offer(self, make_state: Callable[[], dict[str, Any]]) -> None:
+        """Ask, between two epochs, whether the state is to be kept."""
 
 
 def solve(
@@ -180,6 +57,7 @@ def solve(
     test_from: float = 1.0,
     finish: Callable[[Tensor], None] | None = None,
     keep_support: bool = False,
+    keeper: Keeper | None = None,
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
@@ -202,6 +80,8 @@ def solve(
     keep_support : bool
         Whether a step by which weights become zero is taken back, and the step size
         made smaller.
+    keeper : Keeper, optional
+        Keeps the state from time to time, and may have one to go on from.
 
     Raises
     ------
@@ -209,7 +89,6 @@ def solve(
         If the loss is not finite and smaller steps from the last good state, a few
         times, do not help.
     """
-    started = time.perf_counter()
     accepts = is_on_target or (lambda weights: True)
     early = None
     if options.validation is not None:
@@ -219,9 +98,12 @@ def solve(
         run.stop, run.stop_from = accepts, test_from * options.max_iter
     if keep_support:
         run.fewest = count_nonzero(problem.network.weights)
+    state = None if keeper is None else keeper.unfinished()
+    if state is not None:
+        run.load_state(state)
     problem.network.module.train()
     try:
-        status = run.run_epochs()
+        status = run.run_epochs(keeper)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         run.leave_at_finite_state()
@@ -230,7 +112,7 @@ def solve(
     problem.network.module.eval()
     if early is not None and early.best_state is not None:
         problem.network.restore(early.best_state)
-    return _conclude(problem, alpha, run, status, time.perf_counter() - started)
+    return _conclude(problem, alpha, run, status)
 
 
 def _conclude(
@@ -238,13 +120,12 @@ def _conclude(
     alpha: Sequence[float],
     run: _Run,
     status: Status,
-    seconds: float,
 ) -> Solution:
     found = Solution.at(
         problem,
         alpha,
         epochs=min(run.epoch, run.options.max_iter),
-        seconds=seconds,
+        seconds=run.seconds,
         loss_curve=tuple(torch.stack(run.losses).tolist()) if run.losses else (),
         validation_scores=tuple(run.early.scores) if run.early else (),
         status=status,
@@ -289,6 +170,12 @@ class _Run:
         self.first_loss: Tensor | None = None
         self.last_good = (self.network.snapshot(), 0)
         self.optimizer = self._make_optimizer()
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Time so far, that before an interruption included."""
+        return time.perf_counter() - self._started
 
     def _make_optimizer(self) -> ProximalOptimizer:
         network, penalty = self.network, self.problem.penalty
@@ -313,9 +200,11 @@ class _Run:
         leaf.grad = self.network.gradient[where].view(shape)
         return {"params": [leaf], **settings}
 
-    def run_epochs(self) -> Status:
+    def run_epochs(self, keeper: Keeper | None) -> Status:
         """Run epochs until something ends them."""
         while self.epoch < self.options.max_iter:
+            if keeper is not None:
+                keeper.offer(self.state)
             ended = self._epoch()
             if self._check_is_due(ended) and not self._keep_if_good():
                 self._back_off()
@@ -452,3 +341,52 @@ class _Run:
         """After an interruption: undo a step that left no finite state."""
         if not bool(self.network.parameters.isfinite().all()):
             self.network.restore(self.last_good[0])
+
+    def state(self) -> dict[str, Any]:
+        """Return what is needed to go on, in tensors, numbers and containers."""
+        penalty, early = self.problem.penalty, self.early
+        state = {
+            "network": self.network.snapshot(),
+            "last_good": self.last_good,
+            "moments": [self.optimizer.state[p] for p in self._leaves()],
+            "generators": _generator_states(self.generator, self.network),
+            "penalty": penalty.state() if hasattr(penalty, "state") else None,
+            "early": None if early is None else early.state(),
+            "seconds": self.seconds,
+        }
+        return state | {name: getattr(self, name) for name in _PLAIN}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned, in this process or another one."""
+        self.network.restore(state["network"])
+        self.last_good = state["last_good"]
+        for leaf, moments in zip(self._leaves(), state["moments"], strict=True):
+            self.optimizer.state[leaf] = moments
+        _set_generators(state["generators"], self.generator, self.network)
+        if state["penalty"] is not None:
+            cast(Any, self.problem.penalty).load_state(state["penalty"])
+        if self.early is not None:
+            self.early.load_state(state["early"])
+        for name in _PLAIN:
+            setattr(self, name, state[name])
+        self._started = time.perf_counter() - state["seconds"]
+
+    def _leaves(self) -> list[Tensor]:
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+def _generator_states(own: torch.Generator, network: Network) -> list[Tensor]:
+    """Return the states of all generators that draw: ours, and those of dropout."""
+    states = [own.get_state(), torch.get_rng_state()]
+    if network.parameters.is_cuda:
+        states.append(torch.cuda.get_rng_state(network.parameters.device))
+    return states
+
+
+def _set_generators(
+    states: list[Tensor], own: torch.Generator, network: Network
+) -> None:
+    own.set_state(states[0])
+    torch.set_rng_state(states[1])
+    if network.parameters.is_cuda and len(states) > 2:
+        torch.cuda.set_rng_state(states[2], network.parameters.device)

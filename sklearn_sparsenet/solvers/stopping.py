@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from sklearn_sparsenet.networks import Network
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 1024
+_STATE = ("scores", "best_score", "best_state", "best_epoch")
 
 
 @torch.no_grad()
@@ -74,6 +76,15 @@ class EarlyStopping:
         del self.scores[epoch:]
         if self.best_epoch > epoch:
             self.best_score, self.best_state = -float("inf"), None
+
+    def state(self) -> dict[str, Any]:
+        """Return what is needed to go on in another process."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        for name in _STATE:
+            setattr(self, name, state[name])
 
     def update(self, network: Network, epoch: int) -> bool:
         """Record an epoch; return True if training should end."""

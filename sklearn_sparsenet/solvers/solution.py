@@ -1,0 +1,104 @@
+"""What a solve returns: a network, and how far from a minimiser it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any
+
+from torch import Tensor
+
+from sklearn_sparsenet.optimality import Certificate, certify
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.sparsity import count_per_layer
+
+__all__ = ["Solution", "Status"]
+
+
+class Status(Enum):
+    """Why a solve ended."""
+
+    BUDGET = "all epochs done"
+    STATIONARY = "the optimality conditions hold"
+    ON_TARGET = "the target was met on the way"
+    EARLY = "the validation score stopped improving"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A network at the end of a solve.
+
+    Attributes
+    ----------
+    state : snapshot of the network
+    alpha : tuple of float
+        λ of each layer.
+    counts, sizes : tuple of int
+        Nonzero weights of each layer, and all of them.
+    loss : float
+        Without penalty, over all samples, in eval mode.
+    gradient : Tensor of shape (n_weights,)
+        Of that loss, with respect to the counted weights.
+    certificate : Certificate
+        How far from stationarity it is.
+    epochs : float
+    seconds : float
+    loss_curve, validation_scores : tuple of float
+        One entry per epoch.
+    status : Status
+    """
+
+    state: tuple[Tensor, dict[str, Tensor]]
+    alpha: tuple[float, ...]
+    counts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    loss: float
+    gradient: Tensor
+    certificate: Certificate
+    epochs: float
+    seconds: float
+    loss_curve: tuple[float, ...] = ()
+    validation_scores: tuple[float, ...] = ()
+    status: Status = Status.BUDGET
+
+    @classmethod
+    def at(cls, problem: Problem, alpha: Sequence[float], **facts: Any) -> Solution:
+        """Evaluate a problem where its network stands.
+
+        Parameters
+        ----------
+        problem : Problem
+        alpha : sequence of float
+            λ of each layer.
+        **facts
+            The attributes that tell how it came there, from `epochs` on.
+        """
+        network = problem.network
+        loss, gradient = problem.evaluate()
+        return cls(
+            state=network.snapshot(),
+            alpha=tuple(float(value) for value in alpha),
+            counts=tuple(count_per_layer(network.split(network.weights))),
+            sizes=tuple(layer.size for layer in network.layers),
+            loss=float(loss),
+            gradient=gradient[: network.n_weights],
+            certificate=certify(problem, gradient, alpha),
+            **facts,
+        )
+
+    @property
+    def kkt_residual(self) -> float:
+        """Largest relative residual of the optimality conditions."""
+        return self.certificate.largest
+
+    @property
+    def weights(self) -> Tensor:
+        """The counted weights, shape (n_weights,)."""
+        return self.state[0][: sum(self.sizes)]
+
+    def without_state(self) -> Solution:
+        """Return what is worth keeping of a solution that is given up."""
+        nothing = self.gradient.new_empty(0)
+        return replace(self, state=(nothing, {}), gradient=nothing)

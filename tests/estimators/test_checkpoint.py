@@ -1,0 +1,144 @@
+"""A fit that was stopped goes on where it was, and finds what it would have found."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from sklearn_sparsenet import SparseNetRegressor
+
+
+class StoppedError(Exception):
+    """The process is gone."""
+
+
+class Fragile:
+    """Squared error that fails once, at a certain call."""
+
+    def __init__(self, error=StoppedError):
+        self.calls, self.fails_at, self.error = 0, None, error
+
+    def __call__(self, output, target):
+        self.calls += 1
+        if self.calls == self.fails_at:
+            raise self.error
+        return (output - target).square().sum(1)
+
+
+@pytest.fixture
+def data():
+    X, y = load_diabetes(return_X_y=True)
+    return X[:200] * 20, (y[:200] - 150) / 80
+
+
+@pytest.fixture(autouse=True)
+def _save_every_epoch(monkeypatch):
+    monkeypatch.setattr("sklearn_sparsenet.checkpoints._EVERY_SECONDS", 0.0)
+
+
+def make(**params):
+    defaults = {
+        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
+        "max_iter": 30, "batch_size": 50, "random_state": 0,
+    }  # fmt: skip
+    return SparseNetRegressor(**{**defaults, **params})
+
+
+def with_dropout(n_features, n_outputs):
+    return nn.Sequential(
+        nn.Linear(n_features, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, n_outputs)
+    )
+
+
+KINDS = {
+    "one_pass": {},
+    "all rows": {"batch_size": 200},
+    "bracket": {"search": "bracket", "tol": 0.2},
+    "sgd": {"search": "bracket", "solver": "sgd", "tol": 0.2},
+    "early stopping": {"early_stopping": True},
+    "dropout": {"module": with_dropout},
+    "fixed": {"alpha": 0.01, "debias": True},
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fit_that_was_stopped_goes_on(kind, data, tmp_path):
+    whole = make(loss=Fragile(), **KINDS[kind]).fit(*data)
+    n_calls = whole.loss.calls
+    for part in (0.05, 0.5, 0.65, 0.97):
+        loss = Fragile()
+        loss.fails_at = int(part * n_calls)
+        stopped = make(loss=loss, checkpoint=tmp_path, **KINDS[kind])
+        with pytest.raises(StoppedError):
+            stopped.fit(*data)
+        gone_on = make(loss=Fragile(), checkpoint=str(tmp_path), **KINDS[kind])
+        gone_on.fit(*data)
+        for ours, theirs in zip(
+            gone_on.module_.parameters(), whole.module_.parameters(), strict=True
+        ):
+            assert torch.equal(ours, theirs)
+        assert_array_equal(gone_on.alpha_, whole.alpha_)
+        assert gone_on.loss_curve_ == whole.loss_curve_
+        assert gone_on.validation_scores_ == whole.validation_scores_
+        assert gone_on.n_iter_ == whole.n_iter_
+        # The steps that were done are not done again, but for those of one epoch.
+        assert gone_on.loss.calls < (1 - part) * n_calls + 15
+        assert not list(tmp_path.iterdir())
+
+
+def test_an_interruption_by_the_user_leaves_a_network_and_the_checkpoint(
+    data, tmp_path
+):
+    whole = make(loss=Fragile()).fit(*data)
+    loss = Fragile(KeyboardInterrupt)
+    loss.fails_at = 60
+    stopped = make(loss=loss, checkpoint=tmp_path)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        stopped.fit(*data)
+    assert stopped.n_nonzero_ == 15
+    gone_on = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
+    for ours, theirs in zip(gone_on.coefs_, whole.coefs_, strict=True):
+        assert_array_equal(ours, theirs)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_fit_does_not_take_what_is_not_its_own(data, tmp_path):
+    loss = Fragile()
+    loss.fails_at = 60
+    with pytest.raises(StoppedError):
+        make(loss=loss, checkpoint=tmp_path).fit(*data)
+    (kept,) = tmp_path.iterdir()
+    X, y = data
+    others = [
+        (make(loss=Fragile(), random_state=1), X, y),
+        (make(loss=Fragile(), target_sparsity=16), X, y),
+        (make(loss=Fragile()), X, y + 1),
+        (make(loss=Fragile()), X + 1, y),
+    ]
+    for estimator, X, y in others:
+        alone = make(**estimator.get_params()).fit(X, y)
+        estimator.set_params(checkpoint=tmp_path).fit(X, y)
+        for ours, theirs in zip(estimator.coefs_, alone.coefs_, strict=True):
+            assert_array_equal(ours, theirs)
+    assert list(tmp_path.iterdir()) == [kept]
+
+
+@pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
+def test_a_checkpoint_needs_a_number_as_random_state(random_state, data, tmp_path):
+    with pytest.raises(ValueError, match="an int as random_state"):
+        make(checkpoint=tmp_path, random_state=random_state).fit(*data)
+
+
+def test_what_is_kept_is_not_executed(data, tmp_path):
+    loss = Fragile()
+    loss.fails_at = 60
+    with pytest.raises(StoppedError):
+        make(loss=loss, checkpoint=tmp_path).fit(*data)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        torch.load(path, weights_only=True)
