@@ -130,14 +130,17 @@ class ProblemTrainer:
         return torch.cat([support, biases])
 
     def solve(
-        self, alpha: Sequence[float], *, warm: bool = False, test_from: float = 1.0
+        self,
+        alpha: Sequence[float],
+        *,
+        start: Solution | None = None,
+        test_from: float = 1.0,
     ) -> Trial:
         """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
         if self.continuation is not None:
             solution = self.continuation.solve(self._per_layer(alpha))
             return self.trial(alpha, solution)
-        if not warm:
-            self.problem.network.restore(self._initial)
+        self.problem.network.restore(self._initial if start is None else start.state)
         solution = self._solve(
             self.problem,
             self._per_layer(alpha),

@@ -24,9 +24,9 @@ class FakeTrainer:
         self.counts, self.gradients = counts, gradients
         self.asked, self.options = [], []
 
-    def solve(self, alpha, *, warm=False, test_from=1.0):
+    def solve(self, alpha, *, start=None, test_from=1.0):
         self.asked.append(tuple(alpha))
-        self.options.append((warm, test_from))
+        self.options.append((start, test_from))
         counts = tuple(int(c) for c in self.counts(alpha))
         gradient = torch.empty(0) if self.gradients is None else self.gradients
         solution = Solution(
@@ -150,7 +150,7 @@ def test_the_paper_starts_at_both_ends_and_goes_on_with_the_median():
     # λ = 4e-4 is too sparse and becomes the high end: {2e-7, 3e-4} remain, the lower
     # one of which is the median.
     assert trainer.asked[3][0] == pytest.approx(2e-7)
-    assert trainer.options == [(False, 0.0)] * 4
+    assert trainer.options == [(None, 0.0)] * 4
 
 
 def test_without_candidates_the_midpoint():
@@ -180,11 +180,19 @@ def test_a_guess_is_tried_first():
     assert result.met
 
 
-def test_warm_restarts_begin_with_the_second_solve():
+def test_warm_restarts_begin_at_the_last_solution_with_too_many_weights():
     trainer = FakeTrainer(lambda alpha: [falling(alpha[0])], [500])
-    BracketSearch(restart="warm", stop="converged").run(trainer, Limits())
-    assert trainer.options[0] == (False, 1.0)
-    assert set(trainer.options[1:]) == {(True, 1.0)}
+    search = BracketSearch(restart="warm", stop="converged", rule="median")
+    search.run(trainer, Limits())
+    starts, test_from = zip(*trainer.options, strict=True)
+    assert set(test_from) == {1.0}
+    dense = None
+    for (alpha,), start in zip(trainer.asked, starts, strict=True):
+        assert (start and start.alpha) == dense
+        if falling(alpha) > 500:
+            dense = (alpha,)
+    assert starts[:2] == (None, None)  # both ends first, the sparse one of no use
+    assert sum(start is not None for start in starts) > 1
 
 
 @pytest.mark.parametrize("bad", ["rule", "stop", "restart", "midpoint"])

@@ -126,7 +126,7 @@ def test_cold_starts_do_not_depend_on_what_was_solved_before():
     trainer.solve((3.0,))
     again = trainer.solve((0.05,))
     assert torch.equal(first.solution.state[0], again.solution.state[0])
-    warm = trainer.solve((0.05,), warm=True)
+    warm = trainer.solve((0.05,), start=first.solution)
     assert not torch.equal(first.solution.state[0], warm.solution.state[0])
 
 

@@ -64,15 +64,19 @@ class Trainer(Protocol):
         """Number of weights of each group, zeros included."""
 
     def solve(
-        self, alpha: Sequence[float], *, warm: bool = False, test_from: float = 1.0
+        self,
+        alpha: Sequence[float],
+        *,
+        start: Solution | None = None,
+        test_from: float = 1.0,
     ) -> Trial:
         """Solve for one λ per group (Algorithm 3).
 
         Parameters
         ----------
         alpha : sequence of float
-        warm : bool
-            Start from the last solution instead of the initial network.
+        start : Solution, optional
+            Where to start; by default at the initial network.
         test_from : float in [0, 1]
             Part of the solve after which the first iterate that meets the target
             ends it.

@@ -21,6 +21,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["BracketSearch"]
 
@@ -156,7 +157,9 @@ class BracketSearch:
         ``kkt_residual_`` tells.
     restart : {"cold", "warm"}
         Whether every solve starts from the same initial network (the paper), or
-        from the last solution.
+        from the last solution that had too many weights, once there is one: weights
+        leave more easily than they come back, and none come back to a collapsed
+        network.
     midpoint : {"geometric", "arithmetic"}
         Of the bracket. The paper's is arithmetic; the ends are decades apart.
     """
@@ -197,13 +200,13 @@ class BracketSearch:
         if self.rule == "secant":  # spares the solve at the low end
             for bracket in brackets:
                 bracket.low_count = bracket.size
-        record = _Record()
+        record = _Record(sum(trainer.target.n_nonzero))
         # Steps 1, 2: a guess, if there is one, then both ends of the bracket.
         alpha = list(limits.guess or [high] * len(brackets))
         while True:
             trial = trainer.solve(
                 alpha,
-                warm=self.restart == "warm" and bool(record.trials),
+                start=record.dense if self.restart == "warm" else None,
                 test_from=_TEST_FROM[self.stop],
             )
             record.add(trial)
@@ -236,14 +239,21 @@ class BracketSearch:
 
 @dataclass
 class _Record:
-    """The solves so far; the state of the closest one is kept, no other."""
+    """The solves so far; the states of two are kept, no others.
 
+    Those of the closest one, and of the last one with more weights than `goal`.
+    """
+
+    goal: int
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
+    dense: Solution | None = None
 
     def add(self, trial: Trial) -> None:
         if self.best is None or trial.distance < self.best.distance or trial.met:
             self.best = trial
+        if sum(trial.n_nonzero) > self.goal:
+            self.dense = trial.solution
         self.trials.append(trial.without_state())
 
     def result(self, limits: Limits) -> SearchResult:
