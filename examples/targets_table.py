@@ -13,7 +13,6 @@ Usage::
 from __future__ import annotations
 
 import argparse
-import re
 import time
 import warnings
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from generated_page import replace_part
 from sklearn.datasets import (
     load_breast_cancer,
     load_diabetes,
@@ -164,12 +164,7 @@ def main() -> None:
         rows.append(row(case, runs))
         print(rows[-1], flush=True)
     if arguments.write:
-        page = arguments.write.read_text()
-        table = (
-            "<!-- table -->\n" + "\n".join(f"| {r} |" for r in rows) + "\n<!-- end -->"
-        )
-        pattern = re.compile(r"<!-- table -->.*<!-- end -->", re.DOTALL)
-        arguments.write.write_text(pattern.sub(lambda _: table, page))
+        replace_part(arguments.write, "table", "\n".join(f"| {r} |" for r in rows))
 
 
 if __name__ == "__main__":

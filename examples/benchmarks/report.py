@@ -11,13 +11,12 @@ The text between the markers of the page is replaced; what falls short says so.
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cached_runs import Record, load_records
+from generated_page import replace_part, table
 
 from benchmarks.certificate import LARGE, accuracy_table, cells_table
 from benchmarks.comparisons import Comparison, Results, is_exact
@@ -32,13 +31,6 @@ COUNT = ["method", "target", "fits", "exact", "warned", "silent", "bar"]
 LIVE = ["cell", *OURS[:3], "gmp", "bar"]
 LINEAR = ["cell", *OURS[:3], *RIVALS, "bar"]
 COST = ["problem", "batch", "seconds", "against", "ratio", "at most", "bar"]
-START, END = "<!-- benchmarks -->", "<!-- end of benchmarks -->"
-
-
-def table(header: list[str], rows: Iterable[list[Any]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def verdict(met: bool, is_known: bool = True) -> str:
@@ -289,10 +281,7 @@ def main() -> None:
     if not arguments.write:
         print(text)
         return
-    pattern = re.compile(f"{START}.*{END}", re.DOTALL)
-    page = arguments.write.read_text()
-    replaced = pattern.sub(lambda _: f"{START}\n\n{text}\n\n{END}", page)
-    arguments.write.write_text(replaced)
+    replace_part(arguments.write, "benchmarks", text)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ PAPER_SEARCHES = {
     for restart in ("cold", "warm")
 }
 _CURVE = 300  # points that are kept of a sorted sequence
+_HISTORY = ("alpha", "n_nonzero", "n_nonzero_per_layer", "epochs", "status")
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,7 @@ def fit(
         "solves": estimator.n_outer_iter_,
         "epochs_in_all": estimator.n_iter_,
         "seconds": max(seconds, float(history["seconds"].sum())),
-        "history": {
-            name: history[name] for name in ("alpha", "n_nonzero", "epochs", "status")
-        },
+        "history": {name: history[name] for name in _HISTORY},
         "warning": "; ".join(said),
     }
 

@@ -48,6 +48,8 @@ TARGETS: tuple[int | tuple[int, ...], ...] = (
     (650, 1200, 1000, 45),
     (400, 600, 500, 30),
 )
+# For error against count, with both searches; the paper's in runs of 5000 epochs.
+SWEEP = (100, 250, 500, 1000, 2000, 4000, 8000)
 # How often the readings that do not stop in flight may try; the authors: 99.
 MAX_SOLVES = {"in_flight, cold": 99}
 FEWER_SOLVES = 20
@@ -73,6 +75,8 @@ def runs(n_seeds: int, epochs: int) -> list[Run]:
     # that does not end on the target can be paid for.
     few = min(epochs, QUICK_EPOCHS)
     listed += [Run(m, TARGETS[0], few, s) for s in seeds for m in PAPER_SEARCHES]
+    listed += [Run("one_pass", k, ONE_PASS_EPOCHS, s) for s in seeds for k in SWEEP]
+    listed += [Run("in_flight, cold", k, few, 0) for k in SWEEP[1:]]
     return listed
 
 

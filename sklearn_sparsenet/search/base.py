@@ -137,7 +137,7 @@ class Trainer(Protocol):
             Whether steps by which weights leave are taken back, and the optimality
             conditions end the training.
         finish : callable(weights), optional
-            Brings the weights in order after an interruption.
+            Brings the weights in order at the end.
         """
 
     def stay(self, where: Solution, alpha: Sequence[float]) -> Solution:

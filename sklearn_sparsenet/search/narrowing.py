@@ -206,7 +206,10 @@ class Narrowing:
         return torch.where(weight != 0, gradient.abs(), 0.0)
 
     def finish(self, weight: Tensor) -> None:
-        """Go to the target at once, whatever the progress; for interrupted runs."""
+        """Go to the target at once, whatever the progress.
+
+        For interrupted runs, and those of so few steps that none is late enough.
+        """
         self._progress = self.stages.hold
         if self.support is None:
             self._narrow(weight[: self.n_weights], 1.0)

@@ -76,7 +76,8 @@ def solve(
         Part of the epochs after which the first acceptable state, asked after every
         step, ends the solve. 0: "in flight"; 1: never.
     finish : callable(weights), optional
-        Brings the weights in order, in place, after an interruption.
+        Brings the weights in order, in place, at the end: after an interruption, or
+        so few steps that they are not.
     keep_support : bool
         Whether a step by which weights become zero is taken back, and the step size
         made smaller.
@@ -107,8 +108,8 @@ def solve(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         run.leave_at_finite_state()
-        if finish is not None:
-            finish(problem.network.weights)
+    if finish is not None:
+        finish(problem.network.weights)
     problem.network.module.eval()
     if early is not None and early.best_state is not None:
         problem.network.restore(early.best_state)

@@ -46,7 +46,10 @@ def test_the_count_is_exact_and_every_weight_is_live(digits, target, penalty):
         np.testing.assert_array_equal(final != 0, penalized != 0)
 
 
-@pytest.mark.parametrize("settings", [{"max_iter": 1}, {"max_iter": 2}, {}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_iter": 1, "batch_size": 600}, {"max_iter": 1}, {"max_iter": 2}, {}],
+)
 def test_any_budget_will_do(digits, settings):
     net = fit(digits, 0.95, **settings)
     assert net.n_nonzero_ == net.target_n_nonzero_
