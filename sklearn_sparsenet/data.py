@@ -92,6 +92,35 @@ class LazyRows:
 
 
 @dataclass(frozen=True)
+class RawRows:
+    """Samples of any dtype in one tensor on the training device, converted when read.
+
+    Bytes take a quarter of the memory of floats, and of the time to get there.
+    """
+
+    values: Tensor
+    dtype: torch.dtype
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.values)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape[1:])
+
+    @property
+    def is_converted(self) -> bool:
+        return False
+
+    def take(self, index: Tensor) -> Tensor:
+        return self.values.index_select(0, index).to(self.dtype)
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        return self.values[start:stop].to(self.dtype)
+
+
+@dataclass(frozen=True)
 class SparseRows:
     """Samples in a CSR matrix, densified when read."""
 
@@ -148,6 +177,12 @@ class SubsetRows:
 # What is at most this large in floats is converted at once; larger sparse matrices,
 # memory maps and integer arrays are read batch by batch.
 _CONVERT_AT_ONCE_BYTES = 2**26
+# Of the free memory of an accelerator, the part that data may take. What fits is copied
+# there once: a copy per batch takes longer than the step.
+_ACCELERATOR_SHARE = 0.5
+_ON_ACCELERATORS = [
+    np.dtype(name) for name in ("bool", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
+]
 
 
 def make_rows(
@@ -168,9 +203,19 @@ def make_rows(
         if large:
             return SparseRows(X.tocsr(), dtype, device)
         return TensorRows(_to_tensor(X.toarray(), dtype, device))
-    if large and (_is_memory_mapped(X) or X.dtype.kind in "bui"):
-        return LazyRows(X, dtype, device)
-    return TensorRows(_to_tensor(X, dtype, device))
+    if not large or not (_is_memory_mapped(X) or X.dtype.kind in "bui"):
+        return TensorRows(_to_tensor(X, dtype, device))
+    known = X.dtype in _ON_ACCELERATORS
+    if device.type != "cpu" and known and _fits(X.nbytes, device):
+        return RawRows(torch.tensor(np.asarray(X), device=device), dtype)
+    return LazyRows(X, dtype, device)
+
+
+def _fits(n_bytes: int, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= _ACCELERATOR_SHARE * free
 
 
 def _to_tensor(rows: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:

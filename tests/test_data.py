@@ -99,3 +99,31 @@ def test_samples_of_any_shape(monkeypatch):
         rows = rows_of(images)
         assert rows.sample_shape == (2, 3, 4)
         np.testing.assert_array_equal(rows.take(torch.tensor([5, 1])), images[[5, 1]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.int64, bool])
+def test_accelerators_hold_the_table_in_its_own_type(
+    dtype, table, tmp_path, monkeypatch
+):
+    path = tmp_path / "table.npy"
+    np.save(path, table.astype(dtype))
+    mapped = np.load(path, mmap_mode="r")
+    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    rows = make_rows(mapped, torch.float32, torch.device("meta"))
+    assert isinstance(rows, data.RawRows)
+    assert rows.values.element_size() == np.dtype(dtype).itemsize
+    assert rows.values.device.type == "meta"
+    unknown = mapped.astype(">i2")
+    rows = make_rows(unknown, torch.float32, torch.device("meta"))
+    assert isinstance(rows, data.LazyRows)
+
+
+def test_rows_of_their_own_type_are_converted_when_read(table):
+    values = torch.from_numpy(table.astype(np.uint8))
+    rows = data.RawRows(values, torch.float32)
+    read = rows.take(torch.tensor([3, 3, 0]))
+    assert read.dtype == rows.slice(0, 2).dtype == torch.float32
+    np.testing.assert_array_equal(read, table[[3, 3, 0]])
+    np.testing.assert_array_equal(rows.slice(4, 9), table[4:9])
+    assert (rows.n_samples, rows.sample_shape) == (20, (3,))
+    assert not rows.is_converted
