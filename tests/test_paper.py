@@ -12,7 +12,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 import generated_page
-from paper import experiment, mg, mnist, report
+from paper import experiment, mg, mnist, report, speed
 
 MG = Path(__file__).parents[2] / "shared" / "data" / "mg.libsvm"
 needs_mg = pytest.mark.skipif(not MG.exists(), reason=f"the Mg data are not at {MG}")
@@ -102,6 +102,15 @@ def test_mnist_runs_on_bytes(images, method, target, tmp_path, monkeypatch):
     assert 0 <= record["test"] <= 1
     if method == "one_pass":
         assert record["n_nonzero"] == record["n_live"] == np.sum(target)
+
+
+def test_the_search_and_the_authors_loop_are_timed(images, monkeypatch, capsys):
+    mnist.load.cache_clear()
+    call(speed.main, monkeypatch, "--data", images, "--epochs", 1)
+    mnist.load.cache_clear()
+    printed = capsys.readouterr().out
+    assert "50000 weights" in printed
+    assert "s an epoch" in printed
 
 
 def a_record(method, target, seed, **more):
