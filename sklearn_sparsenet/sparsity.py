@@ -241,6 +241,29 @@ class Flow:
         )
         return flat.to(sizes.device)
 
+    def best_of_each_unit(self, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Mark the largest score among the weights into each unit.
+
+        Parameters
+        ----------
+        score : Tensor of shape (n_weights,)
+
+        Returns
+        -------
+        best : Tensor of bool, shape (n_weights,)
+        n_units : Tensor of int, shape (n_weights,)
+            The number of units of a layer at its first weight, zero elsewhere.
+        """
+        best = torch.zeros_like(score, dtype=torch.bool)
+        n_units = torch.zeros_like(score, dtype=torch.long)
+        for layer in self._network.layers:
+            rows = score[layer.slice].view(layer.shape[0], -1)
+            mask = torch.zeros_like(rows, dtype=torch.bool)
+            mask.scatter_(1, rows.argmax(1, keepdim=True), True)
+            best[layer.slice] = mask.view(-1)
+            n_units[layer.start] = layer.shape[0]
+        return best, n_units
+
 
 def _fan_in(layer: Tensor) -> int:
     return max(1, layer[0].numel())

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.penalties import Strength
+from sklearn_sparsenet.search.connection import Connector, largest
 from sklearn_sparsenet.sparsity import Flow
 
-__all__ = ["Narrowing", "Noise", "Stages", "largest"]
+__all__ = ["Narrowing", "Noise", "Stages"]
 
 _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _METRIC_FLOOR = 4.0  # times the mean curvature
@@ -38,9 +39,7 @@ _LONG_POWER, _SHORT_POWER = 0.4, 0.17
 _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
-_FILL_ROUNDS = 30
-_FLOW_ROUNDS = 100
-_STATE = ("support", "_fading", "_allowed")
+_STATE = ("support", "_fading", "_allowed", "_needs_units")
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,9 @@ class Narrowing:
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
         self._fading: tuple[Tensor, Tensor] | None = None  # where, and λ there
+        self._connector = None if flow is None else Connector(flow, groups, goals)
         self._allowed: Tensor | None = None
+        self._needs_units = False
         self._progress, self._is_due = 0.0, False
 
     def advance(self, step: int, n_steps: int) -> None:
@@ -154,7 +155,7 @@ class Narrowing:
             self.stages = self._asked_stages or Stages.for_steps(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
         if self._progress < self.stages.begin:
-            self._allowed = None
+            self._allowed, self._needs_units = None, False
         if self._progress < self.stages.hold:
             self.support = None
         holds = self.support is None and self._progress >= self.stages.hold
@@ -222,6 +223,8 @@ class Narrowing:
         if self._allowed is not None:
             barred |= ~self._allowed
         score.masked_fill_(barred, -1.0)
+        if self._connector is not None and self._needs_units:
+            self._connector.favour_units(score)
         ends = self._progress >= self.stages.hold
         asked: list[int] = []
         kept = torch.empty_like(barred)
@@ -232,13 +235,20 @@ class Narrowing:
             kept[group], threshold[group] = largest(score[group], k)
             asked.append(k)
         kept &= ~barred
-        if self.flow is not None:
-            kept = self._connect(kept, weight.abs() * metric, asked, ends)
+        if self._connector is not None:
+            whole = weight.abs() * metric
+            if ends:
+                kept = self._connector.finish(kept, whole)
+            else:
+                kept, self._allowed = self._connector.connect(kept, whole, asked)
+                self._needs_units = self._connector.needs_units(self._allowed)
         size = weight.abs()
         if not self.hard:
             self._shrink(weight, size, threshold.clamp_(min=0).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
+            if self._connector is not None:
+                self._connector.sow(weight, kept)
             self._hold(kept)
 
     def _hold(self, kept: Tensor) -> None:
@@ -285,104 +295,3 @@ class Narrowing:
         shrunk = (size - threshold) * (_FIRM / (_FIRM - 1))
         applies = (size > threshold) & (size < _FIRM * threshold)
         weight.copy_(torch.where(applies, shrunk * weight.sign(), weight))
-
-    def _connect(
-        self, kept: Tensor, score: Tensor, asked: Sequence[int], ends: bool
-    ) -> Tensor:
-        """Make sure that what is kept lies on live paths; remember what may."""
-        assert self.flow is not None
-        allowed = self.flow.at(kept) > 0
-        if ends:
-            kept = self._fill(kept & allowed, score)
-            if not self._is_live(kept):
-                kept = self._best_connected(kept, score)
-        elif not bool((allowed & kept).any()):  # collapsed
-            kept = self._follow_the_flow(score, asked)
-            allowed = self.flow.at(kept) > 0
-        self._allowed = allowed
-        return kept
-
-    def _is_live(self, kept: Tensor) -> bool:
-        assert self.flow is not None
-        return bool((self.flow.at(kept) > 0)[kept].all())
-
-    def _fill(self, kept: Tensor, score: Tensor) -> Tensor:
-        """Spend what dead weights would have taken on weights between live units."""
-        assert self.flow is not None
-        for _ in range(_FILL_ROUNDS):
-            allowed = self.flow.at(kept) > 0
-            kept = kept & allowed
-            free = torch.where(allowed & ~kept & (score > 0), score, -1.0)
-            added = False
-            for group, goal in zip(self.groups, self.goals, strict=True):
-                missing = goal - int(kept[group].sum())
-                missing = min(missing, int((free[group] > 0).sum()))
-                if missing > 0:
-                    kept[group] |= largest(free[group], missing)[0]
-                    added = True
-            if not added:
-                break
-        return self._complete(kept, score)
-
-    def _complete(self, kept: Tensor, score: Tensor) -> Tensor:
-        """Reach the exact count, by weights that are not on live paths if need be."""
-        for group, goal in zip(self.groups, self.goals, strict=True):
-            missing = goal - int(kept[group].sum())
-            if missing > 0:
-                free = torch.where(kept[group], -1.0, score[group])
-                kept[group] |= largest(free, missing)[0]
-        return kept
-
-    def _best_connected(self, kept: Tensor, score: Tensor) -> Tensor:
-        """Choose between `kept` and what following the flow keeps."""
-        assert self.flow is not None
-        flowing = self._follow_the_flow(score, self.goals)
-        flowing = self._fill(flowing, score)
-
-        def n_live(chosen: Tensor) -> int:
-            assert self.flow is not None
-            return int(((self.flow.at(chosen) > 0) & chosen).sum())
-
-        return flowing if n_live(flowing) > n_live(kept) else kept
-
-    def _follow_the_flow(self, score: Tensor, goals: Sequence[int]) -> Tensor:
-        """Cut, in many small steps, the weights through which least flows.
-
-        Such pruning never cuts the last path while it could cut anything else.
-        """
-        assert self.flow is not None
-        kept = score > 0
-        sizes = [int(kept[group].sum()) for group in self.groups]
-        for number in range(1, _FLOW_ROUNDS + 1):
-            values = torch.where(kept, score, 0.0).double()
-            for group in self.groups:  # units of scale do not matter within a group
-                values[group] /= values[group].max().clamp(min=1e-300)
-            through = values * self.flow.at(values)
-            through = torch.where(kept, through, -1.0)
-            for group, size, goal in zip(self.groups, sizes, goals, strict=True):
-                if size > goal:
-                    k = round(size * (goal / size) ** (number / _FLOW_ROUNDS))
-                    kept[group] &= largest(through[group], max(k, goal))[0]
-        return kept
-
-
-def largest(values: Tensor, k: int) -> tuple[Tensor, float]:
-    """Mark the k largest values; ties go to the first.
-
-    Returns
-    -------
-    mask : Tensor of bool
-    next_largest : float
-        The (k+1)-th largest value: the order statistic that k values exceed. Minus
-        infinity if there are only k.
-    """
-    if k >= len(values):
-        return torch.ones_like(values, dtype=torch.bool), -float("inf")
-    # NumPy's partition takes twenty times as long where most values are tied.
-    cut = float(values.topk(k + 1, sorted=False).values.min())
-    mask = values > cut
-    missing = k - int(mask.sum())
-    if missing > 0:
-        ties = (values == cut).nonzero().flatten()[:missing]
-        mask[ties] = True
-    return mask, cut

@@ -144,3 +144,19 @@ def test_early_stopping_keeps_the_count(digits):
         net = fit(digits, 300, early_stopping=True, n_iter_no_change=5)
     assert net.n_nonzero_ == 300
     assert len(net.validation_scores_) == len(net.loss_curve_)
+
+
+@pytest.mark.parametrize("target", [[1000, 500, 270], [300, 300, 250], [100, 1100, 290]])
+@pytest.mark.parametrize("rate", ["auto", 0.05])
+def test_layers_that_need_many_units_get_them(digits, target, rate):
+    """Large steps kill units of ReLU; the last layer then had too few to read."""
+    net = fit(digits, target, learning_rate_init=rate)
+    np.testing.assert_array_equal(net.n_nonzero_per_layer_, target)
+    assert net.n_live_ >= 0.9 * net.n_nonzero_
+
+
+def test_a_layer_is_filled_though_nothing_is_left_of_its_units(digits):
+    """Ten weights cannot feed the units that the last layer has to read."""
+    net = fit(digits, [10, 10, 300], learning_rate_init=0.05)
+    np.testing.assert_array_equal(net.n_nonzero_per_layer_, [10, 10, 300])
+    assert net.n_live_ < 320

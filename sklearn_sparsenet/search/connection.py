@@ -1,0 +1,166 @@
+"""Spend a budget of weights on live paths, group by group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.sparsity import Flow
+
+__all__ = ["Connector", "largest"]
+
+_FILL_ROUNDS = 30
+_FLOW_ROUNDS = 100
+# A layer with fewer places between live units than this many times its goal needs more
+# units; a layer with more weights than this many times its units can afford one each.
+_SPARE_PLACES, _SPARE_WEIGHTS = 1.3, 2.0
+_SEEDLING = 1e-3  # of the mean size of its group: a weight that comes back from zero
+
+
+@dataclass(frozen=True)
+class Connector:
+    """Chooses weights so that they lie on paths from an input to an output.
+
+    Parameters
+    ----------
+    flow : Flow
+    groups : sequence of slice
+        Weights that share a budget.
+    goals : sequence of int
+        The budgets.
+    """
+
+    flow: Flow
+    groups: Sequence[slice]
+    goals: Sequence[int]
+
+    def places(self, kept: Tensor) -> Tensor:
+        """Mark the weights, kept or not, between units that are live."""
+        return self.flow.at(kept) > 0
+
+    def connect(
+        self, kept: Tensor, score: Tensor, asked: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return `kept`, or another choice if it leaves no path at all; its places.
+
+        Parameters
+        ----------
+        kept : Tensor of bool, shape (n_weights,)
+        score : Tensor of shape (n_weights,)
+            Of all weights, those without a place included.
+        asked : sequence of int
+            How many weights of each group are to be kept.
+        """
+        places = self.places(kept)
+        if not bool((places & kept).any()):
+            kept = self._follow_the_flow(score, asked)
+            places = self.places(kept)
+        return kept, places
+
+    def finish(self, kept: Tensor, score: Tensor) -> Tensor:
+        """Return a choice of exactly the budgets, on live paths as far as can be."""
+        kept = self._fill(kept & self.places(kept), score)
+        if bool(self.places(kept)[kept].all()):
+            return kept
+        flowing = self._fill(self._follow_the_flow(score, self.goals), score)
+        return flowing if self._n_live(flowing) > self._n_live(kept) else kept
+
+    def needs_units(self, places: Tensor) -> bool:
+        """Tell whether a group is running out of places for its weights."""
+        return any(
+            int(places[group].sum()) < _SPARE_PLACES * goal
+            for group, goal in zip(self.groups, self.goals, strict=True)
+        )
+
+    def favour_units(self, score: Tensor) -> None:
+        """Put the best weight into each unit first, where there are weights enough."""
+        best, n_units = self.flow.best_of_each_unit(score)
+        best &= score > 0
+        for group, goal in zip(self.groups, self.goals, strict=True):
+            if goal >= _SPARE_WEIGHTS * int(n_units[group].sum()):
+                score[group] += score[group].max() * best[group]
+
+    def sow(self, weight: Tensor, kept: Tensor) -> None:
+        """Give weights that are to be kept, but are zero, a size to start from."""
+        for group in self.groups:
+            part = weight[group]
+            lacking = kept[group] & (part == 0)
+            if bool(lacking.any()):
+                n_nonzero = max(1, int(torch.count_nonzero(part)))
+                mean = float(part.abs().sum()) / n_nonzero
+                part.masked_fill_(lacking, _SEEDLING * (mean or 1.0))
+
+    def _n_live(self, chosen: Tensor) -> int:
+        return int((self.places(chosen) & chosen).sum())
+
+    def _fill(self, kept: Tensor, score: Tensor) -> Tensor:
+        """Spend what dead weights would have taken on weights between live units."""
+        for _ in range(_FILL_ROUNDS):
+            allowed = self.places(kept)
+            kept = kept & allowed
+            free = torch.where(allowed & ~kept & (score > 0), score, -1.0)
+            added = False
+            for group, goal in zip(self.groups, self.goals, strict=True):
+                missing = goal - int(kept[group].sum())
+                missing = min(missing, int((free[group] > 0).sum()))
+                if missing > 0:
+                    kept[group] |= largest(free[group], missing)[0]
+                    added = True
+            if not added:
+                break
+        return self._complete(kept, score)
+
+    def _complete(self, kept: Tensor, score: Tensor) -> Tensor:
+        """Reach the exact count: by zeros between live units, then by anything."""
+        places = self.places(kept)
+        for group, goal in zip(self.groups, self.goals, strict=True):
+            missing = goal - int(kept[group].sum())
+            if missing > 0:
+                rank = score[group] + places[group] * (score[group].max() + 1)
+                rank.masked_fill_(kept[group], -1.0)
+                kept[group] |= largest(rank, missing)[0]
+        return kept
+
+    def _follow_the_flow(self, score: Tensor, goals: Sequence[int]) -> Tensor:
+        """Cut, in many small steps, the weights through which least flows.
+
+        Such pruning never cuts the last path while it could cut anything else.
+        """
+        kept = score > 0
+        sizes = [int(kept[group].sum()) for group in self.groups]
+        for number in range(1, _FLOW_ROUNDS + 1):
+            values = torch.where(kept, score, 0.0).double()
+            for group in self.groups:  # units of scale do not matter within a group
+                values[group] /= values[group].max().clamp(min=1e-300)
+            through = values * self.flow.at(values)
+            through = torch.where(kept, through, -1.0)
+            for group, size, goal in zip(self.groups, sizes, goals, strict=True):
+                if size > goal:
+                    k = round(size * (goal / size) ** (number / _FLOW_ROUNDS))
+                    kept[group] &= largest(through[group], max(k, goal))[0]
+        return kept
+
+
+def largest(values: Tensor, k: int) -> tuple[Tensor, float]:
+    """Mark the k largest values; ties go to the first.
+
+    Returns
+    -------
+    mask : Tensor of bool
+    next_largest : float
+        The (k+1)-th largest value: the order statistic that k values exceed. Minus
+        infinity if there are only k.
+    """
+    if k >= len(values):
+        return torch.ones_like(values, dtype=torch.bool), -float("inf")
+    # NumPy's partition takes twenty times as long where most values are tied.
+    cut = float(values.topk(k + 1, sorted=False).values.min())
+    mask = values > cut
+    missing = k - int(mask.sum())
+    if missing > 0:
+        ties = (values == cut).nonzero().flatten()[:missing]
+        mask[ties] = True
+    return mask, cut
