@@ -20,7 +20,7 @@ LAYERS = [
         "networks",
         "activation_rules",
     },
-    {"chains"},
+    {"chains", "compaction"},
     {"backprop"},
     {"sparsity", "targets", "problem"},
     {"optimality"},

@@ -146,7 +146,9 @@ def test_early_stopping_keeps_the_count(digits):
     assert len(net.validation_scores_) == len(net.loss_curve_)
 
 
-@pytest.mark.parametrize("target", [[1000, 500, 270], [300, 300, 250], [100, 1100, 290]])
+@pytest.mark.parametrize(
+    "target", [[1000, 500, 270], [300, 300, 250], [100, 1100, 290]]
+)
 @pytest.mark.parametrize("rate", ["auto", 0.05])
 def test_layers_that_need_many_units_get_them(digits, target, rate):
     """Large steps kill units of ReLU; the last layer then had too few to read."""

@@ -1,0 +1,284 @@
+"""An equivalent network without the units that do nothing.
+
+A unit that nothing reads can go. One that reads nothing is a constant: what it adds to
+the next layer goes into its biases, and then it can go, too. Both make others idle, so
+it is repeated until nothing changes. Units of a convolution are its channels. A
+constant channel is no constant any more at the border of a convolution that pads with
+zeros, and then it stays.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsenet.networks import ACTIVATIONS
+
+__all__ = ["SelectInputs", "compact_module"]
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_WEIGHTED = (nn.Linear, *_CONVOLUTIONS)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+# They act on each channel alone.
+_CHANNELWISE = (
+    *ACTIVATIONS.values(),
+    *_BATCH_NORMS,
+    *_DROPOUTS,
+    nn.Flatten,
+    *(getattr(nn, f"{kind}Pool{d}d") for kind in ("Max", "Avg") for d in (1, 2, 3)),
+    *(
+        getattr(nn, f"Adaptive{kind}Pool{d}d")
+        for kind in ("Max", "Avg")
+        for d in (1, 2, 3)
+    ),
+)
+_ROUNDING = 1e-5  # relative difference of numbers that are the same but for rounding
+_KNOWN = ", ".join(sorted({c.__name__ for c in (*_WEIGHTED, *_CHANNELWISE)}))
+
+
+class SelectInputs(nn.Module):
+    """Keep some columns of the inputs.
+
+    Parameters
+    ----------
+    index : Tensor of int, shape (n_kept,)
+    """
+
+    index: Tensor
+
+    def __init__(self, index: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("index", index)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the kept columns, shape (n_samples, n_kept)."""
+        return inputs.index_select(1, self.index)
+
+
+@dataclass
+class _Stage:
+    """A layer with weights, and what follows it up to the next one.
+
+    Attributes
+    ----------
+    layer : nn.Linear or a convolution
+        A copy with a bias.
+    after : list of nn.Module
+    live : Tensor of bool, shape (n_units,)
+        Units that are still there.
+    spatial : tuple of int
+        Shape of one channel as the layer gives it; empty for linear layers.
+    """
+
+    layer: Any
+    after: list[nn.Module]
+    live: Tensor
+    spatial: tuple[int, ...] = ()
+
+    @property
+    def weight(self) -> Tensor:
+        """Shape (n_units, n_inputs, ...)."""
+        weight: Tensor = self.layer.weight.data
+        return weight
+
+    @property
+    def bias(self) -> Tensor:
+        """Shape (n_units,)."""
+        bias: Tensor = self.layer.bias.data
+        return bias
+
+    def by_unit_below(self, n_units: int) -> Tensor:
+        """Return the weights as (n_units, n_units below, what is left).
+
+        A channel below that was flattened is a block of columns.
+        """
+        return self.weight.reshape(len(self.weight), n_units, -1)
+
+    def constant_outputs(self) -> Tensor:
+        """Return what the next layer gets from units that read nothing.
+
+        Shape (1, n_units, ...), or flattened.
+        """
+        shape = (1, -1, *[1] * len(self.spatial))
+        values = self.bias.view(shape).expand(1, -1, *self.spatial)
+        for module in self.after:
+            values = module(values.clone())
+        return values
+
+
+@torch.no_grad()
+def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Sequential:
+    """Return the smaller network; the given one stays as it is.
+
+    Parameters
+    ----------
+    module : nn.Module
+        A linear layer, a convolution, or a (nested) `nn.Sequential` of them and of
+        activations, pooling, flattening, batch normalisation and dropout. What comes
+        before the first layer with weights may be anything.
+    sample_shape : tuple of int
+        Shape of one sample.
+
+    Returns
+    -------
+    nn.Sequential
+        In eval mode, it gives the same outputs up to rounding. Where a linear layer
+        comes first, `SelectInputs` drops the inputs that nothing reads.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    first, stages = _read(module)
+    _trace(first, stages, sample_shape, next(module.parameters()).dtype)
+    changed = True
+    while changed:
+        changed = any([_remove_idle(*pair) for pair in pairwise(stages)])
+    for stage in stages:
+        if not stage.live.any():  # all is constant; no layer without a unit
+            stage.live[0] = True
+    return nn.Sequential(*first, *_rebuild(stages, selects=not first)).eval()
+
+
+def _flat(module: nn.Module) -> Iterator[nn.Module]:
+    if type(module) is nn.Sequential:
+        for child in module:
+            yield from _flat(child)
+    else:
+        yield module
+
+
+def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
+    first: list[nn.Module] = []
+    stages: list[_Stage] = []
+    for child in _flat(module):
+        child = copy.deepcopy(child).cpu().eval()
+        if isinstance(child, _WEIGHTED):
+            stages.append(_stage(child))
+        elif not stages:
+            first.append(child)
+        else:
+            stages[-1].after.append(child)
+    if not stages:
+        raise TypeError(f"compact() found no layer in {type(module).__name__}.")
+    for child in [child for stage in stages[:-1] for child in stage.after]:
+        if not isinstance(child, _CHANNELWISE):
+            raise TypeError(
+                f"compact() does not know {type(child).__name__}; a Sequential of "
+                f"these can be compacted: {_KNOWN}."
+            )
+    return first, stages
+
+
+def _stage(layer: nn.Module) -> _Stage:
+    if getattr(layer, "groups", 1) != 1:
+        raise TypeError("compact() does not know convolutions with groups.")
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    if layer.bias is None:
+        layer.bias = nn.Parameter(weight.new_zeros(len(weight)))
+    weight.data = weight.data.contiguous()
+    live = torch.ones(len(weight), dtype=torch.bool)
+    return _Stage(layer, [], live)
+
+
+def _trace(
+    first: list[nn.Module],
+    stages: list[_Stage],
+    sample_shape: tuple[int, ...],
+    dtype: torch.dtype,
+) -> None:
+    """Find the shape of the channels of each stage."""
+    values = torch.zeros(1, *sample_shape, dtype=dtype)
+    for module in first:
+        values = module(values)
+    for stage in stages:
+        values = stage.layer(values)
+        stage.spatial = tuple(values.shape[2:])
+        for module in stage.after:
+            values = module(values)
+
+
+def _remove_idle(below: _Stage, above: _Stage) -> bool:
+    """Remove units of `below` that nothing reads, or that read nothing."""
+    is_read = above.by_unit_below(len(below.live)).ne(0).any(2).any(0)
+    reads = below.weight.flatten(1).ne(0).any(1)
+    gone = below.live & ~is_read
+    constant = below.live & is_read & ~reads
+    if constant.any():
+        outputs = below.constant_outputs()
+        for unit in constant.nonzero().flatten().tolist():
+            gone[unit] = _fold(unit, outputs, above, len(below.live))
+    below.live &= ~gone
+    below.weight[gone] = 0.0
+    return bool(gone.any())
+
+
+def _fold(unit: int, outputs: Tensor, above: _Stage, n_units: int) -> bool:
+    """Move what a constant unit adds into the biases above, if it is a constant."""
+    alone = torch.zeros_like(outputs).view(1, n_units, -1)
+    alone[:, unit] = outputs.view(1, n_units, -1)[:, unit]
+    added = above.layer(alone.view_as(outputs)) - above.layer(torch.zeros_like(outputs))
+    added = added.view(len(above.weight), -1)
+    low, high = added.min(1).values, added.max(1).values
+    if bool((high - low > _ROUNDING * added.abs().max()).any()):
+        return False  # the border of a convolution sees zeros instead
+    above.bias.add_(added.mean(1))
+    above.by_unit_below(n_units)[:, unit] = 0.0
+    return True
+
+
+def _rebuild(stages: list[_Stage], selects: bool) -> Iterator[nn.Module]:
+    """Yield the modules of the smaller network."""
+    first = stages[0]
+    columns = torch.ones(first.weight.shape[1], dtype=torch.bool)
+    if selects and isinstance(first.layer, nn.Linear):
+        columns = first.weight[first.live].ne(0).any(0)
+        columns[0] |= not columns.any()  # no layer without an input
+        if not columns.all():
+            yield SelectInputs(columns.nonzero().flatten())
+    for stage in stages:
+        weight = stage.by_unit_below(len(columns))[stage.live][:, columns]
+        shape = (len(weight), -1, *stage.weight.shape[2:])
+        yield _resized(stage.layer, weight.reshape(shape), stage.bias[stage.live])
+        yield from (_thinned(module, stage.live) for module in stage.after)
+        columns = stage.live
+
+
+def _resized(layer: Any, weight: Tensor, bias: Tensor) -> nn.Module:
+    """Return a layer with other weights and biases, and the sizes that they have."""
+    layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
+    sizes = {
+        ("out_features", "out_channels"): len(weight),
+        ("in_features", "in_channels"): weight.shape[1],
+    }
+    for names, size in sizes.items():
+        for name in names:
+            if hasattr(layer, name):
+                setattr(layer, name, size)
+    resized: nn.Module = layer
+    return resized
+
+
+def _thinned(module: Any, live: Tensor) -> nn.Module:
+    """Return what follows a layer for the units that are left of it."""
+    if isinstance(module, _BATCH_NORMS):
+        kept = live.repeat_interleave(module.num_features // len(live))
+        module.num_features = int(kept.sum())
+        for name, values in (*module.named_buffers(), *module.named_parameters()):
+            if values.ndim:
+                thinned = values.detach()[kept].clone()
+                is_parameter = isinstance(values, nn.Parameter)
+                setattr(
+                    module, name, nn.Parameter(thinned) if is_parameter else thinned
+                )
+    thin: nn.Module = module
+    return thin
