@@ -21,7 +21,7 @@ LAYERS = [
         "activation_rules",
     },
     {"chains", "compaction"},
-    {"backprop"},
+    {"backprop", "inference"},
     {"sparsity", "targets", "problem"},
     {"optimality"},
     {"solvers"},

@@ -1,0 +1,80 @@
+"""The NumPy route gives what PyTorch gives, whichever product each layer takes."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from torch import nn
+
+from sklearn_sparsenet import inference
+from sklearn_sparsenet.inference import Predictor
+from sklearn_sparsenet.networks import ACTIVATIONS, build_mlp, find_layers
+
+
+def network(activation="tanh", hidden=(30, 20), density=0.2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    module = build_mlp(12, hidden, 3, activation, generator)
+    with torch.no_grad():
+        for weight in find_layers(module).values():
+            weight *= 5 * (torch.rand(weight.shape, generator=generator) < density)
+    return module.eval()
+
+
+def assert_agrees(predictor, module, X, **tolerance):
+    dense = X.toarray() if sparse.issparse(X) else X
+    dtype = next(module.parameters()).dtype
+    with torch.no_grad():
+        wanted = module(torch.tensor(dense.copy(), dtype=dtype)).numpy()
+    outputs = predictor(X)
+    assert outputs.dtype == wanted.dtype
+    np.testing.assert_allclose(outputs, wanted, **tolerance)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("route", [True, False])
+@pytest.mark.parametrize("n_rows", [1, 7, 600])
+def test_outputs_are_those_of_pytorch(activation, route, n_rows, monkeypatch):
+    monkeypatch.setattr(inference._Layer, "is_sparse", lambda self, n: route)
+    X = np.random.default_rng(0).standard_normal((n_rows, 12)) * 3
+    module = network(activation)
+    predictor = Predictor.of(module, 12)
+    assert predictor.plan(n_rows) == ["sparse" if route else "dense"] * 3
+    assert_agrees(predictor, module, X, rtol=1e-9, atol=1e-9)
+    single = module.float()
+    X = X.astype(np.float32)
+    assert_agrees(Predictor.of(single, 12), single, X, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 5, 4)])
+@pytest.mark.parametrize("density", [0.0, 0.1, 1.0])
+def test_any_depth_and_density(hidden, density):
+    module = network("relu", hidden, density)
+    X = np.random.default_rng(0).standard_normal((9, 12))
+    for table in (X, sparse.csr_matrix(X), np.asfortranarray(X), X[::-1]):
+        assert_agrees(Predictor.of(module, 12), module, table, rtol=1e-9, atol=1e-9)
+    assert Predictor.of(module, 12)(X[:0]).shape == (0, 3)
+
+
+def test_sparser_layers_and_more_rows_are_multiplied_sparsely():
+    def plan(density, n_rows):
+        layer = network("relu", (400,), density)
+        return Predictor.of(layer, 12).plan(n_rows)[0]
+
+    wide = nn.Sequential(nn.Linear(1000, 1000), nn.ReLU(), nn.Linear(1000, 2))
+    with torch.no_grad():
+        wide[0].weight *= torch.rand_like(wide[0].weight) < 0.02
+    assert Predictor.of(wide, 1000).plan(256)[0] == "sparse"
+    assert plan(1.0, 256) == "dense"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Linear(12, 3), nn.ReLU6(), nn.Linear(3, 1)),
+        nn.Sequential(nn.Linear(12, 3), nn.LayerNorm(3), nn.Linear(3, 1)),
+        nn.Sequential(nn.Linear(12, 3), nn.GELU("tanh"), nn.Linear(3, 1)),
+        nn.Sequential(nn.Unflatten(1, (3, 4)), nn.Flatten(), nn.Linear(12, 1)),
+    ],
+)
+def test_other_modules_are_left_to_pytorch(module):
+    assert Predictor.of(module, 12) is None
