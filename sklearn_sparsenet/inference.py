@@ -212,6 +212,8 @@ class Predictor:
         -------
         ndarray of shape (n_samples, n_outputs)
         """
+        if sparse.issparse(X):
+            X = X.tocsr()
         plan = self._plan(X.shape[0])
         outputs = np.empty((X.shape[0], len(self._layers[-1].bias)), self.dtype)
         for start in range(0, X.shape[0], _BLOCK):

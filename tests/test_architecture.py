@@ -19,6 +19,7 @@ LAYERS = [
         "losses",
         "networks",
         "activation_rules",
+        "packing",
     },
     {"chains", "compaction"},
     {"backprop", "inference"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import nullcontext
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.data import SubsetRows, make_rows
 from sklearn_sparsenet.estimators import _build as build
+from sklearn_sparsenet.estimators._shipping import ShippingMixin
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
     check_weights,
@@ -41,7 +41,7 @@ from sklearn_sparsenet.training import ProblemTrainer, TrainingResult, train
 __all__ = ["SparseNet"]
 
 
-class SparseNet(BaseEstimator, metaclass=ABCMeta):
+class SparseNet(ShippingMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of the estimators: everything but losses and targets."""
 
     _parameter_constraints: dict = COMMON_CONSTRAINTS
@@ -262,7 +262,10 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
         )
         self._loss_ = trainer.problem.loss
         self.module_ = network.release()
+        self._sample_shape = rows.sample_shape
+        self._is_sparse = False
         self._store_paths(rows.sample_shape)
+        self._choose_route()
 
     def _has_alpha_per_layer(self, trainer: ProblemTrainer) -> bool:
         if trainer.target is not None:
@@ -317,6 +320,9 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
             dtype="numeric",
             reset=False,
         )
+        predictor = self._route_.predictor(self.module_)
+        if predictor is not None:
+            return torch.from_numpy(predictor(X))
         some = next(self.module_.parameters())
         with single_threaded():
             rows = make_rows(X, some.dtype, some.device)
@@ -325,8 +331,11 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
 
     @property
     def coefs_(self) -> list[np.ndarray]:
-        """Weights of the layers of a multilayer perceptron, (fan_in, fan_out) each."""
-        return self._perceptron_layers()[0]
+        """Weights of the layers of a multilayer perceptron, (fan_in, fan_out) each.
+
+        Arrays, or sparse ones after `sparsify`.
+        """
+        return self._as_stored(self._perceptron_layers()[0])
 
     @property
     def intercepts_(self) -> list[np.ndarray]:
@@ -340,13 +349,6 @@ class SparseNet(BaseEstimator, metaclass=ABCMeta):
                 "and only without module=; see module_."
             )
         return _linear_layers(self.module_)
-
-    def __getstate__(self):
-        state = super().__getstate__()
-        if "module_" in state:
-            # A fit on an accelerator must load on a machine without one.
-            state = {**state, "module_": copy.deepcopy(state["module_"]).cpu()}
-        return state
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,0 +1,217 @@
+"""What can be done with a fitted network: make it small, look at it, pickle it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_sparsenet.compaction import compact_module
+from sklearn_sparsenet.inference import Predictor
+from sklearn_sparsenet.networks import NORMALIZATIONS
+from sklearn_sparsenet.packing import pack_module, unpack_module
+from sklearn_sparsenet.sparsity import count_nonzero, find_paths
+
+__all__ = ["ShippingMixin"]
+
+# Built from the other attributes, never pickled.
+_DERIVED = ("_route_",)
+
+
+def _is_fitted(estimator: Any) -> bool:
+    if "module_" in vars(estimator):
+        return True
+    raise AttributeError(f"{type(estimator).__name__} is not fitted yet.")
+
+
+class _Route:
+    """The predictor of a network, as long as nobody has changed the network.
+
+    PyTorch counts the changes of a tensor in place.
+    """
+
+    def __init__(self, module: nn.Module, n_features: int) -> None:
+        on_cpu = all(p.device.type == "cpu" for p in module.parameters())
+        self._predictor = Predictor.of(module, n_features) if on_cpu else None
+        self._module = module
+        self._versions = self._count()
+
+    def _count(self) -> list[tuple[int, int]]:
+        return [(id(p), p._version) for p in self._module.parameters()]
+
+    def predictor(self, module: nn.Module) -> Predictor | None:
+        """Return it, or None if the network is to be run by PyTorch."""
+        is_current = module is self._module and self._versions == self._count()
+        return self._predictor if is_current else None
+
+
+class ShippingMixin:
+    """Methods of fitted estimators beside prediction."""
+
+    module_: nn.Module
+    layer_names_: list[str]
+
+    @available_if(_is_fitted)
+    def sparsify(self):
+        """Turn `coefs_` into sparse matrices, and store only nonzero weights.
+
+        Predictions do not change: they use sparse products where those are faster,
+        before and after. Pickles shrink.
+
+        Returns
+        -------
+        self
+        """
+        self._is_sparse = True
+        return self
+
+    @available_if(_is_fitted)
+    def densify(self):
+        """Turn `coefs_` into arrays again.
+
+        Returns
+        -------
+        self
+        """
+        self._is_sparse = False
+        return self
+
+    def compact(self):
+        """Remove the units that do nothing, and the inputs that nothing reads.
+
+        `module_` becomes a smaller network with the same outputs up to rounding;
+        weights out of constant units are folded into biases, so that `n_nonzero_`
+        may fall. X keeps all its columns; `support_` tells which are used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError
+            If the network is no `nn.Sequential` of layers that can be compacted.
+        """
+        check_is_fitted(self)
+        names = _weighted(self.module_)
+        device = next(self.module_.parameters()).device
+        module = compact_module(self.module_, self._sample_shape).to(device)
+        renamed = dict(zip(names, _weighted(module), strict=True))
+        self.module_ = module
+        self.layer_names_ = [renamed[name] for name in self.layer_names_]
+        layers = self._layers()
+        self.n_nonzero_per_layer_ = np.array([count_nonzero(w) for w in layers])
+        self.n_nonzero_ = int(self.n_nonzero_per_layer_.sum())
+        self._store_paths(self._sample_shape)
+        self._choose_route()
+        return self
+
+    def prediction_plan(self, n_rows):
+        """Tell how predictions for so many rows are computed.
+
+        Parameters
+        ----------
+        n_rows : int
+
+        Returns
+        -------
+        list of {"dense", "sparse"}, or None
+            The product that each layer takes, without idle units; None: the network
+            is run by PyTorch.
+        """
+        check_is_fitted(self)
+        predictor = self._route_.predictor(self.module_)
+        return None if predictor is None else predictor.plan(n_rows)
+
+    def sparsity_report(self):
+        """Return what is left of each layer.
+
+        Returns
+        -------
+        DataFrame, or dict of lists without pandas
+            A row for each penalised layer: its name, weights, nonzero and live ones,
+            density, units, and units that are left in the compact network (None where
+            there is none).
+        """
+        check_is_fitted(self)
+        paths = find_paths(self.module_, self.layer_names_, self._sample_shape)
+        layers = self._layers()
+        counts = [count_nonzero(w) for w in layers]
+        report = {
+            "layer": list(self.layer_names_),
+            "n_weights": [w.numel() for w in layers],
+            "n_nonzero": counts,
+            "n_live": [None] * len(layers) if paths is None else paths.n_live_per_layer,
+            "density": [k / w.numel() for k, w in zip(counts, layers, strict=True)],
+            "n_units": [len(w) for w in layers],
+            "n_live_units": self._live_units(),
+        }
+        try:
+            import pandas as pd
+        except ImportError:
+            return {name: list(column) for name, column in report.items()}
+        return pd.DataFrame(report)
+
+    def _live_units(self) -> list[int | None]:
+        try:
+            compact = compact_module(self.module_, self._sample_shape)
+        except TypeError:
+            return [None] * len(self.layer_names_)
+        sizes = dict(compact.named_parameters())
+        left = [len(sizes[name]) for name in _weighted(compact)]
+        by_name = dict(zip(_weighted(self.module_), left, strict=True))
+        return [by_name[name] for name in self.layer_names_]
+
+    def _layers(self) -> list[torch.Tensor]:
+        parameters = dict(self.module_.named_parameters())
+        return [parameters[name].detach() for name in self.layer_names_]
+
+    def _as_stored(self, coefs: list[np.ndarray]) -> list:
+        """Return coefficients as arrays, or sparse after `sparsify`."""
+        if getattr(self, "_is_sparse", False):
+            return [sparse.csr_array(coef) for coef in coefs]
+        return coefs
+
+    def _choose_route(self) -> None:
+        self._route_ = _Route(self.module_, self.n_features_in_)
+
+    def __getstate__(self):
+        state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}
+        if "module_" in state:
+            # A fit on an accelerator must load on a machine without one.
+            module = copy.deepcopy(state["module_"]).cpu()
+            state["module_"] = module
+            if state.get("_is_sparse", False):
+                state["_packed_"] = pack_module(module)
+                state["module_"] = module.to("meta")
+                penalized = state["penalized_coefs_"]
+                state["penalized_coefs_"] = [sparse.csr_array(c) for c in penalized]
+        return state
+
+    def __setstate__(self, state):
+        state = dict(state)
+        packed = state.pop("_packed_", None)
+        if packed is not None:
+            state["module_"] = unpack_module(state["module_"], packed)
+            penalized = state["penalized_coefs_"]
+            state["penalized_coefs_"] = [c.toarray() for c in penalized]
+        super().__setstate__(state)
+        if "module_" in state:
+            self._choose_route()
+
+
+def _weighted(module: nn.Module) -> list[str]:
+    """Return the names of the weights of all layers but normalisations."""
+    return [
+        f"{prefix}.{name}" if prefix else name
+        for prefix, child in module.named_modules()
+        if not isinstance(child, NORMALIZATIONS)
+        for name, parameter in child.named_parameters(recurse=False)
+        if parameter.ndim >= 2
+    ]

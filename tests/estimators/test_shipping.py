@@ -1,0 +1,228 @@
+"""Fitted networks are made small without a change of what they predict."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_classification, make_regression
+from torch import nn
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+
+
+def regression(n_targets=1):
+    return make_regression(
+        150, 20, n_informative=5, n_targets=n_targets, random_state=0
+    )
+
+
+def classification(n_classes):
+    X, y = make_classification(
+        200, 20, n_informative=6, n_classes=n_classes, random_state=0
+    )
+    return X, np.array([f"class {label}" for label in y])
+
+
+def several_labels():
+    X, y = classification(2)
+    labels = np.stack([y == "class 1", X[:, 0] > 0, X[:, 1] > 0], axis=1)
+    return X, labels.astype(int)
+
+
+def to_float32(data):
+    return data[0].astype(np.float32), data[1]
+
+
+CASES = {
+    "regression": (SparseNetRegressor, {}, regression),
+    "outputs": (SparseNetRegressor, {"activation": "tanh"}, lambda: regression(3)),
+    "two classes": (SparseNetClassifier, {}, lambda: classification(2)),
+    "classes": (SparseNetClassifier, {"activation": "silu"}, lambda: classification(4)),
+    "labels": (SparseNetClassifier, {}, several_labels),
+    "single": (SparseNetRegressor, {}, lambda: to_float32(regression())),
+    "per layer": (
+        SparseNetClassifier,
+        {"target_sparsity": [60, 30, 12]},
+        lambda: classification(3),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def fitted(request):
+    kind, settings, make_data = CASES[request.param]
+    X, y = make_data()
+    settings = {"target_sparsity": 80, "max_iter": 20, **settings}
+    return kind((40, 30), random_state=0, **settings).fit(X, y), X
+
+
+def outputs(net, X):
+    return net.predict_proba(X) if hasattr(net, "predict_proba") else net.predict(X)
+
+
+def assert_same_predictions(net, other, X, exact=True):
+    tolerance = {"rtol": 0, "atol": 0}
+    if not exact:
+        scale = np.abs(outputs(other, X)).max()
+        tolerance = {"rtol": 1e-5, "atol": 1e-6 * scale}
+        tolerance = (
+            tolerance if X.dtype == np.float64 else {"rtol": 1e-4, "atol": 1e-4 * scale}
+        )
+    assert_allclose(outputs(net, X), outputs(other, X), **tolerance)
+    if hasattr(net, "classes_"):
+        assert_array_equal(net.predict(X), other.predict(X))
+
+
+def by_pytorch(net, X):
+    """Let PyTorch run the network: one that was touched is not foreseen."""
+    other = pickle.loads(pickle.dumps(net))
+    with torch.no_grad():
+        next(other.module_.parameters()).add_(0.0)
+    assert other.prediction_plan(1) is None
+    return other
+
+
+def test_both_routes_predict_the_same(fitted):
+    net, X = fitted
+    assert set(net.prediction_plan(len(X))) <= {"dense", "sparse"}
+    assert_same_predictions(net, by_pytorch(net, X), X, exact=False)
+    assert outputs(net, X).dtype == outputs(by_pytorch(net, X), X).dtype
+
+
+def test_sparse_coefficients_and_pickles(fitted):
+    net, X = fitted
+    copy = pickle.loads(pickle.dumps(net))
+    dense = copy.coefs_
+    assert copy.sparsify() is copy
+    assert all(sparse.issparse(coef) for coef in copy.coefs_)
+    for ours, theirs in zip(copy.coefs_, dense, strict=True):
+        assert_array_equal(ours.toarray(), theirs)
+    assert_same_predictions(copy, net, X)
+    small = pickle.dumps(copy)
+    back = pickle.loads(small)
+    assert_same_predictions(back, net, X)
+    for name, value in net.module_.state_dict().items():
+        assert torch.equal(back.module_.state_dict()[name], value)
+    for ours, theirs in zip(back.penalized_coefs_, net.penalized_coefs_, strict=True):
+        assert_array_equal(ours, theirs)
+    assert isinstance(copy.densify().coefs_[0], np.ndarray)
+    assert "_packed_" not in vars(copy)
+
+
+def test_pickles_of_large_sparse_networks_shrink():
+    X, y = load_digits(return_X_y=True)
+    net = SparseNetClassifier((300, 300), target_sparsity=0.99, random_state=0)
+    net.fit(X[:300] / 16, y[:300])
+    before = len(pickle.dumps(net))
+    assert len(pickle.dumps(net.sparsify())) < before / 10
+
+
+def test_compact_networks_predict_the_same(fitted):
+    net, X = fitted
+    copy = pickle.loads(pickle.dumps(net))
+    assert copy.compact() is copy
+    assert sum(c.size for c in copy.coefs_) < sum(c.size for c in net.coefs_)
+    assert_same_predictions(copy, net, X, exact=False)
+    assert_same_predictions(copy, by_pytorch(copy, X), X, exact=False)
+    assert copy.n_nonzero_ <= net.n_nonzero_
+    assert copy.n_live_ == net.n_live_
+    assert copy.n_nonzero_ == sum(np.count_nonzero(c) for c in copy.coefs_)
+    assert_array_equal(copy.support_, net.support_)
+    assert copy.n_features_in_ == net.n_features_in_
+    assert_same_predictions(pickle.loads(pickle.dumps(copy.sparsify())), copy, X)
+    assert_same_predictions(copy.compact(), net, X, exact=False)
+
+
+def test_the_report_tells_what_is_left(fitted):
+    net, _ = fitted
+    report = net.sparsity_report()
+    assert list(report["layer"]) == net.layer_names_
+    assert list(report["n_nonzero"]) == list(net.n_nonzero_per_layer_)
+    assert sum(report["n_live"]) == net.n_live_
+    assert list(report["n_units"]) == [coef.shape[1] for coef in net.coefs_]
+    compact = pickle.loads(pickle.dumps(net)).compact()
+    assert list(report["n_live_units"]) == [c.shape[1] for c in compact.coefs_]
+    assert list(compact.sparsity_report()["n_units"]) == list(report["n_live_units"])
+
+
+def test_the_report_without_pandas(fitted, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    net, _ = fitted
+    report = net.sparsity_report()
+    assert isinstance(report, dict)
+    assert len(report["layer"]) == 3
+
+
+def test_a_network_that_was_changed_by_hand_predicts_what_it_is(fitted):
+    net, X = fitted
+    copy = pickle.loads(pickle.dumps(net))
+    with torch.no_grad():
+        for parameter in copy.module_.parameters():
+            parameter.zero_()
+    assert len(np.unique(outputs(copy, X), axis=0)) == 1
+    copy.module_ = net.module_
+    assert_same_predictions(copy, net, X, exact=False)
+
+
+def test_sparse_inputs(fitted):
+    net, X = fitted
+    table = X * (X > 0.5)
+    for convert in (sparse.csr_matrix, sparse.csc_array):
+        assert_allclose(outputs(net, convert(table)), outputs(net, table))
+
+
+def test_only_fitted_networks_can_be_made_small():
+    net = SparseNetRegressor()
+    for name in ("sparsify", "densify"):
+        assert not hasattr(net, name)
+    with pytest.raises(ValueError, match="not fitted"):
+        net.compact()
+    fitted = SparseNetRegressor((5,), max_iter=2, random_state=0).fit(*regression())
+    assert hasattr(fitted, "sparsify")
+    assert not hasattr(clone(fitted.sparsify()), "sparsify")
+    assert isinstance(fitted.fit(*regression()).coefs_[0], np.ndarray)
+
+
+def build(n_channels, n_outputs):
+    return nn.Sequential(
+        nn.Conv2d(n_channels, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten(),
+        nn.Linear(32, 30), nn.ReLU(), nn.Linear(30, n_outputs),
+    )  # fmt: skip
+
+
+def test_convolutional_networks_lose_channels():
+    X, y = load_digits(return_X_y=True)
+    X = (X[:300].reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+    net = SparseNetClassifier(
+        module=build, target_sparsity=150, max_iter=15, random_state=0
+    ).fit(X, y[:300])
+    report = net.sparsity_report()
+    before = net.predict_proba(X)
+    n_weights = sum(p.numel() for p in net.module_.parameters())
+    assert net.prediction_plan(10) is None
+    net.compact()
+    assert sum(p.numel() for p in net.module_.parameters()) < n_weights / 2
+    assert_allclose(net.predict_proba(X), before, rtol=1e-4, atol=1e-5)
+    units = [len(p) for p in net.module_.parameters() if p.ndim > 1]
+    assert units == list(report["n_live_units"])
+    assert_allclose(pickle.loads(pickle.dumps(net.sparsify())).predict_proba(X), before,
+                    rtol=1e-4, atol=1e-5)  # fmt: skip
+
+
+def test_a_network_that_cannot_be_compacted_says_so():
+    def skip(n_features, n_outputs):
+        return nn.Sequential(
+            nn.Linear(n_features, 5), nn.LayerNorm(5), nn.Linear(5, n_outputs)
+        )
+
+    net = SparseNetRegressor(module=skip, max_iter=2, random_state=0)
+    net.fit(*regression())
+    assert net.prediction_plan(3) is None
+    assert net.sparsity_report()["n_live_units"].isna().all()
+    with pytest.raises(TypeError, match="LayerNorm"):
+        net.compact()
