@@ -2,7 +2,11 @@
 
 from sklearn_sparsenet import losses, optimality
 from sklearn_sparsenet._version import __version__
-from sklearn_sparsenet.estimators import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.estimators import (
+    SparseNetClassifier,
+    SparseNetRegressor,
+    load,
+)
 from sklearn_sparsenet.exceptions import DataScaleWarning, NonFiniteLossError
 from sklearn_sparsenet.penalties import L0, L1, MCP, Penalty
 from sklearn_sparsenet.search import BracketSearch, OnePassSearch
@@ -22,6 +26,7 @@ __all__ = [
     "SparseNetClassifier",
     "SparseNetRegressor",
     "__version__",
+    "load",
     "losses",
     "optimality",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Packed", "pack", "pack_module", "unpack_module"]
+__all__ = ["Packed", "pack", "pack_module", "strip_module", "unpack_module"]
 
 # A nonzero entry takes an index and a value, an entry of a dense tensor its value.
 _DENSE_FROM = 0.5
@@ -73,24 +73,52 @@ def pack(tensor: Tensor) -> Packed:
 
 
 def pack_module(module: nn.Module) -> dict[str, Packed]:
-    """Store all parameters and buffers of a module."""
-    return {name: pack(tensor) for name, tensor in module.state_dict().items()}
+    """Store the parameters and buffers of a module, tied ones once."""
+    return {name: pack(tensor) for name, tensor in _tensors(module).items()}
 
 
-def unpack_module(skeleton: nn.Module, packed: Mapping[str, Packed]) -> nn.Module:
-    """Give a module that is on the meta device, or any other, its tensors.
+def strip_module(module: nn.Module) -> nn.Module:
+    """Take the parameters out of a module, in place: only their shapes are left."""
+    for parameter in list(module.parameters()):
+        _replace(module, parameter, parameter.detach().to("meta"))
+    return module
+
+
+def unpack_module(module: nn.Module, packed: Mapping[str, Packed]) -> nn.Module:
+    """Give a module the tensors that were packed, in place.
 
     Raises
     ------
     ValueError
         If names or shapes are not those of the module.
     """
-    module = skeleton.to_empty(device="cpu")
-    state = {name: part.unpack() for name, part in packed.items()}
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
+    own = _tensors(module)
+    if {k: tuple(v.shape) for k, v in own.items()} != {
+        name: tuple(part.shape) for name, part in packed.items()
+    }:
         raise ValueError(
-            f"The weights are not those of this network: {error}"
-        ) from None
+            "The weights are not those of this network: it has "
+            f"{[(k, tuple(v.shape)) for k, v in own.items()]}, stored are "
+            f"{[(k, v.shape) for k, v in packed.items()]}."
+        )
+    for name, part in packed.items():
+        _replace(module, own[name], part.unpack())
     return module
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    stored = module.state_dict(keep_vars=True)
+    parameters = dict(module.named_parameters())
+    buffers = dict(module.named_buffers())
+    return parameters | {k: v for k, v in buffers.items() if k in stored}
+
+
+def _replace(module: nn.Module, old: Tensor, new: Tensor) -> None:
+    """Put a tensor in the place of another one, wherever the module has it."""
+    if isinstance(old, nn.Parameter):
+        new = nn.Parameter(new, requires_grad=old.requires_grad)
+    for child in module.modules():
+        for names in (child._parameters, child._buffers):
+            for name, tensor in names.items():
+                if tensor is old:
+                    names[name] = new  # type: ignore[assignment]

@@ -179,7 +179,7 @@ class SparseNet(ShippingMixin, BaseEstimator, metaclass=ABCMeta):
         return self.warm_start and hasattr(self, "module_")
 
     def _start_module(self, rows, encoded, seed, dtype, device) -> nn.Module:
-        n_outputs = self._n_outputs(encoded)
+        n_outputs = self._n_outputs_asked = self._n_outputs(encoded)
         module = build.build_module(self, rows, n_outputs, seed, dtype, device)
         if self._continues():
             try:

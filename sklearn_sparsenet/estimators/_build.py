@@ -99,16 +99,28 @@ def build_module(
             estimator.activation,
             torch.Generator().manual_seed(seed),
         )
-    elif isinstance(estimator.module, nn.Module):
-        module = copy.deepcopy(estimator.module)
     else:
-        module = estimator.module(rows.sample_shape[0], n_outputs)
-        if not isinstance(module, nn.Module):
-            raise TypeError(
-                "module=callable(n_features, n_outputs) must return an nn.Module; got "
-                f"{type(module).__name__}."
-            )
+        module = adopt_module(estimator.module, rows.sample_shape[0], n_outputs)
     return module.to(device=device, dtype=dtype)
+
+
+def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
+    """Return a copy of the user's module, or what the user's callable makes.
+
+    Raises
+    ------
+    TypeError
+        If that is no module.
+    """
+    if isinstance(module, nn.Module):
+        return copy.deepcopy(module)
+    made = module(n_features, n_outputs)
+    if not isinstance(made, nn.Module):
+        raise TypeError(
+            "module=callable(n_features, n_outputs) must return an nn.Module; got "
+            f"{type(made).__name__}."
+        )
+    return made
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import nn
 from sklearn_sparsenet.compaction import compact_module
 from sklearn_sparsenet.inference import Predictor
 from sklearn_sparsenet.networks import NORMALIZATIONS
-from sklearn_sparsenet.packing import pack_module, unpack_module
+from sklearn_sparsenet.packing import pack_module, strip_module, unpack_module
 from sklearn_sparsenet.sparsity import count_nonzero, find_paths
 
 __all__ = ["ShippingMixin"]
@@ -129,6 +129,28 @@ class ShippingMixin:
         predictor = self._route_.predictor(self.module_)
         return None if predictor is None else predictor.plan(n_rows)
 
+    def save(self, path):
+        """Write the fitted estimator to one file, without pickle.
+
+        The arrays are safetensors, sparse ones where most weights are zero; the file
+        has a version and a checksum. `sklearn_sparsenet.load` reads it, on a machine
+        without an accelerator as well. Needs the package safetensors.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        TypeError
+            If a parameter is an object or function of your own.
+        """
+        check_is_fitted(self)
+        # It knows the estimators, which are made with this mixin.
+        from sklearn_sparsenet.estimators._files import save
+
+        save(self, path)
+
     def sparsity_report(self):
         """Return what is left of each layer.
 
@@ -189,7 +211,7 @@ class ShippingMixin:
             state["module_"] = module
             if state.get("_is_sparse", False):
                 state["_packed_"] = pack_module(module)
-                state["module_"] = module.to("meta")
+                state["module_"] = strip_module(module)
                 penalized = state["penalized_coefs_"]
                 state["penalized_coefs_"] = [sparse.csr_array(c) for c in penalized]
         return state

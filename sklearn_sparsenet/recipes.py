@@ -1,0 +1,111 @@
+"""Networks of well-known layers as plain values, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sklearn_sparsenet.compaction import SelectInputs
+from sklearn_sparsenet.networks import ACTIVATIONS
+
+__all__ = ["build_from", "describe"]
+
+# The arguments that each layer is made with, found in attributes of the same names.
+_LINEAR = ("in_features", "out_features")
+_CONVOLUTION = (
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+)
+_POOL = ("kernel_size", "stride", "padding")
+_NORM = ("num_features", "eps")
+_ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
+    **{kind: () for kind in ACTIVATIONS.values()},
+    nn.LeakyReLU: ("negative_slope",),
+    nn.ELU: ("alpha",),
+    nn.Softplus: ("beta", "threshold"),
+    nn.GELU: ("approximate",),
+    nn.Linear: _LINEAR,
+    nn.Conv1d: _CONVOLUTION,
+    nn.Conv2d: _CONVOLUTION,
+    nn.MaxPool1d: _POOL,
+    nn.MaxPool2d: _POOL,
+    nn.AvgPool1d: _POOL,
+    nn.AvgPool2d: _POOL,
+    nn.BatchNorm1d: _NORM,
+    nn.BatchNorm2d: _NORM,
+    nn.Flatten: ("start_dim", "end_dim"),
+    nn.Dropout: ("p",),
+}
+_BY_NAME = {kind.__name__: kind for kind in _ARGUMENTS}
+
+Recipe = list[dict[str, Any]]
+
+
+def describe(module: nn.Module) -> Recipe | None:
+    """Return a list of names and arguments, or None for other networks.
+
+    Parameters
+    ----------
+    module : nn.Module
+        An `nn.Sequential`, not nested, of layers with ordinary arguments.
+    """
+    if type(module) is not nn.Sequential:
+        return None
+    recipe: Recipe = []
+    for child in module:
+        if type(child) is SelectInputs:
+            recipe.append({"name": "SelectInputs", "n_kept": len(child.index)})
+            continue
+        names = _ARGUMENTS.get(type(child))
+        if names is None or getattr(child, "groups", 1) != 1:
+            return None
+        if getattr(child, "padding_mode", "zeros") != "zeros":
+            return None
+        step: dict[str, Any] = {"name": type(child).__name__}
+        step |= {name: _plain(getattr(child, name)) for name in names}
+        if "bias" in child._parameters:
+            step["bias"] = child.bias is not None
+        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            del step["bias"]
+            if not child.affine or not child.track_running_stats:
+                return None
+        recipe.append(step)
+    return recipe
+
+
+def build_from(recipe: Recipe) -> nn.Sequential:
+    """Return the network, without weights yet, on the meta device.
+
+    Raises
+    ------
+    ValueError
+        If the recipe has anything but known layers and their arguments.
+    """
+    children: list[nn.Module] = []
+    for step in recipe:
+        arguments = dict(step)
+        name = arguments.pop("name", None)
+        if name == "SelectInputs":
+            index = torch.zeros(int(arguments["n_kept"]), dtype=torch.long)
+            children.append(SelectInputs(index.to("meta")))
+            continue
+        kind = _BY_NAME.get(str(name))
+        if kind is None or not set(arguments) <= {*_ARGUMENTS[kind], "bias"}:
+            raise ValueError(f"There is no layer {name!r} with these arguments.")
+        with torch.device("meta"):
+            children.append(kind(**{k: _tuple(v) for k, v in arguments.items()}))
+    return nn.Sequential(*children)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,236 @@
+"""save and load: equal predictions, no code in the file, no damage unnoticed."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_digits, make_classification, make_regression
+from torch import nn
+
+from sklearn_sparsenet import (
+    MCP,
+    BracketSearch,
+    SparseNetClassifier,
+    SparseNetRegressor,
+    load,
+    losses,
+)
+
+pytest.importorskip("safetensors")
+
+
+def regression(n_targets=1):
+    X, y = make_regression(120, 20, n_targets=n_targets, random_state=0)
+    return X, y
+
+
+def classification(n_classes, dtype=str):
+    X, y = make_classification(
+        150, 20, n_informative=6, n_classes=n_classes, random_state=0
+    )
+    names = np.array([f"class {label}" for label in y], dtype=dtype)
+    return X, names
+
+
+def as_frame():
+    X, y = regression()
+    return pd.DataFrame(X, columns=[f"column {j}" for j in range(20)]), y
+
+
+def labels():
+    X, _ = classification(2)
+    return X, (X[:, :3] > 0).astype(int)
+
+
+CASES = {
+    "regression": (SparseNetRegressor, {}, regression),
+    "float32": (
+        SparseNetRegressor,
+        {"activation": "gelu"},
+        lambda: (regression()[0].astype(np.float32), regression()[1]),
+    ),
+    "outputs": (SparseNetRegressor, {"activation": "elu"}, lambda: regression(3)),
+    "frame": (SparseNetRegressor, {"target_sparsity": {"0.*": 20, "*": 0.5}}, as_frame),
+    "two classes": (SparseNetClassifier, {}, lambda: classification(2)),
+    "classes": (SparseNetClassifier, {}, lambda: classification(4, object)),
+    "labels": (SparseNetClassifier, {"activation": "softplus"}, labels),
+    "objects": (
+        SparseNetClassifier,
+        {"search": BracketSearch(rule="median"), "penalty": MCP(2.5), "tol": 0.5,
+         "loss": losses.OneBit(0.2)},
+        lambda: classification(2),
+    ),
+    "per layer": (
+        SparseNetClassifier,
+        {"target_sparsity": [60, 30, 12], "class_weight": {"class 1": 2.0}},
+        lambda: classification(3),
+    ),
+    "lbfgs": (
+        SparseNetRegressor,
+        {"solver": "lbfgs", "activation": "tanh", "max_iter": 50},
+        regression,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=CASES)
+def fitted(request):
+    kind, settings, make_data = CASES[request.param]
+    X, y = make_data()
+    settings = {"target_sparsity": 60, "max_iter": 10, "max_outer_iter": 3, **settings}
+    net = kind((25, 20), random_state=0, **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return net.fit(X, y), X
+
+
+def assert_same(ours, theirs, X):
+    assert type(ours) is type(theirs)
+    assert_array_equal(ours.predict(X), theirs.predict(X))
+    if hasattr(theirs, "predict_proba"):
+        assert_array_equal(ours.predict_proba(X), theirs.predict_proba(X))
+    for name, value in vars(theirs).items():
+        if name in ("module_", "_route_"):
+            continue
+        got = getattr(ours, name)
+        assert type(got) is type(value), name
+        if isinstance(value, np.ndarray):
+            assert got.dtype == value.dtype
+            assert_array_equal(got, value)
+        elif not isinstance(value, (list, dict)):
+            assert got == value, name
+    for a, b in zip(ours.penalized_coefs_, theirs.penalized_coefs_, strict=True):
+        assert_array_equal(a, b)
+    assert list(ours.search_history_) == list(theirs.search_history_)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda net: net, lambda net: net.compact().sparsify()]
+)
+def test_everything_comes_back(fitted, change, tmp_path):
+    net, X = fitted
+    net = change(pickle.loads(pickle.dumps(net)))
+    net.save(tmp_path / "net.safetensors")
+    assert_same(load(str(tmp_path / "net.safetensors")), net, X)
+
+
+def test_a_loaded_network_can_be_used_as_any_other(tmp_path):
+    X, y = regression()
+    net = SparseNetRegressor((20,), target_sparsity=30, max_iter=5, random_state=0)
+    net.fit(X, y).save(tmp_path / "net")
+    again = load(tmp_path / "net")
+    assert again.set_params(warm_start=True).fit(X, y).n_nonzero_ == 30
+    assert load(tmp_path / "net").compact().n_live_ == 30
+    assert all(p.requires_grad for p in load(tmp_path / "net").module_.parameters())
+
+
+def test_files_of_sparse_networks_are_small(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    net = SparseNetClassifier((500, 500), target_sparsity=0.99, random_state=0)
+    net.fit((X[:300] / 16).astype(np.float32), y[:300])
+    net.save(tmp_path / "net")
+    size = (tmp_path / "net").stat().st_size
+    assert size < len(pickle.dumps(net)) / 25
+
+
+def build(n_features, n_outputs):
+    return nn.Sequential(
+        nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_outputs)
+    )
+
+
+class Own(nn.Module):
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.inner = nn.Linear(n_features, 8)
+        self.outer = nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.outer(torch.tanh(self.inner(x)))
+
+
+def test_modules_of_known_layers_need_no_module(tmp_path):
+    X, y = regression()
+    net = SparseNetRegressor(
+        module=build, target_sparsity=40, max_iter=5, random_state=0
+    )
+    net.fit(X, y).save(tmp_path / "net")
+    assert_array_equal(load(tmp_path / "net").predict(X), net.predict(X))
+
+
+@pytest.mark.parametrize("module", [Own, Own(20, 1)])
+def test_other_modules_are_loaded_into_the_same_one(module, tmp_path):
+    X, y = regression()
+    net = SparseNetRegressor(
+        module=module, target_sparsity=40, max_iter=5, random_state=0
+    )
+    net.fit(X, y).save(tmp_path / "net")
+    with pytest.raises(ValueError, match="load\\(path, module="):
+        load(tmp_path / "net")
+    with pytest.raises(ValueError, match="not those of this network"):
+        load(tmp_path / "net", module=build)
+    again = load(tmp_path / "net", module=module)
+    assert_array_equal(again.predict(X), net.predict(X))
+    assert again.module is module
+
+
+def my_loss(output, target):
+    return (output - target).square().sum(1)
+
+
+def test_code_is_refused_by_name(tmp_path):
+    X, y = regression()
+    net = SparseNetRegressor((5,), loss=my_loss, max_iter=2, random_state=0).fit(X, y)
+    with pytest.raises(TypeError, match="loss"):
+        net.save(tmp_path / "net")
+    with pytest.raises(ValueError, match="not fitted"):
+        SparseNetRegressor().save(tmp_path / "net")
+
+
+def test_files_of_others_and_of_other_versions_are_refused(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "net"
+    save_file({"a": np.zeros(3)}, path)
+    with pytest.raises(ValueError, match="not written by save"):
+        load(path)
+    metadata = {"format": "sklearn_sparsenet", "format_version": "99"}
+    save_file({"a": np.zeros(3)}, path, metadata=metadata)
+    with pytest.raises(ValueError, match="format version '99'"):
+        load(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="damaged"):
+        load(path)
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "nothing")
+
+
+def test_damaged_files_are_refused_or_harmless(tmp_path):
+    """1000 files, cut off or with a bit that is not as it was."""
+    X, y = classification(3)
+    net = SparseNetClassifier((10,), target_sparsity=30, max_iter=3, random_state=0)
+    net.fit(X, y).save(tmp_path / "net")
+    whole = (tmp_path / "net").read_bytes()
+    expected = net.predict_proba(X)
+    rng = np.random.default_rng(0)
+    path = tmp_path / "damaged"
+    refused = 0
+    for number in range(1000):
+        content = bytearray(whole)
+        if number % 4 == 0:
+            del content[rng.integers(len(whole)) :]
+        else:
+            place = rng.integers(len(whole))
+            content[place] ^= 1 << rng.integers(8)
+        path.write_bytes(content)
+        try:
+            again = load(path)
+        except ValueError:
+            refused += 1
+        else:
+            assert_array_equal(again.predict_proba(X), expected)
+    assert refused > 950
