@@ -57,7 +57,7 @@ class Packed:
         return torch.tensor(flat).reshape(self.shape)
 
 
-def pack(tensor: Tensor) -> Packed:
+def pack(tensor: Tensor, *, may_be_sparse: bool = True) -> Packed:
     """Store a tensor in the smaller of both ways; every bit of it comes back.
 
     A negative zero is stored as any other entry that is not a positive zero.
@@ -65,16 +65,19 @@ def pack(tensor: Tensor) -> Packed:
     array = tensor.detach().cpu().numpy()
     flat = array.reshape(-1)
     stored = (flat != 0) | np.signbit(flat) if array.dtype.kind == "f" else flat != 0
-    if array.ndim < 2 or stored.mean() >= _DENSE_FROM:
+    if not may_be_sparse or array.ndim < 2 or stored.mean() >= _DENSE_FROM:
         return Packed(array.shape, flat.copy())
     indices = np.flatnonzero(stored)
     small = np.uint32 if array.size <= np.iinfo(np.uint32).max else np.uint64
     return Packed(array.shape, flat[indices], indices.astype(small))
 
 
-def pack_module(module: nn.Module) -> dict[str, Packed]:
+def pack_module(module: nn.Module, *, may_be_sparse: bool = True) -> dict[str, Packed]:
     """Store the parameters and buffers of a module, tied ones once."""
-    return {name: pack(tensor) for name, tensor in _tensors(module).items()}
+    return {
+        name: pack(tensor, may_be_sparse=may_be_sparse)
+        for name, tensor in _tensors(module).items()
+    }
 
 
 def strip_module(module: nn.Module) -> nn.Module:

@@ -23,7 +23,7 @@ _CONVOLUTION = (
     "dilation",
 )
 _POOL = ("kernel_size", "stride", "padding")
-_NORM = ("num_features", "eps")
+_NORM = ("num_features", "eps", "momentum")
 _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     **{kind: () for kind in ACTIVATIONS.values()},
     nn.LeakyReLU: ("negative_slope",),
@@ -53,9 +53,13 @@ def describe(module: nn.Module) -> Recipe | None:
     Parameters
     ----------
     module : nn.Module
-        An `nn.Sequential`, not nested, of layers with ordinary arguments.
+        An `nn.Sequential`, not nested, of layers with ordinary arguments, none twice
+        and none frozen.
     """
     if type(module) is not nn.Sequential:
+        return None
+    frozen = not all(p.requires_grad for p in module.parameters())
+    if frozen or len({id(child) for child in module}) < len(module):
         return None
     recipe: Recipe = []
     for child in module:

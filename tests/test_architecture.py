@@ -23,7 +23,7 @@ LAYERS = [
         "documents",
     },
     {"chains", "compaction"},
-    {"backprop", "inference", "recipes"},
+    {"backprop", "inference", "recipes", "export"},
     {"sparsity", "targets", "problem"},
     {"optimality"},
     {"solvers"},

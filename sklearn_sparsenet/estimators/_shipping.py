@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.compaction import compact_module
+from sklearn_sparsenet.export import Function, Predictions, to_c, to_onnx
 from sklearn_sparsenet.inference import Predictor
 from sklearn_sparsenet.networks import NORMALIZATIONS
 from sklearn_sparsenet.packing import pack_module, strip_module, unpack_module
+from sklearn_sparsenet.recipes import build_from, describe
 from sklearn_sparsenet.sparsity import count_nonzero, find_paths
 
 __all__ = ["ShippingMixin"]
@@ -101,7 +104,7 @@ class ShippingMixin:
         check_is_fitted(self)
         names = _weighted(self.module_)
         device = next(self.module_.parameters()).device
-        module = compact_module(self.module_, self._sample_shape).to(device)
+        module = self._compacted().to(device)
         renamed = dict(zip(names, _weighted(module), strict=True))
         self.module_ = module
         self.layer_names_ = [renamed[name] for name in self.layer_names_]
@@ -151,6 +154,81 @@ class ShippingMixin:
 
         save(self, path)
 
+    def to_module(self):
+        """Return what the network predicts as an `nn.Module` of its own.
+
+        Returns
+        -------
+        nn.Module
+            On the CPU, in eval mode, smaller where the network can be compacted. It
+            takes a tensor in the type of the fit and returns predictions, or the
+            probabilities of the classes, shape (n_samples, n_outputs).
+        """
+        check_is_fitted(self)
+        try:
+            network: nn.Module = self._compacted()
+        except TypeError:
+            network = copy.deepcopy(self.module_).cpu().eval()
+        return Predictions(self._function(network)).eval()
+
+    def to_onnx(self, path=None, *, sparse_initializers=False):
+        """Return the network as an ONNX model, opset 20, without idle units.
+
+        Parameters
+        ----------
+        path : str or path-like, default=None
+            A file to write as well.
+        sparse_initializers : bool, default=False
+            Whether weights are stored sparse: a smaller file, which runtimes make
+            dense when they load it. It is not faster.
+
+        Returns
+        -------
+        onnx.ModelProto
+            Input "X", in the type of the fit; outputs "predictions", or
+            "probabilities" and, with one label per sample, "label".
+
+        Raises
+        ------
+        TypeError
+            For layers that cannot be compacted, and losses of your own.
+        """
+        check_is_fitted(self)
+        function = self._function(self._compacted())
+        model = to_onnx(function, sparse_initializers=sparse_initializers)
+        if path is not None:
+            Path(path).write_bytes(model.SerializeToString())
+        return model
+
+    def to_c(self, name="predict"):
+        """Return C source that predicts one sample, for very small networks.
+
+        Parameters
+        ----------
+        name : str, default="predict"
+            Of the function: ``void name(const float *x, float *out)``. `out` gets the
+            predictions, or the probability of each class.
+
+        Returns
+        -------
+        str
+            C99, with no dependency but the mathematics library.
+
+        Raises
+        ------
+        TypeError
+            For networks that are no multilayer perceptrons, and losses of your own.
+        """
+        check_is_fitted(self)
+        return to_c(self._function(self._compacted()), name)
+
+    def _compacted(self) -> nn.Sequential:
+        return compact_module(self.module_, self._sample_shape)
+
+    def _function(self, network: nn.Module) -> Function:
+        parts = self._prediction_parts()
+        return Function(network, self._sample_shape, self._loss_, **parts)
+
     def sparsity_report(self):
         """Return what is left of each layer.
 
@@ -182,7 +260,7 @@ class ShippingMixin:
 
     def _live_units(self) -> list[int | None]:
         try:
-            compact = compact_module(self.module_, self._sample_shape)
+            compact = self._compacted()
         except TypeError:
             return [None] * len(self.layer_names_)
         sizes = dict(compact.named_parameters())
@@ -205,24 +283,30 @@ class ShippingMixin:
 
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}
-        if "module_" in state:
-            # A fit on an accelerator must load on a machine without one.
-            module = copy.deepcopy(state["module_"]).cpu()
-            state["module_"] = module
-            if state.get("_is_sparse", False):
-                state["_packed_"] = pack_module(module)
-                state["module_"] = strip_module(module)
-                penalized = state["penalized_coefs_"]
-                state["penalized_coefs_"] = [sparse.csr_array(c) for c in penalized]
+        if "module_" not in state:
+            return state
+        # A fit on an accelerator must load on a machine without one.
+        module = copy.deepcopy(state.pop("module_")).cpu()
+        is_sparse = state["_is_sparse"]
+        state["_packed_"] = pack_module(module, may_be_sparse=is_sparse)
+        # Plain values where that can be: what reads no code has no use for a module.
+        state["_skeleton_"] = describe(module) or strip_module(module)
+        if is_sparse:
+            penalized = state["penalized_coefs_"]
+            state["penalized_coefs_"] = [sparse.csr_array(c) for c in penalized]
         return state
 
     def __setstate__(self, state):
         state = dict(state)
-        packed = state.pop("_packed_", None)
-        if packed is not None:
-            state["module_"] = unpack_module(state["module_"], packed)
+        if "_packed_" in state:
+            skeleton = state.pop("_skeleton_")
+            if not isinstance(skeleton, nn.Module):
+                skeleton = build_from(skeleton)
+            state["module_"] = unpack_module(skeleton, state.pop("_packed_")).eval()
             penalized = state["penalized_coefs_"]
-            state["penalized_coefs_"] = [c.toarray() for c in penalized]
+            state["penalized_coefs_"] = [
+                c.toarray() if sparse.issparse(c) else c for c in penalized
+            ]
         super().__setstate__(state)
         if "module_" in state:
             self._choose_route()

@@ -184,6 +184,9 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
             return (probabilities > 0.5).astype(int)
         return self.classes_[probabilities.argmax(axis=1)]
 
+    def _prediction_parts(self):
+        return {"classes": None if self._multilabel else self.classes_}
+
     def _adjust_weight(self, y, weight):
         if self.class_weight is None:
             return weight

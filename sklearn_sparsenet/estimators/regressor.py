@@ -169,6 +169,9 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         )
         return values[:, 0] if self._flat_target else values
 
+    def _prediction_parts(self):
+        return {"scale": self.y_scale_, "shift": self.y_mean_}
+
     def _encode_target(self, y, weight):
         self._flat_target = y.ndim == 1
         values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)

@@ -1,0 +1,219 @@
+"""Exported networks predict what the estimator predicts, in other runtimes."""
+
+import ctypes
+import pickle
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits, make_classification, make_regression
+from torch import nn
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, losses
+from sklearn_sparsenet.networks import ACTIVATIONS
+
+HAS_COMPILER = shutil.which("cc") is not None
+
+
+def regression(n_targets=1):
+    X, y = make_regression(120, 20, n_targets=n_targets, random_state=0)
+    return X.astype(np.float32), y
+
+
+def classification(n_classes, dtype=str):
+    X, y = make_classification(
+        150, 20, n_informative=6, n_classes=n_classes, random_state=0
+    )
+    names = np.array([f"class {label}" for label in y]) if dtype is str else y
+    return X.astype(np.float32), names
+
+
+def labels():
+    X, _ = classification(2)
+    return X, (X[:, :3] > 0).astype(int)
+
+
+def counts():
+    X, y = regression()
+    return X, np.random.default_rng(0).poisson(np.exp(y / np.abs(y).max()))
+
+
+def in_double(data):
+    return data[0].astype(np.float64), data[1]
+
+
+CASES = {
+    "regression": (SparseNetRegressor, {}, regression),
+    "double": (SparseNetRegressor, {}, lambda: in_double(regression())),
+    "outputs": (SparseNetRegressor, {}, lambda: regression(3)),
+    "counts": (SparseNetRegressor, {"loss": "poisson"}, counts),
+    "two classes": (SparseNetClassifier, {}, lambda: classification(2)),
+    "numbers": (SparseNetClassifier, {}, lambda: classification(2, int)),
+    "classes": (SparseNetClassifier, {}, lambda: classification(4)),
+    "labels": (SparseNetClassifier, {}, labels),
+    "linear": (
+        SparseNetClassifier,
+        {"hidden_layer_sizes": ()},
+        lambda: classification(3),
+    ),
+    **{
+        activation: (SparseNetRegressor, {"activation": activation}, regression)
+        for activation in ACTIVATIONS
+    },
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def fitted(request):
+    kind, settings, make_data = CASES[request.param]
+    X, y = make_data()
+    settings = {"hidden_layer_sizes": (25, 20), "target_sparsity": 40, **settings}
+    return kind(max_iter=10, random_state=0, **settings).fit(X, y), X
+
+
+def predictions(net, X):
+    if isinstance(net, SparseNetRegressor):
+        values = net.predict(X)
+        return values[:, None] if values.ndim == 1 else values
+    return net.predict_proba(X)
+
+
+def tolerance(expected):
+    return {"rtol": 1e-4, "atol": 1e-5 * np.abs(expected).max()}
+
+
+def test_a_module_for_pytorch(fitted):
+    net, X = fitted
+    module = net.to_module()
+    expected = predictions(net, X)
+    with torch.no_grad():
+        assert_allclose(module(torch.tensor(X)), expected, **tolerance(expected))
+    program = torch.export.export(
+        module, (torch.tensor(X[:7]),), dynamic_shapes=({0: torch.export.Dim("n")},)
+    )
+    exported = program.module()(torch.tensor(X)).detach()
+    assert_allclose(exported, expected, **tolerance(expected))
+    before = net.coefs_[0].copy()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+    assert_array_equal(net.coefs_[0], before)
+
+
+@pytest.mark.parametrize("sparse_initializers", [False, True])
+def test_onnx(fitted, sparse_initializers, tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    net, X = fitted
+    path = tmp_path / "net.onnx"
+    model = net.to_onnx(path, sparse_initializers=sparse_initializers)
+    assert path.read_bytes() == model.SerializeToString()
+    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    for rows in (X, X[:1]):
+        results = dict(zip(names, session.run(None, {"X": rows}), strict=True))
+        expected = predictions(net, rows)
+        kind = "predictions" if isinstance(net, SparseNetRegressor) else "probabilities"
+        assert results[kind].dtype == expected.dtype
+        assert_allclose(results[kind], expected, **tolerance(expected))
+        if "label" in results:
+            assert_array_equal(results["label"], net.predict(rows))
+    is_single = isinstance(net, SparseNetClassifier) and net.classes_.ndim == 1
+    assert ("label" in names) == (is_single and not net._multilabel)
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
+def test_c_source(fitted, tmp_path):
+    net, X = fitted
+    source, library = tmp_path / "net.c", tmp_path / "net.so"
+    source.write_text(net.to_c("forecast"))
+    flags = ["-std=c99", "-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
+    subprocess.run(["cc", *flags, source, "-lm", "-o", library], check=True)
+    forecast = ctypes.CDLL(str(library)).forecast
+    expected = predictions(net, X)
+    rows = np.ascontiguousarray(X, np.float32)
+    outputs = np.empty(expected.shape, np.float32)
+    pointer = ctypes.POINTER(ctypes.c_float)
+    for row, output in zip(rows, outputs, strict=True):
+        forecast(row.ctypes.data_as(pointer), output.ctypes.data_as(pointer))
+    assert_allclose(outputs, expected, **tolerance(expected))
+
+
+def build(n_channels, n_outputs):
+    return nn.Sequential(
+        nn.Conv2d(n_channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, padding=1), nn.SiLU(), nn.AvgPool2d(2),
+        nn.Flatten(), nn.Dropout(0.1), nn.Linear(32, 30), nn.Softplus(2.0),
+        nn.Linear(30, n_outputs),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def images():
+    X, y = load_digits(return_X_y=True)
+    X = (X[:200].reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+    net = SparseNetClassifier(
+        module=build, target_sparsity=400, max_iter=10, random_state=0
+    )
+    return net.fit(X, y[:200]), X
+
+
+def test_convolutional_networks(images):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    net, X = images
+    model = net.to_onnx().SerializeToString()
+    session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    probabilities, label = session.run(None, {"X": X})
+    expected = net.predict_proba(X)
+    assert_allclose(probabilities, expected, **tolerance(expected))
+    assert_array_equal(label, net.predict(X))
+    with torch.no_grad():
+        assert_allclose(
+            net.to_module()(torch.tensor(X)), expected, **tolerance(expected)
+        )
+    with pytest.raises(TypeError, match="multilayer perceptrons"):
+        net.to_c()
+
+
+def test_what_cannot_be_exported_is_refused_with_advice():
+    X, y = classification(2)
+    net = SparseNetClassifier((5,), loss=losses.OneBit(0.1), max_iter=2, random_state=0)
+    net.fit(X, y)
+    expected = net.predict_proba(X)
+    with torch.no_grad():
+        assert_allclose(
+            net.to_module()(torch.tensor(X)), expected, **tolerance(expected)
+        )
+    for export in (net.to_c, net.to_onnx):
+        with pytest.raises(TypeError, match="to_module"):
+            export()
+    with pytest.raises(ValueError, match="no name of a C function"):
+        SparseNetClassifier((5,), max_iter=2).fit(X, y).to_c("a b")
+    for method in ("to_c", "to_onnx", "to_module"):
+        with pytest.raises(ValueError, match="not fitted"):
+            getattr(SparseNetClassifier(), method)()
+
+
+def test_skops(fitted, tmp_path):
+    """What skops has to be told to trust is what the documentation says."""
+    skops = pytest.importorskip("skops.io")
+    net, X = fitted
+    path = tmp_path / "net.skops"
+    skops.dump(net, path)
+    unknown = skops.get_untrusted_types(file=path)
+    assert all(name.startswith(("sklearn_sparsenet.", "torch.")) for name in unknown)
+    again = skops.load(path, trusted=unknown)
+    assert_allclose(predictions(again, X), predictions(net, X))
+
+
+def test_joblib(fitted, tmp_path):
+    import joblib
+
+    net, X = fitted
+    joblib.dump(net, tmp_path / "net")
+    assert_array_equal(joblib.load(tmp_path / "net").predict(X), net.predict(X))
+    assert_array_equal(pickle.loads(pickle.dumps(net)).predict(X), net.predict(X))
