@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_sparsenet import load
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 
 import generated_page
@@ -102,6 +104,9 @@ def test_mnist_runs_on_bytes(images, method, target, tmp_path, monkeypatch):
     assert 0 <= record["test"] <= 1
     if method == "one_pass":
         assert record["n_nonzero"] == record["n_live"] == np.sum(target)
+    (path,) = (tmp_path / "networks").iterdir()
+    network = load(path, module=mnist.build_cnn)
+    assert network.score(*mnist.load(images)[1::2]) == record["test"]
 
 
 def test_the_search_and_the_authors_loop_are_timed(images, monkeypatch, capsys):

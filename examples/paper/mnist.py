@@ -16,6 +16,7 @@ converted batch by batch. Runs that were interrupted go on where they stopped.
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import resource
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -150,7 +151,19 @@ def measure(run: Run, data: Path, directory: Path, device: str) -> Record:
     record["gradients"] = gradients(estimator, X_train, y_train)
     record["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     record["device"] = device
+    save(run, estimator, directory)
     return record
+
+
+def save(run: Run, estimator: SparseNetClassifier, directory: Path) -> None:
+    """Keep the network; `sklearn_sparsenet.load(path, module=build_cnn)` reads it."""
+    if importlib.util.find_spec("safetensors") is None or run.method == "l2":
+        return
+    target = "-".join(map(str, np.atleast_1d(run.target)))
+    method = run.method.replace(", ", "-")
+    name = f"mnist_{method}_{target}_{run.epochs}_{run.seed}.safetensors"
+    (directory / "networks").mkdir(exist_ok=True)
+    estimator.save(directory / "networks" / name)
 
 
 def gradients(
