@@ -194,6 +194,12 @@ class Predictor:
         """
         return ["sparse" if s else "dense" for s in self._plan(n_rows)]
 
+    def with_plan(self, is_sparse: list[bool]) -> Predictor:
+        """Return a predictor that takes the given products, whatever the rows."""
+        fixed = Predictor(self._layers, self._columns)
+        fixed._plans = dict.fromkeys(range(_BLOCK + 1), is_sparse)
+        return fixed
+
     def _plan(self, n_rows: int) -> list[bool]:
         n_columns = min(n_rows, _BLOCK)
         if n_columns not in self._plans:

@@ -10,7 +10,15 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 sys.path.insert(0, str(EXAMPLES))
 
 import cached_runs  # noqa: E402
-from benchmarks import certificate, comparisons, harness, report, run, sweep  # noqa: E402
+from benchmarks import (  # noqa: E402
+    certificate,
+    comparisons,
+    harness,
+    report,
+    run,
+    shipping,
+    sweep,
+)
 from benchmarks.methods import METHODS  # noqa: E402
 from benchmarks.problems import (  # noqa: E402
     PROBLEMS,
@@ -194,3 +202,28 @@ def test_a_problem_needs_no_more_than_a_reader(tmp_path):
     data = Problem(read).load(tmp_path, 0)
     assert (len(data.X_train), len(data.X_test)) == (6, 2)
     assert data.y_train.std() == pytest.approx(1, abs=1e-6)
+
+
+def test_the_routes_of_the_shipping_benchmark_agree(monkeypatch):
+    from sklearn.datasets import load_digits
+
+    monkeypatch.setattr(shipping, "SECONDS", 0.0)
+    monkeypatch.setattr(shipping, "LEAST_REPEATS", 2)
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    digits = Data(X, y, X, y, (30, 20), 10)
+    net = shipping.train(digits, (30, 20), 0.1)
+    found = shipping.routes(net)
+    expected = found.pop("numpy dense")(X)
+    for name, route in found.items():
+        outputs = np.asarray(route(X))
+        outputs = outputs[0] if outputs.ndim == 3 else outputs
+        np.testing.assert_allclose(outputs, expected, atol=1e-4, err_msg=name)
+    record = {
+        "hidden": (30, 20), "density": 0.1, "accuracy": 0.9,
+        "speed": [shipping.speed(net, X, n) for n in (1, 50)],
+        "one row": shipping.one_row(net, digits), "files": shipping.files(net),
+    }  # fmt: skip
+    text = shipping.page([record])
+    assert text.count("| 64-30-20-10 | 10 % |") == 0
+    assert text.count("| 784-30-20-10 | 10 % |") == 3

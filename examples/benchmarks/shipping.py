@@ -1,0 +1,271 @@
+"""Networks trained sparse: how fast they predict, and how large their files are.
+
+MNIST, 784-300-100-10 and 784-1024-1024-10, trained to 5, 2 and 1 % of their weights.
+The routes take turns, on one thread. In the folder `examples`::
+
+    OMP_NUM_THREADS=1 python -m benchmarks.shipping --data ../../shared/data
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import pickle
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cached_runs import Record, save_records
+from generated_page import replace_part, table
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+
+from benchmarks.problems import PROBLEMS, Schedule
+from sklearn_sparsenet import SparseNetClassifier, load
+from sklearn_sparsenet.inference import Predictor
+
+HIDDEN = ((300, 100), (1024, 1024))
+DENSITIES = (0.05, 0.02, 0.01)
+BATCHES = (1, 256, 10000)
+SECONDS = 6.0  # for all repeats of a case
+LEAST_REPEATS = 20
+
+Route = Callable[[np.ndarray], Any]
+
+
+def train(data, hidden: tuple[int, ...], density: float) -> SparseNetClassifier:
+    """Return a network with that share of its weights, 1000 steps."""
+    schedule = Schedule.for_rows(len(data.X_train), 1000)
+    net = SparseNetClassifier(
+        hidden,
+        target_sparsity=1 - density,
+        max_iter=schedule.epochs,
+        batch_size=schedule.batch_size,
+        random_state=0,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return net.fit(data.X_train, data.y_train)
+
+
+def routes(net: SparseNetClassifier) -> dict[str, Route]:
+    """Return the ways from validated inputs to outputs, dense ones and ours.
+
+    ``"ours"`` chooses; ``"ours, ..."`` are its choices: for each layer d(ense) or
+    s(parse).
+    """
+    module = net.module_
+    layers = [child for child in module if isinstance(child, nn.Linear)]
+    weights = [layer.weight.detach() for layer in layers]
+    biases = [layer.bias.detach() for layer in layers]
+    found: dict[str, Route] = {
+        "torch dense": torch.no_grad()(lambda X: module(torch.from_numpy(X))),
+        "numpy dense": numpy_route(weights, biases),
+        "torch CSR": torch_csr_route(weights, biases),
+    }
+    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+        found["onnxruntime dense"] = onnx_route(module)
+    predictor = Predictor.of(module, net.n_features_in_)
+    assert predictor is not None
+    found["ours"] = predictor
+    for plan in ("ddd", "sdd", "ssd", "sss", "dsd", "dss"):
+        found[f"ours, {plan}"] = predictor.with_plan([letter == "s" for letter in plan])
+    return found
+
+
+def numpy_route(weights: list[torch.Tensor], biases: list[torch.Tensor]) -> Route:
+    """Return a plain forward pass in NumPy."""
+    pairs = [(w.numpy().T, b.numpy()) for w, b in zip(weights, biases, strict=True)]
+
+    def run(X: np.ndarray) -> np.ndarray:
+        for weight, bias in pairs[:-1]:
+            X = np.maximum(X @ weight + bias, 0)
+        return X @ pairs[-1][0] + pairs[-1][1]
+
+    return run
+
+
+def torch_csr_route(weights: list[torch.Tensor], biases: list[torch.Tensor]) -> Route:
+    """Return a forward pass with PyTorch's CSR tensors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # sparse CSR is "beta"
+        pairs = [
+            (w.to_sparse_csr(), b[:, None])
+            for w, b in zip(weights, biases, strict=True)
+        ]
+
+    def run(X: np.ndarray) -> torch.Tensor:
+        columns = torch.from_numpy(X).T.contiguous()
+        for weight, bias in pairs[:-1]:
+            columns = torch.relu(weight @ columns + bias)
+        return (pairs[-1][0] @ columns + pairs[-1][1]).T
+
+    return torch.no_grad()(run)
+
+
+def onnx_route(module: nn.Module) -> Route:
+    """Return onnxruntime on the dense network, idle units and all."""
+    import onnxruntime
+
+    from sklearn_sparsenet.export import Function, to_onnx
+    from sklearn_sparsenet.losses import SquaredError
+
+    size = module[0].in_features
+    model = to_onnx(Function(module, (size,), SquaredError()))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda X: session.run(None, {"X": X})
+
+
+def medians(ways: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """Return the median seconds of each; they take turns, in a random order.
+
+    What ran before has filled the caches: a fixed order favours some of them.
+    """
+    rng = np.random.default_rng(0)
+    for way in ways.values():
+        way()
+    started = time.perf_counter()
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    while True:
+        for name in rng.permutation(list(ways)):
+            way = ways[name]
+            begun = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - begun)
+        n_repeats = len(next(iter(seconds.values())))
+        if n_repeats >= LEAST_REPEATS and time.perf_counter() - started > SECONDS:
+            return {name: float(np.median(s)) for name, s in seconds.items()}
+
+
+def speed(net: SparseNetClassifier, X: np.ndarray, n_rows: int) -> Record:
+    """Return the microseconds of all routes for a batch."""
+    rows = np.ascontiguousarray(X[:n_rows])
+    found = medians({k: lambda r=r: r(rows) for k, r in routes(net).items()})
+    return {
+        "n_rows": n_rows,
+        "plan": net.prediction_plan(n_rows),
+        **{name: 1e6 * value for name, value in found.items()},
+    }
+
+
+def one_row(net: SparseNetClassifier, data) -> Record:
+    """Return the microseconds of the public `predict` for one row, and sklearn's."""
+    hidden = tuple(coef.shape[1] for coef in net.coefs_[:-1])
+    other = MLPClassifier(hidden, max_iter=1, batch_size=500, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        other.fit(data.X_train[:1000], data.y_train[:1000])
+    row = data.X_test[:1]
+    found = medians(
+        {"ours": lambda: net.predict(row), "sklearn": lambda: other.predict(row)}
+    )
+    return {name: 1e6 * value for name, value in found.items()}
+
+
+def files(net: SparseNetClassifier) -> Record:
+    """Return the sizes of files in bytes, and the milliseconds of a load."""
+    dense = len(pickle.dumps(net.densify()))
+    packed = len(pickle.dumps(net.sparsify()))
+    net.densify()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "net.safetensors"
+        net.save(path)
+        size = path.stat().st_size
+        seconds = medians({"load": lambda: load(path)})["load"]
+    compact = pickle.loads(pickle.dumps(net)).compact()
+    return {
+        "dense pickle": dense,
+        "sparse pickle": packed,
+        "save": size,
+        "C source": len(net.to_c()),
+        "load ms": 1e3 * seconds,
+        "units": [coef.shape[1] for coef in compact.coefs_[:-1]],
+        "inputs": int(net.support_.sum()),
+    }
+
+
+def main() -> None:
+    """Parse the command line; train, measure, print, save."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("shipping.json"))
+    parser.add_argument("--write", type=Path, help="page whose tables are replaced")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    data = PROBLEMS["mnist"].load(arguments.data, 0)
+    records: list[Record] = []
+    for hidden in HIDDEN:
+        for density in DENSITIES:
+            net = train(data, hidden, density)
+            records.append(
+                {
+                    "hidden": hidden,
+                    "density": density,
+                    "accuracy": net.score(data.X_test, data.y_test),
+                    "speed": [speed(net, data.X_test, n) for n in BATCHES],
+                    "one row": one_row(net, data),
+                    "files": files(net),
+                }
+            )
+            save_records(records, arguments.out)
+            print(records[-1], flush=True)
+    text = page(records)
+    print(text)
+    if arguments.write:
+        replace_part(arguments.write, "shipping", text)
+
+
+def page(records: list[Record]) -> str:
+    """Return the tables."""
+    dense = [k for k in records[0]["speed"][0] if k.endswith(("dense", "CSR"))]
+    speeds, sizes = [], []
+    for record in records:
+        name = "-".join(map(str, (784, *record["hidden"], 10)))
+        left = f"{100 * record['density']:g} %"
+        for case in record["speed"]:
+            best = min(v for k, v in case.items() if k.startswith("ours, "))
+            fastest = min(case[k] for k in dense if k != "torch CSR")
+            speeds.append(
+                [name, left, case["n_rows"], f"{case['ours']:.0f}"]
+                + [f"{case[k]:.0f}" for k in dense]
+                + [f"{fastest / case['ours']:.1f}", f"{case['ours'] / best:.2f}"]
+                + [", ".join(case["plan"])]
+            )
+        found = record["files"]
+        kept = ("dense pickle", "sparse pickle", "save")
+        sizes.append(
+            [
+                name,
+                left,
+                f"{record['accuracy']:.4f}",
+                found["inputs"],
+                ", ".join(map(str, found["units"])),
+                *(f"{found[kind] / 1024:.0f}" for kind in kept),
+                f"{found['dense pickle'] / found['save']:.0f}",
+                f"{found['load ms']:.1f}",
+                f"{record['one row']['ours'] / record['one row']['sklearn']:.2f}",
+            ]
+        )
+    speed_header = ["network", "left", "rows", "ours", *dense, "× the fastest dense"]
+    speed_header += ["/ our best route", "chosen"]
+    size_header = ["network", "left", "accuracy", "inputs", "units", "dense pickle, KB"]
+    size_header += ["sparsified, KB", "save, KB", "dense / save", "load, ms"]
+    size_header += ["predict of one row / scikit-learn's"]
+    return (
+        f"Microseconds of a batch:\n\n{table(speed_header, speeds)}\n\n"
+        f"Sizes:\n\n{table(size_header, sizes)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
