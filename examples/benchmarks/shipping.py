@@ -194,14 +194,69 @@ def files(net: SparseNetClassifier) -> Record:
     }
 
 
+def convolutional(path: Path) -> Record:
+    """Return sizes and speed of a network that `paper.mnist` kept, made compact."""
+    from paper.mnist import build_cnn
+
+    net = load(path, module=build_cnn)
+    dense = net.module_
+    report = net.sparsity_report()
+    n_nonzero = net.n_nonzero_
+    images = torch.randint(0, 256, (256, 1, 28, 28)).float()
+    expected = dense(images).detach()
+    compact = net.compact().module_
+    difference = float((compact(images) - expected).abs().max())
+    found = medians(
+        {
+            "dense": torch.no_grad()(lambda: dense(images)),
+            "compact": torch.no_grad()(lambda: compact(images)),
+        }
+    )
+    return {
+        "n_nonzero": n_nonzero,
+        "units": list(map(int, report["n_units"])),
+        "live units": list(map(int, report["n_live_units"])),
+        "parameters": sum(p.numel() for p in dense.parameters()),
+        "compact parameters": sum(p.numel() for p in compact.parameters()),
+        "difference": difference,
+        **{f"{name} ms": 1e3 * value for name, value in found.items()},
+    }
+
+
+def convolutional_table(records: list[Record]) -> str:
+    """Return the table of compact convolutional networks."""
+    header = ["weights left", "units", "left", "parameters", "left", "dense, ms"]
+    header += ["compact, ms", "×", "largest difference of outputs"]
+    rows = [
+        [
+            r["n_nonzero"],
+            ", ".join(map(str, r["units"])),
+            ", ".join(map(str, r["live units"])),
+            r["parameters"],
+            r["compact parameters"],
+            f"{r['dense ms']:.0f}",
+            f"{r['compact ms']:.0f}",
+            f"{r['dense ms'] / r['compact ms']:.1f}",
+            f"{r['difference']:.1e}",
+        ]
+        for r in records
+    ]
+    return table(header, rows)
+
+
 def main() -> None:
     """Parse the command line; train, measure, print, save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("shipping.json"))
     parser.add_argument("--write", type=Path, help="page whose tables are replaced")
+    parser.add_argument(
+        "--cnn", type=Path, nargs="+", default=[], help="networks that paper.mnist kept"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    kept = [convolutional(path) for path in arguments.cnn]
+    save_records(kept, arguments.out.with_suffix(".cnn.json"))
     data = PROBLEMS["mnist"].load(arguments.data, 0)
     records: list[Record] = []
     for hidden in HIDDEN:
@@ -220,6 +275,8 @@ def main() -> None:
             save_records(records, arguments.out)
             print(records[-1], flush=True)
     text = page(records)
+    if kept:
+        text += f"\n\nMNIST, three convolutions:\n\n{convolutional_table(kept)}"
     print(text)
     if arguments.write:
         replace_part(arguments.write, "shipping", text)
