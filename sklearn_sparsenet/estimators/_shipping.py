@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,18 @@ def _is_fitted(estimator: Any) -> bool:
 class _Route:
     """The predictor of a network, as long as nobody has changed the network.
 
-    PyTorch counts the changes of a tensor in place.
+    PyTorch counts the changes of a tensor in place. Made when it is first asked for:
+    a loaded network that is saved again has no use for it.
     """
 
     def __init__(self, module: nn.Module, n_features: int) -> None:
-        on_cpu = all(p.device.type == "cpu" for p in module.parameters())
-        self._predictor = Predictor.of(module, n_features) if on_cpu else None
-        self._module = module
+        self._module, self._n_features = module, n_features
         self._versions = self._count()
+
+    @cached_property
+    def _predictor(self) -> Predictor | None:
+        on_cpu = all(p.device.type == "cpu" for p in self._module.parameters())
+        return Predictor.of(self._module, self._n_features) if on_cpu else None
 
     def _count(self) -> list[tuple[int, int]]:
         return [(id(p), p._version) for p in self._module.parameters()]
