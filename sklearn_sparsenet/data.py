@@ -41,9 +41,14 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class TensorRows:
-    """Samples that lie in one tensor on the training device."""
+    """Samples that lie in one tensor on the training device.
+
+    Of the dtype that is handed out, or of another one and converted when read: bytes
+    take a quarter of the memory of floats, and of the time to get to a device.
+    """
 
     values: Tensor
+    dtype: torch.dtype
 
     @property
     def n_samples(self) -> int:
@@ -55,13 +60,13 @@ class TensorRows:
 
     @property
     def is_converted(self) -> bool:
-        return True
+        return self.values.dtype == self.dtype
 
     def take(self, index: Tensor) -> Tensor:
-        return self.values.index_select(0, index)
+        return self.values.index_select(0, index).to(self.dtype)
 
     def slice(self, start: int, stop: int) -> Tensor:
-        return self.values[start:stop]
+        return self.values[start:stop].to(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -89,35 +94,6 @@ class LazyRows:
 
     def slice(self, start: int, stop: int) -> Tensor:
         return _to_tensor(self.values[start:stop], self.dtype, self.device)
-
-
-@dataclass(frozen=True)
-class RawRows:
-    """Samples of any dtype in one tensor on the training device, converted when read.
-
-    Bytes take a quarter of the memory of floats, and of the time to get there.
-    """
-
-    values: Tensor
-    dtype: torch.dtype
-
-    @property
-    def n_samples(self) -> int:
-        return len(self.values)
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape[1:])
-
-    @property
-    def is_converted(self) -> bool:
-        return False
-
-    def take(self, index: Tensor) -> Tensor:
-        return self.values.index_select(0, index).to(self.dtype)
-
-    def slice(self, start: int, stop: int) -> Tensor:
-        return self.values[start:stop].to(self.dtype)
 
 
 @dataclass(frozen=True)
@@ -202,12 +178,12 @@ def make_rows(
     if not isinstance(X, np.ndarray):
         if large:
             return SparseRows(X.tocsr(), dtype, device)
-        return TensorRows(_to_tensor(X.toarray(), dtype, device))
+        return TensorRows(_to_tensor(X.toarray(), dtype, device), dtype)
     if not large or not (_is_memory_mapped(X) or X.dtype.kind in "bui"):
-        return TensorRows(_to_tensor(X, dtype, device))
+        return TensorRows(_to_tensor(X, dtype, device), dtype)
     known = X.dtype in _ON_ACCELERATORS
     if device.type != "cpu" and known and _fits(X.nbytes, device):
-        return RawRows(torch.tensor(np.asarray(X), device=device), dtype)
+        return TensorRows(torch.tensor(np.asarray(X), device=device), dtype)
     return LazyRows(X, dtype, device)
 
 

@@ -110,7 +110,7 @@ def test_accelerators_hold_the_table_in_its_own_type(
     mapped = np.load(path, mmap_mode="r")
     monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
     rows = make_rows(mapped, torch.float32, torch.device("meta"))
-    assert isinstance(rows, data.RawRows)
+    assert isinstance(rows, data.TensorRows)
     assert rows.values.element_size() == np.dtype(dtype).itemsize
     assert rows.values.device.type == "meta"
     unknown = mapped.astype(">i2")
@@ -120,7 +120,7 @@ def test_accelerators_hold_the_table_in_its_own_type(
 
 def test_rows_of_their_own_type_are_converted_when_read(table):
     values = torch.from_numpy(table.astype(np.uint8))
-    rows = data.RawRows(values, torch.float32)
+    rows = data.TensorRows(values, torch.float32)
     read = rows.take(torch.tensor([3, 3, 0]))
     assert read.dtype == rows.slice(0, 2).dtype == torch.float32
     np.testing.assert_array_equal(read, table[[3, 3, 0]])

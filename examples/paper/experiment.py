@@ -5,20 +5,29 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from cached_runs import Record
+from cached_runs import Record, run_jobs
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from sklearn_sparsenet.optimality import gradient_magnitudes
 from sklearn_sparsenet.search import BracketSearch
 
-__all__ = ["PAPER_SEARCHES", "Run", "SquaredL2", "fit", "parser", "sorted_gradients"]
+__all__ = [
+    "PAPER_SEARCHES",
+    "Run",
+    "SquaredL2",
+    "fit",
+    "parser",
+    "run_experiment",
+    "sorted_gradients",
+]
 
 Target = float | tuple[float, ...]
 
@@ -112,6 +121,18 @@ def sorted_gradients(gradients: list[Tensor]) -> list[float]:
     a = gradient_magnitudes(torch.cat([g.flatten() for g in gradients]))
     where = np.linspace(0, len(a) - 1, _CURVE).round().astype(int)
     return [float(value) for value in a[where]]
+
+
+def run_experiment(
+    arguments: argparse.Namespace,
+    runs: list[Run],
+    measure: Callable[[Run], Record],
+    describe: Callable[[Record], str],
+) -> None:
+    """Run what is asked for and missing."""
+    wanted = [run for run in runs if run.method in (arguments.only or [run.method])]
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    run_jobs(wanted, measure, arguments.out, arguments.jobs, describe)
 
 
 def parser(doc: str, default_out: str) -> argparse.ArgumentParser:

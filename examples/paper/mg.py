@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cached_runs import Record, run_jobs
+from cached_runs import Record
 from sklearn.datasets import load_svmlight_file
 from sklearn.metrics import mean_squared_error
 from sklearn.preprocessing import MinMaxScaler
@@ -31,6 +31,7 @@ from paper.experiment import (
     SquaredL2,
     fit,
     parser,
+    run_experiment,
     sorted_gradients,
 )
 from sklearn_sparsenet import SparseNetRegressor
@@ -157,14 +158,9 @@ def main() -> None:
     """Parse the command line; run what is missing."""
     arguments = parser(__doc__, "build/paper_mg.json").parse_args()
     epochs = arguments.epochs or (QUICK_EPOCHS if arguments.quick else EPOCHS)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted = [
-        run
-        for run in runs(arguments.seeds, epochs)
-        if arguments.only is None or run.method in arguments.only
-    ]
     measured = partial(measure, path=arguments.data, directory=arguments.out.parent)
-    run_jobs(wanted, measured, arguments.out, arguments.jobs, describe)
+    every = runs(arguments.seeds, epochs)
+    run_experiment(arguments, every, measured, describe)
 
 
 if __name__ == "__main__":

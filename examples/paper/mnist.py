@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cached_runs import Record, run_jobs
+from cached_runs import Record
 from torch import Tensor, nn
 
 from paper.experiment import (
@@ -33,6 +33,7 @@ from paper.experiment import (
     SquaredL2,
     fit,
     parser,
+    run_experiment,
     sorted_gradients,
 )
 from sklearn_sparsenet import SparseNetClassifier
@@ -201,19 +202,14 @@ def main() -> None:
     made.add_argument("--device", default="cpu")
     arguments = made.parse_args()
     epochs = arguments.epochs or (QUICK_EPOCHS if arguments.quick else EPOCHS)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    wanted = [
-        run
-        for run in runs(arguments.seeds, epochs)
-        if arguments.only is None or run.method in arguments.only
-    ]
     measured = partial(
         measure,
         data=arguments.data,
         directory=arguments.out.parent,
         device=arguments.device,
     )
-    run_jobs(wanted, measured, arguments.out, arguments.jobs, describe)
+    every = runs(arguments.seeds, epochs)
+    run_experiment(arguments, every, measured, describe)
 
 
 if __name__ == "__main__":
