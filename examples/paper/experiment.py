@@ -125,12 +125,14 @@ def sorted_gradients(gradients: list[Tensor]) -> list[float]:
 
 def run_experiment(
     arguments: argparse.Namespace,
-    runs: list[Run],
+    runs: Callable[[int], list[Run]],
     measure: Callable[[Run], Record],
     describe: Callable[[Record], str],
 ) -> None:
-    """Run what is asked for and missing."""
-    wanted = [run for run in runs if run.method in (arguments.only or [run.method])]
+    """Run what is asked for and missing; `runs` takes a number of seeds."""
+    n_seeds = arguments.seeds or (1 if arguments.quick else 3)
+    every = runs(n_seeds)
+    wanted = [run for run in every if run.method in (arguments.only or [run.method])]
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     run_jobs(wanted, measure, arguments.out, arguments.jobs, describe)
 
@@ -140,9 +142,11 @@ def parser(doc: str, default_out: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=doc.splitlines()[0])
     made.add_argument("--data", type=Path, required=True)
     made.add_argument("--out", type=Path, default=Path(default_out))
-    made.add_argument("--seeds", type=int, default=3)
+    made.add_argument("--seeds", type=int, help="3, with --quick 1")
     made.add_argument("--jobs", type=int, default=2, help="processes")
     made.add_argument("--epochs", type=int, help="of every solve of the paper's")
-    made.add_argument("--quick", action="store_true", help="a tenth of the epochs")
+    made.add_argument(
+        "--quick", action="store_true", help="one seed, a tenth of the epochs"
+    )
     made.add_argument("--only", nargs="+", help="methods")
     return made

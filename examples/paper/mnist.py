@@ -208,8 +208,7 @@ def main() -> None:
         directory=arguments.out.parent,
         device=arguments.device,
     )
-    every = runs(arguments.seeds, epochs)
-    run_experiment(arguments, every, measured, describe)
+    run_experiment(arguments, partial(runs, epochs=epochs), measured, describe)
 
 
 if __name__ == "__main__":
