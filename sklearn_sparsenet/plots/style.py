@@ -1,0 +1,161 @@
+"""What the plots have in common: axes, colours, ticks, legends.
+
+Colours are told apart by colour-blind readers and stand out from white and from black;
+text and frames keep those of the user's style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "BLUE",
+    "GREY",
+    "NEUTRAL",
+    "ORANGE",
+    "colour",
+    "count_axis",
+    "diverging_map",
+    "grid_of_axes",
+    "import_pyplot",
+    "legend_above",
+    "one_axes",
+    "shorten",
+]
+
+BLUE, ORANGE, GREY = "#3182bd", "#e6701a", "0.5"
+NEUTRAL = "#f7f7f7"
+_COLOURS = (
+    BLUE,
+    ORANGE,
+    "#1b9e77",
+    "#cc79a7",
+    "#b8a000",
+    "#56b4e9",
+    "#8c6bb1",
+    "#7f7f7f",
+)
+_LONGEST_LABEL = 48
+_LEGEND_CHARACTERS = 70  # in a row above axes of the usual width
+
+
+def import_pyplot() -> Any:
+    """Return `matplotlib.pyplot`.
+
+    Raises
+    ------
+    ImportError
+        That says what to install.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib: pip install 'sklearn-sparsenet[plots]'."
+        ) from error
+    return plt
+
+
+def colour(number: int) -> str:
+    """Return the colour of a line among several."""
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def diverging_map() -> Any:
+    """Return a map from orange over the neutral colour, exactly at 0, to blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    ends = ["#8a3b04", ORANGE, NEUTRAL, BLUE, "#0b3a66"]
+    return LinearSegmentedColormap.from_list("orange_blue", ends, N=257)
+
+
+def one_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
+    """Return the user's axes, or those of a new figure."""
+    plt = import_pyplot()
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def grid_of_axes(
+    ax: Any, shape: tuple[int, int], figsize: tuple[float, float], **options: Any
+) -> np.ndarray:
+    """Return an array of axes.
+
+    Parameters
+    ----------
+    ax : None, Axes or array-like of Axes
+        None: in a new figure. One for several: they take its place. As many as are
+        needed: these.
+    shape : (int, int)
+        Rows and columns.
+    figsize : (float, float)
+        Inches, of a new figure.
+    options : of `Figure.subplots`
+
+    Raises
+    ------
+    ValueError
+        For another number of axes, or one that is in no grid and cannot be divided.
+    """
+    plt = import_pyplot()
+    if ax is None:
+        figure = plt.figure(figsize=figsize, layout="constrained")
+        return np.asarray(figure.subplots(*shape, squeeze=False, **options))
+    given = np.asarray(ax, dtype=object)
+    if given.size == shape[0] * shape[1]:
+        return given.reshape(shape)
+    place = given.item().get_subplotspec() if given.size == 1 else None
+    if place is None:
+        raise ValueError(
+            f"ax must be {shape[0] * shape[1]} axes, or one made by plt.subplots, "
+            f"which is divided; got {given.size}."
+        )
+    given.item().set_axis_off()
+    inner = place.subgridspec(*shape)
+    return np.asarray(inner.subplots(squeeze=False, **options))
+
+
+def count_axis(axis: Any, low: float, high: float) -> None:
+    """Give a logarithmic axis ticks that are numbers one can read.
+
+    Parameters
+    ----------
+    axis : XAxis or YAxis
+    low, high : float
+        Smallest and largest count.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    decades = np.log10(max(high, 1) / max(low, 1))
+    subs = (1, 2, 5) if decades < 2.5 else (1,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:
+    """Put a legend above the axes, where there are no data."""
+    if handles is None:
+        handles = ax.get_legend_handles_labels()[0]
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    columns = int(np.clip(_LEGEND_CHARACTERS // (widest + 7), 1, 4))
+    ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=min(columns, len(handles)),
+        frameon=False,
+        fontsize="small",
+    )
+
+
+def shorten(name: str) -> str:
+    """Return a name, its middle left out if it is very long."""
+    if len(name) <= _LONGEST_LABEL:
+        return name
+    half = (_LONGEST_LABEL - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
