@@ -147,13 +147,16 @@ class FiltersDisplay:
         )
         self._draw_frames(shown.shape, columns)
         self.ax_.set_axis_off()
-        text = f"{len(shown)} units" if len(shown) > 1 else "1 unit"
-        what = "live" if len(shown) == len(self.filters) else "largest live"
-        self.ax_.set_title(f"{text} of {self.n_units} ({what})", fontsize="medium")
+        self.ax_.set_title(self._title(len(shown)), fontsize="medium")
         self.colorbar_ = self.figure_.colorbar(
             self.image_, ax=self.ax_, label="weight", shrink=0.8, aspect=25
         )
         return self
+
+    def _title(self, n_shown: int) -> str:
+        n_live = len(self.filters)
+        which = "" if n_shown == n_live else f"the {n_shown} largest of "
+        return f"{which}{n_live} live units, of {self.n_units}"
 
     def _largest(self, max_units: int) -> Array:
         filters = np.asarray(self.filters)
@@ -176,6 +179,11 @@ class FiltersDisplay:
             )
             self.ax_.add_patch(frame)
             self.frames_.append(frame)
+        # The outermost frames would be cut in half.
+        self.ax_.margins(0)
+        left, right = self.ax_.get_xlim()
+        bottom, top = self.ax_.get_ylim()
+        self.ax_.set(xlim=(left - 0.3, right + 0.3), ylim=(bottom + 0.3, top - 0.3))
 
 
 def _first_layer(module: nn.Module) -> tuple[str, Any]:

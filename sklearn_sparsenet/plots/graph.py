@@ -16,7 +16,8 @@ __all__ = ["Graph", "chain_weights", "count_crossings", "live_graph"]
 
 Array = np.ndarray
 _SWEEPS = 12
-_UNIT_BY_UNIT = (
+_CHAINED: tuple[type[nn.Module], ...] = (
+    nn.Linear,
     *ACTIVATIONS.values(),
     nn.BatchNorm1d,
     nn.Dropout,
@@ -73,7 +74,7 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
     if isinstance(module, nn.Sequential):
         for child in module:
             yield from _leaves(child)
-    elif isinstance(module, nn.Linear | _UNIT_BY_UNIT):
+    elif isinstance(module, _CHAINED):
         yield module
     else:
         raise TypeError(

@@ -12,11 +12,11 @@ from sklearn_sparsenet.optimality import alpha_interval
 from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
+    GREEN,
     GREY,
     ORANGE,
     count_axis,
     grid_of_axes,
-    legend_above,
     shorten,
 )
 from sklearn_sparsenet.sparsity import count_nonzero
@@ -24,7 +24,7 @@ from sklearn_sparsenet.sparsity import count_nonzero
 __all__ = ["OptimalityDisplay"]
 
 Array = np.ndarray
-_DEPTH = 1e-4  # of λ: how far down the axis goes
+_DEPTH = 1e-3  # of λ: how far down the axis goes
 _COLUMNS = 3
 
 
@@ -33,8 +33,10 @@ class OptimalityDisplay:
 
     At a minimiser the :math:`a_i` of nonzero weights are λ, those of zeros at most λ
     (26), (27), so that λ lies between the l-th and the (l + 1)-th largest, l being the
-    number of nonzero weights: Theorem 5, (35). The rank counts from the largest, for
-    sparse networks: the paper's :math:`a_{(N - r + 1)}` has rank r.
+    number of nonzero weights: Theorem 5, (35). Drawn are the l nonzero weights and
+    then the zeros, each from the largest :math:`a_i` on, and a line through all in
+    their order. At a minimiser the points lie on the line, the nonzero ones at λ. Ranks
+    count from the largest: the paper's :math:`a_{(N - r + 1)}` has rank r.
 
     Parameters
     ----------
@@ -52,6 +54,8 @@ class OptimalityDisplay:
     Attributes
     ----------
     support_points_, zero_points_ : list of Line2D
+    sorted_lines_ : list of Line2D
+        All :math:`a_i`.
     alpha_lines_ : list of Line2D
     bands_ : list of Patch
         The intervals.
@@ -188,6 +192,7 @@ class OptimalityDisplay:
             unused.set_axis_off()
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
+        self.sorted_lines_: list[Any] = []
         self.support_points_: list[Any] = []
         self.zero_points_: list[Any] = []
         self.alpha_lines_: list[Any] = []
@@ -198,52 +203,51 @@ class OptimalityDisplay:
 
     def _draw(self, axis: Any, number: int) -> None:
         a, support = self.magnitudes[number], self.supports[number]
-        order = np.argsort(-a, kind="stable")
-        a, support = a[order], support[order]
-        ranks = np.arange(1, len(a) + 1)
         alpha, count = self.alphas[number], int(support.sum())
-        style = {"linestyle": "none", "marker": "o", "rasterized": len(a) > 5000}
-        (zeros,) = axis.plot(
-            ranks[~support],
-            a[~support],
-            color=BLUE,
-            markersize=2.5,
-            label=f"zeros: {len(a) - count:,}",
-            **style,
+        ranks = np.arange(1, len(a) + 1)
+        (line,) = axis.plot(
+            ranks, np.sort(a)[::-1], color=GREY, linewidth=1, label="all, sorted"
         )
-        (nonzeros,) = axis.plot(
-            ranks[support],
-            a[support],
-            color=ORANGE,
-            markersize=4,
-            label=f"nonzero: {count:,}",
-            **style,
+        points = {"linestyle": "none", "marker": "o", "rasterized": len(a) > 5000}
+        for some, where, kept, style in (
+            (support, ranks[:count], self.support_points_, (ORANGE, 4, "nonzero")),
+            (~support, ranks[count:], self.zero_points_, (BLUE, 2.5, "zeros")),
+        ):
+            tint, size, what = style
+            kept += axis.plot(
+                where,
+                np.sort(a[some])[::-1],
+                color=tint,
+                markersize=size,
+                label=f"{what}: {len(where):,}",
+                **points,
+            )
+        level = axis.axhline(
+            alpha, color=GREY, linestyle="--", linewidth=1, label=f"λ = {alpha:.3g}"
         )
-        line = axis.axhline(alpha, color=GREY, linewidth=1, label=f"λ = {alpha:.3g}")
-        low, high = self.intervals[number]
-        bottom, top = self._limits(a, alpha)
+        limits = self._limits(a, alpha)
         band = axis.axhspan(
-            max(low, bottom),
-            min(high, top),
-            color=GREY,
-            alpha=0.3,
-            linewidth=0,
+            *np.clip(self.intervals[number], *limits),
+            color=GREEN,
+            alpha=0.4,
+            linewidth=1,
             zorder=0,
-            label="interval (35)",
+            label="λ by Theorem 5",
         )
-        axis.axvline(count + 0.5, color=GREY, linewidth=1, linestyle=":")
-        axis.set(yscale="log", xscale="log", ylim=(bottom, top), xlabel="rank")
-        count_axis(axis.xaxis, 1, len(a))
+        self.sorted_lines_.append(line)
+        self.alpha_lines_.append(level)
+        self.bands_.append(band)
+        self._finish(axis, number, limits)
+
+    def _finish(self, axis: Any, number: int, limits: tuple[float, float]) -> None:
+        axis.set(xscale="log", yscale="log", ylim=limits, xlabel="rank")
+        count_axis(axis.xaxis, 1, len(self.magnitudes[number]))
         if number == 0:
             axis.set_ylabel("|∂L/∂w|")
-        handles = [nonzeros, zeros, line, band]
-        legend_above(axis, handles)
         if self.names is not None:
-            axis.set_title(shorten(self.names[number]), fontsize="medium", pad=40)
-        self.support_points_.append(nonzeros)
-        self.zero_points_.append(zeros)
-        self.alpha_lines_.append(line)
-        self.bands_.append(band)
+            axis.set_title(shorten(self.names[number]), fontsize="medium")
+        # What is sorted falls to the right.
+        axis.legend(loc="lower left", fontsize="small")
 
     def _limits(self, a: Array, alpha: float) -> tuple[float, float]:
         """Return the ends of the vertical axis; without λ there is no scale but a."""

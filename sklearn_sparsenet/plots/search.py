@@ -140,15 +140,27 @@ class SearchDisplay:
         self.target_lines_ = self._draw_targets(bottom)
         self._draw_chosen(alphas, counts)
         top.set(yscale="log", ylabel="λ")
-        bottom.set(yscale="log", ylabel="weights left", xlabel=self.step_name)
+        bottom.set(ylabel="weights left", xlabel=self.step_name)
         top.tick_params(labelbottom=False)
-        targets = [] if self.targets is None else np.ravel(self.targets).tolist()
-        seen = [*counts[counts > 0].tolist(), *targets]
-        count_axis(bottom.yaxis, min(seen, default=1), max(seen, default=1))
+        self._scale_counts(counts)
         if self.step_name == "solve":
             bottom.xaxis.get_major_locator().set_params(integer=True)
+            if len(alphas) == 1:
+                bottom.set_xlim(0, 2)
         self._draw_legend()
         return self
+
+    def _scale_counts(self, counts: Array) -> None:
+        axis = self.axes_[1]
+        targets = [] if self.targets is None else np.ravel(self.targets).tolist()
+        seen = [*counts.ravel().tolist(), *targets]
+        if 0 in seen:  # networks that collapsed on the way
+            axis.set_yscale("symlog", linthresh=1)
+            axis.yaxis.set_major_formatter("{x:,.0f}")
+            axis.set_ylim(-0.3, 2 * max(seen) + 1)
+        else:
+            axis.set_yscale("log")
+            count_axis(axis.yaxis, min(seen), max(seen))
 
     def _draw(self, axis: Any, values: Array) -> list[Any]:
         steps = np.asarray(self.steps)

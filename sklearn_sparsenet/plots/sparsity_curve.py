@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.plots.style import (
@@ -104,7 +103,7 @@ class SparsityCurveDisplay:
             check_is_fitted(estimator, "test_scores_")
         name = getattr(estimator, "scoring", None)
         if name is None:
-            name = "accuracy" if is_classifier(estimator) else "R²"
+            name = "accuracy" if hasattr(estimator, "classes_") else "R²"
         display = cls(
             n_nonzeros=estimator.n_nonzeros_,
             test_scores=estimator.test_scores_,
@@ -211,7 +210,7 @@ class SparsityCurveDisplay:
         values = self._values(self.test_scores, kind)
         mean, several = values.mean(axis=1), values.shape[1] > 1
         if several:
-            self.fold_lines_ = self.ax_.plot(counts, values, color=BLUE, alpha=0.25)
+            self.fold_lines_ = self.ax_.plot(counts, values, color=BLUE, alpha=0.4)
             for line in self.fold_lines_:
                 line.set(linewidth=0.8)
             self.fold_lines_[0].set_label("folds")

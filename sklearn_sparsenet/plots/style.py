@@ -13,6 +13,7 @@ import numpy as np
 
 __all__ = [
     "BLUE",
+    "GREEN",
     "GREY",
     "NEUTRAL",
     "ORANGE",
@@ -26,12 +27,12 @@ __all__ = [
     "shorten",
 ]
 
-BLUE, ORANGE, GREY = "#3182bd", "#e6701a", "0.5"
+BLUE, ORANGE, GREEN, GREY = "#3182bd", "#e6701a", "#1b9e77", "0.5"
 NEUTRAL = "#f7f7f7"
 _COLOURS = (
     BLUE,
     ORANGE,
-    "#1b9e77",
+    GREEN,
     "#cc79a7",
     "#b8a000",
     "#56b4e9",
@@ -39,6 +40,7 @@ _COLOURS = (
     "#7f7f7f",
 )
 _LONGEST_LABEL = 48
+_ROOM = {"x": 0.5, "y": 0.3}  # inches that a tick's number takes
 _LEGEND_CHARACTERS = 70  # in a row above axes of the usual width
 
 
@@ -68,8 +70,11 @@ def diverging_map() -> Any:
     """Return a map from orange over the neutral colour, exactly at 0, to blue."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    ends = ["#8a3b04", ORANGE, NEUTRAL, BLUE, "#0b3a66"]
-    return LinearSegmentedColormap.from_list("orange_blue", ends, N=257)
+    places = (0, 0.25, 127 / 256, 0.5, 129 / 256, 0.75, 1)
+    # The step beside the neutral colour shows small weights that are not zero.
+    colours = ("#8a3b04", ORANGE, "#fcd9be", NEUTRAL, "#c9def0", BLUE, "#0b3a66")
+    pairs = list(zip(places, colours, strict=True))
+    return LinearSegmentedColormap.from_list("orange_blue", pairs, N=257)
 
 
 def one_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
@@ -128,13 +133,25 @@ def count_axis(axis: Any, low: float, high: float) -> None:
     low, high : float
         Smallest and largest count.
     """
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib import ticker
 
     decades = np.log10(max(high, 1) / max(low, 1))
-    subs = (1, 2, 5) if decades < 2.5 else (1,)
-    axis.set_major_locator(LogLocator(subs=subs))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axis.set_minor_formatter(NullFormatter())
+    room = _length(axis) / _ROOM[axis.axis_name]
+    if decades < 0.5:
+        axis.set_major_locator(ticker.MaxNLocator(max(2, min(5, int(room)))))
+    else:
+        subs = (1, 2, 5) if 3 * decades + 1 <= room else (1,)
+        axis.set_major_locator(ticker.LogLocator(subs=subs))
+    axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _length(axis: Any) -> float:
+    """Return how long an axis is, in inches."""
+    place, figure = axis.axes.get_position(), axis.get_figure(root=True)
+    if axis.axis_name == "x":
+        return float(place.width * figure.get_figwidth())
+    return float(place.height * figure.get_figheight())
 
 
 def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:
