@@ -17,7 +17,7 @@ from sklearn_sparsenet.runtime import forked_random_state, single_threaded
 
 __all__ = ["penalized_problem"]
 
-_SAME_LOSS = 1e-3  # relative difference of losses that rounding may leave
+_SAME_LOSS = 1e-4  # relative difference of losses that rounding may leave
 
 
 def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:

@@ -38,7 +38,7 @@ class FiltersDisplay:
     image_ : AxesImage
         All filters in one image, not a number in between.
     frames_ : list of Rectangle
-        One around each unit.
+        One around each channel of each unit.
     colorbar_ : Colorbar
     ax_ : Axes
     figure_ : Figure
@@ -168,12 +168,13 @@ class FiltersDisplay:
     def _draw_frames(self, shape: tuple[int, ...], columns: int) -> None:
         from matplotlib.patches import Rectangle
 
-        n_units, _, height, _ = shape
-        width = _tile_width(shape)
+        n_units, channels, height, width = shape
         self.frames_ = []
-        for number in range(n_units):
-            row, column = divmod(number, columns)
-            corner = (column * (width + 1) - 0.5, row * (height + 1) - 0.5)
+        for number in range(n_units * channels):
+            unit, channel = divmod(number, channels)
+            row, column = divmod(unit, columns)
+            left = column * (channels * width + 1) + channel * width
+            corner = (left - 0.5, row * (height + 1) - 0.5)
             frame = Rectangle(
                 corner, width, height, fill=False, edgecolor=GREY, linewidth=0.6
             )

@@ -16,6 +16,7 @@ from sklearn_sparsenet.plots.style import (
     legend_above,
     one_axes,
     shorten,
+    text_width,
 )
 from sklearn_sparsenet.sparsity import count_nonzero, find_paths
 
@@ -114,7 +115,9 @@ class LayersDisplay:
             Without matplotlib.
         """
         rows = np.arange(len(self.names))
-        self.ax_ = one_axes(ax, (7.0, 1.5 + 0.5 * len(rows)))
+        labels = self._labels()
+        width = 4.0 + text_width(self.names) + text_width(labels)
+        self.ax_ = one_axes(ax, (width, 1.5 + 0.5 * len(rows)))
         self.figure_ = self.ax_.figure
         weights = np.asarray(self.n_weights)
         draw = self.ax_.barh
@@ -131,7 +134,7 @@ class LayersDisplay:
             self.ax_.text(
                 1.02, row, label, transform=self.ax_.get_yaxis_transform(), va="center"
             )
-            for row, label in enumerate(self._labels())
+            for row, label in enumerate(labels)
         ]
         self.ax_.set_yticks(rows, [shorten(name) for name in self.names])
         self.ax_.set(xscale="log", xlabel="weights", xlim=(0.7, 1.2 * weights.max()))

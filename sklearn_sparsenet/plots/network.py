@@ -119,7 +119,8 @@ class NetworkDisplay:
         Parameters
         ----------
         ax : Axes, default=None
-            None: in a new figure, whose size suits the network.
+            None: in a new figure, whose size suits the network. One of yours has
+            room for long names with ``layout="constrained"``.
         max_weights : int, default=1000
             Most connections to draw; a few hundred can be read.
 

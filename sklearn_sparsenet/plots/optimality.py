@@ -184,8 +184,8 @@ class OptimalityDisplay:
         columns = min(n_groups, _COLUMNS)
         shape = (-(-n_groups // columns), columns)
         size = (max(6.4, 3.8 * columns), 1.0 + 3.6 * shape[0])
-        if ax is not None and np.size(ax) == n_groups:
-            shape = (n_groups, 1)
+        if ax is not None:
+            shape = (n_groups, 1) if np.size(ax) == n_groups else (1, n_groups)
         every = grid_of_axes(ax, shape, size).ravel()
         self.axes_ = every[:n_groups]
         for unused in every[n_groups:]:
@@ -204,6 +204,7 @@ class OptimalityDisplay:
     def _draw(self, axis: Any, number: int) -> None:
         a, support = self.magnitudes[number], self.supports[number]
         alpha, count = self.alphas[number], int(support.sum())
+        several = self.names is not None
         ranks = np.arange(1, len(a) + 1)
         (line,) = axis.plot(
             ranks, np.sort(a)[::-1], color=GREY, linewidth=1, label="all, sorted"
@@ -219,17 +220,21 @@ class OptimalityDisplay:
                 np.sort(a[some])[::-1],
                 color=tint,
                 markersize=size,
-                label=f"{what}: {len(where):,}",
+                label=what if several else f"{what}: {len(where):,}",
                 **points,
             )
         level = axis.axhline(
-            alpha, color=GREY, linestyle="--", linewidth=1, label=f"λ = {alpha:.3g}"
+            alpha,
+            color=GREY,
+            linestyle="--",
+            linewidth=1,
+            label="λ" if several else f"λ = {alpha:.3g}",
         )
         limits = self._limits(a, alpha)
         band = axis.axhspan(
             *np.clip(self.intervals[number], *limits),
             color=GREEN,
-            alpha=0.4,
+            alpha=0.6,
             linewidth=1,
             zorder=0,
             label="λ by Theorem 5",
@@ -245,9 +250,15 @@ class OptimalityDisplay:
         if number == 0:
             axis.set_ylabel("|∂L/∂w|")
         if self.names is not None:
-            axis.set_title(shorten(self.names[number]), fontsize="medium")
-        # What is sorted falls to the right.
-        axis.legend(loc="lower left", fontsize="small")
+            title = f"{shorten(self.names[number])}\n{self._summary(number)}"
+            axis.set_title(title, fontsize="small")
+        if number == 0:  # what is sorted falls to the right
+            axis.legend(loc="lower left", fontsize="small")
+
+    def _summary(self, number: int) -> str:
+        support = self.supports[number]
+        alpha, count = self.alphas[number], int(support.sum())
+        return f"{count:,} of {len(support):,}\nλ = {alpha:.3g}"
 
     def _limits(self, a: Array, alpha: float) -> tuple[float, float]:
         """Return the ends of the vertical axis; without λ there is no scale but a."""

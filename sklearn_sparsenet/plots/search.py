@@ -13,14 +13,18 @@ from sklearn_sparsenet.plots.style import (
     GREY,
     colour,
     count_axis,
+    dashes,
     grid_of_axes,
     legend_above,
+    legend_beside,
     shorten,
+    text_width,
 )
 
 __all__ = ["SearchDisplay"]
 
 Array = np.ndarray
+_MANY = 6  # names that fit above the axes
 
 
 class SearchDisplay:
@@ -130,7 +134,10 @@ class SearchDisplay:
         ImportError
             Without matplotlib.
         """
-        self.axes_ = grid_of_axes(ax, (2, 1), (6.4, 5.6), sharex=True)[:, 0]
+        width = 6.4
+        if self._has_many_names:
+            width += 0.6 + text_width(self.names or ())
+        self.axes_ = grid_of_axes(ax, (2, 1), (width, 5.6), sharex=True)[:, 0]
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
         top, bottom = self.axes_
@@ -150,6 +157,10 @@ class SearchDisplay:
         self._draw_legend()
         return self
 
+    @property
+    def _has_many_names(self) -> bool:
+        return self.names is not None and len(self.names) > _MANY
+
     def _scale_counts(self, counts: Array) -> None:
         axis = self.axes_[1]
         targets = [] if self.targets is None else np.ravel(self.targets).tolist()
@@ -164,13 +175,14 @@ class SearchDisplay:
 
     def _draw(self, axis: Any, values: Array) -> list[Any]:
         steps = np.asarray(self.steps)
-        style = ".-" if len(steps) <= 60 else "-"
+        marker = "." if len(steps) <= 60 else None
         names = self.names or [""] * values.shape[1]
         return [
             axis.plot(
                 steps,
                 column,
-                style,
+                marker=marker,
+                linestyle=dashes(number),
                 color=colour(number) if self.names else BLUE,
                 label=shorten(name) or None,
             )[0]
@@ -218,7 +230,9 @@ class SearchDisplay:
             line = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
             line.set_label("target")
             handles.append(line)
-        if handles:
+        if self._has_many_names:
+            legend_beside(self.axes_[0], handles)
+        elif handles:
             legend_above(self.axes_[0], handles)
 
 

@@ -6,7 +6,7 @@ text and frames keep those of the user's style.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,15 @@ __all__ = [
     "ORANGE",
     "colour",
     "count_axis",
+    "dashes",
     "diverging_map",
     "grid_of_axes",
     "import_pyplot",
     "legend_above",
+    "legend_beside",
     "one_axes",
     "shorten",
+    "text_width",
 ]
 
 BLUE, ORANGE, GREEN, GREY = "#3182bd", "#e6701a", "#1b9e77", "0.5"
@@ -40,8 +43,7 @@ _COLOURS = (
     "#7f7f7f",
 )
 _LONGEST_LABEL = 48
-_ROOM = {"x": 0.5, "y": 0.3}  # inches that a tick's number takes
-_LEGEND_CHARACTERS = 70  # in a row above axes of the usual width
+_CHARACTER = 0.075  # inches, in a legend
 
 
 def import_pyplot() -> Any:
@@ -66,6 +68,16 @@ def colour(number: int) -> str:
     return _COLOURS[number % len(_COLOURS)]
 
 
+def dashes(number: int) -> str:
+    """Return the style of a line among more than there are colours."""
+    return "-" if number < len(_COLOURS) else "-."
+
+
+def text_width(texts: Iterable[str]) -> float:
+    """Return about how many inches the longest text takes."""
+    return _CHARACTER * max((len(shorten(text)) for text in texts), default=0)
+
+
 def diverging_map() -> Any:
     """Return a map from orange over the neutral colour, exactly at 0, to blue."""
     from matplotlib.colors import LinearSegmentedColormap
@@ -78,7 +90,10 @@ def diverging_map() -> Any:
 
 
 def one_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
-    """Return the user's axes, or those of a new figure."""
+    """Return the user's axes, or those of a new figure.
+
+    New figures have the constrained layout, which finds room for long names.
+    """
     plt = import_pyplot()
     if ax is not None:
         return ax
@@ -136,12 +151,14 @@ def count_axis(axis: Any, low: float, high: float) -> None:
     from matplotlib import ticker
 
     decades = np.log10(max(high, 1) / max(low, 1))
-    room = _length(axis) / _ROOM[axis.axis_name]
+    is_flat = axis.axis_name == "x"
+    needed = _CHARACTER * (len(f"{high:,.0f}") + 2) if is_flat else 0.3
+    room = _length(axis) / needed  # numbers that find room beside each other
     if decades < 0.5:
         axis.set_major_locator(ticker.MaxNLocator(max(2, min(5, int(room)))))
     else:
         subs = (1, 2, 5) if 3 * decades + 1 <= room else (1,)
-        axis.set_major_locator(ticker.LogLocator(subs=subs))
+        axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=max(2, int(room))))
     axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
     axis.set_minor_formatter(ticker.NullFormatter())
 
@@ -159,12 +176,24 @@ def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
     widest = max(len(str(handle.get_label())) for handle in handles)
-    columns = int(np.clip(_LEGEND_CHARACTERS // (widest + 7), 1, 4))
+    room = 0.9 * _length(ax.xaxis) / _CHARACTER
+    columns = int(np.clip(room // (widest + 5), 1, 4))
     ax.legend(
         handles=handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         ncols=min(columns, len(handles)),
+        frameon=False,
+        fontsize="small",
+    )
+
+
+def legend_beside(ax: Any, handles: Sequence[Any]) -> None:
+    """Put a legend with many entries to the right of the axes."""
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
         frameon=False,
         fontsize="small",
     )
