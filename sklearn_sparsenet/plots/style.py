@@ -151,16 +151,22 @@ def count_axis(axis: Any, low: float, high: float) -> None:
     from matplotlib import ticker
 
     decades = np.log10(max(high, 1) / max(low, 1))
-    is_flat = axis.axis_name == "x"
-    needed = _CHARACTER * (len(f"{high:,.0f}") + 2) if is_flat else 0.3
-    room = _length(axis) / needed  # numbers that find room beside each other
+    # Numbers that find room beside each other.
+    room = _length(axis) / (0.5 if axis.axis_name == "x" else 0.3)
     if decades < 0.5:
         axis.set_major_locator(ticker.MaxNLocator(max(2, min(5, int(room)))))
     else:
         subs = (1, 2, 5) if 3 * decades + 1 <= room else (1,)
         axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=max(2, int(room))))
-    axis.set_major_formatter(ticker.StrMethodFormatter("{x:,.0f}"))
+    axis.set_major_formatter(ticker.FuncFormatter(_short_number))
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _short_number(value: float, _: int) -> str:
+    """Return a count in few characters: 5,000 and 20k and 3M."""
+    if value >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if value >= 1e4 else f"{value:,.0f}"
 
 
 def _length(axis: Any) -> float:
@@ -176,7 +182,7 @@ def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
     widest = max(len(str(handle.get_label())) for handle in handles)
-    room = 0.9 * _length(ax.xaxis) / _CHARACTER
+    room = 0.7 * _length(ax.xaxis) / _CHARACTER  # what layouts leave
     columns = int(np.clip(room // (widest + 5), 1, 4))
     ax.legend(
         handles=handles,
