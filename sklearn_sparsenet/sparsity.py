@@ -18,6 +18,7 @@ __all__ = [
     "count_nonzero",
     "count_per_layer",
     "find_paths",
+    "live_weights",
 ]
 
 # Between the weights and the activations of a path these only scale or gate.
@@ -167,7 +168,7 @@ def find_paths(
     try:
         probe = PathProbe(module, sample_shape)
         gradient = probe.follow({name: w != 0 for name, w in layers.items()})
-        live = [_count_live(probe.layers[name]) for name in layer_names]
+        live = [count_nonzero(_is_live(probe.layers[name])) for name in layer_names]
         strength = probe.follow({name: w.abs() for name, w in layers.items()})
     except _NOT_FOLLOWED:
         return None
@@ -177,9 +178,28 @@ def find_paths(
     return Paths(sum(live), tuple(live), support, strength)
 
 
-def _count_live(marked: nn.Parameter) -> int:
+def live_weights(
+    module: nn.Module, sample_shape: tuple[int, ...]
+) -> dict[str, Tensor] | None:
+    """Mark the weights that lie on a path from an input to an output.
+
+    Returns
+    -------
+    dict from parameter name to Tensor of bool in its shape, or None
+        None if the copy cannot be run on such inputs.
+    """
+    layers = {name: p.detach() for name, p in module.named_parameters() if p.ndim >= 2}
+    try:
+        probe = PathProbe(module, sample_shape)
+        probe.follow({name: w != 0 for name, w in layers.items()})
+    except _NOT_FOLLOWED:
+        return None
+    return {name: _is_live(marked) for name, marked in probe.layers.items()}
+
+
+def _is_live(marked: nn.Parameter) -> Tensor:
     assert marked.grad is not None
-    return int(((marked.grad > 0) & (marked > 0)).sum())
+    return (marked.grad > 0) & (marked.detach() > 0)
 
 
 class Flow:

@@ -1,0 +1,97 @@
+"""The problem that a fit solved, at its penalised solution."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sklearn_sparsenet.estimators import _build as build
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import forked_random_state, single_threaded
+
+__all__ = ["penalized_problem"]
+
+_SAME_LOSS = 1e-4  # relative difference of losses that rounding may leave
+
+
+def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
+    """Return the problem of a fit, its network standing at the penalised solution.
+
+    What `alpha_`, `loss_` and `kkt_residual_` belong to, before debiasing.
+
+    Parameters
+    ----------
+    estimator : SparseNetRegressor or SparseNetClassifier
+        Fitted; left as it is.
+    X, y, sample_weight
+        What it was fitted with.
+
+    Returns
+    -------
+    Problem
+        On the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the data have other features or classes than those of the fit.
+
+    Warns
+    -----
+    UserWarning
+        If the loss is not `loss_`: the data are not those of the fit, other rows are
+        held out for early stopping, or the network has trainable parameters outside
+        its linear layers, of which only the refitted values are kept.
+    """
+    check_is_fitted(estimator)
+    twin = clone(estimator)
+    twin.set_params(device="cpu", checkpoint=None, verbose=0, warm_start=False)
+    X, y, weight = twin._check_fit_input(X, y, sample_weight)
+    seeds = build.Seeds.draw(check_random_state(twin.random_state))
+    cpu = torch.device("cpu")
+    _check_same(estimator, twin, "n_features_in_", "features")
+    with single_threaded(), forked_random_state(seeds.network, cpu):
+        trainer, _, _ = twin._assemble(X, y, weight, seeds, cpu)
+        _check_same(estimator, twin, "classes_", "classes")
+        problem = trainer.problem
+        _load_penalized(problem.network.module, estimator)
+        loss = float(problem.evaluate()[0])
+    if not np.isclose(loss, estimator.loss_, rtol=_SAME_LOSS, atol=1e-12):
+        warnings.warn(
+            f"The loss is {loss:.6g}, and {estimator.loss_:.6g} in the fit: X, y and "
+            "sample_weight are not those of the fit, or the penalised solution cannot "
+            "be restored (other rows held out for early stopping; after debiasing, "
+            "parameters outside linear layers). λ does not belong to what follows.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return problem
+
+
+def _check_same(estimator, twin, name: str, what: str) -> None:
+    had, got = getattr(estimator, name, None), getattr(twin, name, None)
+    if not np.array_equal(had, got):
+        raise ValueError(f"The data have other {what} than the fit: {got}, not {had}.")
+
+
+@torch.no_grad()
+def _load_penalized(module: nn.Module, estimator) -> None:
+    """Set a module to the penalised solution; its parameters stay the same tensors."""
+    fitted = estimator.module_.state_dict()
+    own = module.state_dict()
+    # After `compact` they do not fit; a perceptron needs no more than what follows.
+    for name, values in own.items():
+        if name in fitted and fitted[name].shape == values.shape:
+            values.copy_(fitted[name])
+    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
+    for layer, coef in zip(linear, estimator.penalized_coefs_, strict=True):
+        layer.weight.copy_(torch.from_numpy(coef.T))
+    biases = [layer.bias for layer in linear if layer.bias is not None]
+    for bias, values in zip(biases, estimator.penalized_intercepts_, strict=True):
+        bias.copy_(torch.from_numpy(values))

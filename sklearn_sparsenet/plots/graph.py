@@ -1,0 +1,174 @@
+"""The live part of a chain of linear layers as a graph, its units in a good order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from torch import nn
+
+from sklearn_sparsenet.compaction import SelectInputs
+from sklearn_sparsenet.networks import ACTIVATIONS
+
+__all__ = ["Graph", "chain_weights", "count_crossings", "live_graph"]
+
+Array = np.ndarray
+_SWEEPS = 12
+_CHAINED: tuple[type[nn.Module], ...] = (
+    nn.Linear,
+    *ACTIVATIONS.values(),
+    nn.BatchNorm1d,
+    nn.Dropout,
+    nn.AlphaDropout,
+    nn.Flatten,
+    nn.Softmax,
+    nn.LogSoftmax,
+    SelectInputs,
+)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Columns of units, and the weights between neighbouring columns.
+
+    Attributes
+    ----------
+    units : list of ndarray of int
+        For each column, inputs first: numbers of its units, in the order in which
+        they are to be drawn. All outputs; of the others those on a path from an input
+        to an output.
+    weights : list of ndarray of shape (n_units, n_units of the next column)
+        In that order; zero where there is no connection.
+    sizes : list of int
+        Units of each column, whether drawn or not.
+    """
+
+    units: list[Array]
+    weights: list[Array]
+    sizes: list[int]
+
+    @property
+    def n_connections(self) -> int:
+        """Number of live weights."""
+        return sum(int(np.count_nonzero(weight)) for weight in self.weights)
+
+
+def chain_weights(module: nn.Module) -> list[Array]:
+    """Return the weights of a chain of linear layers, each (fan_in, fan_out).
+
+    Raises
+    ------
+    TypeError
+        If the network is anything else.
+    """
+    return [
+        layer.weight.detach().cpu().numpy().T
+        for layer in _leaves(module)
+        if isinstance(layer, nn.Linear)
+    ]
+
+
+def _leaves(module: nn.Module) -> Iterator[nn.Module]:
+    if isinstance(module, nn.Sequential):
+        for child in module:
+            yield from _leaves(child)
+    elif isinstance(module, _CHAINED):
+        yield module
+    else:
+        raise TypeError(
+            "only multilayer perceptrons, and nn.Sequential of nn.Linear and "
+            f"activations, can be drawn; the network has {type(module).__name__}."
+        )
+
+
+def live_graph(weights: list[Array]) -> Graph:
+    """Return the units and weights on paths from an input to an output.
+
+    Parameters
+    ----------
+    weights : list of ndarray of shape (fan_in, fan_out)
+    """
+    reached = [np.ones(len(weights[0]), dtype=bool)]
+    for weight in weights:
+        reached.append((weight[reached[-1]] != 0).any(axis=0))
+    reaching = [np.ones(weights[-1].shape[1], dtype=bool)]
+    for weight in reversed(weights):
+        reaching.insert(0, (weight[:, reaching[0]] != 0).any(axis=1))
+    live = [a & b for a, b in zip(reached, reaching, strict=True)]
+    live[-1][:] = True  # outputs that nothing reaches are worth seeing
+    units = [np.flatnonzero(mask) for mask in live]
+    left = [
+        weight[np.ix_(a, b)]
+        for weight, (a, b) in zip(weights, pairwise(units), strict=True)
+    ]
+    orders = _order([weight != 0 for weight in left])
+    return Graph(
+        [column[order] for column, order in zip(units, orders, strict=True)],
+        [w[np.ix_(a, b)] for w, (a, b) in zip(left, pairwise(orders), strict=True)],
+        [len(mask) for mask in live],
+    )
+
+
+def _order(edges: list[Array]) -> list[Array]:
+    """Return an order of each column with few crossings; outputs stay as they are.
+
+    Each unit goes to the mean place of its neighbours, column by column to and fro;
+    the best of what came up is kept.
+
+    References
+    ----------
+    Sugiyama, Tagawa, Toda, "Methods for visual understanding of hierarchical system
+    structures", IEEE Transactions on Systems, Man, and Cybernetics 11(2), 1981.
+    """
+    sizes = [len(edge) for edge in edges] + [edges[-1].shape[1]]
+    orders = [np.arange(size) for size in sizes]
+    best, fewest = list(orders), _all_crossings(edges, orders)
+    for _ in range(_SWEEPS):
+        for column in reversed(range(len(edges))):
+            places = _places(orders[column + 1])
+            orders[column] = _sorted_by_mean(edges[column], places, orders[column])
+        now = _all_crossings(edges, orders)
+        if now < fewest:
+            best, fewest = list(orders), now
+        for column in range(1, len(edges)):
+            places = _places(orders[column - 1])
+            orders[column] = _sorted_by_mean(
+                edges[column - 1].T, places, orders[column]
+            )
+    return best
+
+
+def _places(order: Array) -> Array:
+    """Return where in (0, 1) each unit is drawn."""
+    places = np.empty(len(order))
+    places[order] = (np.arange(len(order)) + 0.5) / max(1, len(order))
+    return places
+
+
+def _sorted_by_mean(edge: Array, places: Array, order: Array) -> Array:
+    means = edge @ places / np.maximum(edge.sum(axis=1), 1)
+    return order[np.argsort(means[order], kind="stable")]
+
+
+def _all_crossings(edges: list[Array], orders: list[Array]) -> int:
+    ordered = (
+        e[np.ix_(a, b)] for e, (a, b) in zip(edges, pairwise(orders), strict=True)
+    )
+    return sum(map(count_crossings, ordered))
+
+
+def count_crossings(edge: Array) -> int:
+    """Return how many pairs of connections between two columns cross.
+
+    Parameters
+    ----------
+    edge : ndarray of shape (n_units, n_units of the next column)
+        Nonzero where there is a connection.
+    """
+    marks = (edge != 0).astype(np.int64)
+    # Of each connection: those that begin above it and end below it.
+    before = np.cumsum(marks, axis=0) - marks
+    below = before[:, ::-1].cumsum(axis=1)[:, ::-1] - before
+    return int((marks * below).sum())

@@ -1,0 +1,152 @@
+"""Weights left of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sklearn_sparsenet.plots.fitted import open_up
+from sklearn_sparsenet.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    count_axis,
+    legend_above,
+    one_axes,
+    shorten,
+    text_width,
+)
+from sklearn_sparsenet.sparsity import count_nonzero, find_paths
+
+__all__ = ["LayersDisplay"]
+
+
+class LayersDisplay:
+    """Bars of the weights of each layer: all, nonzero, and live.
+
+    Live weights lie on a path of nonzero weights from an input to an output.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the layers.
+    n_weights, n_nonzero : array-like of shape (n_layers,)
+    n_live : array-like of shape (n_layers,), optional
+
+    Attributes
+    ----------
+    weight_bars_, nonzero_bars_ : BarContainer
+    live_bars_ : BarContainer or None
+    labels_ : list of Text
+    ax_ : Axes
+    figure_ : Figure
+
+    Examples
+    --------
+    >>> from sklearn_sparsenet.plots import LayersDisplay
+    >>> display = LayersDisplay(names=["0.weight", "2.weight"], n_weights=[6400, 1000],
+    ...                         n_nonzero=[370, 130], n_live=[368, 130]).plot()
+    >>> display.labels_[0].get_text()
+    '370 (5.78 %), 368 live'
+    """
+
+    def __init__(
+        self,
+        *,
+        names: Sequence[str],
+        n_weights: Any,
+        n_nonzero: Any,
+        n_live: Any = None,
+    ) -> None:
+        self.names = names
+        self.n_weights = n_weights
+        self.n_nonzero = n_nonzero
+        self.n_live = n_live
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> LayersDisplay:
+        """Plot the layers of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted `SparseNetRegressor` or `SparseNetClassifier`, alone, at the end
+            of a Pipeline, or the best one of a `GridSearchCV`.
+        ax
+            See `plot`.
+
+        Returns
+        -------
+        LayersDisplay
+
+        Raises
+        ------
+        NotFittedError
+        """
+        net, _ = open_up(estimator)
+        parameters = dict(net.module_.named_parameters())
+        layers = [parameters[name].detach() for name in net.layer_names_]
+        paths = find_paths(net.module_, net.layer_names_, net._sample_shape)
+        display = cls(
+            names=list(net.layer_names_),
+            n_weights=np.array([weight.numel() for weight in layers]),
+            n_nonzero=np.array([count_nonzero(weight) for weight in layers]),
+            n_live=None if paths is None else np.array(paths.n_live_per_layer),
+        )
+        return display.plot(ax)
+
+    def plot(self, ax: Any = None) -> LayersDisplay:
+        """Plot.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            None: in a new figure, as high as the number of layers asks for.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        rows = np.arange(len(self.names))
+        labels = self._labels()
+        width = 4.0 + text_width(self.names) + text_width(labels)
+        self.ax_ = one_axes(ax, (width, 1.5 + 0.5 * len(rows)))
+        self.figure_ = self.ax_.figure
+        weights = np.asarray(self.n_weights)
+        draw = self.ax_.barh
+        self.weight_bars_ = draw(
+            rows, weights, 0.8, color=GREY, alpha=0.3, label="weights"
+        )
+        self.nonzero_bars_ = draw(
+            rows, self.n_nonzero, 0.8, color=BLUE, label="nonzero"
+        )
+        self.live_bars_ = None
+        if self.n_live is not None:
+            self.live_bars_ = draw(rows, self.n_live, 0.3, color=ORANGE, label="live")
+        self.labels_ = [
+            self.ax_.text(
+                1.02, row, label, transform=self.ax_.get_yaxis_transform(), va="center"
+            )
+            for row, label in enumerate(labels)
+        ]
+        self.ax_.set_yticks(rows, [shorten(name) for name in self.names])
+        self.ax_.set(xscale="log", xlabel="weights", xlim=(0.7, 1.2 * weights.max()))
+        self.ax_.invert_yaxis()
+        count_axis(self.ax_.xaxis, 1, weights.max())
+        legend_above(self.ax_)
+        return self
+
+    def _labels(self) -> list[str]:
+        kept = np.asarray(self.n_nonzero)
+        shares = 100 * kept / np.asarray(self.n_weights)
+        texts = [f"{n:,} ({p:.3g} %)" for n, p in zip(kept, shares, strict=True)]
+        if self.n_live is None:
+            return texts
+        return [f"{t}, {n:,} live" for t, n in zip(texts, self.n_live, strict=True)]

@@ -1,0 +1,257 @@
+"""λ and the number of weights over the course of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sklearn_sparsenet.plots.fitted import open_up
+from sklearn_sparsenet.plots.style import (
+    BLUE,
+    GREY,
+    colour,
+    count_axis,
+    dashes,
+    grid_of_axes,
+    legend_above,
+    legend_beside,
+    shorten,
+    text_width,
+)
+
+__all__ = ["SearchDisplay"]
+
+Array = np.ndarray
+_MANY = 6  # names that fit above the axes
+
+
+class SearchDisplay:
+    """λ, and the weights left, over the solves of a search.
+
+    Or over the epochs of the one-pass search, whose single run falls to the target.
+
+    Parameters
+    ----------
+    steps : array-like of shape (n_steps,)
+        Numbers of solves, or epochs.
+    alphas, counts : array-like of shape (n_steps,) or (n_steps, n_groups)
+        λ and the weights left of each group that shares a λ.
+    targets : int or array-like of shape (n_groups,), optional
+    names : sequence of str, optional
+        Of the groups, where there are several.
+    chosen : int, optional
+        Which step was kept.
+    step_name : str, default="solve"
+
+    Attributes
+    ----------
+    alpha_lines_, count_lines_, target_lines_ : list of Line2D
+    axes_ : ndarray of Axes, shape (2,)
+        λ above, weights below.
+    ax_ : Axes
+        The first of them.
+    figure_ : Figure
+
+    Examples
+    --------
+    >>> from sklearn_sparsenet.plots import SearchDisplay
+    >>> display = SearchDisplay(steps=[1, 2, 3], alphas=[1e-3, 1e-2, 4e-3],
+    ...                         counts=[740, 160, 310], targets=300)
+    >>> display.plot().axes_[1].get_xlabel()
+    'solve'
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: Any,
+        alphas: Any,
+        counts: Any,
+        targets: Any = None,
+        names: Sequence[str] | None = None,
+        chosen: int | None = None,
+        step_name: str = "solve",
+    ) -> None:
+        self.steps = steps
+        self.alphas = alphas
+        self.counts = counts
+        self.targets = targets
+        self.names = names
+        self.chosen = chosen
+        self.step_name = step_name
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> SearchDisplay:
+        """Plot the search of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted `SparseNetRegressor` or `SparseNetClassifier`, alone, at the end
+            of a Pipeline, or the best one of a `GridSearchCV`.
+        ax
+            See `plot`.
+
+        Returns
+        -------
+        SearchDisplay
+
+        Raises
+        ------
+        NotFittedError
+        """
+        net, _ = open_up(estimator)
+        history = getattr(net, "narrowing_history_", None)
+        if history is not None:
+            data: dict[str, Any] = {
+                "steps": np.asarray(history["epoch"]),
+                "alphas": _columns(history["alpha"]),
+                "counts": _columns(history["n_nonzero"]),
+                "step_name": "epoch",
+            }
+        else:
+            data = _solves(net)
+        several = data["alphas"].shape[1] > 1
+        names = list(net.layer_names_) if several else None
+        return cls(**data, targets=net.target_n_nonzero_, names=names).plot(ax)
+
+    def plot(self, ax: Any = None) -> SearchDisplay:
+        """Plot.
+
+        Parameters
+        ----------
+        ax : Axes or two of them, default=None
+            One is divided into two. None: in a new figure.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            Without matplotlib.
+        """
+        width = 6.4
+        if self._has_many_names:
+            width += 0.6 + text_width(self.names or ())
+        self.axes_ = grid_of_axes(ax, (2, 1), (width, 5.6), sharex=True)[:, 0]
+        self.ax_ = self.axes_[0]
+        self.figure_ = self.ax_.figure
+        top, bottom = self.axes_
+        alphas, counts = _columns(self.alphas), _columns(self.counts)
+        self.alpha_lines_ = self._draw(top, alphas)
+        self.count_lines_ = self._draw(bottom, counts)
+        self.target_lines_ = self._draw_targets(bottom)
+        self._draw_chosen(alphas, counts)
+        top.set(yscale="log", ylabel="λ")
+        bottom.set(ylabel="weights left", xlabel=self.step_name)
+        top.tick_params(labelbottom=False)
+        self._scale_counts(counts)
+        if self.step_name == "solve":
+            bottom.xaxis.get_major_locator().set_params(integer=True)
+            if len(alphas) == 1:
+                bottom.set_xlim(0, 2)
+        self._draw_legend()
+        return self
+
+    @property
+    def _has_many_names(self) -> bool:
+        return self.names is not None and len(self.names) > _MANY
+
+    def _scale_counts(self, counts: Array) -> None:
+        axis = self.axes_[1]
+        targets = [] if self.targets is None else np.ravel(self.targets).tolist()
+        seen = [*counts.ravel().tolist(), *targets]
+        if 0 in seen:  # networks that collapsed on the way
+            axis.set_yscale("symlog", linthresh=1)
+            axis.yaxis.set_major_formatter("{x:,.0f}")
+            axis.set_ylim(-0.3, 2 * max(seen) + 1)
+        else:
+            axis.set_yscale("log")
+            count_axis(axis.yaxis, min(seen), max(seen))
+
+    def _draw(self, axis: Any, values: Array) -> list[Any]:
+        steps = np.asarray(self.steps)
+        marker = "." if len(steps) <= 60 else None
+        names = self.names or [""] * values.shape[1]
+        return [
+            axis.plot(
+                steps,
+                column,
+                marker=marker,
+                linestyle=dashes(number),
+                color=colour(number) if self.names else BLUE,
+                label=shorten(name) or None,
+            )[0]
+            for number, (column, name) in enumerate(zip(values.T, names, strict=True))
+        ]
+
+    def _draw_targets(self, axis: Any) -> list[Any]:
+        if self.targets is None:
+            return []
+        targets = np.ravel(self.targets)
+        lines = [
+            axis.axhline(
+                target,
+                linestyle="--",
+                linewidth=1,
+                color=colour(number) if len(targets) > 1 else GREY,
+                zorder=1,
+            )
+            for number, target in enumerate(targets)
+        ]
+        if len(targets) == 1:
+            lines[0].set_label(f"target: {targets[0]:,}")
+        return lines
+
+    def _draw_chosen(self, alphas: Array, counts: Array) -> None:
+        if self.chosen is None or len(alphas) < 2:
+            return
+        for axis, values in zip(self.axes_, (alphas, counts), strict=True):
+            for number, value in enumerate(values[self.chosen]):
+                axis.plot(
+                    np.asarray(self.steps)[self.chosen],
+                    value,
+                    "o",
+                    color=colour(number) if self.names else BLUE,
+                    markerfacecolor="none",
+                    markersize=10,
+                    label="kept" if number == 0 else None,
+                )
+
+    def _draw_legend(self) -> None:
+        from matplotlib.lines import Line2D
+
+        handles = self.axes_[1].get_legend_handles_labels()[0]
+        if len(self.target_lines_) > 1:
+            line = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
+            line.set_label("target")
+            handles.append(line)
+        if self._has_many_names:
+            legend_beside(self.axes_[0], handles)
+        elif handles:
+            legend_above(self.axes_[0], handles)
+
+
+def _columns(values: Any) -> Array:
+    array = np.asarray(values)
+    return array.reshape(len(array), -1)
+
+
+def _solves(net: Any) -> dict[str, Any]:
+    history = net.search_history_
+    alphas = _columns(history["alpha"])
+    if np.ndim(net.alpha_) == 0:  # one λ, which a given `alpha` repeats for each layer
+        alphas, counts = alphas[:, :1], _columns(history["n_nonzero"])
+    else:
+        counts = history["n_nonzero_per_layer"]
+    kept = np.flatnonzero((alphas == net.alpha_).all(axis=1))
+    return {
+        "steps": np.arange(1, len(alphas) + 1),
+        "alphas": alphas,
+        "counts": counts,
+        "chosen": int(kept[-1]) if len(kept) else None,
+    }

@@ -1,0 +1,213 @@
+"""What the plots have in common: axes, colours, ticks, legends.
+
+Colours are told apart by colour-blind readers and stand out from white and from black;
+text and frames keep those of the user's style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "NEUTRAL",
+    "ORANGE",
+    "colour",
+    "count_axis",
+    "dashes",
+    "diverging_map",
+    "grid_of_axes",
+    "import_pyplot",
+    "legend_above",
+    "legend_beside",
+    "one_axes",
+    "shorten",
+    "text_width",
+]
+
+BLUE, ORANGE, GREEN, GREY = "#3182bd", "#e6701a", "#1b9e77", "0.5"
+NEUTRAL = "#f7f7f7"
+_COLOURS = (
+    BLUE,
+    ORANGE,
+    GREEN,
+    "#cc79a7",
+    "#b8a000",
+    "#56b4e9",
+    "#8c6bb1",
+    "#7f7f7f",
+)
+_LONGEST_LABEL = 48
+_CHARACTER = 0.075  # inches, in a legend
+
+
+def import_pyplot() -> Any:
+    """Return `matplotlib.pyplot`.
+
+    Raises
+    ------
+    ImportError
+        That says what to install.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib: pip install 'sklearn-sparsenet[plots]'."
+        ) from error
+    return plt
+
+
+def colour(number: int) -> str:
+    """Return the colour of a line among several."""
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def dashes(number: int) -> str:
+    """Return the style of a line among more than there are colours."""
+    return "-" if number < len(_COLOURS) else "-."
+
+
+def text_width(texts: Iterable[str]) -> float:
+    """Return about how many inches the longest text takes."""
+    return _CHARACTER * max((len(shorten(text)) for text in texts), default=0)
+
+
+def diverging_map() -> Any:
+    """Return a map from orange over the neutral colour, exactly at 0, to blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    places = (0, 0.25, 127 / 256, 0.5, 129 / 256, 0.75, 1)
+    # The step beside the neutral colour shows small weights that are not zero.
+    colours = ("#8a3b04", ORANGE, "#fcd9be", NEUTRAL, "#c9def0", BLUE, "#0b3a66")
+    pairs = list(zip(places, colours, strict=True))
+    return LinearSegmentedColormap.from_list("orange_blue", pairs, N=257)
+
+
+def one_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
+    """Return the user's axes, or those of a new figure.
+
+    New figures have the constrained layout, which finds room for long names.
+    """
+    plt = import_pyplot()
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def grid_of_axes(
+    ax: Any, shape: tuple[int, int], figsize: tuple[float, float], **options: Any
+) -> np.ndarray:
+    """Return an array of axes.
+
+    Parameters
+    ----------
+    ax : None, Axes or array-like of Axes
+        None: in a new figure. One for several: they take its place. As many as are
+        needed: these.
+    shape : (int, int)
+        Rows and columns.
+    figsize : (float, float)
+        Inches, of a new figure.
+    options : of `Figure.subplots`
+
+    Raises
+    ------
+    ValueError
+        For another number of axes, or one that is in no grid and cannot be divided.
+    """
+    plt = import_pyplot()
+    if ax is None:
+        figure = plt.figure(figsize=figsize, layout="constrained")
+        return np.asarray(figure.subplots(*shape, squeeze=False, **options))
+    given = np.asarray(ax, dtype=object)
+    if given.size == shape[0] * shape[1]:
+        return given.reshape(shape)
+    place = given.item().get_subplotspec() if given.size == 1 else None
+    if place is None:
+        raise ValueError(
+            f"ax must be {shape[0] * shape[1]} axes, or one made by plt.subplots, "
+            f"which is divided; got {given.size}."
+        )
+    given.item().set_axis_off()
+    inner = place.subgridspec(*shape)
+    return np.asarray(inner.subplots(squeeze=False, **options))
+
+
+def count_axis(axis: Any, low: float, high: float) -> None:
+    """Give a logarithmic axis ticks that are numbers one can read.
+
+    Parameters
+    ----------
+    axis : XAxis or YAxis
+    low, high : float
+        Smallest and largest count.
+    """
+    from matplotlib import ticker
+
+    decades = np.log10(max(high, 1) / max(low, 1))
+    # Numbers that find room beside each other.
+    room = _length(axis) / (0.5 if axis.axis_name == "x" else 0.3)
+    if decades < 0.5:
+        axis.set_major_locator(ticker.MaxNLocator(max(2, min(5, int(room)))))
+    else:
+        subs = (1, 2, 5) if 3 * decades + 1 <= room else (1,)
+        axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=max(2, int(room))))
+    axis.set_major_formatter(ticker.FuncFormatter(_short_number))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _short_number(value: float, _: int) -> str:
+    """Return a count in few characters: 5,000 and 20k and 3M."""
+    if value >= 1e6:
+        return f"{value / 1e6:g}M"
+    return f"{value / 1e3:g}k" if value >= 1e4 else f"{value:,.0f}"
+
+
+def _length(axis: Any) -> float:
+    """Return how long an axis is, in inches."""
+    place, figure = axis.axes.get_position(), axis.get_figure(root=True)
+    if axis.axis_name == "x":
+        return float(place.width * figure.get_figwidth())
+    return float(place.height * figure.get_figheight())
+
+
+def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:
+    """Put a legend above the axes, where there are no data."""
+    if handles is None:
+        handles = ax.get_legend_handles_labels()[0]
+    widest = max(len(str(handle.get_label())) for handle in handles)
+    room = 0.7 * _length(ax.xaxis) / _CHARACTER  # what layouts leave
+    columns = int(np.clip(room // (widest + 5), 1, 4))
+    ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=min(columns, len(handles)),
+        frameon=False,
+        fontsize="small",
+    )
+
+
+def legend_beside(ax: Any, handles: Sequence[Any]) -> None:
+    """Put a legend with many entries to the right of the axes."""
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize="small",
+    )
+
+
+def shorten(name: str) -> str:
+    """Return a name, its middle left out if it is very long."""
+    if len(name) <= _LONGEST_LABEL:
+        return name
+    half = (_LONGEST_LABEL - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
