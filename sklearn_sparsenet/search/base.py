@@ -90,7 +90,7 @@ class Trainer(Protocol):
 
     @property
     def stopped(self) -> bool:
-        """Whether the user wants no solve any more; that of a trial counts, too."""
+        """Whether the user has asked, between two solves, to end the search."""
 
     @property
     def penalty(self) -> Penalty:
