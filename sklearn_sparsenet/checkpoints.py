@@ -81,7 +81,7 @@ class Checkpoint:
             return solution
         self._problem = problem
         solution = run(self)
-        if solution.status is not Status.INTERRUPTED:
+        if not solution.status.is_cut_short:
             self._write(path, _as_plain(solution))
             self._unfinished.unlink(missing_ok=True)
         return solution

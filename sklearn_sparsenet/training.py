@@ -14,6 +14,8 @@ from torch import Tensor
 from sklearn_sparsenet.checkpoints import Checkpoint
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.progress import Progress
+from sklearn_sparsenet.protocols import optional_method
 from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
@@ -28,7 +30,7 @@ from sklearn_sparsenet.solvers import (
 from sklearn_sparsenet.sparsity import Flow, count_nonzero, count_per_layer
 from sklearn_sparsenet.targets import Target
 
-__all__ = ["ProblemTrainer", "TrainingResult", "train"]
+__all__ = ["ProblemTrainer", "TrainingResult", "max_solves", "train"]
 
 # A refit is shorter and gentler than a solve: the weights only have to grow back what
 # the penalty shrank, and a longer one fits noise (figures in docs/design_notes.md).
@@ -60,6 +62,8 @@ class ProblemTrainer:
     continuation : Continuation or None
         With ``solver="lbfgs"``: the canonical starts, which make every solution a
         function of λ alone. There is then no other warm start.
+    progress : Progress
+        Is told of every solve; whoever wants to watch becomes its monitor.
     """
 
     def __init__(
@@ -79,11 +83,17 @@ class ProblemTrainer:
         self._seed = seed
         self._initial = problem.network.snapshot()
         self._n_solves = 0
+        self.progress = Progress()
         self.continuation: Continuation | None = None
         if options.solver == "lbfgs":
             check_supported(problem)
             self._exact = ActiveSetOptions(int(options.max_iter), options.kkt_tol)
-            self.continuation = Continuation(problem, self._exact)
+            self.continuation = Continuation(problem, self._exact, self.progress)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the monitor has asked for the end."""
+        return self.progress.stopped
 
     @property
     def penalty(self) -> Penalty:
@@ -146,6 +156,7 @@ class ProblemTrainer:
             self._per_layer(alpha),
             self.options,
             self._seed,
+            "solve",
             is_on_target=self._is_met if self.target else None,
             test_from=test_from,
         )
@@ -177,6 +188,7 @@ class ProblemTrainer:
             self._per_layer(alpha),
             options,
             self._seed + (start is not None),
+            "solve" if keep_support else "train",
             is_on_target=self._is_met if self.target else None,
             finish=finish,
             keep_support=keep_support,
@@ -190,7 +202,7 @@ class ProblemTrainer:
             self._per_layer(alpha),
             epochs=0.0,
             seconds=0.0,
-            status=where.status,
+            status=where.status if where.status.is_cut_short else Status.STOPPED,
         )
 
     def refit(self, found: Solution) -> Solution:
@@ -202,16 +214,16 @@ class ProblemTrainer:
         kkt_tol = self.options.kkt_tol * min(positive, default=1.0)
         self.problem.network.restore(found.state)
         if self.continuation is not None:
-            return solve_active_set(
-                problem, none, replace(self._exact, kkt_tol=kkt_tol)
-            )
+            exact = replace(self._exact, kkt_tol=kkt_tol)
+            with self.progress.solve("refit"):
+                return solve_active_set(problem, none, exact)
         trained = replace(
             self.options,
             kkt_tol=kkt_tol,
             max_iter=max(1, round(_REFIT_EPOCHS * self.options.max_iter)),
             learning_rate=_REFIT_RATE * self.options.learning_rate,
         )
-        return self._solve(problem, none, trained, self._seed + 1)
+        return self._solve(problem, none, trained, self._seed + 1, "refit")
 
     def _solve(
         self,
@@ -219,17 +231,21 @@ class ProblemTrainer:
         alpha: Sequence[float],
         options: SolverOptions,
         seed: int,
+        name: str,
         **rules: Any,
     ) -> Solution:
         """Solve from where the network stands, or go on with what was interrupted."""
+
+        rules["monitor"] = self.progress.monitor
 
         def run(keeper: Checkpoint | None) -> Solution:
             generator = torch.Generator().manual_seed(seed)
             return solve(problem, alpha, options, generator, keeper=keeper, **rules)
 
-        if self.checkpoint is None:
-            return run(None)
-        return self.checkpoint.solve(problem, run)
+        with self.progress.solve(name, math.ceil(options.max_iter)):
+            if self.checkpoint is None:
+                return run(None)
+            return self.checkpoint.solve(problem, run)
 
     def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
         """Return a solution as a search sees it, and report it."""
@@ -242,7 +258,7 @@ class ProblemTrainer:
             gradients=pieces,
             met=target is None or target.is_met(counts),
             distance=0.0 if target is None else target.distance(counts),
-            interrupted=solution.status is Status.INTERRUPTED,
+            interrupted=solution.status.is_cut_short or self.stopped,
             solution=solution,
         )
         self._n_solves += 1
@@ -313,9 +329,27 @@ class TrainingResult:
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether the user stopped a solve, or the refit."""
-        refit_stopped = self.final.status is Status.INTERRUPTED
-        return self.search.history[-1].interrupted or refit_stopped
+        """Whether the user interrupted a solve, or the refit."""
+        return Status.INTERRUPTED in self._last_statuses
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a monitor ended the search, or the refit, before its end."""
+        ended = self.search.history[-1].interrupted
+        stopped = ended or Status.STOPPED in self._last_statuses
+        return stopped and not self.was_interrupted
+
+    @property
+    def _last_statuses(self) -> tuple[Status, Status]:
+        return self.search.history[-1].solution.status, self.final.status
+
+
+def max_solves(trainer: ProblemTrainer, search: Search, limits: Limits) -> int | None:
+    """Return the most solves that `train` will make, if that is known."""
+    if trainer.continuation is not None:  # the starts of solves are solved for, too
+        return None
+    known = optional_method(search, "max_solves", "run")
+    return None if known is None else known(limits)
 
 
 def train(trainer: ProblemTrainer, search: Search, limits: Limits) -> TrainingResult:

@@ -12,6 +12,7 @@ LAYERS = [
     {
         "_version",
         "exceptions",
+        "progress",
         "protocols",
         "runtime",
         "data",

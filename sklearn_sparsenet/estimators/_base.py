@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, is_regressor
+from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.data import SubsetRows, make_rows
 from sklearn_sparsenet.estimators import _build as build
+from sklearn_sparsenet.estimators._callbacks import FitTasks
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
@@ -36,12 +38,17 @@ from sklearn_sparsenet.runtime import (
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.stopping import forward
 from sklearn_sparsenet.sparsity import find_paths
-from sklearn_sparsenet.training import ProblemTrainer, TrainingResult, train
+from sklearn_sparsenet.training import (
+    ProblemTrainer,
+    TrainingResult,
+    max_solves,
+    train,
+)
 
 __all__ = ["SparseNet"]
 
 
-class SparseNet(ShippingMixin, BaseEstimator, metaclass=ABCMeta):
+class SparseNet(CallbackSupportMixin, ShippingMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of the estimators: everything but losses and targets."""
 
     _parameter_constraints: dict = COMMON_CONSTRAINTS
@@ -72,6 +79,7 @@ class SparseNet(ShippingMixin, BaseEstimator, metaclass=ABCMeta):
         return weight
 
     @fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Find λ and the network with the prescribed number of weights.
 
@@ -98,7 +106,14 @@ class SparseNet(ShippingMixin, BaseEstimator, metaclass=ABCMeta):
         -----
         ConvergenceWarning
             If the target was not met; the closest network is kept.
+
+        Notes
+        -----
+        Callbacks of `set_callbacks` see each solve and blocks of its epochs as tasks.
+        One that returns True at the end of such a task ends the fit, with the best
+        network so far; the one-pass search brings it to the target.
         """
+        tasks = FitTasks(self, X, y, sample_weight)
         X, y, weight = self._check_fit_input(X, y, sample_weight)
         seeds = build.Seeds.draw(check_random_state(self.random_state))
         device = resolve_device(self.device)
@@ -109,11 +124,15 @@ class SparseNet(ShippingMixin, BaseEstimator, metaclass=ABCMeta):
             forked_random_state(seeds.network, device) if forked else nullcontext(),
         ):
             trainer, search, limits = self._assemble(X, y, weight, seeds, device)
+            n_solves = max_solves(trainer, search, limits)
+            trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
             self._store(trainer, result)
-        if trainer.checkpoint is not None and not result.was_interrupted:
+        cut_short = result.was_interrupted or result.was_stopped
+        if trainer.checkpoint is not None and not cut_short:
             trainer.checkpoint.remove()
         self._warn_of_the_outcome(result)
+        tasks.end()
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -287,6 +306,8 @@ class SparseNet(ShippingMixin, BaseEstimator, metaclass=ABCMeta):
         parts = []
         if result.was_interrupted:
             parts.append("training was interrupted; the best state so far is kept")
+        elif searched and not result.search.met and result.was_stopped:
+            parts.append("a callback stopped the training; the best state is kept")
         elif searched and not result.search.met:
             parts.append(
                 f"the reason: {result.search.reason}. Raise tol, max_outer_iter or "

@@ -148,7 +148,8 @@ validation_scores_ : list of float or None
 search_history_ : dict of ndarray
     alpha, n_nonzero, n_nonzero_per_layer, loss, kkt_residual, epochs, seconds and
     status of each solve. The status is "budget" (all epochs done), "stationary",
-    "on_target" (ended by meeting the target on its way), "early" or "interrupted".
+    "on_target" (ended by meeting the target on its way), "early", "interrupted" or
+    "stopped" (by a callback).
 n_outer_iter_, n_iter_ : int
     Solves; epochs in all.
 module_ : nn.Module

@@ -41,8 +41,11 @@ _KNOWN: dict[str, type] = {
         Stages, Certificate, Packed,
     )
 }  # fmt: skip
-# What is rebuilt, or belongs to the machine that the fit was made on.
-_NOT_STORED = ("module_", "_route_")
+# What is rebuilt, or belongs to the process that the fit was made in.
+_NOT_STORED = (
+    "module_", "_route_", "_skl_callbacks", "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx", "_parent_callback_ctx",
+)  # fmt: skip
 
 
 def _safetensors() -> Any:

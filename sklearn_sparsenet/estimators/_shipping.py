@@ -22,7 +22,7 @@ from sklearn_sparsenet.packing import pack_module, strip_module, unpack_module
 from sklearn_sparsenet.recipes import build_from, describe
 from sklearn_sparsenet.sparsity import count_nonzero, find_paths
 
-__all__ = ["ShippingMixin"]
+__all__ = ["Route", "ShippingMixin"]
 
 # Built from the other attributes, never pickled.
 _DERIVED = ("_route_",)
@@ -34,7 +34,7 @@ def _is_fitted(estimator: Any) -> bool:
     raise AttributeError(f"{type(estimator).__name__} is not fitted yet.")
 
 
-class _Route:
+class Route:
     """The predictor of a network, as long as nobody has changed the network.
 
     PyTorch counts the changes of a tensor in place. Made when it is first asked for:
@@ -284,7 +284,7 @@ class ShippingMixin:
         return coefs
 
     def _choose_route(self) -> None:
-        self._route_ = _Route(self.module_, self.n_features_in_)
+        self._route_ = Route(self.module_, self.n_features_in_)
 
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}

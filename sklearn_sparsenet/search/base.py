@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 from sklearn_sparsenet.penalties import Penalty
-from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.solvers import Solution, Status
 from sklearn_sparsenet.sparsity import Flow
 from sklearn_sparsenet.targets import Target
 
@@ -35,7 +35,7 @@ class Trial:
     distance : float
         Relative distance from the target.
     interrupted : bool
-        Whether the user stopped the solve.
+        Whether the user stopped the solve, or wants none after it.
     solution : Solution
     """
 
@@ -46,6 +46,12 @@ class Trial:
     distance: float
     interrupted: bool
     solution: Solution
+
+    @property
+    def interruption(self) -> str:
+        """Why the search ends here, for a trial that is interrupted."""
+        status = self.solution.status
+        return (status if status.is_cut_short else Status.STOPPED).value
 
     def without_state(self) -> Trial:
         """Return what is worth keeping of a solve that is given up."""
@@ -81,6 +87,10 @@ class Trainer(Protocol):
             Part of the solve after which the first iterate that meets the target
             ends it.
         """
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user has asked, between two solves, to end the search."""
 
     @property
     def penalty(self) -> Penalty:
@@ -196,7 +206,11 @@ class SearchResult:
 
 @runtime_checkable
 class Search(Protocol):
-    """A strategy for finding λ."""
+    """A strategy for finding λ.
+
+    It may have a method ``max_solves(limits) -> int or None``, the most solves that it
+    makes, refit included, where that is known: progress is shown as a part of it.
+    """
 
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
         """Search, with at most ``limits.max_outer_iter`` solves."""
@@ -212,3 +226,7 @@ class FixedAlpha:
         """Solve once."""
         trial = trainer.solve(self.alpha)
         return SearchResult(trial, (trial,), met=True)
+
+    def max_solves(self, limits: Limits) -> int:
+        """Return the number of solves, refit included."""
+        return 1 + limits.debias

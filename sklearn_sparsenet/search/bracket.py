@@ -227,6 +227,10 @@ class BracketSearch:
             ]
         return record.result(limits)
 
+    def max_solves(self, limits: Limits) -> int:
+        """Return the most solves, refit included."""
+        return limits.max_outer_iter + limits.debias
+
     def _next(self, bracket: _Bracket, gradient: Tensor, last: int) -> float:
         end = bracket.unmeasured_end()
         if end is not None:
@@ -264,7 +268,7 @@ class _Record:
     def _reason(self, limits: Limits) -> str:
         counts = [trial.n_nonzero for trial in self.trials]
         if self.trials[-1].interrupted:
-            return "interrupted"
+            return self.trials[-1].interruption
         if len(counts) > 2 and len(set(counts)) == 1:
             return "the count does not depend on λ"
         tried = [alpha for trial in self.trials for alpha in trial.alpha]

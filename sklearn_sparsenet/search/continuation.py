@@ -126,7 +126,7 @@ class _Run:
         """Return the count of the loose solution at a grid point."""
         if index not in self.loose:
             point = self.path.point(index)
-            if point.status is Status.INTERRUPTED:
+            if point.status.is_cut_short:
                 alpha = (self.path.alpha(index),) * len(self.trainer.group_sizes)
                 self.record(self.trainer.trial(alpha, point))
                 raise _Interrupted
@@ -226,7 +226,7 @@ class _Run:
     def reason(self) -> str:
         assert self.best is not None
         if self.trials[-1].interrupted:
-            return "interrupted"
+            return self.trials[-1].interruption
         certified = sum(map(_is_certified, self.trials))
         solves = f"{len(self.trials)} solves"
         if not certified:

@@ -23,7 +23,7 @@ from torch import Tensor
 from sklearn_sparsenet.penalties import FixedSupport
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
-from sklearn_sparsenet.solvers import Solution, Status
+from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["OnePassSearch"]
 
@@ -71,13 +71,17 @@ class OnePassSearch:
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
         # 3) A solve for that λ.
-        if refitted.status is Status.INTERRUPTED:
+        if refitted.status.is_cut_short or trainer.stopped:
             trial = trainer.trial(alpha, trainer.stay(refitted, alpha))
         else:
             trial = self._solve(trainer, refitted, support, alpha)
         met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met
         reason = "" if met else _reason(trial)
         return SearchResult(trial, (trial.without_state(),), met, reason, refitted)
+
+    def max_solves(self, limits: Limits) -> int:
+        """Return the number of solves; the first one is the refit."""
+        return 2
 
     def _narrow(self, trainer: Trainer) -> Solution:
         assert trainer.target is not None
@@ -117,7 +121,7 @@ class OnePassSearch:
 
 def _reason(trial: Trial) -> str:
     if trial.interrupted:
-        return "interrupted"
+        return trial.interruption
     return "weights without any gradient could not be kept apart from zero"
 
 

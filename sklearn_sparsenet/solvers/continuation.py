@@ -28,6 +28,7 @@ from dataclasses import replace
 import torch
 
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.progress import Progress
 from sklearn_sparsenet.solvers.active_set import ActiveSetOptions, solve_active_set
 from sklearn_sparsenet.solvers.loop import solve
 from sklearn_sparsenet.solvers.options import SolverOptions
@@ -52,11 +53,19 @@ class Continuation:
         Its network stands at the initial point.
     options : ActiveSetOptions
         Of the solve for λ itself; grid points are solved loosely.
+    progress : Progress, optional
+        Is told of solves, and of those of grid points before them.
     """
 
-    def __init__(self, problem: Problem, options: ActiveSetOptions) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        options: ActiveSetOptions,
+        progress: Progress | None = None,
+    ) -> None:
         self.problem = problem
         self.options = options
+        self.progress = progress or Progress()
         self._initial = problem.network.snapshot()
         self._points: dict[int, Solution] = {}
 
@@ -93,10 +102,11 @@ class Continuation:
             point = self.point(index)
             steps = 0.0 if known else point.epochs
             start = point.state
-            if point.status is Status.INTERRUPTED:
+            if point.status.is_cut_short:
                 return point
         self.problem.network.restore(start)
-        found = solve_active_set(self.problem, alpha, self.options)
+        with self.progress.solve("solve"):
+            found = solve_active_set(self.problem, alpha, self.options)
         return replace(found, epochs=found.epochs + steps)
 
     def point(self, index: int) -> Solution:
@@ -104,9 +114,12 @@ class Continuation:
         if index not in self._points:
             self.problem.network.restore(self._initial)
             self._move(index)
-            found = self._from_scratch(index)
+            with self.progress.solve("start"):
+                found = self._from_scratch(index)
             if found.status is Status.INTERRUPTED:
                 return found
+            if self.progress.stopped:
+                return replace(found, status=Status.STOPPED)
             self._points[index] = found
         return self._points[index]
 

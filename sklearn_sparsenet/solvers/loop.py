@@ -15,6 +15,7 @@ from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.problem import Batch, Problem
+from sklearn_sparsenet.progress import Monitor
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Solution, Status
@@ -58,6 +59,7 @@ def solve(
     finish: Callable[[Tensor], None] | None = None,
     keep_support: bool = False,
     keeper: Keeper | None = None,
+    monitor: Monitor | None = None,
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
@@ -76,13 +78,15 @@ def solve(
         Part of the epochs after which the first acceptable state, asked after every
         step, ends the solve. 0: "in flight"; 1: never.
     finish : callable(weights), optional
-        Brings the weights in order, in place, at the end: after an interruption, or
-        so few steps that they are not.
+        Brings the weights in order, in place, at the end: after an interruption or a
+        stop, or so few steps that they are not.
     keep_support : bool
         Whether a step by which weights become zero is taken back, and the step size
         made smaller.
     keeper : Keeper, optional
         Keeps the state from time to time, and may have one to go on from.
+    monitor : Monitor, optional
+        Is told of the epochs, and may end the solve after each.
 
     Raises
     ------
@@ -104,9 +108,10 @@ def solve(
         run.load_state(state)
     problem.network.module.train()
     try:
-        status = run.run_epochs(keeper)
+        status = run.run_epochs(keeper, monitor)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+    if status.is_cut_short:
         run.leave_at_finite_state()
     if finish is not None:
         finish(problem.network.weights)
@@ -201,11 +206,13 @@ class _Run:
         leaf.grad = self.network.gradient[where].view(shape)
         return {"params": [leaf], **settings}
 
-    def run_epochs(self, keeper: Keeper | None) -> Status:
+    def run_epochs(self, keeper: Keeper | None, monitor: Monitor | None) -> Status:
         """Run epochs until something ends them."""
         while self.epoch < self.options.max_iter:
             if keeper is not None:
                 keeper.offer(self.state)
+            if monitor is not None:
+                monitor.begin_epoch(self.epoch)
             ended = self._epoch()
             if self._check_is_due(ended) and not self._keep_if_good():
                 self._back_off()
@@ -214,6 +221,8 @@ class _Run:
                 return ended
             if self.early and self.early.update(self.network, self.epoch):
                 return Status.EARLY
+            if monitor is not None and monitor.end_epoch(self.epoch):
+                return Status.STOPPED
         return Status.BUDGET
 
     @torch.no_grad()
@@ -339,7 +348,7 @@ class _Run:
         self.optimizer = self._make_optimizer()
 
     def leave_at_finite_state(self) -> None:
-        """After an interruption: undo a step that left no finite state."""
+        """After an interruption or a stop: undo a step that left no finite state."""
         if not bool(self.network.parameters.isfinite().all()):
             self.network.restore(self.last_good[0])
 

@@ -24,6 +24,12 @@ class Status(Enum):
     ON_TARGET = "the target was met on the way"
     EARLY = "the validation score stopped improving"
     INTERRUPTED = "interrupted"
+    STOPPED = "stopped on request"
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether the user ended the solve, by an interruption or by a monitor."""
+        return self in (Status.INTERRUPTED, Status.STOPPED)
 
 
 @dataclass(frozen=True)

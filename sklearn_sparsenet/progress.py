@@ -1,0 +1,63 @@
+"""What may watch a fit, and end it: its solves and their epochs as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+__all__ = ["Monitor", "Progress"]
+
+
+class Monitor(Protocol):
+    """Is told of one solve after the other, and of the epochs of each."""
+
+    def begin_solve(self, name: str, n_epochs: int) -> None:
+        """Take notice of a solve.
+
+        Parameters
+        ----------
+        name : str
+        n_epochs : int
+            Most epochs that it can have; 0 if it does not tell of any.
+        """
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Take notice of an epoch, counted from 0.
+
+        The first one need not be 0, and an epoch may come again: runs go on after an
+        interruption, and go back to their last good state.
+        """
+
+    def end_epoch(self, epochs: int) -> bool:
+        """Take notice of the number of epochs done; return whether to stop here."""
+
+    def end_solve(self) -> bool:
+        """Take notice of the end of a solve; return whether to end the search."""
+
+
+class Progress:
+    """Tells a monitor, if there is one, of solves; knows whether to stop.
+
+    Parameters
+    ----------
+    monitor : Monitor or None
+
+    Attributes
+    ----------
+    stopped : bool
+        Whether the monitor has asked for the end at the end of a solve.
+    """
+
+    def __init__(self, monitor: Monitor | None = None) -> None:
+        self.monitor = monitor
+        self.stopped = False
+
+    @contextmanager
+    def solve(self, name: str, n_epochs: int = 0) -> Iterator[None]:
+        """Tell of a solve: the network stands at its start, then at its end."""
+        if self.monitor is not None:
+            self.monitor.begin_solve(name, n_epochs)
+        yield
+        if self.monitor is not None and self.monitor.end_solve():
+            self.stopped = True

@@ -1,0 +1,190 @@
+"""A callback that asks for the end of a fit gets a network on target."""
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from sklearn_sparsenet import SparseNetRegressor
+
+
+class Stopper:
+    """Asks for the end at the end of a certain task, counted as they end."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at, self.ended, self.is_set_up = stop_at, [], False
+
+    def setup(self, estimator, context):
+        self.is_set_up = True
+
+    def teardown(self, estimator, context):
+        self.is_set_up = False
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.ended.append(context)
+        return len(self.ended) - 1 == self.stop_at
+
+    @property
+    def names(self):
+        return [context.task_name for context in self.ended]
+
+    @property
+    def solves(self):
+        return list(self.ended[-1]._children_map.values())
+
+
+@pytest.fixture
+def data():
+    X, y = load_diabetes(return_X_y=True)
+    return X[:200] * 20, y[:200]
+
+
+def make(kind=SparseNetRegressor, **params):
+    defaults = {
+        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
+        "max_iter": 20, "batch_size": 50, "random_state": 0,
+    }  # fmt: skip
+    return kind(**{**defaults, **params})
+
+
+def with_noise(n_features, n_outputs):
+    return nn.Sequential(
+        nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2),
+        nn.Linear(8, n_outputs),
+    )  # fmt: skip
+
+
+LBFGS = {
+    "solver": "lbfgs", "batch_size": "auto", "max_iter": 300, "tol": 0.3,
+    "hidden_layer_sizes": (3,),
+}  # fmt: skip
+KINDS = {
+    "one_pass": {},
+    "all rows": {"batch_size": 200},
+    "early": {"early_stopping": True, "n_iter_no_change": 1},
+    "noise": {"module": with_noise},
+    "lbfgs": LBFGS,
+    "lbfgs, fixed": {**LBFGS, "alpha": 0.05, "debias": True},
+}
+
+
+@pytest.mark.parametrize("kind", ["one_pass", "all rows", "early", "noise"])
+def test_a_stop_leaves_a_network_on_target(kind, data):
+    params = KINDS[kind]
+    whole = Stopper()
+    make(**params).set_callbacks(whole).fit(*data)
+    n_ends = len(whole.ended)
+    train = whole.names.index("train")
+    for stop_at in {0, 1, n_ends // 2, train - 1, train, n_ends - 3, n_ends - 2}:
+        stopper = Stopper(stop_at)
+        net = make(**params).set_callbacks(stopper).fit(*data)  # no warning
+        assert net.n_nonzero_ == net.n_live_ == 15 or kind == "noise"
+        assert net.n_nonzero_ == 15
+        assert net.converged_
+        assert np.isfinite(net.predict(data[0])).all()
+        assert not stopper.is_set_up
+        # After it, only the tasks around it end.
+        around, context = [], stopper.ended[stop_at].parent
+        while context is not None:
+            around.append(context)
+            context = context.parent
+        assert stopper.ended[stop_at + 1 :] == around
+
+
+def test_a_stop_is_told_apart_from_a_finished_solve(data):
+    net = make().set_callbacks(Stopper(5)).fit(*data)
+    assert net.search_history_["status"].tolist() == ["stopped"]
+    assert net.n_iter_ == 6
+    assert make().fit(*data).search_history_["status"].tolist() == ["budget"]
+
+
+def test_a_stop_of_a_bracket_search_keeps_the_closest(data):
+    params = {"search": "bracket", "tol": 0.01, "max_outer_iter": 8}
+    whole = Stopper()
+    kept = make(**params).set_callbacks(whole).fit(*data).search_history_
+    for n_solves in range(1, len(kept["alpha"]) + 1):
+        at = [i for i, n in enumerate(whole.names) if n == "solve"][n_solves - 1]
+        net = make(**params).set_callbacks(Stopper(at))
+        closest = np.abs(kept["n_nonzero"][:n_solves] - 15).argmin()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            net.fit(*data)
+        assert net.n_outer_iter_ == n_solves
+        assert net.n_nonzero_ == kept["n_nonzero"][closest]
+        assert net.n_iter_ == kept["epochs"][:n_solves].sum()  # without a refit
+        assert bool(caught) == (net.n_nonzero_ != 15)
+        assert all("a callback stopped" in str(w.message) for w in caught)
+    # In the middle of a solve, that one counts as it is.
+    net = make(**params).set_callbacks(Stopper(30))
+    with pytest.warns(ConvergenceWarning, match="a callback stopped"):
+        net.fit(*data)
+    assert net.search_history_["status"].tolist()[-1] == "stopped"
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", ["lbfgs", "lbfgs, fixed"])
+def test_a_stop_of_certified_solves(kind, data):
+    params = KINDS[kind]
+    whole = Stopper()
+    make(**params).set_callbacks(whole).fit(*data)
+    n_ends = len(whole.ended)
+    for stop_at in {0, n_ends - 2}:
+        stopper = Stopper(stop_at)
+        net = make(**params).set_callbacks(stopper).fit(*data)
+        assert stopper.names == [*whole.names[: stop_at + 1], "fit"]
+        assert np.isfinite(net.predict(data[0])).all()
+
+
+def test_a_stop_of_the_refit_is_no_miss(data):
+    params = {"search": "bracket", "tol": 0.3}
+    whole = Stopper()
+    make(**params).set_callbacks(whole).fit(*data)
+    net = make(**params).set_callbacks(Stopper(len(whole.ended) - 5)).fit(*data)
+    assert net.converged_
+    assert net.n_outer_iter_ == len(whole.solves) - 1
+
+
+def test_an_interruption_by_a_callback_is_one(data):
+    class Interrupts(Stopper):
+        def on_fit_task_end(self, estimator, context):
+            super().on_fit_task_end(estimator, context)
+            if len(self.ended) == 4:
+                raise KeyboardInterrupt
+
+    net = make().set_callbacks(Interrupts())
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        net.fit(*data)
+    assert net.n_nonzero_ == 15
+
+
+@pytest.mark.parametrize("search", ["one_pass", "bracket"])
+def test_checkpoints(search, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("sklearn_sparsenet.checkpoints._EVERY_SECONDS", 0.0)
+    params = {"search": search, "tol": 0.1}
+    whole = Stopper()
+    alone = make(**params).set_callbacks(whole).fit(*data)
+    n_ends = len(whole.ended)
+    for stop_at in (3, n_ends // 2, n_ends - 3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            stopped = make(**params, checkpoint=tmp_path)
+            stopped.set_callbacks(Stopper(stop_at)).fit(*data)
+        assert list(tmp_path.iterdir())
+        stopper = Stopper()
+        gone_on = make(**params, checkpoint=tmp_path).set_callbacks(stopper)
+        gone_on.fit(*data)
+        for ours, theirs in zip(gone_on.coefs_, alone.coefs_, strict=True):
+            assert_array_equal(ours, theirs)
+        # What was solved before counts; the epochs of a solve that goes on, too.
+        names = [solve.task_name for solve in stopper.solves]
+        assert names == [solve.task_name for solve in whole.solves]
+        last = stopper.solves[-1]
+        assert len(last._children_map) == last.max_subtasks
+        assert not list(tmp_path.iterdir())
