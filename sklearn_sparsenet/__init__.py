@@ -4,8 +4,12 @@ from sklearn_sparsenet import losses, optimality
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.estimators import (
     SparseNetClassifier,
+    SparseNetClassifierCV,
+    SparseNetPath,
     SparseNetRegressor,
+    SparseNetRegressorCV,
     load,
+    sparsenet_path,
 )
 from sklearn_sparsenet.exceptions import DataScaleWarning, NonFiniteLossError
 from sklearn_sparsenet.penalties import L0, L1, MCP, Penalty
@@ -24,9 +28,13 @@ __all__ = [
     "ProximalAdam",
     "ProximalSGD",
     "SparseNetClassifier",
+    "SparseNetClassifierCV",
+    "SparseNetPath",
     "SparseNetRegressor",
+    "SparseNetRegressorCV",
     "__version__",
     "load",
     "losses",
     "optimality",
+    "sparsenet_path",
 ]

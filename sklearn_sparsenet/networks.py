@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -269,10 +270,18 @@ class Network:
 
     def release(self) -> nn.Module:
         """Give every parameter memory of its own again and return the module."""
-        for parameter in self._views:
-            parameter.data = parameter.detach().clone()
-            parameter.grad = None
-        return self.module
+        return _with_own_memory(self.module)
+
+    def copy_module(self) -> nn.Module:
+        """Return a copy of the module as it stands; this one can be trained on."""
+        return _with_own_memory(copy.deepcopy(self.module))
+
+
+def _with_own_memory(module: nn.Module) -> nn.Module:
+    for parameter in module.parameters():
+        parameter.data = parameter.detach().clone()
+        parameter.grad = None
+    return module
 
 
 def _bias_beside(weight_name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -94,6 +95,28 @@ class ProblemTrainer:
     def stopped(self) -> bool:
         """Whether the monitor has asked for the end."""
         return self.progress.stopped
+
+    def aim(
+        self, target: Target | None, start: Solution | None, share: float
+    ) -> ProblemTrainer:
+        """Return a trainer of the same problem for another target.
+
+        Parameters
+        ----------
+        target : Target or None
+        start : Solution or None
+            Where its cold starts begin, if not where ours do. Unused with
+            ``solver="lbfgs"``, whose starts are functions of λ.
+        share : float
+            Part of the epochs that each of its solves has.
+        """
+        other = copy.copy(self)
+        other.target = target
+        if start is not None and self.continuation is None:
+            other._initial = start.state
+            shorter = share * self.options.max_iter
+            other.options = replace(self.options, max_iter=shorter)
+        return other
 
     @property
     def penalty(self) -> Penalty:
@@ -338,6 +361,11 @@ class TrainingResult:
         ended = self.search.history[-1].interrupted
         stopped = ended or Status.STOPPED in self._last_statuses
         return stopped and not self.was_interrupted
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether there was either."""
+        return self.was_interrupted or self.was_stopped
 
     @property
     def _last_statuses(self) -> tuple[Status, Status]:

@@ -30,6 +30,7 @@ LAYERS = [
     {"solvers"},
     {"search", "checkpoints"},
     {"training"},
+    {"path"},
     {"estimators"},
     {"plots"},
 ]

@@ -2,6 +2,16 @@
 
 from sklearn_sparsenet.estimators._files import load
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
+from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
+from sklearn_sparsenet.estimators.path import SparseNetPath, sparsenet_path
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
 
-__all__ = ["SparseNetClassifier", "SparseNetRegressor", "load"]
+__all__ = [
+    "SparseNetClassifier",
+    "SparseNetClassifierCV",
+    "SparseNetPath",
+    "SparseNetRegressor",
+    "SparseNetRegressorCV",
+    "load",
+    "sparsenet_path",
+]

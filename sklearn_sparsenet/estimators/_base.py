@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABCMeta, abstractmethod
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -114,6 +114,20 @@ class SparseNet(CallbackSupportMixin, ShippingMixin, BaseEstimator, metaclass=AB
         network so far; the one-pass search brings it to the target.
         """
         tasks = FitTasks(self, X, y, sample_weight)
+        with self._training(X, y, sample_weight) as (trainer, search, limits):
+            n_solves = max_solves(trainer, search, limits)
+            trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
+            result = train(trainer, search, limits)
+            self._store(trainer, result, trainer.problem.network.release())
+        if trainer.checkpoint is not None and not result.is_cut_short:
+            trainer.checkpoint.remove()
+        self._warn_of_the_outcome(result)
+        tasks.end()
+        return self
+
+    @contextmanager
+    def _training(self, X, y, sample_weight):
+        """Validate, build, and give trainer, search and limits to train with."""
         X, y, weight = self._check_fit_input(X, y, sample_weight)
         seeds = build.Seeds.draw(check_random_state(self.random_state))
         device = resolve_device(self.device)
@@ -123,17 +137,7 @@ class SparseNet(CallbackSupportMixin, ShippingMixin, BaseEstimator, metaclass=AB
             single_threaded(),
             forked_random_state(seeds.network, device) if forked else nullcontext(),
         ):
-            trainer, search, limits = self._assemble(X, y, weight, seeds, device)
-            n_solves = max_solves(trainer, search, limits)
-            trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
-            result = train(trainer, search, limits)
-            self._store(trainer, result)
-        cut_short = result.was_interrupted or result.was_stopped
-        if trainer.checkpoint is not None and not cut_short:
-            trainer.checkpoint.remove()
-        self._warn_of_the_outcome(result)
-        tasks.end()
-        return self
+            yield self._assemble(X, y, weight, seeds, device)
 
     def __sklearn_is_fitted__(self) -> bool:
         return "module_" in vars(self)
@@ -247,8 +251,10 @@ class SparseNet(CallbackSupportMixin, ShippingMixin, BaseEstimator, metaclass=AB
     def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
         return None
 
-    def _store(self, trainer: ProblemTrainer, result: TrainingResult) -> None:
-        """Set the fitted attributes."""
+    def _store(
+        self, trainer: ProblemTrainer, result: TrainingResult, module: nn.Module
+    ) -> None:
+        """Set the fitted attributes; `module` stands at the final solution."""
         network = trainer.problem.network
         rows = trainer.problem.rows
         penalized, final, found = result.penalized, result.final, result.search
@@ -280,7 +286,7 @@ class SparseNet(CallbackSupportMixin, ShippingMixin, BaseEstimator, metaclass=AB
             else penalized.kkt_residual <= self.kkt_tol
         )
         self._loss_ = trainer.problem.loss
-        self.module_ = network.release()
+        self.module_ = module
         self._sample_shape = rows.sample_shape
         self._is_sparse = False
         self._store_paths(rows.sample_shape)

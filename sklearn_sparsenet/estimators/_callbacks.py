@@ -6,7 +6,6 @@ that a fit makes about a thousand tasks at most: their contexts are kept in memo
 
 from __future__ import annotations
 
-import copy
 from math import ceil
 from typing import Any
 
@@ -142,7 +141,7 @@ def _as_it_stands(estimator: Any, problem: Problem) -> dict[str, Any] | None:
     network = problem.network
     if not bool(network.parameters.isfinite().all()):
         return None
-    module = copy.deepcopy(network.module).eval()
+    module = network.copy_module().eval()
     counts = count_per_layer(network.split(network.weights))
     return {
         "module_": module,

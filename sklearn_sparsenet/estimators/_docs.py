@@ -5,7 +5,7 @@ from __future__ import annotations
 from inspect import cleandoc
 from typing import TypeVar
 
-__all__ = ["add_common_docs"]
+__all__ = ["add_common_docs", "add_cv_docs"]
 
 Estimator = TypeVar("Estimator", bound=type)
 
@@ -169,10 +169,59 @@ feature_names_in_ : ndarray of str
 """
 
 
+CV_DESCRIPTION = """
+For each fold a path of networks from dense to sparse is fitted (`sparsenet_path`) and
+scored on the rows that were left out; the chosen target is then fitted to all data.
+"""
+
+CV_PARAMETERS = """
+hidden_layer_sizes, activation, module, and all others that are not told here
+    As in the estimator of a single target.
+target_sparsities : int or sequence, default=10
+    A number of targets, evenly on a logarithmic scale from half of the weights to a
+    two-hundredth of them; or the targets, each as `target_sparsity` takes it.
+selection : {"min", "1se"} or callable, default="min"
+    The best mean score, of equals the sparsest; the sparsest target whose mean is
+    within one standard error of the best; or a function that gets `cv_results_` and
+    returns an index.
+cv : int, cross-validation generator or iterable, default=None
+    As in `GridSearchCV`; None: five folds.
+scoring : str, callable or None, default=None
+    None: `score` of the estimator.
+n_jobs : int, default=None
+    Folds that are fitted at the same time.
+"""
+
+CV_ATTRIBUTES = """
+target_sparsity_ : int, float, sequence or dict
+    The target that was chosen; `best_index_` is its place.
+target_sparsities_ : list
+    All targets, from dense to sparse.
+test_scores_, train_scores_ : ndarray of shape (n_targets, n_folds)
+    Larger is better.
+best_score_ : float
+    Mean test score of the chosen target.
+n_nonzeros_ : ndarray of shape (n_targets,)
+    Weights that were left, mean of the folds.
+alphas_ : ndarray of shape (n_targets, n_folds) or (n_targets, n_folds, n_layers)
+    Their λ.
+cv_results_ : dict
+    The scores in the form of `GridSearchCV.cv_results_`.
+"""
+
+
+def add_cv_docs(estimator: Estimator) -> Estimator:
+    """Fill what the estimators with cross-validation share into a docstring."""
+    parts = {
+        "description": CV_DESCRIPTION,
+        "parameters": CV_PARAMETERS,
+        "attributes": CV_ATTRIBUTES,
+    }
+    return _filled(estimator, parts)
+
+
 def add_common_docs(estimator: Estimator) -> Estimator:
     """Fill the common parts into the docstring of an estimator."""
-    if estimator.__doc__ is None:  # python -OO
-        return estimator
     parts = {
         "target": TARGET,
         "search": SEARCH,
@@ -181,6 +230,12 @@ def add_common_docs(estimator: Estimator) -> Estimator:
         "parameters_third": PARAMETERS_THIRD,
         "attributes": ATTRIBUTES,
     }
+    return _filled(estimator, parts)
+
+
+def _filled(estimator: Estimator, parts: dict[str, str]) -> Estimator:
+    if estimator.__doc__ is None:  # python -OO
+        return estimator
     indented = {
         name: cleandoc(text).replace("\n", "\n    ") for name, text in parts.items()
     }

@@ -19,6 +19,7 @@ from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.documents import Reader, Writer
 from sklearn_sparsenet.estimators._build import adopt_module
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
+from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
 from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.packing import Packed, pack, pack_module, unpack_module
@@ -29,7 +30,13 @@ __all__ = ["load", "save"]
 
 _FORMAT, _FORMAT_VERSION = "sklearn_sparsenet", "1"
 _ESTIMATORS = {
-    kind.__name__: kind for kind in (SparseNetRegressor, SparseNetClassifier)
+    kind.__name__: kind
+    for kind in (
+        SparseNetRegressor,
+        SparseNetClassifier,
+        SparseNetRegressorCV,
+        SparseNetClassifierCV,
+    )
 }
 _KNOWN: dict[str, type] = {
     kind.__name__: kind
@@ -64,9 +71,10 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     backend = _safetensors()
     params = estimator.get_params(deep=False)
     writer = Writer(_KNOWN)
-    params["module"] = params["checkpoint"] = None
+    of_this_process = {"module", "checkpoint"}
     if not isinstance(params["random_state"], int):
-        params["random_state"] = None
+        of_this_process.add("random_state")
+    params.update(dict.fromkeys(of_this_process & params.keys()))
     attributes = {
         name: value
         for name, value in vars(estimator).items()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import _fit_context as fit_context
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -20,6 +21,7 @@ from sklearn_sparsenet.solvers import OPTIMIZERS
 
 __all__ = [
     "COMMON_CONSTRAINTS",
+    "POSITIVE_INT",
     "HasMethods",
     "StrOptions",
     "check_bounds",
@@ -27,20 +29,21 @@ __all__ = [
     "check_weights",
     "fit_context",
     "resolve_dtype",
+    "safe_indexing",
     "warn_about_scales",
 ]
 
-_POSITIVE_INT = Interval(Integral, 1, None, closed="left")
+POSITIVE_INT = Interval(Integral, 1, None, closed="left")
 _NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 
 COMMON_CONSTRAINTS: dict[str, list | str] = {
-    "hidden_layer_sizes": ["array-like", _POSITIVE_INT],
+    "hidden_layer_sizes": ["array-like", POSITIVE_INT],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "module": [None, callable],
     "target_sparsity": "no_validation",  # by resolve_target, with the layers at hand
     "tol": [_NON_NEGATIVE],
-    "max_outer_iter": [_POSITIVE_INT],
-    "min_layers_on_target": [None, _POSITIVE_INT],
+    "max_outer_iter": [POSITIVE_INT],
+    "min_layers_on_target": [None, POSITIVE_INT],
     "search": [
         StrOptions({"one_pass", "bracket", "continuation"}),
         HasMethods("run"),
@@ -56,13 +59,13 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
         Interval(Real, 0, None, closed="neither"),
     ],
     "learning_rate": [StrOptions({"cosine", "constant"})],
-    "batch_size": [StrOptions({"auto"}), _POSITIVE_INT],
-    "max_iter": [StrOptions({"auto"}), _POSITIVE_INT],
+    "batch_size": [StrOptions({"auto"}), POSITIVE_INT],
+    "max_iter": [StrOptions({"auto"}), POSITIVE_INT],
     "kkt_tol": [_NON_NEGATIVE],
     "shuffle": ["boolean"],
     "early_stopping": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-    "n_iter_no_change": [_POSITIVE_INT],
+    "n_iter_no_change": [POSITIVE_INT],
     "warm_start": ["boolean"],
     "dtype": "no_validation",  # by resolve_dtype
     "device": [str, torch.device],

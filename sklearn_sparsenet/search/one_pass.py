@@ -15,7 +15,7 @@ loses anything by it. How far the solve came is what the residual tells.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,11 @@ from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
 from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["OnePassSearch"]
+
+# Where a search goes on from a denser network, which is trained: little has to be cut
+# and little to be learned (figures in docs/design_notes.md).
+_CONTINUED_STAGES = Stages(0.09, 0.1, 0.1)
+_CONTINUED_STEADY, _CONTINUED_RATE = 0.3, 0.6
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,16 @@ class OnePassSearch:
     solve_share : float in (0, 1)
         Part of the epochs that the solve for a fixed λ takes.
     solve_rate : float
-        First step size of that solve, relative to that of the training.
+        First step size of that solve, relative to that of a usual training.
+    rate : float
+        First step size of the training, relative to that of a usual one.
     """
 
     stages: Stages | None = None
     steady: float = 0.7
     solve_share: float = 0.1
     solve_rate: float = 0.1
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.steady < 1:
@@ -83,6 +91,15 @@ class OnePassSearch:
         """Return the number of solves; the first one is the refit."""
         return 2
 
+    def continued(self) -> OnePassSearch:
+        """Return the search that goes on from the network of a denser target."""
+        return replace(
+            self,
+            stages=_CONTINUED_STAGES,
+            steady=_CONTINUED_STEADY,
+            rate=_CONTINUED_RATE,
+        )
+
     def _narrow(self, trainer: Trainer) -> Solution:
         assert trainer.target is not None
         narrowing = Narrowing(
@@ -97,6 +114,7 @@ class OnePassSearch:
             narrowing,
             tuple(0.0 for _ in trainer.groups),
             share=1 - self.solve_share,
+            rate=self.rate,
             steady=self.steady,
             finish=narrowing.finish,
         )

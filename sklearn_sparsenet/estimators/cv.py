@@ -1,0 +1,381 @@
+"""Estimators that choose how many weights they keep by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import rankdata
+from sklearn.base import clone, is_classifier
+from sklearn.callback import with_callbacks
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils import indexable
+
+from sklearn_sparsenet.estimators._docs import add_cv_docs
+from sklearn_sparsenet.estimators._validation import (
+    POSITIVE_INT,
+    StrOptions,
+    fit_context,
+    safe_indexing,
+)
+from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
+from sklearn_sparsenet.estimators.path import plan_path, sparsenet_path
+from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
+from sklearn_sparsenet.estimators.selection import SELECTIONS
+
+__all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
+
+_NOT_OF_CV = ("target_sparsity", "alpha", "warm_start", "checkpoint")
+
+
+def _constraints(single: type) -> dict:
+    """Return the constraints of the parameters, given those of the single fit."""
+    shared = single._parameter_constraints
+    return {
+        **{name: rule for name, rule in shared.items() if name not in _NOT_OF_CV},
+        "target_sparsities": ["array-like", POSITIVE_INT, list, tuple],
+        "selection": [StrOptions(set(SELECTIONS)), callable],
+        "cv": ["cv_object"],
+        "scoring": [str, callable, None],
+        "n_jobs": [Integral, None],
+    }
+
+
+class CrossValidated:
+    """Adds the choice of the target to an estimator, `_single`."""
+
+    _single: ClassVar[type]
+
+    @fit_context(prefer_skip_nested_validation=True)
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Choose a target by cross-validation and fit a network with it to all data.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+            For the fits and the scores.
+
+        Returns
+        -------
+        self
+        """
+        tasks = self._init_callback_context(max_subtasks=1)
+        facts = {"estimator": self, "X": X, "y": y}
+        tasks.call_on_fit_task_begin(**facts)
+        single = self._make_single()
+        settings = _grid(single, X, y, sample_weight, self.target_sparsities)
+        X, y, sample_weight = indexable(X, y, sample_weight)
+        folds = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y))
+        scorer = check_scoring(single, self.scoring)
+        data = (X, y, sample_weight)
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fold)(single, data, fold, settings, scorer) for fold in folds
+        )
+        self._store_scores(settings, results)
+        refit = tasks.subcontext(task_name="refit")
+        refit.call_on_fit_task_begin(**facts)
+        single.set_params(target_sparsity=self.target_sparsity_)
+        with refit.propagate_callback_context(single):
+            single.fit(X, y, sample_weight)
+        refit.call_on_fit_task_end(**facts)
+        self._adopt(single)
+        tasks.call_on_fit_task_end(**facts, reconstruction_attributes={})
+        return self
+
+    def _make_single(self):
+        """Return the estimator of one target, with all other parameters as here."""
+        own = self.get_params(deep=False)
+        shared = self._single().get_params(deep=False).keys() - set(_NOT_OF_CV)
+        return clone(self._single(**{name: own[name] for name in shared}))
+
+    def _store_scores(self, settings: list[dict], results: list[dict]) -> None:
+        """Keep what the folds gave, and choose."""
+        self.target_sparsities_ = [setting["target_sparsity"] for setting in settings]
+        self.test_scores_, self.train_scores_ = (
+            np.stack([result[kind] for result in results], axis=1)
+            for kind in ("test", "train")
+        )
+        self.n_nonzeros_ = np.mean([r["n_nonzero"] for r in results], axis=0)
+        self.alphas_ = np.stack([result["alpha"] for result in results], axis=1)
+        self.cv_results_ = _as_results(
+            self.target_sparsities_, self.test_scores_, self.train_scores_
+        )
+        if callable(self.selection):
+            index = int(self.selection(self.cv_results_))
+        else:
+            index = SELECTIONS[self.selection](self.test_scores_)
+        self.best_index_ = index
+        self.best_score_ = float(self.test_scores_[index].mean())
+        self.target_sparsity_ = self.target_sparsities_[index]
+
+    def _adopt(self, single) -> None:
+        """Take over what the fit of the chosen target found."""
+        params = single.get_params(deep=False)
+        found = {k: v for k, v in vars(single).items() if k not in params}
+        for name in ("_skl_callbacks", "_parent_callback_ctx"):
+            found.pop(name, None)
+        vars(self).update(found)
+
+
+def _grid(single, X, y, sample_weight, target_sparsities) -> list[dict]:
+    """Return the settings of the path, from dense to sparse; the same for all folds."""
+    if isinstance(target_sparsities, Integral):
+        grid: Any = int(target_sparsities)
+    else:
+        grid = list(target_sparsities)
+        if not grid:
+            raise ValueError("target_sparsities is empty: give a target at least.")
+        single.set_params(target_sparsity=grid[0])
+    single._validate_params()
+    with clone(single)._training(X, y, sample_weight) as (trainer, search, _):
+        return plan_path(single, trainer, search, grid)[0]
+
+
+def _fold(single, data, fold, settings: list[dict], scorer: Callable) -> dict:
+    """Fit the path to the training rows of a fold and score it on both parts."""
+    train, test = (
+        [None if part is None else safe_indexing(part, rows) for part in data]
+        for rows in fold
+    )
+    grid = [setting["target_sparsity"] for setting in settings]
+    path = sparsenet_path(
+        single, train[0], train[1], target_sparsities=grid, sample_weight=train[2]
+    )
+
+    def score(X, y, sample_weight):
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return np.array([scorer(point, X, y, **weights) for point in path.estimators])
+
+    return {
+        "train": score(*train),
+        "test": score(*test),
+        "n_nonzero": path.n_nonzeros,
+        "alpha": path.alphas,
+    }
+
+
+def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
+    """Return the scores in the form of `GridSearchCV.cv_results_`."""
+    results = {"param_target_sparsity": targets}
+    for kind, scores in (("test", test), ("train", train)):
+        for number, fold in enumerate(scores.T):
+            results[f"split{number}_{kind}_score"] = fold
+        results[f"mean_{kind}_score"] = scores.mean(axis=1)
+        results[f"std_{kind}_score"] = scores.std(axis=1)
+    ranks = rankdata(-results["mean_test_score"], method="min")
+    return {**results, "rank_test_score": ranks.astype(np.int32)}
+
+
+@add_cv_docs
+class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
+    """Neural network for regression that chooses how many weights it keeps.
+
+    {description}
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    SparseNetRegressor : One target; has all attributes that are not told here.
+    sparsenet_path : Networks for many targets in one run.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_sparsenet import SparseNetRegressorCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = SparseNetRegressorCV(
+    ...     (20,), target_sparsities=[20, 40, 80], selection="1se", random_state=0)
+    >>> net = net.fit(X / X.std(axis=0), y)
+    >>> net.target_sparsity_ in (20, 40, 80), net.test_scores_.shape
+    (True, (3, 5))
+    """
+
+    _single = SparseNetRegressor
+    _parameter_constraints: ClassVar[dict] = _constraints(SparseNetRegressor)
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        target_sparsities=10,
+        selection="min",
+        cv=None,
+        scoring=None,
+        n_jobs=None,
+        module=None,
+        tol=0.01,
+        max_outer_iter=20,
+        min_layers_on_target=None,
+        search="one_pass",
+        alpha_bounds=(1e-7, 1e-2),
+        penalty="l1",
+        penalize_bias=False,
+        debias="auto",
+        loss="squared_error",
+        solver="adam",
+        learning_rate_init="auto",
+        learning_rate="cosine",
+        batch_size="auto",
+        max_iter="auto",
+        kkt_tol=1e-3,
+        shuffle=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        normalize_y="auto",
+        dtype="auto",
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.target_sparsities = target_sparsities
+        self.selection = selection
+        self.cv = cv
+        self.scoring = scoring
+        self.n_jobs = n_jobs
+        self.module = module
+        self.tol = tol
+        self.max_outer_iter = max_outer_iter
+        self.min_layers_on_target = min_layers_on_target
+        self.search = search
+        self.alpha_bounds = alpha_bounds
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.debias = debias
+        self.loss = loss
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.kkt_tol = kkt_tol
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.normalize_y = normalize_y
+        self.dtype = dtype
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+
+@add_cv_docs
+class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
+    """Neural network for classification that chooses how many weights it keeps.
+
+    {description}
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    SparseNetClassifier : One target; has all attributes that are not told here.
+    sparsenet_path : Networks for many targets in one run.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn_sparsenet import SparseNetClassifierCV
+    >>> X, y = load_iris(return_X_y=True)
+    >>> net = SparseNetClassifierCV(
+    ...     (20,), target_sparsities=[20, 40, 80], selection="1se", random_state=0)
+    >>> net = net.fit(X / X.std(axis=0), y)
+    >>> net.target_sparsity_ in (20, 40, 80), net.test_scores_.shape
+    (True, (3, 5))
+    """
+
+    _single = SparseNetClassifier
+    _parameter_constraints: ClassVar[dict] = _constraints(SparseNetClassifier)
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        target_sparsities=10,
+        selection="min",
+        cv=None,
+        scoring=None,
+        n_jobs=None,
+        module=None,
+        tol=0.01,
+        max_outer_iter=20,
+        min_layers_on_target=None,
+        search="one_pass",
+        alpha_bounds=(1e-7, 1e-2),
+        penalty="l1",
+        penalize_bias=False,
+        debias="auto",
+        loss="log_loss",
+        solver="adam",
+        learning_rate_init="auto",
+        learning_rate="cosine",
+        batch_size="auto",
+        max_iter="auto",
+        kkt_tol=1e-3,
+        shuffle=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        class_weight=None,
+        dtype="auto",
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.target_sparsities = target_sparsities
+        self.selection = selection
+        self.cv = cv
+        self.scoring = scoring
+        self.n_jobs = n_jobs
+        self.module = module
+        self.tol = tol
+        self.max_outer_iter = max_outer_iter
+        self.min_layers_on_target = min_layers_on_target
+        self.search = search
+        self.alpha_bounds = alpha_bounds
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.debias = debias
+        self.loss = loss
+        self.solver = solver
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.kkt_tol = kkt_tol
+        self.shuffle = shuffle
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.dtype = dtype
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose

@@ -1,0 +1,225 @@
+"""Networks over a grid of targets, or of λ, in one run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+
+from sklearn_sparsenet.networks import find_layers
+from sklearn_sparsenet.path import Station, train_path
+from sklearn_sparsenet.search import FixedAlpha, Search
+from sklearn_sparsenet.targets import resolve_target
+from sklearn_sparsenet.training import ProblemTrainer
+
+__all__ = ["SparseNetPath", "plan_path", "sparsenet_path"]
+
+_DENSEST, _SPARSEST = 0.5, 0.005  # shares of the weights in a grid of our own
+_PER_LAYER = 2  # weights in each layer, at least, in such a grid
+
+
+@dataclass(frozen=True)
+class SparseNetPath:
+    """Networks from dense to sparse, and what they are worth.
+
+    Attributes
+    ----------
+    estimators : tuple of estimator
+        Fitted, one for each target.
+    targets : list of int or tuple of int, or None
+        Weights asked for, in all or per layer; None with a grid of λ.
+    train_scores : ndarray of shape (n_targets,)
+        What `score` says on the training data, larger is better.
+    test_scores : ndarray of shape (n_targets,) or None
+        The same on the test data, if there are any.
+    """
+
+    estimators: tuple[BaseEstimator, ...]
+    targets: list[int | tuple[int, ...]] | None
+    train_scores: np.ndarray
+    test_scores: np.ndarray | None
+
+    @property
+    def alphas(self) -> np.ndarray:
+        """The λ, shape (n_targets,) or (n_targets, n_layers)."""
+        return np.array([point.alpha_ for point in self.estimators])
+
+    @property
+    def n_nonzeros(self) -> np.ndarray:
+        """Weights that are left, shape (n_targets,)."""
+        return np.array([point.n_nonzero_ for point in self.estimators])
+
+    @property
+    def coefs(self) -> list[list[np.ndarray]]:
+        """Weights (fan_in, fan_out) of each layer, for each target; of perceptrons."""
+        return [point.coefs_ for point in self.estimators]
+
+    @property
+    def kkt_residuals(self) -> np.ndarray:
+        """Relative residuals of the optimality conditions, shape (n_targets,)."""
+        return np.array([point.kkt_residual_ for point in self.estimators])
+
+    @property
+    def n_iters(self) -> np.ndarray:
+        """Epochs that were spent on each target, shape (n_targets,)."""
+        return np.array([point.n_iter_ for point in self.estimators])
+
+
+def sparsenet_path(
+    estimator,
+    X,
+    y,
+    *,
+    target_sparsities=20,
+    alphas=None,
+    sample_weight=None,
+    X_test=None,
+    y_test=None,
+    sample_weight_test=None,
+) -> SparseNetPath:
+    """Fit networks for many targets in one run, each going on from a denser one.
+
+    The first is what a single fit would give; the others take a tenth of its budget
+    each, less if there are many of them, and their errors are about those of single
+    fits (docs/design_notes.md has the figures).
+
+    Parameters
+    ----------
+    estimator : SparseNetRegressor or SparseNetClassifier
+        Everything but the target. Not changed.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    target_sparsities : int or sequence, default=20
+        A number of targets, spread evenly on a logarithmic scale from half of the
+        weights to a two-hundredth of them; or the targets themselves, each as
+        `target_sparsity` takes it, all of them for the same layers.
+    alphas : sequence of float, default=None
+        A grid of λ instead.
+    sample_weight : array-like of shape (n_samples,), default=None
+    X_test, y_test, sample_weight_test : default=None
+        Data to score the networks on as well.
+
+    Returns
+    -------
+    SparseNetPath
+        From dense to sparse.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `fit`; and for an empty grid.
+
+    Warns
+    -----
+    ConvergenceWarning
+        For each target that was not met.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn_sparsenet import SparseNetRegressor, sparsenet_path
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> net = SparseNetRegressor((20,), random_state=0, tol=0)
+    >>> path = sparsenet_path(net, X / X.std(axis=0), y, target_sparsities=[20, 80, 40])
+    >>> path.n_nonzeros.tolist()
+    [80, 40, 20]
+    """
+    first = clone(estimator)
+    if alphas is not None:
+        grid = np.sort(np.asarray(alphas, dtype=float).ravel()).tolist()
+        points = _run(first.set_params(alpha=_first(grid)), X, y, sample_weight, grid)
+        targets = None
+    else:
+        given = not isinstance(target_sparsities, Integral)
+        grid = list(target_sparsities) if given else int(target_sparsities)
+        if given:
+            first.set_params(target_sparsity=_first(grid))
+        first.set_params(alpha=None)
+        points = _run(first, X, y, sample_weight, grid)
+        targets = [_plain(point.target_n_nonzero_) for point in points]
+    test = None
+    if X_test is not None:
+        test = _scores(points, X_test, y_test, sample_weight_test)
+    train = _scores(points, X, y, sample_weight)
+    return SparseNetPath(tuple(points), targets, train, test)
+
+
+def _first(grid: list):
+    if not grid:
+        raise ValueError("The grid is empty: give a target, or a λ, at least.")
+    return grid[0]
+
+
+def _run(first, X, y, sample_weight, grid) -> list:
+    """Return a fitted estimator for each entry of the grid that was reached."""
+    first._validate_params()
+    points = []
+    with first._training(X, y, sample_weight) as (trainer, search, limits):
+        settings, stations = plan_path(first, trainer, search, grid)
+        results = train_path(trainer, stations, limits)
+        for setting, station, result in zip(settings, stations, results, strict=False):
+            point = copy.copy(first).set_params(**setting)
+            there = trainer.aim(station.target, None, 1.0)
+            point._store(there, result, trainer.problem.network.copy_module())
+            point._warn_of_the_outcome(result)
+            points.append(point)
+    if trainer.checkpoint is not None and not result.is_cut_short:
+        trainer.checkpoint.remove()
+    return points
+
+
+def plan_path(
+    estimator, trainer: ProblemTrainer, search: Search, grid: int | list
+) -> tuple[list[dict], list[Station]]:
+    """Return the settings, and the stations, of a path from dense to sparse.
+
+    Parameters
+    ----------
+    estimator : SparseNet
+        With an `alpha`, the grid is one of λ.
+    trainer : ProblemTrainer
+    search : Search
+        For the targets.
+    grid : list, or int
+        An int: so many targets.
+    """
+    network = trainer.problem.network
+    if estimator.alpha is not None:
+        n_layers = len(network.layers)
+        settings = [{"alpha": alpha} for alpha in grid]
+        fixed = [FixedAlpha((alpha,) * n_layers) for alpha in grid]
+        return settings, [Station(None, search) for search in fixed]
+    sizes = {name: p.numel() for name, p in find_layers(network.module).items()}
+    if isinstance(grid, int):
+        grid = _spread(grid, sizes)
+    rules = {"tol": estimator.tol, "min_layers": estimator.min_layers_on_target}
+    targets = [resolve_target(entry, sizes, **rules) for entry in grid]
+    penalized = tuple(layer.name for layer in network.layers)
+    if any(target.layer_names != penalized for target in targets):
+        raise ValueError("target_sparsities are for different layers; a path has one.")
+    order = sorted(range(len(grid)), key=lambda i: -sum(targets[i].n_nonzero))
+    settings = [{"target_sparsity": grid[i]} for i in order]
+    return settings, [Station(targets[i], search) for i in order]
+
+
+def _spread(n_targets: int, sizes: dict[str, int]) -> list[int]:
+    """Return counts from half of the weights down, evenly in their logarithms."""
+    if n_targets < 1:
+        raise ValueError(f"target_sparsities={n_targets}: at least one is needed.")
+    size = sum(sizes.values())
+    most = max(1, round(_DENSEST * size))
+    least = min(most, max(round(_SPARSEST * size), _PER_LAYER * len(sizes)))
+    return np.unique(np.geomspace(most, least, n_targets).round().astype(int)).tolist()
+
+
+def _plain(target: int | np.ndarray) -> int | tuple[int, ...]:
+    return target if np.ndim(target) == 0 else tuple(target.tolist())
+
+
+def _scores(points: Sequence, X, y, sample_weight) -> np.ndarray:
+    weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+    return np.array([point.score(X, y, **weights) for point in points])

@@ -1,0 +1,63 @@
+"""Networks for many targets, or many λ, in one run: from dense to sparse.
+
+Each goes on from the one before it. What a single fit spends on a dense network, and
+on finding out which weights matter, is spent once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sklearn_sparsenet.search import Limits, Search
+from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.targets import Target
+from sklearn_sparsenet.training import ProblemTrainer, TrainingResult, train
+
+__all__ = ["Station", "train_path"]
+
+_EXTRA = 2.0  # budgets of a single fit, for all stations but the first together
+_MOST = 0.25  # of the budget of a single fit, for one station
+
+
+@dataclass(frozen=True)
+class Station:
+    """A point of the path: what to look for there, and how.
+
+    Attributes
+    ----------
+    target : Target or None
+        None with a fixed λ.
+    search : Search
+    """
+
+    target: Target | None
+    search: Search
+
+
+def train_path(
+    trainer: ProblemTrainer, stations: Sequence[Station], limits: Limits
+) -> Iterator[TrainingResult]:
+    """Yield the result at each station; the network stands there meanwhile.
+
+    Parameters
+    ----------
+    trainer : ProblemTrainer
+    stations : sequence of Station
+        From dense to sparse.
+    limits : Limits
+        Of the search at each station.
+    """
+    share = min(_MOST, _EXTRA / max(1, len(stations) - 1))
+    start: Solution | None = None
+    for station in stations:
+        search = station.search
+        if start is not None and hasattr(search, "continued"):
+            search = search.continued()
+        result = train(trainer.aim(station.target, start, share), search, limits)
+        yield result
+        if result.is_cut_short:
+            return
+        start = result.final
+        alpha = result.search.best.alpha
+        limits = replace(limits, guess=alpha if min(alpha) > 0 else None)

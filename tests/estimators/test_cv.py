@@ -1,0 +1,149 @@
+"""The estimators that choose their target by cross-validation."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_sparsenet import (
+    SparseNetClassifierCV,
+    SparseNetRegressor,
+    SparseNetRegressorCV,
+    load,
+    sparsenet_path,
+)
+from sklearn_sparsenet.estimators.selection import SELECTIONS, standard_errors
+
+SMALL = {"max_iter": 60, "random_state": 0, "cv": 3, "tol": 0}
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return X / X.std(axis=0), y
+
+
+@pytest.fixture(scope="module")
+def fitted(diabetes):
+    net = SparseNetRegressorCV((10,), target_sparsities=[60, 0.9, 30], **SMALL)
+    return net.fit(*diabetes)
+
+
+def test_shapes_and_order(fitted):
+    assert fitted.target_sparsities_ == [60, 30, 0.9]
+    assert fitted.n_nonzeros_.tolist() == [60, 30, 11]
+    assert fitted.test_scores_.shape == fitted.train_scores_.shape == (3, 3)
+    assert fitted.alphas_.shape == (3, 3)
+    assert len(fitted.cv_results_["mean_test_score"]) == 3
+
+
+def test_scores_are_those_of_the_paths_of_the_folds(fitted, diabetes):
+    X, y = diabetes
+    net = SparseNetRegressor((10,), max_iter=60, random_state=0, tol=0)
+    for number, (train, test) in enumerate(KFold(3).split(X)):
+        path = sparsenet_path(
+            net,
+            X[train],
+            y[train],
+            target_sparsities=[60, 30, 11],
+            X_test=X[test],
+            y_test=y[test],
+        )
+        np.testing.assert_array_equal(path.test_scores, fitted.test_scores_[:, number])
+
+
+def test_the_result_is_a_fit_of_the_chosen_target_to_all_data(fitted, diabetes):
+    assert fitted.best_index_ == fitted.test_scores_.mean(axis=1).argmax()
+    single = SparseNetRegressor(
+        (10,),
+        target_sparsity=fitted.target_sparsity_,
+        max_iter=60,
+        random_state=0,
+        tol=0,
+    ).fit(*diabetes)
+    np.testing.assert_array_equal(
+        fitted.predict(diabetes[0]), single.predict(diabetes[0])
+    )
+    assert fitted.n_nonzero_ == single.n_nonzero_
+    assert fitted.score(*diabetes) == single.score(*diabetes)
+
+
+def test_folds_in_processes_give_the_same(fitted, diabetes):
+    other = clone(fitted).set_params(n_jobs=2).fit(*diabetes)
+    np.testing.assert_array_equal(other.test_scores_, fitted.test_scores_)
+
+
+def test_selection():
+    scores = np.array([[0.80, 0.90], [0.88, 0.90], [0.88, 0.90], [0.87, 0.89], [0, 0]])
+    assert SELECTIONS["min"](scores) == 2  # of equals the sparsest
+    assert SELECTIONS["1se"](scores) == 3
+    assert standard_errors(scores)[0] == pytest.approx(0.05)
+    assert SELECTIONS["1se"](scores[:, :1]) == 2
+
+
+def test_a_selection_of_ones_own(diabetes):
+    net = SparseNetRegressorCV(
+        (10,), target_sparsities=[60, 30], selection=lambda results: 1, **SMALL
+    )
+    assert net.fit(*diabetes).target_sparsity_ == 30
+
+
+def test_weights_and_scoring_and_labels():
+    X, y = load_breast_cancer(return_X_y=True)
+    X, names = StandardScaler().fit_transform(X), np.array(["bad", "good"])[y]
+    weight = np.ones(len(y))
+    weight[:50] = 0
+    net = SparseNetClassifierCV(
+        (5,), target_sparsities=3, scoring="neg_log_loss", **SMALL
+    )
+    net.fit(X, names, sample_weight=weight)
+    assert (net.test_scores_ < 0).all()
+    assert set(net.predict(X)) == {"bad", "good"}
+    assert net.predict_proba(X).shape == (len(X), 2)
+
+
+def test_per_layer_targets_and_alphas(diabetes):
+    net = SparseNetRegressorCV((10,), target_sparsities=[(30, 5), (20, 4)], **SMALL)
+    net.fit(*diabetes)
+    assert net.alphas_.shape == (2, 3, 2)
+    assert tuple(net.n_nonzero_per_layer_) == net.target_sparsity_
+
+
+def test_in_a_pipeline_and_nested(diabetes):
+    net = SparseNetRegressorCV((5,), target_sparsities=[20, 10], **SMALL)
+    scores = cross_val_score(make_pipeline(StandardScaler(), net), *diabetes, cv=2)
+    assert len(scores) == 2
+
+
+def test_pickle_and_files(fitted, diabetes, tmp_path):
+    X, _ = diabetes
+    fitted.save(tmp_path / "net.safetensors")
+    for again in (
+        pickle.loads(pickle.dumps(fitted)),
+        load(tmp_path / "net.safetensors"),
+    ):
+        assert type(again) is SparseNetRegressorCV
+        np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
+        np.testing.assert_array_equal(again.test_scores_, fitted.test_scores_)
+        assert again.target_sparsity_ == fitted.target_sparsity_
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"target_sparsities": []}, ValueError, "empty"),
+        ({"target_sparsities": [10**6]}, ValueError, "out of range"),
+        ({"selection": "max"}, ValueError, "selection"),
+        ({"cv": LinearRegression()}, ValueError, "cv"),
+    ],
+)
+def test_refusals_come_before_any_fit(diabetes, settings, error, message):
+    net = SparseNetRegressorCV((5,), **{**SMALL, **settings})
+    with pytest.raises(error, match=message):
+        net.fit(*diabetes)
