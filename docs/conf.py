@@ -13,7 +13,7 @@ from sklearn_sparsenet import __version__  # noqa: E402
 
 project = "sklearn_sparsenet"
 author = "the sklearn_sparsenet developers"
-copyright = "the sklearn_sparsenet developers"  # noqa: A001
+copyright = "the sklearn_sparsenet developers"
 version = release = __version__
 
 extensions = [
@@ -28,7 +28,7 @@ extensions = [
 exclude_patterns = ["_ext", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
 templates_path = ["_templates"]
 
-# Pages: Markdown that GitHub shows as well; headings have the anchors GitHub gives them.
+# Pages: Markdown that GitHub shows as well; headings have the anchors of GitHub.
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 

@@ -25,9 +25,14 @@ target, tol = 300, 0.05
 nets = {}
 for name, search in searches.items():
     net = SparseNetClassifier(
-        (30,), search=search, target_sparsity=target, tol=tol, max_iter=50, max_outer_iter=30,
+        (30,),
+        search=search,
+        target_sparsity=target,
+        tol=tol,
+        max_iter=50,
+        max_outer_iter=30,
         random_state=0,
-    )  # fmt: skip
+    )
     nets[name] = net.fit(X / 16, y)
     print(f"{name}: {net.n_nonzero_} weights after {net.n_outer_iter_} solves")
 

@@ -52,8 +52,8 @@ for loss in ["log_loss", "one_bit"]:
 
 
 # %%
-# **Your own.** A function of outputs and targets that returns one value per sample; here
-# the pinball loss, whose minimiser is a quantile.
+# **Your own.** A function of outputs and targets that returns one value per sample;
+# here the pinball loss, whose minimiser is a quantile.
 
 
 def ninety_percent(output, target):

@@ -39,7 +39,7 @@ net.sparsity_report()
 
 filters = net.module_[0].weight.detach().numpy()[:, 0]
 largest = abs(filters).max()
-fig, axes = plt.subplots(2, 6, figsize=(6, 2.2), layout="constrained")
+fig, axes = plt.subplots(3, 6, figsize=(6, 3.2), layout="constrained")
 for ax, weights in zip(axes.flat, filters, strict=True):
     ax.imshow(weights, cmap="RdBu", vmin=-largest, vmax=largest)
     ax.set(xticks=[], yticks=[])

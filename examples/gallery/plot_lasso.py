@@ -45,8 +45,8 @@ ax.legend(fontsize=8, ncols=2)
 plt.show()
 
 # %%
-# Lines are scikit-learn's path, points the networks with 1, 3, 5, 7 and 9 weights. They lie on
-# the lines:
+# Lines are scikit-learn's path, points the networks with 1, 3, 5, 7 and 9 weights. They
+# lie on the lines:
 
 worst = max(
     np.abs(Lasso(alpha, tol=1e-10).fit(X, y).coef_ - coef).max()

@@ -2,9 +2,9 @@
 Which penalty?
 ==============
 
-ℓ1, the default, shrinks every weight; ``"mcp"`` leaves large weights alone, and ``"l0"``
-all that stay. Their proximity operators, and what that does to the weights of a network
-for a fixed λ.
+ℓ1, the default, shrinks every weight; ``"mcp"`` leaves large weights alone, and
+``"l0"`` all that stay. Their proximity operators, and what they do to the weights of a
+network.
 """
 
 import matplotlib.pyplot as plt

@@ -4,9 +4,8 @@ Text-like input: a sparse matrix with many columns
 
 My X is a CSR matrix of word counts. Must it be made dense, and which words matter?
 
-CSR rows are taken as they are; parts of them are made dense batch by batch. The data are
-generated: 3000 words, of which each of three topics uses fifteen more often than the
-others do.
+CSR rows are taken as they are and made dense batch by batch. The data are generated:
+3000 words, of which each of three topics uses fifteen more often than the others do.
 """
 
 import matplotlib.pyplot as plt
@@ -38,7 +37,8 @@ model = make_pipeline(TfidfTransformer(), net).fit(X_train, y_train)
 print(f"{net.n_nonzero_} weights, test accuracy {model.score(X_test, y_test):.3f}")
 
 # %%
-# Words that the network reads, by importance; those that truly belong to a topic in blue.
+# Words that the network reads, by importance; those that truly belong to a topic in
+# blue.
 
 order = np.argsort(-net.feature_importances_)[: net.support_.sum()]
 true = np.isin(order, marked)

@@ -4,9 +4,9 @@ Your own training loop
 
 I have a training loop in PyTorch. Can I have exact zeros in it?
 
-``ProximalAdam`` and ``ProximalSGD`` are plain optimisers of ``torch.optim``'s kind, with
-``alpha``, the λ, in the parameter groups. Unlike a penalty that is added to the loss
-they make weights exactly zero.
+``ProximalAdam`` and ``ProximalSGD`` are plain optimisers of ``torch.optim``'s kind,
+with ``alpha``, the λ, in the parameter groups. Unlike a penalty that is added to the
+loss they make weights exactly zero.
 """
 
 import matplotlib.pyplot as plt

@@ -42,7 +42,8 @@ for ax, (class_weight, net) in zip(axes, nets.items(), strict=True):
 plt.show()
 
 # %%
-# Balanced, more of the rare class are found, and more of the others are mistaken for it.
+# Balanced, more of the rare class are found, and more of the others are mistaken for
+# it.
 #
 # The same by ``sample_weight``. A row of weight 0 is as good as absent.
 

@@ -48,6 +48,6 @@ ax.invert_yaxis()
 plt.show()
 
 # %%
-# Every column matters a little, so that each weight that is left out costs something, and
-# hidden layers only add noise. Ridge is better in a hundredth of the time. Try the linear
-# model first; a sparse network has to beat it.
+# Every column matters a little, so that each weight that is left out costs something,
+# and hidden layers only add noise. Ridge is better in a hundredth of the time. Try the
+# linear model first; a sparse network has to beat it.
