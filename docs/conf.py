@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"plot_",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "reset_modules_order": "both",
     "reset_modules": ("matplotlib", "site_setup.strict_example"),
     "download_all_examples": False,
     "show_memory": False,

@@ -33,10 +33,10 @@ def heights(count: int) -> np.ndarray:
     return TOP + (np.arange(count) + 0.5) * (BOTTOM - TOP) / count
 
 
-def text(x: float, y: float, words: str, size: int, anchor: str, extra="") -> str:
+def text(x: float, y: float, words: str, size: float, anchor: str, extra="") -> str:
     """Return a line of text."""
     return (
-        f"<text x='{x:g}' y='{y:g}' font-size='{size}' fill='{TEXT}' "
+        f"<text x='{x:g}' y='{y:g}' font-size='{size:g}' fill='{TEXT}' "
         f"text-anchor='{anchor}' {extra}>{words}</text>"
     )
 
@@ -52,8 +52,8 @@ def links(coefs: list[np.ndarray], columns: list[float]) -> list[str]:
             color = POSITIVE if coef[i, j] > 0 else NEGATIVE
             lines.append(
                 f"<path d='M{left:g} {starts[i]:.1f}L{right:g} {ends[j]:.1f}' "
-                f"stroke='{color}' stroke-width='{0.3 + 2.4 * size:.2f}' "
-                f"stroke-opacity='{0.25 + 0.65 * size:.2f}'/>"
+                f"stroke='{color}' stroke-width='{0.6 + 2.2 * size:.2f}' "
+                f"stroke-opacity='{0.4 + 0.55 * size:.2f}'/>"
             )
     return lines
 
@@ -74,11 +74,11 @@ def panel(net, left: float, title: str, names: tuple[list[str], list[str]]) -> s
     """Return the drawing of a fitted network."""
     columns = [left + 150, left + 265, left + 365]
     inputs, outputs = names
-    labels = [text((left + 45 + columns[2]) / 2, 24, title, 15, "middle")]
+    labels = [text((left + 45 + columns[2]) / 2, 26, title, 17, "middle")]
     for name, y in zip(inputs, heights(len(inputs)), strict=True):
-        labels.append(text(columns[0] - 11, y + 4, name, 11, "end"))
+        labels.append(text(columns[0] - 11, y + 4, name, 12.5, "end"))
     for name, y in zip(outputs, heights(len(outputs)), strict=True):
-        labels.append(text(columns[2] + 10, y + 4, name, 11, "start"))
+        labels.append(text(columns[2] + 10, y + 4, name, 12.5, "start"))
     parts = links(net.coefs_, columns) + units(net.coefs_, columns) + labels
     return "\n".join(parts)
 

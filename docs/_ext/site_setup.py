@@ -15,6 +15,8 @@ _MOVED = [
     (r"\]\((?:\.\./)+examples/gallery/(plot_\w+)\.py\)", r"](/gallery/\1.rst)"),
     (r"\]\(\.\./examples/benchmarks/README\.md\)", "](/benchmark_methods.md)"),
 ]
+# The filters of warnings outside examples.
+_OURS: list[list] = []
 # References of inherited docstrings into the documentation that they come from.
 _REFERENCE = re.compile(r":ref:`([^`<]*?)\s*(?:<[^`>]*>)?`")
 
@@ -30,10 +32,14 @@ def drop_references(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = [_REFERENCE.sub(r"\1", line) for line in lines]
 
 
-def strict_example(gallery_conf: dict, file_name: str) -> None:
+def strict_example(gallery_conf: dict, file_name: str, when: str) -> None:
     """Let every warning of an example fail the build; one thread, as in tests."""
     torch.set_num_threads(1)
-    warnings.simplefilter("error")
+    if when == "before":
+        _OURS.append(list(warnings.filters))
+        warnings.simplefilter("error")
+    else:  # Sphinx itself has warnings that are not ours
+        warnings.filters[:] = _OURS.pop()
 
 
 def setup(app: Any) -> dict[str, bool]:
