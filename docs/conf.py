@@ -20,7 +20,6 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_gallery.gen_gallery",
     "site_setup",
@@ -58,7 +57,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples/gallery",
     "gallery_dirs": "gallery",
     "filename_pattern": r"plot_",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "site_setup.ExampleOrder",
     "abort_on_example_error": True,
     "reset_modules_order": "both",
     "reset_modules": ("matplotlib", "site_setup.strict_example"),
@@ -70,6 +69,7 @@ sphinx_gallery_conf = {
     "remove_config_comments": True,
 }
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"sklearn_sparsenet {version}"
 html_static_path = ["_static"]

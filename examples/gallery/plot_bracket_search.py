@@ -47,6 +47,7 @@ for name, net in nets.items():
 axes[1].axhspan(target * (1 - tol), target * (1 + tol), color="grey", alpha=0.4)
 axes[0].set(yscale="log", ylabel="λ")
 axes[1].set(yscale="log", ylabel="weights", xlabel="solve")
+axes[1].set_xticks(range(1, 1 + max(net.n_outer_iter_ for net in nets.values()), 2))
 axes[0].legend()
 plt.show()
 

@@ -48,10 +48,14 @@ fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
 ax.plot(range(1, len(a) + 1), a, ".", ms=4)
 ax.axhline(net.alpha_, color="C1", label="λ")
 ax.axvline(len(a) - net.n_nonzero_ + 0.5, color="grey", ls=":", label="weights ≠ 0")
-ax.set(xlabel="rank", ylabel="size of the gradient", yscale="log")
-ax.set_ylim(net.alpha_ / 30, net.alpha_ * 2)
+ax.set(xlabel="rank", ylabel="size of the gradient")
+ax.set_ylim(0, 1.2 * net.alpha_)
 ax.legend()
 plt.show()
+
+# %%
+# To the right of the dotted line are the weights that are left: their gradients equal
+# λ. All others stay below it.
 
 # %%
 # The same λ gives the same network again, which a short stochastic training does not

@@ -44,8 +44,8 @@ ax.legend()
 plt.show()
 
 # %%
-# Up to a few hundred weights the error stays near that of the dense network, then it
-# rises steeply.
+# Down to a few hundred weights the error stays near that of the dense network; below,
+# it rises steeply.
 
 smallest = targets[int(np.argmax(np.array(errors) < dense_error + 0.02))]
 print(f"within two points of the dense network from {smallest} weights on")

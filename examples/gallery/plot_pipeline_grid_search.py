@@ -18,7 +18,7 @@ from sklearn_sparsenet import SparseNetClassifier
 X, y = load_breast_cancer(return_X_y=True, as_frame=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
-net = SparseNetClassifier((10,), max_iter=30, random_state=0)
+net = SparseNetClassifier((10,), max_iter=150, random_state=0)
 model = make_pipeline(StandardScaler(), net)
 targets = [4, 8, 16, 32, 64, 128]
 search = GridSearchCV(model, {"sparsenetclassifier__target_sparsity": targets}, cv=5)

@@ -43,7 +43,7 @@ print("same predictions:", (again.predict(X) == net.predict(X)).all())
 fig, ax = plt.subplots(figsize=(6, 2.5), layout="constrained")
 bars = ax.barh(list(sizes), [size / 1000 for size in sizes.values()])
 ax.bar_label(bars, fmt="%.0f", padding=3)
-ax.set(xlabel="kB")
+ax.set(xlabel="kB", xlim=(0, 1.1 * max(sizes.values()) / 1000))
 ax.invert_yaxis()
 plt.show()
 

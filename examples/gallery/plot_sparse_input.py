@@ -32,7 +32,7 @@ print(
 )
 
 X_train, X_test, y_train, y_test = train_test_split(X, topic, random_state=0)
-net = SparseNetClassifier((20,), target_sparsity=120, max_iter=20, random_state=0)
+net = SparseNetClassifier((20,), target_sparsity=250, max_iter=20, random_state=0)
 model = make_pipeline(TfidfTransformer(), net).fit(X_train, y_train)
 print(f"{net.n_nonzero_} weights, test accuracy {model.score(X_test, y_test):.3f}")
 

@@ -68,7 +68,12 @@ added = train(
 fig, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 ax.plot(proximal, label="ProximalAdam")
 ax.plot(added, label="Adam, ℓ1 added to the loss")
-ax.set(xlabel="epoch", ylabel="share of exact zeros", ylim=(-0.03, 1))
+ax.set(
+    xlabel="epoch",
+    xticks=range(0, 20, 5),
+    ylabel="share of exact zeros",
+    ylim=(-0.03, 1),
+)
 ax.legend()
 plt.show()
 

@@ -42,12 +42,13 @@ measure("linear, 50 of 100", net)
 
 fig, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
 bars = ax.barh(list(scores), list(scores.values()))
-ax.bar_label(bars, [f"{s:.2f}, {seconds[name]:.2f} s" for name, s in scores.items()])
+labels = [f"{s:.2f}, {seconds[name]:.2f} s" for name, s in scores.items()]
+ax.bar_label(bars, labels, padding=3)
 ax.set(xlabel="test R²", xlim=(0, 1.15))
 ax.invert_yaxis()
 plt.show()
 
 # %%
 # Every column matters a little, so that each weight that is left out costs something,
-# and hidden layers only add noise. Ridge is better in a hundredth of the time. Try the
+# and hidden layers only add noise. Ridge is better in a small part of the time. Try the
 # linear model first; a sparse network has to beat it.
