@@ -45,4 +45,4 @@ pd.DataFrame(rows, columns=columns).round(4)
 
 # %%
 # The λ of ℓ0 is the loss that a weight must save, that of the others a slope: they do
-# not compare. With the default search and its refit, differences mostly vanish.
+# not compare. With the default search and its refit, ℓ1 and MCP keep the same network.

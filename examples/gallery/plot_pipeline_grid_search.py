@@ -5,6 +5,8 @@ In a pipeline, with a grid search
 How many weights should it be? Let cross-validation tell, with the scaling inside.
 """
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -49,4 +51,4 @@ plt.show()
 model.set_params(sparsenetclassifier__target_sparsity=targets[chosen])
 model.fit(X_train, y_train)
 print(f"test accuracy {model.score(X_test, y_test):.3f}; the inputs that are left:")
-print(*X.columns[model[-1].support_], sep=", ")
+print(textwrap.fill(", ".join(X.columns[model[-1].support_]), 80))

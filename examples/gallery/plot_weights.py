@@ -29,7 +29,9 @@ for class_weight in [None, "balanced"]:
     ).fit(X_train, y_train)
     nets[class_weight] = net
     balanced = balanced_accuracy_score(y_test, net.predict(X_test))
-    rows.append([class_weight, net.n_nonzero_, net.score(X_test, y_test), balanced])
+    rows.append(
+        [str(class_weight), net.n_nonzero_, net.score(X_test, y_test), balanced]
+    )
 columns = ["class_weight", "weights", "accuracy", "balanced accuracy"]
 pd.DataFrame(rows, columns=columns).round(3)
 
