@@ -24,7 +24,13 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "site_setup",
 ]
-exclude_patterns = ["_ext", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5"]
+exclude_patterns = [
+    "_ext",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+    "gallery/*.md5",
+    "**sg_execution_times.rst",  # has scripts of other servers
+]
 templates_path = ["_templates"]
 
 # Pages: Markdown that GitHub shows as well; headings have the anchors of GitHub.
