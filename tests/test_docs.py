@@ -71,15 +71,14 @@ def test_broken_links_are_found(tmp_path):
 def test_every_page_is_in_the_table_of_contents():
     index = (ROOT / "docs" / "index.md").read_text()
     trees = re.findall(r"^```\{toctree\}(.*?)^```", index, re.MULTILINE | re.DOTALL)
-    listed = {line for tree in trees for line in tree.split() if line[0] != ":"}
+    lines = [line for tree in trees for line in tree.splitlines()]
+    listed = {line for line in lines if line and not line.startswith(":")}
     pages = {
         page.relative_to(ROOT / "docs").with_suffix("").as_posix()
         for page in PAGES[1:]
         if page.name != "index.md"
     }
-    assert pages <= listed
-    for name in listed - pages - GENERATED:
-        assert name in {"Coming", "from", "The", "project", "Measured"}, name
+    assert listed == pages | GENERATED
 
 
 def documented():

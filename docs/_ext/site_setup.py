@@ -18,8 +18,10 @@ __all__ = [
     "ExampleOrder",
     "adapt_page",
     "drop_references",
+    "hide_protocol_signature",
     "setup",
     "strict_example",
+    "visit_math",
 ]
 
 _LOGGER = logging.getLogger(__name__)
@@ -84,6 +86,11 @@ def drop_references(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = [_REFERENCE.sub(r"\1", line) for line in lines]
 
 
+def hide_protocol_signature(app, what, name, obj, options, signature, returns):
+    """Leave out the arguments of what is never called: protocols."""
+    return ("", None) if getattr(obj, "_is_protocol", False) else None
+
+
 def strict_example(gallery_conf: dict, file_name: str, when: str) -> None:
     """Let every warning of an example fail the build; one thread, as in tests."""
     torch.set_num_threads(1)
@@ -98,5 +105,6 @@ def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
     app.connect("source-read", adapt_page)
     app.connect("autodoc-process-docstring", drop_references)
+    app.connect("autodoc-process-signature", hide_protocol_signature)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
