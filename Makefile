@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint types readme coverage table bench \
+.PHONY: demo test test-slow lint types readme docs coverage table bench \
 	bench-quick clean
 
 demo: $(VENV)/.installed
@@ -29,6 +29,13 @@ types: $(VENV)/.tested
 
 readme: $(VENV)/.tested
 	$(RUN) -m pytest --doctest-glob="*.md" README.md docs
+
+# The examples of the gallery are run, unless PICTURES=0.
+PICTURES ?= 1
+
+docs: $(VENV)/.tested
+	$(RUN) -m sphinx -W --keep-going -n -q -b html -d build/doctrees \
+		-D plot_gallery=$(PICTURES) docs build/docs
 
 table: $(VENV)/.installed
 	$(RUN) examples/targets_table.py --write docs/targets.md
@@ -65,6 +72,7 @@ bench-quick: $(VENV)/.installed
 	$(BENCH).report --results $(RESULTS)/quick.json
 
 clean:
+	rm -rf docs/api docs/gallery docs/sg_execution_times.rst build/docs build/doctrees
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # torch first and by itself: its version is the constraints file's.

@@ -158,7 +158,7 @@ class L1:
     vanishes_at_zero: ClassVar[bool] = True
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
-        """Return Σ αᵢ |wᵢ|."""
+        r"""Return :math:`\sum_i \alpha_i |w_i|`."""
         return (weight.abs() * alpha).sum()
 
     def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:

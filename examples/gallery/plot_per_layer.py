@@ -1,0 +1,47 @@
+"""
+A target for each layer
+=======================
+
+One target for the whole network lets the search decide where weights are worth most.
+When you know better, say how many each layer may keep.
+
+Keys are layer names or globs. There is one λ for each layer then.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from sklearn_sparsenet import SparseNetClassifier
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
+
+targets = {
+    "600 in all": 600,
+    "[300, 200, 100]": [300, 200, 100],
+    "first layer 150, others half zeros": {"0.weight": 150, "*": 0.5},
+}
+nets = {}
+for name, target in targets.items():
+    net = SparseNetClassifier((30, 30), target_sparsity=target, random_state=0)
+    nets[name] = net.fit(X_train, y_train)
+    accuracy = net.score(X_test, y_test)
+    print(f"{name:35} λ = {np.round(net.alpha_, 4)}, accuracy {accuracy:.3f}")
+
+# %%
+
+fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+for place, (name, net) in enumerate(nets.items()):
+    counts = net.n_nonzero_per_layer_
+    bars = ax.bar(np.arange(3) + 0.27 * (place - 1), counts, 0.25, label=name)
+    ax.bar_label(bars, fontsize=8)
+ax.set_xticks(range(3), labels=nets["600 in all"].layer_names_)
+ax.set(ylabel="weights left")
+ax.legend()
+plt.show()
+
+# %%
+# With one target, the layers compete; with several, each has exactly what was asked
+# for. A layer that a dict does not name is neither penalised nor counted.
