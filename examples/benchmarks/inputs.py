@@ -187,6 +187,7 @@ def jobs(problems: list[str], n_seeds: int) -> list[Job]:
     has_lassonet = importlib.util.find_spec("lassonet") is not None
     asked: dict[str, tuple[Any, ...]] = dict.fromkeys(METHODS, (TARGETS[0],))
     asked |= {"ours": TARGETS, "layers": LAYER_TARGETS}
+    asked["bagged"] = (TARGETS[0], LAYER_TARGETS[-1])
     asked |= dict.fromkeys(("truth", "everything", "linear", "lassonet"), (0,))
     return [
         Job(problem, method, each, seed)

@@ -1,6 +1,7 @@
 """Reports on a fitted network agree with its weights; it shows in a notebook."""
 
 import builtins
+import pickle
 import re
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 from torch import nn
 
-from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, load
 
 
 def build(n_features, n_outputs):
@@ -117,6 +118,14 @@ def test_compact_networks_report_the_same_inputs(wine):
     after = net.compact().input_report()
     pd.testing.assert_frame_equal(before, after)
     assert after["n_live"].sum() == net.n_nonzero_per_layer_[0]
+
+
+def test_reports_survive_pickles_and_files(net, tmp_path):
+    net.save(tmp_path / "net")
+    for copy in (pickle.loads(pickle.dumps(net)), load(tmp_path / "net")):
+        for name in ("input_report", "search_report", "sparsity_report"):
+            pd.testing.assert_frame_equal(getattr(copy, name)(), getattr(net, name)())
+        assert copy.summary() == net.summary()
 
 
 def test_the_search_as_a_table(bracket):
