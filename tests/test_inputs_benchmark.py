@@ -70,7 +70,7 @@ def test_the_page_has_medians_and_says_what_is_missing(data):
     jobs += [inputs.Job("madelon", "layers", (6, 4), seed) for seed in range(2)]
     records = [inputs.measure(job, data) for job in jobs]
     text = inputs.page(records)
-    assert "| ours, per layer | `(6, 4)` |" in text
+    assert "| ours, per layer | `[6, 4]` |" in text
     assert "| the true inputs |  | 3 | 1.00 | 1.00 | – |" in text
     assert "LassoNet was not installed" in text
     assert text.count("\n| ") == 1 + 1 + 2

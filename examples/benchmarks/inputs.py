@@ -220,6 +220,7 @@ def measure(job: Job, data: Data) -> Record:
         first = np.argsort(-found.importances, kind="stable")[:n_true]
     return {
         **asdict(job),
+        "asked": job.asked if isinstance(job.asked, int) else list(job.asked),
         "n_inputs": used.size,
         "recall": hits / n_true,
         "precision": hits / used.size if used.size else None,
