@@ -59,6 +59,7 @@ bench: $(VENV)/.installed
 	$(BENCH).certificate --json $(RESULTS)/large.json --only "breast cancer, large"
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/mg.json --accuracy
 	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
+	$(BENCH).inputs --data $(DATA) --out $(RESULTS)/inputs.json --jobs $(JOBS)
 	$(BENCH).report --results $(RESULTS)/results.json \
 		--costs $(RESULTS)/costs.json \
 		--certificates $(RESULTS)/lbfgs.json $(RESULTS)/adam.json \

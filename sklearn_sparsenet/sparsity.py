@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.networks import ACTIVATIONS, NORMALIZATIONS, Network
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "PathProbe",
     "Paths",
     "count_nonzero",
+    "count_per_input",
     "count_per_layer",
     "find_paths",
     "live_weights",
@@ -164,7 +167,7 @@ def find_paths(
     Paths or None
         None if the copy cannot be run on such inputs.
     """
-    layers = {name: p.detach() for name, p in module.named_parameters() if p.ndim >= 2}
+    layers = _weights(module)
     try:
         probe = PathProbe(module, sample_shape)
         gradient = probe.follow({name: w != 0 for name, w in layers.items()})
@@ -188,10 +191,9 @@ def live_weights(
     dict from parameter name to Tensor of bool in its shape, or None
         None if the copy cannot be run on such inputs.
     """
-    layers = {name: p.detach() for name, p in module.named_parameters() if p.ndim >= 2}
     try:
         probe = PathProbe(module, sample_shape)
-        probe.follow({name: w != 0 for name, w in layers.items()})
+        probe.follow({name: w != 0 for name, w in _weights(module).items()})
     except _NOT_FOLLOWED:
         return None
     return {name: _is_live(marked) for name, marked in probe.layers.items()}
@@ -200,6 +202,53 @@ def live_weights(
 def _is_live(marked: nn.Parameter) -> Tensor:
     assert marked.grad is not None
     return (marked.grad > 0) & (marked.detach() > 0)
+
+
+def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor | None:
+    """Count the live weights that read each input.
+
+    Parameters
+    ----------
+    module : nn.Module
+        One through which paths can be followed.
+    sample_shape : tuple of int
+
+    Returns
+    -------
+    Tensor of int, shape of one sample, or None
+        None if the network does not begin with a linear layer: the weights of a
+        convolution belong to no input in particular.
+    """
+    columns = torch.arange(prod(sample_shape))
+    for name, child in _leaves(module):
+        if isinstance(child, nn.Linear):
+            probe = PathProbe(module, sample_shape)
+            probe.follow({key: w != 0 for key, w in _weights(module).items()})
+            counts = torch.zeros(prod(sample_shape), dtype=torch.long)
+            counts[columns] = _is_live(probe.layers[name]).sum(0)
+            return counts.view(sample_shape)
+        if isinstance(child, SelectInputs):
+            columns = columns[child.index.cpu()]
+        elif not isinstance(child, _FORWARDING):
+            return None
+    return None
+
+
+# They pass every input on as it is, in the same order.
+_FORWARDING = (nn.Flatten, nn.Identity, nn.Dropout)
+
+
+def _leaves(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules of nested `nn.Sequential`, with the names of their weights."""
+    if type(module) is nn.Sequential:
+        for name, child in module.named_children():
+            yield from _leaves(child, f"{prefix}{name}.")
+    else:
+        yield f"{prefix}weight", module
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in module.named_parameters() if p.ndim >= 2}
 
 
 class Flow:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.networks import build_mlp, find_layers
-from sklearn_sparsenet.sparsity import count_nonzero, find_paths
+from sklearn_sparsenet.sparsity import count_nonzero, count_per_input, find_paths
 
 
 def masked_mlp(sizes, seed, density, activation="relu"):
@@ -33,7 +34,7 @@ def live_by_enumeration(module, sizes):
             inputs[path[0]] = True
             for found, (a, b) in zip(live, steps, strict=True):
                 found[b, a] = True
-    return [int(found.sum()) for found in live], inputs
+    return [int(found.sum()) for found in live], inputs, live[0].sum(0)
 
 
 @settings(deadline=None, max_examples=40)
@@ -43,12 +44,31 @@ def test_live_weights_are_those_on_a_path(seed, density):
     module = masked_mlp(sizes, seed, density, "tanh")
     names = list(find_layers(module))
     paths = find_paths(module, names, (4,))
-    live, inputs = live_by_enumeration(module, sizes)
+    live, inputs, per_input = live_by_enumeration(module, sizes)
     assert list(paths.n_live_per_layer) == live
     assert paths.n_live == sum(live)
     np.testing.assert_array_equal(paths.input_support, inputs)
     np.testing.assert_array_equal(paths.input_strength > 0, inputs)
+    np.testing.assert_array_equal(count_per_input(module, (4,)), per_input)
     assert not inputs.any() or paths.input_strength.max() == 1
+
+
+def test_weights_per_input_where_columns_are_selected_or_flattened():
+    layer = nn.Linear(2, 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 0.0], [2.0, 3.0], [0.0, 4.0]]))
+    last = nn.Linear(3, 1)
+    with torch.no_grad():
+        last.weight.copy_(torch.tensor([[1.0, 1.0, 0.0]]))
+    network = nn.Sequential(layer, nn.ReLU(), last)
+    assert count_per_input(network, (2,)).tolist() == [2, 1]
+    selected = nn.Sequential(SelectInputs(torch.tensor([3, 0])), network)
+    assert count_per_input(selected, (4,)).tolist() == [1, 0, 0, 2]
+    flattened = nn.Sequential(nn.Flatten(), network)
+    assert count_per_input(flattened, (1, 1, 2)).tolist() == [[[2, 1]]]
+    assert count_per_input(nn.Sequential(nn.ReLU(), network), (2,)) is None
+    convolution = nn.Sequential(nn.Conv1d(1, 1, 1), nn.Flatten(), network)
+    assert count_per_input(convolution, (1, 2)) is None
 
 
 def test_strength_is_the_geometric_mean_weight_along_a_path():

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from sklearn_sparsenet.data import SubsetRows, make_rows
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators._callbacks import FitTasks
+from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
@@ -48,7 +49,9 @@ from sklearn_sparsenet.training import (
 __all__ = ["SparseNet"]
 
 
-class SparseNet(CallbackSupportMixin, ShippingMixin, BaseEstimator, metaclass=ABCMeta):
+class SparseNet(
+    CallbackSupportMixin, ReportsMixin, ShippingMixin, BaseEstimator, metaclass=ABCMeta
+):
     """Base of the estimators: everything but losses and targets."""
 
     _parameter_constraints: dict = COMMON_CONSTRAINTS

@@ -159,10 +159,13 @@ coefs_, intercepts_ : list of ndarray
 penalized_coefs_, penalized_intercepts_ : list of ndarray
     The same of the linear layers before debiasing: the penalised solution.
 support_ : ndarray of bool, shape (n_features,)
-    Inputs with a path of nonzero weights to an output.
+    Inputs with a path of nonzero weights to an output. They are what
+    ``SelectFromModel(net, importance_getter="support_")`` keeps. With a `module=` it
+    has the shape of a sample, and is None if paths cannot be followed.
 feature_importances_ : ndarray of shape (n_features,)
     Geometric mean size of the weights on the paths of an input, relative to the
-    largest; zero exactly for inputs without a path.
+    largest; zero exactly for inputs without a path. `SelectFromModel` by itself keeps
+    those of at least 1e-5 if `penalty` is "l1", else those of at least the mean.
 n_features_in_ : int
 feature_names_in_ : ndarray of str
     If X has feature names.

@@ -1,4 +1,4 @@
-"""What can be done with a fitted network: make it small, look at it, pickle it."""
+"""What can be done with a fitted network: make it small, export it, pickle it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sklearn_sparsenet.inference import Predictor
 from sklearn_sparsenet.networks import NORMALIZATIONS
 from sklearn_sparsenet.packing import pack_module, strip_module, unpack_module
 from sklearn_sparsenet.recipes import build_from, describe
-from sklearn_sparsenet.sparsity import count_nonzero, find_paths
+from sklearn_sparsenet.sparsity import count_nonzero
 
-__all__ = ["Route", "ShippingMixin"]
+__all__ = ["Route", "ShippingMixin", "weighted_names"]
 
 # Built from the other attributes, never pickled.
 _DERIVED = ("_route_",)
@@ -107,10 +107,10 @@ class ShippingMixin:
             If the network is no `nn.Sequential` of layers that can be compacted.
         """
         check_is_fitted(self)
-        names = _weighted(self.module_)
+        names = weighted_names(self.module_)
         device = next(self.module_.parameters()).device
         module = self._compacted().to(device)
-        renamed = dict(zip(names, _weighted(module), strict=True))
+        renamed = dict(zip(names, weighted_names(module), strict=True))
         self.module_ = module
         self.layer_names_ = [renamed[name] for name in self.layer_names_]
         layers = self._layers()
@@ -234,45 +234,6 @@ class ShippingMixin:
         parts = self._prediction_parts()
         return Function(network, self._sample_shape, self._loss_, **parts)
 
-    def sparsity_report(self):
-        """Return what is left of each layer.
-
-        Returns
-        -------
-        DataFrame, or dict of lists without pandas
-            A row for each penalised layer: its name, weights, nonzero and live ones,
-            density, units, and units that are left in the compact network (None where
-            there is none).
-        """
-        check_is_fitted(self)
-        paths = find_paths(self.module_, self.layer_names_, self._sample_shape)
-        layers = self._layers()
-        counts = [count_nonzero(w) for w in layers]
-        report = {
-            "layer": list(self.layer_names_),
-            "n_weights": [w.numel() for w in layers],
-            "n_nonzero": counts,
-            "n_live": [None] * len(layers) if paths is None else paths.n_live_per_layer,
-            "density": [k / w.numel() for k, w in zip(counts, layers, strict=True)],
-            "n_units": [len(w) for w in layers],
-            "n_live_units": self._live_units(),
-        }
-        try:
-            import pandas as pd
-        except ImportError:
-            return {name: list(column) for name, column in report.items()}
-        return pd.DataFrame(report)
-
-    def _live_units(self) -> list[int | None]:
-        try:
-            compact = self._compacted()
-        except TypeError:
-            return [None] * len(self.layer_names_)
-        sizes = dict(compact.named_parameters())
-        left = [len(sizes[name]) for name in _weighted(compact)]
-        by_name = dict(zip(_weighted(self.module_), left, strict=True))
-        return [by_name[name] for name in self.layer_names_]
-
     def _layers(self) -> list[torch.Tensor]:
         parameters = dict(self.module_.named_parameters())
         return [parameters[name].detach() for name in self.layer_names_]
@@ -317,7 +278,7 @@ class ShippingMixin:
             self._choose_route()
 
 
-def _weighted(module: nn.Module) -> list[str]:
+def weighted_names(module: nn.Module) -> list[str]:
     """Return the names of the weights of all layers but normalisations."""
     return [
         f"{prefix}.{name}" if prefix else name
