@@ -268,20 +268,13 @@ class Network:
         for name, buffer in self.module.named_buffers():
             buffer.copy_(buffers[name])
 
-    def release(self) -> nn.Module:
-        """Give every parameter memory of its own again and return the module."""
-        return _with_own_memory(self.module)
-
     def copy_module(self) -> nn.Module:
-        """Return a copy of the module as it stands; this one can be trained on."""
-        return _with_own_memory(copy.deepcopy(self.module))
-
-
-def _with_own_memory(module: nn.Module) -> nn.Module:
-    for parameter in module.parameters():
-        parameter.data = parameter.detach().clone()
-        parameter.grad = None
-    return module
+        """Return a copy of the module as it stands, its parameters on their own."""
+        module = copy.deepcopy(self.module)
+        for parameter in module.parameters():
+            parameter.data = parameter.detach().clone()
+            parameter.grad = None
+        return module
 
 
 def _bias_beside(weight_name: str) -> str:

@@ -70,7 +70,7 @@ def test_one_strength_is_a_number_several_a_vector():
 
 
 def test_layers_left_out_are_not_weights():
-    module = make().release()
+    module = make().copy_module()
     network = Network(module, ["2.weight"])
     assert network.n_weights == 8
     assert len(network.parameters) == 26
@@ -89,9 +89,9 @@ def test_snapshots_hold_running_statistics_too(generator):
     assert torch.equal(network.parameters, state[0])
 
 
-def test_released_parameters_own_their_memory():
+def test_copied_parameters_own_their_memory():
     network = make()
-    module = network.release()
+    module = network.copy_module()
     network.parameters.zero_()
     assert module[0].weight.count_nonzero() > 0
     assert module[0].weight.untyped_storage().nbytes() == 12 * 8
@@ -109,7 +109,7 @@ def test_outputs_have_two_dimensions(output_shape):
 
 
 def test_gradients_accumulate_into_the_flat_vector(generator):
-    module = make().release()
+    module = make().copy_module()
     X = torch.randn(5, 3, generator=generator, dtype=torch.float64)
     parameters = list(module.parameters())
     wanted = torch.autograd.grad(module(X).square().sum(), parameters)
@@ -137,7 +137,7 @@ def test_tied_weights_collect_the_gradients_of_both_places(generator):
 
 
 def test_penalised_biases_lie_between_the_weights_and_the_rest():
-    module = make().release()
+    module = make().copy_module()
     network = Network(module, ["2.weight"], penalize_bias=True)
     assert (network.n_weights, network.n_penalized) == (8, 10)
     assert torch.equal(network.parameters[:8].view(2, 4), module[2].weight)

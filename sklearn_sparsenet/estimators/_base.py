@@ -36,7 +36,7 @@ from sklearn_sparsenet.runtime import (
     resolve_device,
     single_threaded,
 )
-from sklearn_sparsenet.solvers import Validation
+from sklearn_sparsenet.solvers import Solution, Validation
 from sklearn_sparsenet.solvers.stopping import forward
 from sklearn_sparsenet.sparsity import find_paths
 from sklearn_sparsenet.training import (
@@ -121,7 +121,7 @@ class SparseNet(
             n_solves = max_solves(trainer, search, limits)
             trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
-            self._store(trainer, result, trainer.problem.network.release())
+            self._store(trainer, result)
         if trainer.checkpoint is not None and not result.is_cut_short:
             trainer.checkpoint.remove()
         self._warn_of_the_outcome(result)
@@ -254,10 +254,8 @@ class SparseNet(
     def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
         return None
 
-    def _store(
-        self, trainer: ProblemTrainer, result: TrainingResult, module: nn.Module
-    ) -> None:
-        """Set the fitted attributes; `module` stands at the final solution."""
+    def _store(self, trainer: ProblemTrainer, result: TrainingResult) -> None:
+        """Set the fitted attributes; leave the network at the final solution."""
         network = trainer.problem.network
         rows = trainer.problem.rows
         penalized, final, found = result.penalized, result.final, result.search
@@ -281,6 +279,7 @@ class SparseNet(
         scores = [value for part in parts for value in part.validation_scores]
         self.validation_scores_ = scores if self.early_stopping else None
         self.search_history_ = _history(found.history)
+        self.narrowing_history_ = _narrowing(found.refitted)
         self.n_outer_iter_ = len(found.history)
         self.n_iter_ = result.n_epochs
         self.converged_ = (
@@ -289,7 +288,7 @@ class SparseNet(
             else penalized.kkt_residual <= self.kkt_tol
         )
         self._loss_ = trainer.problem.loss
-        self.module_ = module
+        self.module_ = network.copy_module()
         self._sample_shape = rows.sample_shape
         self._is_sparse = False
         self._store_paths(rows.sample_shape)
@@ -431,4 +430,16 @@ def _history(trials) -> dict[str, np.ndarray]:
         "epochs": np.array([solution.epochs for solution in solutions]),
         "seconds": np.array([solution.seconds for solution in solutions]),
         "status": np.array([solution.status.name.lower() for solution in solutions]),
+    }
+
+
+def _narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
+    """Turn the order statistics of a one-pass search into a dict of arrays."""
+    if trained is None or not trained.trace:
+        return None
+    progress, counts, alphas = zip(*trained.trace, strict=True)
+    return {
+        "epoch": np.array(progress) * trained.epochs,
+        "n_nonzero": np.array(counts),
+        "alpha": np.array(alphas),
     }

@@ -150,6 +150,10 @@ search_history_ : dict of ndarray
     status of each solve. The status is "budget" (all epochs done), "stationary",
     "on_target" (ended by meeting the target on its way), "early", "interrupted" or
     "stopped" (by a callback).
+narrowing_history_ : dict of ndarray, or None
+    Of the one-pass search: the epochs at which weights were cut, the weights that were
+    left, n_nonzero, and the alpha that leaves so many, of shape (n_cuts, 1) or
+    (n_cuts, n_layers). This alpha depends on the step size; `alpha_` does not.
 n_outer_iter_, n_iter_ : int
     Solves; epochs in all.
 module_ : nn.Module

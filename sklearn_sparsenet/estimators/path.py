@@ -164,7 +164,7 @@ def _run(first, X, y, sample_weight, grid) -> list:
         for setting, station, result in zip(settings, stations, results, strict=False):
             point = copy.copy(first).set_params(**setting)
             there = trainer.aim(station.target, None, 1.0)
-            point._store(there, result, trainer.problem.network.copy_module())
+            point._store(there, result)
             point._warn_of_the_outcome(result)
             points.append(point)
     if trainer.checkpoint is not None and not result.is_cut_short:

@@ -7,13 +7,10 @@ import warnings
 import numpy as np
 import torch
 from sklearn.base import clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import forked_random_state, single_threaded
 
 __all__ = ["penalized_problem"]
 
@@ -52,12 +49,8 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     check_is_fitted(estimator)
     twin = clone(estimator)
     twin.set_params(device="cpu", checkpoint=None, verbose=0, warm_start=False)
-    X, y, weight = twin._check_fit_input(X, y, sample_weight)
-    seeds = build.Seeds.draw(check_random_state(twin.random_state))
-    cpu = torch.device("cpu")
-    _check_same(estimator, twin, "n_features_in_", "features")
-    with single_threaded(), forked_random_state(seeds.network, cpu):
-        trainer, _, _ = twin._assemble(X, y, weight, seeds, cpu)
+    with twin._training(X, y, sample_weight) as (trainer, _, _):
+        _check_same(estimator, twin, "n_features_in_", "features")
         _check_same(estimator, twin, "classes_", "classes")
         problem = trainer.problem
         _load_penalized(problem.network.module, estimator)

@@ -39,7 +39,7 @@ _LONG_POWER, _SHORT_POWER = 0.4, 0.17
 _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
-_STATE = ("support", "_fading", "_allowed", "_needs_units")
+_STATE = ("support", "_fading", "_allowed", "_needs_units", "_cuts")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,10 @@ class Noise:
     n_samples: int
 
 
+# An order statistic: when in the run, k of each group, and the λ that leaves k.
+Cut = tuple[float, tuple[int, ...], tuple[float, ...]]
+
+
 class Narrowing:
     """The constraint as a penalty that the solvers' loop can work with.
 
@@ -142,6 +146,12 @@ class Narrowing:
         self._allowed: Tensor | None = None
         self._needs_units = False
         self._progress, self._is_due = 0.0, False
+        self._cuts: list[Cut] = []
+
+    @property
+    def trace(self) -> tuple[Cut, ...]:
+        """The order statistics so far."""
+        return tuple(self._cuts)
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of where in the run the next proximal step is.
@@ -227,13 +237,17 @@ class Narrowing:
             self._connector.favour_units(score)
         ends = self._progress >= self.stages.hold
         asked: list[int] = []
+        cuts: list[float] = []
         kept = torch.empty_like(barred)
         threshold = torch.empty_like(weight)
         for group, goal in zip(self.groups, self.goals, strict=True):
             size = group.stop - group.start
             k = goal if ends else self.stages.kept(self._progress, size, goal)
-            kept[group], threshold[group] = largest(score[group], k)
+            kept[group], cut = largest(score[group], k)
+            threshold[group] = cut
             asked.append(k)
+            cuts.append(max(cut, 0.0))
+        self._record(asked, cuts)
         kept &= ~barred
         if self._connector is not None:
             whole = weight.abs() * metric
@@ -250,6 +264,12 @@ class Narrowing:
             if self._connector is not None:
                 self._connector.sow(weight, kept)
             self._hold(kept)
+
+    def _record(self, asked: list[int], cuts: list[float]) -> None:
+        """Keep an order statistic; a run that went back writes over what it did."""
+        while self._cuts and self._cuts[-1][0] >= self._progress:
+            self._cuts.pop()
+        self._cuts.append((self._progress, tuple(asked), tuple(cuts)))
 
     def _hold(self, kept: Tensor) -> None:
         """Hold a support; λ on it is a part of the noise in the gradient off it.

@@ -135,6 +135,7 @@ def _conclude(
         loss_curve=tuple(torch.stack(run.losses).tolist()) if run.losses else (),
         validation_scores=tuple(run.early.scores) if run.early else (),
         status=status,
+        trace=getattr(problem.penalty, "trace", ()),
     )
     if not math.isfinite(found.loss):
         raise NonFiniteLossError(_ADVICE.format(run.rate))

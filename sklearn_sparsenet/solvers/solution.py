@@ -54,6 +54,8 @@ class Solution:
     loss_curve, validation_scores : tuple of float
         One entry per epoch.
     status : Status
+    trace : tuple
+        What a penalty that changes over the run tells of it.
     """
 
     state: tuple[Tensor, dict[str, Tensor]]
@@ -68,6 +70,7 @@ class Solution:
     loss_curve: tuple[float, ...] = ()
     validation_scores: tuple[float, ...] = ()
     status: Status = Status.BUDGET
+    trace: tuple[Any, ...] = ()
 
     @classmethod
     def at(cls, problem: Problem, alpha: Sequence[float], **facts: Any) -> Solution:

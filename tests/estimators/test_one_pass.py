@@ -162,3 +162,15 @@ def test_a_layer_is_filled_though_nothing_is_left_of_its_units(digits):
     net = fit(digits, [10, 10, 300], learning_rate_init=0.05)
     np.testing.assert_array_equal(net.n_nonzero_per_layer_, [10, 10, 300])
     assert net.n_live_ < 320
+
+
+def test_the_history_of_the_cuts_ends_on_the_target(digits):
+    digits_net = fit(digits, 0.95, max_iter=25)
+    history = digits_net.narrowing_history_
+    counts, epochs = history["n_nonzero"][:, 0], history["epoch"]
+    assert (np.diff(counts) <= 0).all()
+    assert counts[-1] == digits_net.n_nonzero_
+    assert (np.diff(epochs) > 0).all()
+    assert 0 < epochs[0] < epochs[-1] < digits_net.n_iter_
+    assert history["alpha"].shape == (len(epochs), 1)
+    assert (history["alpha"] >= 0).all()
