@@ -28,9 +28,10 @@ _LOGGER = logging.getLogger(__name__)
 
 # From the first question of a user to the last; examples not named come at the end.
 _ORDER = """
-exact_count error_against_weights per_layer pipeline_grid_search feature_selection
-weights custom_loss custom_module sparse_input shipping penalties bracket_search
-certified_solution lasso training_loop when_not
+exact_count network error_against_weights cross_validation pipeline_grid_search
+per_layer feature_selection feature_selection_truth weights custom_loss custom_module
+sparse_input watching shipping penalties bracket_search certified_solution lasso
+training_loop when_not
 """.split()
 
 # What pages link to in the repository, and where the site has it.

@@ -35,6 +35,14 @@ def test_search_of_one_pass_shows_its_cuts(net):
     assert counts.get_ydata()[-1] == display.target_lines_[0].get_ydata()[0] == 25
 
 
+def test_tiny_cuts_of_one_pass_do_not_hide_the_others():
+    data = {"steps": [1, 2, 3], "alphas": [1e-9, 0.1, 0.2], "counts": [9, 6, 3]}
+    low, high = SearchDisplay(**data, step_name="epoch").plot().ax_.get_ylim()
+    assert 1e-6 < low < 0.1 < 0.2 < high
+    low, high = SearchDisplay(**data).plot().ax_.get_ylim()
+    assert low < 1e-9  # solves are few: all are shown
+
+
 def test_search_has_a_line_per_layer(classifier):
     display = SearchDisplay.from_estimator(classifier)
     assert [
