@@ -5,7 +5,7 @@ How many weights do I need?
 The error of the same network with fewer and fewer weights.
 
 ``sparsenet_path`` fits networks for many targets in one run, each going on from a
-denser one, for about three times the price of a single fit.
+denser one: 15 of them for less than four times the price of a single fit.
 """
 
 import matplotlib.pyplot as plt

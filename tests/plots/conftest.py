@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 
 @pytest.fixture(autouse=True)
 def _close_figures():
+    plt.close("all")  # doctests leave some
     yield
     plt.close("all")
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_sparsenet import SparseNetRegressor
+from sklearn_sparsenet import SparseNetRegressor, SparseNetRegressorCV
 from sklearn_sparsenet.plots import (
     FiltersDisplay,
     LayersDisplay,
@@ -112,6 +112,19 @@ def test_estimators_are_found_in_pipelines_and_searches(diabetes):
     assert display.graph_.n_connections == best.n_live_
     assert display.input_names == list(X.columns)
     OptimalityDisplay.from_estimator(search, X, y)  # scaled, or it would warn
+
+
+def test_estimators_that_chose_their_target_are_drawn_like_others(diabetes):
+    net = SparseNetRegressorCV(
+        (4,), target_sparsities=[[9, 2], [8, 3]], cv=2, max_iter=10, random_state=0
+    ).fit(*diabetes)
+    layers = LayersDisplay.from_estimator(net)
+    assert list(layers.n_nonzero) == list(net.target_sparsity_)
+    assert NetworkDisplay.from_estimator(net).graph_.n_connections == net.n_live_
+    assert len(SearchDisplay.from_estimator(net).target_lines_) == 2
+    display = OptimalityDisplay.from_estimator(net, *diabetes)  # or it would warn
+    assert display.alphas == net.alpha_.tolist()
+    assert FiltersDisplay.from_estimator(net, image_shape=(2, 5)).n_units == 4
 
 
 def test_the_package_does_without_matplotlib_until_something_is_plotted():
