@@ -28,6 +28,7 @@ from sklearn_sparsenet.estimators._validation import (
     resolve_dtype,
     warn_about_scales,
 )
+from sklearn_sparsenet.inference import predict_from
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import find_nonsmooth
 from sklearn_sparsenet.optimality import Certificate
@@ -338,8 +339,8 @@ class SparseNet(
         message = f"{type(self).__name__}: {'; '.join(parts)}."
         warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
-    def _outputs(self, X) -> Tensor:
-        """Return the outputs of the fitted network, on the CPU."""
+    def _predictions(self, X) -> np.ndarray:
+        """Return what the loss predicts for the outputs of the fitted network."""
         check_is_fitted(self)
         X = validate_data(
             self,
@@ -351,12 +352,13 @@ class SparseNet(
         )
         predictor = self._route_.predictor(self.module_)
         if predictor is not None:
-            return torch.from_numpy(predictor(X))
+            return predict_from(predictor(X), self._loss_)
         some = next(self.module_.parameters())
         with single_threaded():
             rows = make_rows(X, some.dtype, some.device)
             output = forward(self.module_.eval(), rows)
-        return (output[:, None] if output.ndim == 1 else output).cpu()
+        output = output[:, None] if output.ndim == 1 else output
+        return self._loss_.predict(output.cpu()).numpy()
 
     @property
     def coefs_(self) -> list[np.ndarray]:
