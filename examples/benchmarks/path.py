@@ -6,9 +6,10 @@ Usage, in the folder `examples`::
 
 For each problem and seed `sparsenet_path` runs once, and a single fit is made at every
 fifth of its targets. *cost* is the process time of the path in mean single fits, each
-with the score on the training data, which a path tells as well; median of the seeds. At each target the median error of the paths stands next to that of the
-single fits and their range over the seeds; *within* counts the targets where the
-former lies in the latter, or below.
+with the score on the training data, which a path tells as well; median of the seeds.
+At each target the median error of the paths stands next to that of the single fits and
+their range over the seeds; *within* counts the targets where the former lies in the
+latter, or below.
 """
 
 from __future__ import annotations
