@@ -58,6 +58,17 @@ CASES = {
     "two classes": (SparseNetClassifier, {}, lambda: classification(2)),
     "classes": (SparseNetClassifier, {}, lambda: classification(4, object)),
     "labels": (SparseNetClassifier, {"activation": "softplus"}, labels),
+    "dates": (
+        SparseNetClassifier,
+        {},
+        lambda: (classification(2)[0], np.datetime64("2024-01-01") + labels()[1][:, 0]),
+    ),
+    "numbers of NumPy": (
+        SparseNetClassifier,
+        {"class_weight": {np.int64(0): 1, np.int64(1): np.float32(2)},
+         "tol": np.float64(0.1), "target_sparsity": np.array([20, 10, 5])},
+        lambda: (labels()[0], labels()[1][:, 0]),
+    ),
     "objects": (
         SparseNetClassifier,
         {"search": BracketSearch(rule="median"), "penalty": MCP(2.5), "tol": 0.5,
@@ -101,7 +112,9 @@ def assert_same(ours, theirs, X):
         if isinstance(value, np.ndarray):
             assert got.dtype == value.dtype
             assert_array_equal(got, value)
-        elif not isinstance(value, (list, dict)):
+        elif not isinstance(value, list):
+            assert repr(got) == repr(value), name
+        if not isinstance(value, (list, dict, np.ndarray)):
             assert got == value, name
     for a, b in zip(ours.penalized_coefs_, theirs.penalized_coefs_, strict=True):
         assert_array_equal(a, b)
@@ -198,6 +211,23 @@ def test_well_known_layers_need_no_module(tmp_path):
         type(child) for child in again.set_params(max_iter=1).fit(X, y[:100]).module_
     ]
     assert kept == [type(child) for child in module]
+
+
+def test_compact_networks_of_other_modules_are_refused_with_advice(tmp_path):
+    X, y = regression()
+    module = nn.Sequential(
+        nn.Softsign(), nn.Linear(20, 15), nn.ReLU(), nn.Linear(15, 1)
+    )
+    net = SparseNetRegressor(
+        module=module, target_sparsity=20, max_iter=2, random_state=0
+    )
+    net.fit(X, y).compact().save(tmp_path / "net")
+    with pytest.raises(ValueError, match="pass the same one"):
+        load(tmp_path / "net")
+    with pytest.raises(ValueError, match=r"save it before compact\(\)"):
+        load(tmp_path / "net", module=module)
+    again = load(tmp_path / "net", module=net.module_)
+    assert_array_equal(again.predict(X), net.predict(X))
 
 
 @pytest.mark.parametrize(
