@@ -41,6 +41,11 @@ _LINKS = {
         "    for (i = 0; i < {n}; i++) out[i] /= sum;\n"
     ),
 }
+_KEYWORDS = frozenset(
+    "auto break case char const continue default do double else enum extern float for "
+    "goto if inline int long register restrict return short signed sizeof static "
+    "struct switch typedef union unsigned void volatile while".split()
+)
 _LAYER = """\
     for (i = 0, k = 0; i < {n}; i++) {{
         float v = b{j}[i];
@@ -71,7 +76,7 @@ def to_c(function: Function, name: str = "predict") -> str:
     ValueError
         If `name` is none in C, or a number has none in single precision.
     """
-    if not name.isidentifier() or not name.isascii():
+    if not name.isidentifier() or not name.isascii() or name in _KEYWORDS:
         raise ValueError(f"name={name!r} is no name of a C function.")
     columns, layers = _read(function.network)
     n_outputs = len(layers[-1][0].weight)

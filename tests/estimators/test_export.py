@@ -12,7 +12,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits, make_classification, make_regression
 from torch import nn
 
-from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, losses
+from sklearn_sparsenet import (
+    SparseNetClassifier,
+    SparseNetClassifierCV,
+    SparseNetRegressor,
+    losses,
+)
 from sklearn_sparsenet.networks import ACTIVATIONS
 from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.packing import Packed
@@ -62,6 +67,11 @@ CASES = {
         {"hidden_layer_sizes": ()},
         lambda: classification(3),
     ),
+    "chosen": (
+        SparseNetClassifierCV,
+        {"target_sparsities": [60, 40], "cv": 2},
+        lambda: classification(3),
+    ),
     "flips": (
         SparseNetClassifier,
         {"loss": losses.OneBit(0.2)},
@@ -96,7 +106,9 @@ CASES = {
 def fitted(request):
     kind, settings, make_data = CASES[request.param]
     X, y = make_data()
-    settings = {"hidden_layer_sizes": (25, 20), "target_sparsity": 40, **settings}
+    settings = {"hidden_layer_sizes": (25, 20), **settings}
+    if kind is not SparseNetClassifierCV:
+        settings.setdefault("target_sparsity", 40)
     return kind(max_iter=10, random_state=0, **settings).fit(X, y), X
 
 
@@ -316,8 +328,9 @@ def test_what_cannot_be_exported_is_refused_with_advice():
     for export in (net.to_c, net.to_onnx):
         with pytest.raises(TypeError, match="to_module"):
             export()
-    with pytest.raises(ValueError, match="no name of a C function"):
-        SparseNetClassifier((5,), max_iter=2).fit(X, y).to_c("a b")
+    for name in ("a b", "größe", "double"):
+        with pytest.raises(ValueError, match="no name of a C function"):
+            SparseNetRegressor((5,), max_iter=2).fit(X, X[:, 0]).to_c(name)
     net = SparseNetRegressor((5,), max_iter=2).fit(X, 1e42 * X[:, 0].astype(float))
     with pytest.raises(ValueError, match="single precision"):
         net.to_c()

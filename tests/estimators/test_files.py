@@ -15,6 +15,7 @@ from sklearn_sparsenet import (
     MCP,
     BracketSearch,
     SparseNetClassifier,
+    SparseNetClassifierCV,
     SparseNetRegressor,
     load,
     losses,
@@ -80,6 +81,11 @@ CASES = {
         {"target_sparsity": [60, 30, 12], "class_weight": {"class 1": 2.0}},
         lambda: classification(3),
     ),
+    "chosen": (
+        SparseNetClassifierCV,
+        {"target_sparsities": [60, 40], "cv": 2, "max_iter": 3},
+        lambda: classification(3),
+    ),
     "lbfgs": (
         SparseNetRegressor,
         {"solver": "lbfgs", "activation": "tanh", "max_iter": 50},
@@ -92,7 +98,9 @@ CASES = {
 def fitted(request):
     kind, settings, make_data = CASES[request.param]
     X, y = make_data()
-    settings = {"target_sparsity": 60, "max_iter": 10, "max_outer_iter": 3, **settings}
+    settings = {"max_iter": 10, "max_outer_iter": 3, **settings}
+    if kind is not SparseNetClassifierCV:
+        settings.setdefault("target_sparsity", 60)
     net = kind((25, 20), random_state=0, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -148,6 +156,21 @@ def test_files_of_sparse_networks_are_small(tmp_path):
     net.save(tmp_path / "net")
     size = (tmp_path / "net").stat().st_size
     assert size < len(pickle.dumps(net)) / 25
+
+
+def test_the_size_of_files_goes_with_the_number_of_weights(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    X = (X[:300] / 16).astype(np.float32)
+    sizes = []
+    for count in (2000, 4000, 8000):
+        net = SparseNetClassifier(
+            (300, 300), target_sparsity=count, max_iter=2, random_state=0
+        )
+        net.fit(X, y[:300]).save(tmp_path / "net")
+        sizes.append((tmp_path / "net").stat().st_size)
+    # A number and its index, in the network and in the penalised solution.
+    for doubled, more in zip(np.diff(sizes), (2000, 4000), strict=True):
+        assert 8 * more <= doubled <= 18 * more
 
 
 def build(n_features, n_outputs):
