@@ -45,8 +45,12 @@ class Writer:
         """
         if type(value) in _SIMPLE:
             return value
+        if isinstance(value, np.str_):
+            return str(value)
         if isinstance(value, (np.ndarray, np.generic)):
             return self._encode_array(np.asarray(value), value, name)
+        if type(value) is range:
+            value = list(value)
         if type(value) in (list, tuple):
             kind = type(value).__name__
             return {_TAG: kind, "of": [self.encode(v, name) for v in value]}
@@ -76,7 +80,7 @@ class Writer:
                 f"{name} is an array of {array.dtype}, which is not stored."
             )
         key = str(len(self.arrays))
-        self.arrays[key] = np.ascontiguousarray(array)
+        self.arrays[key] = np.asarray(array, order="C")
         return {_TAG: "scalar" if is_scalar else "array", "key": key}
 
 
@@ -110,7 +114,8 @@ class Reader:
             "tuple": lambda v: tuple(self.decode(part) for part in v["of"]),
             "dict": lambda v: {self.decode(k): self.decode(x) for k, x in v["of"]},
             "array": lambda v: self._arrays[v["key"]],
-            "scalar": lambda v: self._arrays[v["key"]][()],
+            # Shape (1,) in files of earlier versions.
+            "scalar": lambda v: self._arrays[v["key"]].reshape(())[()],
             "strings": lambda v: np.array(v["of"], dtype=v["dtype"]),
             "object": self._decode_object,
         }
