@@ -48,6 +48,9 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     """
     check_is_fitted(estimator)
     twin = clone(estimator)
+    if hasattr(estimator, "target_sparsity_"):  # chosen by cross-validation
+        twin = estimator._make_single()
+        twin.set_params(target_sparsity=estimator.target_sparsity_)
     twin.set_params(device="cpu", checkpoint=None, verbose=0, warm_start=False)
     with twin._training(X, y, sample_weight) as (trainer, _, _):
         _check_same(estimator, twin, "n_features_in_", "features")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
+from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
     GREY,
@@ -87,7 +87,8 @@ class SparsityCurveDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted.
+            Fitted, alone, at the end of a Pipeline, or the best one of a
+            `GridSearchCV`.
         kind, ax
             See `plot`.
 
@@ -98,16 +99,24 @@ class SparsityCurveDisplay:
         Raises
         ------
         NotFittedError
+        TypeError
+            For an estimator of a single target.
         """
-        if not hasattr(estimator, "test_scores_"):
-            check_is_fitted(estimator, "test_scores_")
-        name = getattr(estimator, "scoring", None)
+        net = estimator
+        if not hasattr(net, "test_scores_"):
+            net, _ = open_up(estimator)
+        if not hasattr(net, "test_scores_"):
+            raise TypeError(
+                "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV, "
+                f"which have scores for many targets; got {type(net).__name__}."
+            )
+        name = getattr(net, "scoring", None)
         if name is None:
-            name = "accuracy" if hasattr(estimator, "classes_") else "R²"
+            name = "accuracy" if hasattr(net, "classes_") else "R²"
         display = cls(
-            n_nonzeros=estimator.n_nonzeros_,
-            test_scores=estimator.test_scores_,
-            chosen=int(estimator.best_index_),
+            n_nonzeros=net.n_nonzeros_,
+            test_scores=net.test_scores_,
+            chosen=int(net.best_index_),
             score_name=name if isinstance(name, str) else "score",
         )
         return display.plot(ax, kind=kind)
@@ -145,10 +154,14 @@ class SparsityCurveDisplay:
 
     @property
     def best_index(self) -> int | None:
-        """The network with the best mean test score; None without test scores."""
+        """The network with the best mean test score, of equals the sparsest.
+
+        None without test scores.
+        """
         if self.test_scores is None:
             return None
-        return int(np.argmax(_by_fold(self.test_scores).mean(axis=1)))
+        mean = _means(self.test_scores)
+        return self._sparsest(mean == mean.max())
 
     @property
     def one_se_index(self) -> int | None:
@@ -157,10 +170,13 @@ class SparsityCurveDisplay:
         if best is None or _by_fold(self.test_scores).shape[1] < 2:
             return None
         scores = _by_fold(self.test_scores)
-        mean = scores.mean(axis=1)
-        good = mean >= mean[best] - _standard_error(scores)[best]
+        mean = _means(scores)
+        return self._sparsest(mean >= mean[best] - _standard_error(scores)[best])
+
+    def _sparsest(self, good: Array) -> int:
+        """Return the last of the smallest networks in a mask: so does `selection`."""
         counts = np.where(good, np.asarray(self.n_nonzeros), np.inf)
-        return int(np.argmin(counts))
+        return int(np.flatnonzero(counts == counts.min())[-1])
 
     def plot(self, ax: Any = None, *, kind: str = "error") -> SparsityCurveDisplay:
         """Plot.
@@ -284,6 +300,12 @@ class SparsityCurveDisplay:
 def _by_fold(scores: Any) -> Array:
     values = np.asarray(scores, dtype=float)
     return values.reshape(len(values), -1)
+
+
+def _means(scores: Any) -> Array:
+    """Return the mean of each network; NaN is worse than anything."""
+    means = _by_fold(scores).mean(axis=1)
+    return np.where(np.isnan(means), -np.inf, means)
 
 
 def _standard_error(values: Array) -> Array:

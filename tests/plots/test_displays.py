@@ -15,7 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet import (
+    SparseNetClassifier,
+    SparseNetRegressor,
+    SparseNetRegressorCV,
+)
+from sklearn_sparsenet.estimators.selection import SELECTIONS
 from sklearn_sparsenet.plots import (
     FiltersDisplay,
     LayersDisplay,
@@ -202,6 +207,22 @@ def test_estimators_are_found_in_pipelines_and_searches(diabetes):
     OptimalityDisplay.from_estimator(search, X, y)  # scaled, or it would warn
 
 
+def test_estimators_that_choose_their_target(diabetes):
+    X, y = diabetes
+    net = SparseNetRegressorCV(
+        (4,), target_sparsities=[8, 12], cv=2, max_iter=5, random_state=0
+    )
+    model = make_pipeline(StandardScaler(), net).fit(X, y)
+    display = OptimalityDisplay.from_estimator(model, X, y)  # else it would warn
+    assert display.supports[0].sum() <= model[-1].n_nonzero_
+    curve = SparsityCurveDisplay.from_estimator(model)
+    assert curve.chosen == model[-1].best_index_
+    with pytest.raises(TypeError, match="scores for many targets; got SparseNetReg"):
+        SparsityCurveDisplay.from_estimator(
+            SparseNetRegressor((4,), max_iter=5, random_state=0).fit(X, y)
+        )
+
+
 def test_the_package_does_without_matplotlib_until_something_is_plotted():
     code = (
         "import sys; sys.modules['matplotlib'] = None; import sklearn_sparsenet\n"
@@ -237,6 +258,18 @@ def test_curve_marks_the_best_the_1se_choice_and_the_chosen_one(cross_validated)
     # .78 ± .02: .76 is within, .605 is not.
     assert [mark.get_xdata()[0] for mark in marks] == [200, 100, 100]
     assert display.best_.get_ydata()[0] == pytest.approx(0.22)
+
+
+def test_of_equals_the_curve_marks_what_the_estimator_chooses():
+    scores = np.array([[0.9, 0.9], [0.95, 0.93], [0.93, 0.95], [0.8, 0.8]])
+    display = SparsityCurveDisplay(n_nonzeros=[40, 30, 20, 10], test_scores=scores)
+    assert display.best_index == SELECTIONS["min"](scores) == 2
+    assert display.one_se_index == SELECTIONS["1se"](scores) == 2
+
+
+def test_scores_that_are_undefined_are_never_the_best():
+    display = SparsityCurveDisplay(n_nonzeros=[40, 30], test_scores=[0.1, np.nan])
+    assert display.plot().best_index == 0
 
 
 @pytest.mark.parametrize(
