@@ -20,10 +20,15 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks import ACTIVATIONS
 
-__all__ = ["SelectInputs", "compact_module"]
+__all__ = ["SelectInputs", "compact_module", "has_hooks"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _WEIGHTED = (nn.Linear, *_CONVOLUTIONS)
+_POOLS = tuple(
+    getattr(nn, f"{kind}{d}d")
+    for kind in ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
+    for d in (1, 2, 3)
+)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 # They act on each channel alone.
@@ -32,13 +37,13 @@ _CHANNELWISE = (
     *_BATCH_NORMS,
     *_DROPOUTS,
     nn.Flatten,
-    *(getattr(nn, f"{kind}Pool{d}d") for kind in ("Max", "Avg") for d in (1, 2, 3)),
-    *(
-        getattr(nn, f"Adaptive{kind}Pool{d}d")
-        for kind in ("Max", "Avg")
-        for d in (1, 2, 3)
-    ),
+    *_POOLS,
 )
+# With fewer dimensions they take units for places, with more, places for units.
+_N_DIMENSIONS = {
+    nn.Linear: 2,
+    **{kind: int(kind.__name__[-2]) + 2 for kind in (*_CONVOLUTIONS, *_POOLS)},
+}
 _ROUNDING = 1e-5  # relative difference of numbers that are the same but for rounding
 _KNOWN = ", ".join(sorted({c.__name__ for c in (*_WEIGHTED, *_CHANNELWISE)}))
 
@@ -122,7 +127,8 @@ def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Seque
     module : nn.Module
         A linear layer, a convolution, or a (nested) `nn.Sequential` of them and of
         activations, pooling, flattening, batch normalisation and dropout. What comes
-        before the first layer with weights may be anything.
+        before the first layer with weights may be anything. Units are the second
+        dimension throughout.
     sample_shape : tuple of int
         Shape of one sample.
 
@@ -156,12 +162,19 @@ def _flat(module: nn.Module) -> Iterator[nn.Module]:
         yield module
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether a call of the module, or of a part of it, is more than `forward`."""
+    return any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+
+
 def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
+    if has_hooks(module):
+        raise TypeError("compact() does not know modules with hooks.")
     first: list[nn.Module] = []
     stages: list[_Stage] = []
     for child in _flat(module):
         child = copy.deepcopy(child).cpu().eval()
-        if isinstance(child, _WEIGHTED):
+        if type(child) in _WEIGHTED:
             stages.append(_stage(child))
         elif not stages:
             first.append(child)
@@ -169,13 +182,27 @@ def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
             stages[-1].after.append(child)
     if not stages:
         raise TypeError(f"compact() found no layer in {type(module).__name__}.")
+    parameters = [p for child in _flat(module) for p in child.parameters()]
+    if len({id(p) for p in parameters}) < len(parameters):
+        raise TypeError("compact() does not know layers that share their weights.")
     for child in [child for stage in stages[:-1] for child in stage.after]:
-        if not isinstance(child, _CHANNELWISE):
-            raise TypeError(
-                f"compact() does not know {type(child).__name__}; a Sequential of "
-                f"these can be compacted: {_KNOWN}."
-            )
+        _check(child)
     return first, stages
+
+
+def _check(child: nn.Module) -> None:
+    """Raise TypeError if a module between layers may mix units."""
+    if type(child) not in _CHANNELWISE:
+        raise TypeError(
+            f"compact() does not know {type(child).__name__}; a Sequential of "
+            f"these can be compacted: {_KNOWN}."
+        )
+    if isinstance(child, _BATCH_NORMS) and child.running_mean is None:
+        raise TypeError(
+            "compact() needs batch normalisations that track their statistics."
+        )
+    if isinstance(child, nn.Flatten) and child.start_dim == 0:
+        raise TypeError("compact() does not know Flatten(start_dim=0).")
 
 
 def _stage(layer: nn.Module) -> _Stage:
@@ -196,15 +223,36 @@ def _trace(
     sample_shape: tuple[int, ...],
     dtype: torch.dtype,
 ) -> None:
-    """Find the shape of the channels of each stage."""
-    values = torch.zeros(1, *sample_shape, dtype=dtype)
-    for module in first:
-        values = module(values)
-    for stage in stages:
-        values = stage.layer(values)
-        stage.spatial = tuple(values.shape[2:])
-        for module in stage.after:
+    """Find the shape of the channels of each stage.
+
+    Raises
+    ------
+    TypeError
+        If the modules cannot be run on a sample, or the units of a layer are not the
+        second dimension.
+    """
+    try:
+        values = torch.zeros(1, *sample_shape, dtype=dtype)
+        for module in first:
             values = module(values)
+        for stage in stages:
+            values = _run(stage.layer, values)
+            stage.spatial = tuple(values.shape[2:])
+            for module in stage.after:
+                values = _run(module, values)
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise TypeError(f"compact() cannot run the network: {error}") from error
+
+
+def _run(module: nn.Module, values: Tensor) -> Tensor:
+    expected = _N_DIMENSIONS.get(type(module), values.ndim)
+    if values.ndim != expected:
+        raise TypeError(
+            f"compact() knows {type(module).__name__} with inputs of {expected} "
+            f"dimensions; there are {values.ndim}."
+        )
+    result: Tensor = module(values)
+    return result
 
 
 def _remove_idle(below: _Stage, above: _Stage) -> bool:

@@ -17,9 +17,10 @@ import torch
 from scipy import sparse, special
 from torch import nn
 
+from sklearn_sparsenet import losses
 from sklearn_sparsenet.compaction import SelectInputs, compact_module
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "predict_from"]
 
 Array = np.ndarray
 # Rows that are passed through the network at once: what a layer gives stays in cache.
@@ -94,6 +95,55 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[Any], Activation | None]] = {
     nn.Softplus: _make_softplus,
     nn.GELU: _make_gelu,
 }
+
+
+def _exp(loss: Any, outputs: Array) -> Array:
+    with np.errstate(over="ignore"):  # infinity is the answer, as PyTorch's
+        return np.exp(outputs)
+
+
+def _softmax(loss: Any, outputs: Array) -> Array:
+    shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _flipped(loss: Any, outputs: Array) -> Array:
+    shares: Array = special.expit(outputs)
+    return loss.flip_rate + (1 - 2 * loss.flip_rate) * shares
+
+
+def _emission(loss: Any, outputs: Array) -> Array:
+    background = np.asarray(loss.background, outputs.dtype)
+    return np.maximum(outputs + background, 0)
+
+
+_LINKS: dict[type, Callable[[Any, Array], Array]] = {
+    **dict.fromkeys(
+        (losses.SquaredError, losses.AbsoluteError, losses.Huber),
+        lambda loss, outputs: outputs,
+    ),
+    losses.Poisson: _exp,
+    losses.PoissonEmission: _emission,
+    losses.LogLoss: lambda loss, outputs: special.expit(outputs),
+    losses.OneBit: _flipped,
+    losses.CrossEntropy: _softmax,
+}
+
+
+def predict_from(outputs: Array, loss: losses.Loss) -> Array:
+    """Return what `loss.predict` returns, by NumPy for the losses of the library.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n_samples, n_outputs)
+    loss : Loss
+    """
+    link = _LINKS.get(type(loss))
+    if link is not None:
+        return link(loss, outputs)
+    predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
+    return predicted
 
 
 @dataclass

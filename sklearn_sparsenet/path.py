@@ -16,8 +16,10 @@ from sklearn_sparsenet.training import ProblemTrainer, TrainingResult, train
 
 __all__ = ["Station", "train_path"]
 
-_EXTRA = 2.0  # budgets of a single fit, for all stations but the first together
-_MOST = 0.25  # of the budget of a single fit, for one station
+_EXTRA = 1.8  # budgets of a single fit, for all stations but the first together
+_MOST = 0.25  # of the budget of a single fit, for the mean of them
+# The sparser a network, the more it has to learn anew, and the cheaper are its steps.
+_FIRST, _LAST = 0.4, 1.6  # of the mean
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,8 @@ def train_path(
     limits : Limits
         Of the search at each station.
     """
-    share = min(_MOST, _EXTRA / max(1, len(stations) - 1))
     start: Solution | None = None
-    for station in stations:
+    for station, share in zip(stations, _shares(len(stations)), strict=True):
         search = station.search
         if start is not None and hasattr(search, "continued"):
             search = search.continued()
@@ -61,3 +62,13 @@ def train_path(
         start = result.final
         alpha = result.search.best.alpha
         limits = replace(limits, guess=alpha if min(alpha) > 0 else None)
+
+
+def _shares(n_stations: int) -> list[float]:
+    """Return the part of a single fit's budget that each station has."""
+    n_later = n_stations - 1
+    if n_later < 1:
+        return [1.0]
+    mean = min(_MOST, _EXTRA / n_later)
+    slope = (_LAST - _FIRST) / n_later
+    return [1.0, *(mean * (_FIRST + slope * (k + 0.5)) for k in range(n_later))]

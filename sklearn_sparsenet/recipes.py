@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sklearn_sparsenet.compaction import SelectInputs
+from sklearn_sparsenet.compaction import SelectInputs, has_hooks
 from sklearn_sparsenet.networks import ACTIVATIONS
 
 __all__ = ["build_from", "describe"]
@@ -21,9 +21,13 @@ _CONVOLUTION = (
     "stride",
     "padding",
     "dilation",
+    "groups",
+    "padding_mode",
 )
-_POOL = ("kernel_size", "stride", "padding")
-_NORM = ("num_features", "eps", "momentum")
+_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
+_MAX_POOL = (*_WINDOW, "dilation")
+_AVG_POOL = (*_WINDOW, "count_include_pad")
+_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
 _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     **{kind: () for kind in ACTIVATIONS.values()},
     nn.LeakyReLU: ("negative_slope",),
@@ -31,17 +35,21 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Softplus: ("beta", "threshold"),
     nn.GELU: ("approximate",),
     nn.Linear: _LINEAR,
-    nn.Conv1d: _CONVOLUTION,
-    nn.Conv2d: _CONVOLUTION,
-    nn.MaxPool1d: _POOL,
-    nn.MaxPool2d: _POOL,
-    nn.AvgPool1d: _POOL,
-    nn.AvgPool2d: _POOL,
-    nn.BatchNorm1d: _NORM,
-    nn.BatchNorm2d: _NORM,
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _CONVOLUTION),
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _MAX_POOL),
+    nn.AvgPool1d: _AVG_POOL,
+    **dict.fromkeys((nn.AvgPool2d, nn.AvgPool3d), (*_AVG_POOL, "divisor_override")),
+    **{
+        getattr(nn, f"Adaptive{kind}Pool{d}d"): ("output_size",)
+        for kind in ("Max", "Avg")
+        for d in (1, 2, 3)
+    },
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _NORM),
     nn.Flatten: ("start_dim", "end_dim"),
-    nn.Dropout: ("p",),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), ("p",)),
+    nn.AlphaDropout: ("p",),
 }
+_WITH_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BY_NAME = {kind.__name__: kind for kind in _ARGUMENTS}
 
 Recipe = list[dict[str, Any]]
@@ -53,13 +61,14 @@ def describe(module: nn.Module) -> Recipe | None:
     Parameters
     ----------
     module : nn.Module
-        An `nn.Sequential`, not nested, of layers with ordinary arguments, none twice
+        An `nn.Sequential`, not nested, of known layers, none twice, none with hooks,
         and none frozen.
     """
     if type(module) is not nn.Sequential:
         return None
     frozen = not all(p.requires_grad for p in module.parameters())
-    if frozen or len({id(child) for child in module}) < len(module):
+    twice = len({id(child) for child in module}) < len(module)
+    if frozen or twice or has_hooks(module):
         return None
     recipe: Recipe = []
     for child in module:
@@ -67,18 +76,14 @@ def describe(module: nn.Module) -> Recipe | None:
             recipe.append({"name": "SelectInputs", "n_kept": len(child.index)})
             continue
         names = _ARGUMENTS.get(type(child))
-        if names is None or getattr(child, "groups", 1) != 1:
+        if names is None or getattr(child, "return_indices", False):
             return None
-        if getattr(child, "padding_mode", "zeros") != "zeros":
+        if getattr(child, "affine", False) and child.bias is None:
             return None
         step: dict[str, Any] = {"name": type(child).__name__}
         step |= {name: _plain(getattr(child, name)) for name in names}
-        if "bias" in child._parameters:
+        if isinstance(child, _WITH_BIAS):
             step["bias"] = child.bias is not None
-        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
-            del step["bias"]
-            if not child.affine or not child.track_running_stats:
-                return None
         recipe.append(step)
     return recipe
 

@@ -111,6 +111,7 @@ class ProblemTrainer:
             Part of the epochs that each of its solves has.
         """
         other = copy.copy(self)
+        vars(other)["flow"] = self.flow  # made once; it does not depend on the target
         other.target = target
         if start is not None and self.continuation is None:
             other._initial = start.state
@@ -218,15 +219,12 @@ class ProblemTrainer:
         )
 
     def stay(self, where: Solution, alpha: Sequence[float]) -> Solution:
-        """Evaluate a solution; see `sklearn_sparsenet.search.Trainer`."""
+        """Judge a solution by another λ; see `sklearn_sparsenet.search.Trainer`."""
         self.problem.network.restore(where.state)
-        return Solution.at(
-            self.problem,
-            self._per_layer(alpha),
-            epochs=0.0,
-            seconds=0.0,
-            status=where.status if where.status.is_cut_short else Status.STOPPED,
-        )
+        found = where.judged(self.problem, self._per_layer(alpha))
+        if self.stopped and not found.status.is_cut_short:
+            return replace(found, status=Status.STOPPED)
+        return found
 
     def refit(self, found: Solution) -> Solution:
         """Train the surviving weights on, without penalty and without the others."""

@@ -165,6 +165,24 @@ def test_the_given_network_is_left_alone():
     assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
 
 
+class Centred(nn.ReLU):
+    """A ReLU by its class, but one that mixes units."""
+
+    def forward(self, x):
+        return super().forward(x - x.mean(1, keepdim=True))
+
+
+def shared():
+    linear = nn.Linear(4, 4)
+    return nn.Sequential(linear, nn.Tanh(), linear, nn.Tanh(), nn.Linear(4, 1))
+
+
+def hooked():
+    module = mlp((4, 4, 1))
+    module[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    return module
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -172,8 +190,37 @@ def test_the_given_network_is_left_alone():
         nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 1)),
         nn.Bilinear(2, 2, 1),
         nn.Sequential(nn.Conv1d(4, 4, 1, groups=2), nn.Flatten(), nn.Linear(4, 1)),
+        nn.Sequential(nn.Linear(4, 4), Centred(), nn.Linear(4, 1)),
+        nn.Sequential(nn.Linear(4, 4), nn.MaxPool1d(2), nn.Linear(2, 1)),
+        nn.Sequential(
+            nn.Linear(4, 4),
+            nn.BatchNorm1d(4, track_running_stats=False),
+            nn.Linear(4, 1),
+        ),
+        shared(),
+        hooked(),
     ],
 )
 def test_what_is_not_known_is_refused(module):
     with pytest.raises(TypeError, match="compact"):
         compact_module(module, (4,))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Flatten(), nn.Linear(16, 1)),
+        nn.Sequential(nn.Conv1d(4, 2, 1), nn.Linear(4, 4), nn.Flatten()),
+    ],
+)
+def test_linear_layers_along_the_last_of_many_dimensions_are_refused(module):
+    with pytest.raises(TypeError, match="Linear with inputs of 2 dimensions"):
+        compact_module(module, (4, 4))
+
+
+def test_layers_that_cannot_be_compacted_in_front_stay_as_they_are():
+    first = nn.utils.parametrizations.weight_norm(nn.Linear(4, 5)).to(F64)
+    module = nn.Sequential(first, nn.Tanh(), *thin_out(mlp((5, 8, 2)), 0.3, 0))
+    compact = compact_module(module, (4,))
+    assert weights(compact) < weights(module)
+    assert_same_outputs(module, compact, (4,))

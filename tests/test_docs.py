@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import sklearn_sparsenet
+import sklearn_sparsenet.plots
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -97,6 +98,7 @@ def test_every_public_name_is_in_the_api_reference():
         sklearn_sparsenet,
         sklearn_sparsenet.losses,
         sklearn_sparsenet.optimality,
+        sklearn_sparsenet.plots,
     ]
     public = {
         f"{module.__name__}.{name}"

@@ -6,8 +6,8 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sklearn_sparsenet import inference
-from sklearn_sparsenet.inference import Predictor
+from sklearn_sparsenet import inference, losses
+from sklearn_sparsenet.inference import Predictor, predict_from
 from sklearn_sparsenet.networks import ACTIVATIONS, build_mlp, find_layers
 
 
@@ -78,3 +78,28 @@ def test_sparser_layers_and_more_rows_are_multiplied_sparsely():
 )
 def test_other_modules_are_left_to_pytorch(module):
     assert Predictor.of(module, 12) is None
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.SquaredError(),
+        losses.AbsoluteError(),
+        losses.Huber(),
+        losses.Poisson(),
+        losses.PoissonEmission((3.0, 1.0, 0.0)),
+        losses.LogLoss(),
+        losses.OneBit(0.2),
+        losses.CrossEntropy(),
+        losses.CustomLoss(torch.nn.MSELoss(reduction="none"), torch.tanh),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_predictions_from_outputs_are_those_of_the_loss(loss, dtype):
+    outputs = np.random.default_rng(0).standard_normal((7, 3)).astype(dtype) * 30
+    outputs[0] = [1000, 0, -1000]
+    found = predict_from(outputs.copy(), loss)
+    wanted = loss.predict(torch.tensor(outputs)).numpy()
+    assert found.dtype == wanted.dtype
+    rtol = 1e-5 if dtype is np.float32 else 1e-12
+    np.testing.assert_allclose(found, wanted, rtol=rtol, atol=1e-30)

@@ -28,16 +28,14 @@ _LOGGER = logging.getLogger(__name__)
 
 # From the first question of a user to the last; examples not named come at the end.
 _ORDER = """
-exact_count error_against_weights per_layer pipeline_grid_search feature_selection
-weights custom_loss custom_module sparse_input shipping penalties bracket_search
-certified_solution lasso training_loop when_not
+exact_count network error_against_weights cross_validation pipeline_grid_search
+per_layer feature_selection feature_selection_truth weights custom_loss custom_module
+sparse_input watching shipping penalties bracket_search certified_solution lasso
+training_loop when_not
 """.split()
 
-# What pages link to in the repository, and where the site has it.
-_MOVED = [
-    (r"\]\((?:\.\./)+examples/gallery/(plot_\w+)\.py\)", r"](/gallery/\1.rst)"),
-    (r"\]\(\.\./examples/benchmarks/README\.md\)", "](/benchmark_methods.md)"),
-]
+# Examples: pages link to the file, and the site has a page instead.
+_EXAMPLE = re.compile(r"\]\((?:\.\./)+examples/gallery/(plot_\w+)\.py\)")
 # The filters of warnings outside examples.
 _OURS: list[list] = []
 # References of inherited docstrings into the documentation that they come from.
@@ -62,9 +60,8 @@ def adapt_page(app: Any, name: str, source: list[str]) -> None:
 
     Code blocks lose the empty line that doctest needs at their end.
     """
-    for pattern, target in _MOVED:
-        source[0] = re.sub(pattern, target, source[0])
-    source[0] = source[0].replace("\n\n```\n", "\n```\n")
+    text = _EXAMPLE.sub(r"](/gallery/\1.rst)", source[0])
+    source[0] = text.replace("\n\n```\n", "\n```\n")
 
 
 def visit_math(translator: Any, node: Any) -> None:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetRegressor, optimality
+from sklearn_sparsenet.plots import OptimalityDisplay
 
 X, y = load_diabetes(return_X_y=True)
 X = StandardScaler().fit_transform(X)
@@ -28,34 +29,21 @@ print(f"{net.n_nonzero_} weights, λ = {net.alpha_:.4f}")
 print(f"largest violation of the conditions: {net.kkt_residual_:.0e} λ")
 
 # %%
-# The gradient of the mean loss at the solution, in the units that the network was
-# fitted in (a standardised target).
+# Sizes of the gradient, from the largest on: those of the weights that are left equal
+# λ, all others are below it.
 
-target = torch.from_numpy((y - net.y_mean_) / net.y_scale_)[:, None]
-output = net.module_(torch.from_numpy(X))
-loss = (output - target).square().sum(1).mean()
-weights = [p for name, p in net.module_.named_parameters() if "weight" in name]
-parts = torch.autograd.grad(loss, weights)
-gradient = torch.cat([part.reshape(-1) for part in parts])
-a = optimality.gradient_magnitudes(gradient)
-low, high = optimality.alpha_interval(gradient, net.n_nonzero_)
-print(f"Theorem 5 at {net.n_nonzero_} weights: {low:.6f} ≤ λ ≤ {high:.6f}")
-print("at most", optimality.sparsity_bound(gradient, net.alpha_, rtol=1e-3), "weights")
-
-# %%
-
-fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-ax.plot(range(1, len(a) + 1), a, ".", ms=4)
-ax.axhline(net.alpha_, color="C1", label="λ")
-ax.axvline(len(a) - net.n_nonzero_ + 0.5, color="grey", ls=":", label="weights ≠ 0")
-ax.set(xlabel="rank", ylabel="size of the gradient")
-ax.set_ylim(0, 1.2 * net.alpha_)
-ax.legend()
+display = OptimalityDisplay.from_estimator(net, X, y)
 plt.show()
 
 # %%
-# To the right of the dotted line are the weights that are left: their gradients equal
-# λ. All others stay below it.
+# Theorem 5 in numbers: λ is between the last size that belongs to a weight and the
+# first that does not.
+
+low, high = display.intervals[0]
+print(f"Theorem 5 at {net.n_nonzero_} weights: {low:.6f} ≤ λ ≤ {high:.6f}")
+gradient = torch.from_numpy(display.magnitudes[0])
+bound = optimality.sparsity_bound(gradient, net.alpha_, rtol=1e-3)
+print(f"Theorem 4 at this λ: at most {bound} weights")
 
 # %%
 # The same λ gives the same network again, which a short stochastic training does not

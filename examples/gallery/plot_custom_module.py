@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier
+from sklearn_sparsenet.plots import FiltersDisplay
 
 X, y = load_digits(return_X_y=True)
 images = (X / 16).reshape(-1, 1, 8, 8)
@@ -34,15 +35,10 @@ print(f"test accuracy {net.score(X_test, y_test):.3f}")
 net.sparsity_report()
 
 # %%
-# The filters of the first layer. White is an exact zero: of most filters a few strokes
-# are left.
+# The filters of the first layer that are in use. White is an exact zero: of most
+# filters a few strokes are left.
 
-filters = net.module_[0].weight.detach().numpy()[:, 0]
-largest = abs(filters).max()
-fig, axes = plt.subplots(3, 6, figsize=(6, 3.2), layout="constrained")
-for ax, weights in zip(axes.flat, filters, strict=True):
-    ax.imshow(weights, cmap="RdBu", vmin=-largest, vmax=largest)
-    ax.set(xticks=[], yticks=[])
+FiltersDisplay.from_estimator(net)
 plt.show()
 
 # %%

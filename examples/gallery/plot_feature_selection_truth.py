@@ -112,6 +112,7 @@ left.legend()
 right.plot([score for _, _, score in found], rows, "o")
 right.set(xlabel="test accuracy", xlim=(0.45, 1))
 right.grid(axis="x", alpha=0.3)
+plt.show()
 
 # %%
 # The sparsest networks keep almost nothing but true inputs. More weights find more of

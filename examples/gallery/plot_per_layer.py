@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sklearn_sparsenet import SparseNetClassifier
+from sklearn_sparsenet.plots import LayersDisplay
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
@@ -32,14 +33,9 @@ for name, target in targets.items():
 
 # %%
 
-fig, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
-for place, (name, net) in enumerate(nets.items()):
-    counts = net.n_nonzero_per_layer_
-    bars = ax.bar(np.arange(3) + 0.27 * (place - 1), counts, 0.25, label=name)
-    ax.bar_label(bars, fontsize=8)
-ax.set_xticks(range(3), labels=nets["600 in all"].layer_names_)
-ax.set(ylabel="weights left")
-ax.legend()
+for name, net in nets.items():
+    display = LayersDisplay.from_estimator(net)
+    display.figure_.suptitle(name)
 plt.show()
 
 # %%

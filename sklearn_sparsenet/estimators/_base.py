@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.data import SubsetRows, make_rows
 from sklearn_sparsenet.estimators import _build as build
+from sklearn_sparsenet.estimators import _outcome as outcome
 from sklearn_sparsenet.estimators._callbacks import FitTasks
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
@@ -28,15 +29,14 @@ from sklearn_sparsenet.estimators._validation import (
     resolve_dtype,
     warn_about_scales,
 )
+from sklearn_sparsenet.inference import predict_from
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks import find_nonsmooth
-from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.runtime import (
     forked_random_state,
     resolve_device,
     single_threaded,
 )
-from sklearn_sparsenet.solvers import Solution, Validation
+from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.stopping import forward
 from sklearn_sparsenet.sparsity import find_paths
 from sklearn_sparsenet.training import (
@@ -261,7 +261,7 @@ class SparseNet(
         penalized, final, found = result.penalized, result.final, result.search
         network.restore(penalized.state)
         self.certificate_ = penalized.certificate
-        self.penalized_coefs_, self.penalized_intercepts_ = _linear_layers(
+        self.penalized_coefs_, self.penalized_intercepts_ = outcome.linear_layers(
             network.module
         )
         network.restore(final.state)
@@ -269,7 +269,7 @@ class SparseNet(
         self.n_nonzero_per_layer_ = np.array(final.counts)
         self.n_nonzero_ = int(sum(final.counts))
         self.sparsity_ = 1 - self.n_nonzero_ / network.n_weights
-        self.target_n_nonzero_ = _unless_per_layer(trainer.target)
+        self.target_n_nonzero_ = outcome.unless_per_layer(trainer.target)
         alpha = np.array(found.best.alpha)
         self.alpha_ = alpha if self._has_alpha_per_layer(trainer) else float(alpha[0])
         self.kkt_residual_ = penalized.kkt_residual
@@ -278,8 +278,8 @@ class SparseNet(
         self.loss_curve_ = [value for part in parts for value in part.loss_curve]
         scores = [value for part in parts for value in part.validation_scores]
         self.validation_scores_ = scores if self.early_stopping else None
-        self.search_history_ = _history(found.history)
-        self.narrowing_history_ = _narrowing(found.refitted)
+        self.search_history_ = outcome.history(found.history)
+        self.narrowing_history_ = outcome.narrowing(found.refitted)
         self.n_outer_iter_ = len(found.history)
         self.n_iter_ = result.n_epochs
         self.converged_ = (
@@ -322,7 +322,9 @@ class SparseNet(
                 "max_iter, or widen alpha_bounds"
             )
         if self.solver == "lbfgs" and self.kkt_residual_ > self.kkt_tol:
-            parts.append(_describe(self.certificate_, self.kkt_tol, self.module_))
+            parts.append(
+                outcome.describe(self.certificate_, self.kkt_tol, self.module_)
+            )
         if searched and self.n_live_ == 0:
             parts.append(
                 "no weight lies on a path from an input to an output, so that the "
@@ -338,8 +340,8 @@ class SparseNet(
         message = f"{type(self).__name__}: {'; '.join(parts)}."
         warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
-    def _outputs(self, X) -> Tensor:
-        """Return the outputs of the fitted network, on the CPU."""
+    def _predictions(self, X) -> np.ndarray:
+        """Return what the loss predicts for the outputs of the fitted network."""
         check_is_fitted(self)
         X = validate_data(
             self,
@@ -351,12 +353,13 @@ class SparseNet(
         )
         predictor = self._route_.predictor(self.module_)
         if predictor is not None:
-            return torch.from_numpy(predictor(X))
+            return predict_from(predictor(X), self._loss_)
         some = next(self.module_.parameters())
         with single_threaded():
             rows = make_rows(X, some.dtype, some.device)
             output = forward(self.module_.eval(), rows)
-        return (output[:, None] if output.ndim == 1 else output).cpu()
+        output = output[:, None] if output.ndim == 1 else output
+        return self._loss_.predict(output.cpu()).numpy()
 
     @property
     def coefs_(self) -> list[np.ndarray]:
@@ -377,69 +380,9 @@ class SparseNet(
                 f"{type(self).__name__} has coefs_ and intercepts_ once it is fitted "
                 "and only without module=; see module_."
             )
-        return _linear_layers(self.module_)
+        return outcome.linear_layers(self.module_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
-    """Say how far from a minimiser the penalised solution is, and whose fault it is."""
-    text = (
-        f"the optimality conditions do not hold to kkt_tol={kkt_tol:g}: the residual "
-        f"is at most {certificate.largest:.2g} times λ, its root mean square "
-        f"{certificate.root_mean_square:.2g}, and {certificate.violations:.2%} of the "
-        "weights exceed 0.01"
-    )
-    kinks = find_nonsmooth(module)
-    if kinks:
-        return (
-            f"{text}. {', '.join(kinks)} is not smooth: minimisers lie on kinks, where "
-            "these conditions need not hold. A smooth activation ('tanh', 'silu') can "
-            "be certified"
-        )
-    return f"{text}. Raise max_iter or kkt_tol"
-
-
-def _linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
-    coefs = [layer.weight.detach().cpu().numpy().T.copy() for layer in linear]
-    biases = [layer.bias for layer in linear if layer.bias is not None]
-    return coefs, [bias.detach().cpu().numpy().copy() for bias in biases]
-
-
-def _unless_per_layer(target):
-    if target is None:
-        return None
-    return np.array(target.n_nonzero) if target.per_layer else target.n_nonzero[0]
-
-
-def _history(trials) -> dict[str, np.ndarray]:
-    """Turn the trials of a search into a dict of arrays, one entry per solve."""
-    alphas = np.array([trial.alpha for trial in trials])
-    solutions = [trial.solution for trial in trials]
-    per_layer = np.array([solution.counts for solution in solutions])
-    return {
-        "alpha": alphas[:, 0] if alphas.shape[1] == 1 else alphas,
-        "n_nonzero": per_layer.sum(axis=1),
-        "n_nonzero_per_layer": per_layer,
-        "loss": np.array([solution.loss for solution in solutions]),
-        "kkt_residual": np.array([solution.kkt_residual for solution in solutions]),
-        "epochs": np.array([solution.epochs for solution in solutions]),
-        "seconds": np.array([solution.seconds for solution in solutions]),
-        "status": np.array([solution.status.name.lower() for solution in solutions]),
-    }
-
-
-def _narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
-    """Turn the order statistics of a one-pass search into a dict of arrays."""
-    if trained is None or not trained.trace:
-        return None
-    progress, counts, alphas = zip(*trained.trace, strict=True)
-    return {
-        "epoch": np.array(progress) * trained.epochs,
-        "n_nonzero": np.array(counts),
-        "alpha": np.array(alphas),
-    }

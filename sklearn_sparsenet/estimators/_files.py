@@ -5,6 +5,7 @@ Nothing in it is executed when it is read. Sparse weights take eight bytes each.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -70,6 +71,9 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     """Write a fitted estimator to a file; see `SparseNetClassifier.save`."""
     backend = _safetensors()
     params = estimator.get_params(deep=False)
+    had_module = params["module"] is not None
+    for name in ("dtype", "device"):
+        params[name] = _by_name(params[name])
     writer = Writer(_KNOWN)
     of_this_process = {"module", "checkpoint"}
     if not isinstance(params["random_state"], int):
@@ -90,6 +94,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         "library": __version__,
         "params": {k: writer.encode(v, k) for k, v in params.items()},
         "attributes": {k: writer.encode(v, k) for k, v in attributes.items()},
+        "had_module": had_module,
         "recipe": describe(estimator.module_),
         "weights": {
             name: writer.encode(packed, name)
@@ -106,6 +111,15 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     backend.numpy.save_file(writer.arrays, os.fspath(path), metadata=metadata)
 
 
+def _by_name(value: Any) -> Any:
+    """Return a type or device by the name that the parameter takes as well."""
+    if isinstance(value, (torch.dtype, torch.device)):
+        return str(value).removeprefix("torch.")
+    if value is None or isinstance(value, str):
+        return value
+    return np.dtype(value).name
+
+
 def load(path: str | os.PathLike, module: Any = None) -> Any:
     """Read what `save` wrote.
 
@@ -115,7 +129,8 @@ def load(path: str | os.PathLike, module: Any = None) -> Any:
     module : nn.Module or callable, optional
         For estimators that were fitted with `module=`, and whose network is more
         than a Sequential of well-known layers: the same network, as it was given
-        to the estimator.
+        to the estimator. Without it the loaded network is the `module` of the
+        estimator.
 
     Returns
     -------
@@ -159,6 +174,8 @@ def load(path: str | os.PathLike, module: Any = None) -> Any:
     state = {**vars(estimator), **attributes}
     state["module_"] = unpack_module(skeleton, decoded["weights"]).eval()
     estimator.__setstate__(state)
+    if document.get("had_module") and module is None:
+        estimator.module = copy.deepcopy(estimator.module_)
     return estimator
 
 

@@ -157,8 +157,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
             With ``loss="one_bit"`` that of the label as it is observed, flips
             included.
         """
-        output = self._outputs(X)
-        values = self._loss_.predict(output).numpy()
+        values = self._predictions(X)
         if self._multilabel or values.shape[1] > 1:
             return values
         return np.hstack([1 - values, values])

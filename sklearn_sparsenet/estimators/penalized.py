@@ -24,7 +24,7 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
 
     Parameters
     ----------
-    estimator : SparseNetRegressor or SparseNetClassifier
+    estimator : SparseNetRegressor or SparseNetClassifier, or with cross-validation
         Fitted; left as it is.
     X, y, sample_weight
         What it was fitted with.
@@ -47,10 +47,7 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
         its linear layers, of which only the refitted values are kept.
     """
     check_is_fitted(estimator)
-    twin = clone(estimator)
-    if hasattr(estimator, "target_sparsity_"):  # chosen by cross-validation
-        twin = estimator._make_single()
-        twin.set_params(target_sparsity=estimator.target_sparsity_)
+    twin = _unfitted(estimator)
     twin.set_params(device="cpu", checkpoint=None, verbose=0, warm_start=False)
     with twin._training(X, y, sample_weight) as (trainer, _, _):
         _check_same(estimator, twin, "n_features_in_", "features")
@@ -68,6 +65,14 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
             stacklevel=3,
         )
     return problem
+
+
+def _unfitted(estimator):
+    """Return an estimator of the same problem, for the target that it chose."""
+    if not hasattr(estimator, "target_sparsity_"):
+        return clone(estimator)
+    single = estimator._make_single()
+    return single.set_params(target_sparsity=estimator.target_sparsity_)
 
 
 def _check_same(estimator, twin, name: str, what: str) -> None:

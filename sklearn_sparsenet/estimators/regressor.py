@@ -162,8 +162,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the floating type of the fit.
         """
-        output = self._outputs(X)
-        values = self._loss_.predict(output).numpy()
+        values = self._predictions(X)
         values = values * self.y_scale_.astype(values.dtype) + self.y_mean_.astype(
             values.dtype
         )

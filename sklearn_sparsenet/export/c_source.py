@@ -20,7 +20,11 @@ _ACTIVATIONS: dict[type[nn.Module], Callable[[Any], str]] = {
     nn.SiLU: lambda m: "v / (1 + expf(-v))",
     nn.LeakyReLU: lambda m: f"v > 0 ? v : {_number(m.negative_slope)} * v",
     nn.ELU: lambda m: f"v > 0 ? v : {_number(m.alpha)} * expm1f(v)",
-    nn.GELU: lambda m: "v * 0.5f * erfcf(-v * 0.70710678118654752f)",
+    nn.GELU: lambda m: (
+        "v * 0.5f * erfcf(-v * 0.70710678118654752f)"
+        if m.approximate == "none"
+        else "v / (1 + expf(-1.5957691216057308f * (v + 0.044715f * v * v * v)))"
+    ),
     nn.Softplus: lambda m: (
         f"{_number(m.beta)} * v > {_number(m.threshold)} ? v : "
         f"log1pf(expf({_number(m.beta)} * v)) / {_number(m.beta)}"
@@ -107,18 +111,22 @@ def _read(network: nn.Module) -> tuple[np.ndarray, list[tuple[Any, str]]]:
     columns = first.index.numpy() if isinstance(first, SelectInputs) else None
     layers: list[tuple[Any, str]] = []
     for child in children[1:] if selects else children:
-        if isinstance(child, nn.Linear):
+        if type(child) is nn.Linear:
             layers.append((child, "v"))
-        elif type(child) in _ACTIVATIONS and layers:
+        elif type(child) in _ACTIVATIONS and layers and layers[-1][1] == "v":
             layers[-1] = (layers[-1][0], _ACTIVATIONS[type(child)](child))
-        elif not isinstance(child, (nn.Identity, nn.Dropout)):
+        elif type(child) not in (nn.Identity, nn.Dropout, nn.AlphaDropout):
             raise TypeError(
                 f"C source is for multilayer perceptrons; {type(child).__name__} is "
-                "not part of one."
+                f"not part of one at this place in {_in_words(network)}."
             )
     if columns is None:
         columns = np.arange(layers[0][0].weight.shape[1])
     return columns, layers
+
+
+def _in_words(network: nn.Module) -> str:
+    return " - ".join(type(child).__name__ for child in network.children())
 
 
 def _tables(

@@ -201,64 +201,126 @@ def _silu(graph: _Graph, module: Any) -> None:
 
 
 def _softplus(graph: _Graph, module: Any) -> None:
-    beta = graph.number(module.beta)
-    scaled = graph.node("Mul", [graph.last, beta])
-    graph.node("Div", [graph.node("Softplus", [scaled]), beta])
+    values, beta = graph.last, graph.number(module.beta)
+    scaled = graph.node("Mul", [values, beta])
+    smooth = graph.node("Div", [graph.node("Softplus", [scaled]), beta])
+    is_linear = graph.node("Greater", [scaled, graph.number(module.threshold)])
+    graph.node("Where", [is_linear, values, smooth])
 
 
-def _pair(value: Any, dimensions: int = 2) -> list[int]:
-    return list(value) if isinstance(value, tuple) else [value] * dimensions
+def _refuse(module: Any, what: str) -> None:
+    raise TypeError(
+        f"to_onnx does not know {type(module).__name__} with {what}; torch.onnx.export "
+        "takes what to_module() returns."
+    )
+
+
+def _per_axis(module: Any, value: Any) -> list[int]:
+    """Return a number for each axis of a layer that is named after their number."""
+    n_axes = int(type(module).__name__[-2])
+    return list(value) if isinstance(value, tuple) else [value] * n_axes
+
+
+def _pads(module: Any) -> list[int]:
+    """Return the padding at the beginning of each axis, then at the end of each."""
+    if module.padding == "valid":
+        return _per_axis(module, 0) * 2
+    if module.padding == "same":
+        sizes = zip(module.kernel_size, module.dilation, strict=True)
+        total = [dilation * (size - 1) for size, dilation in sizes]
+        return [n // 2 for n in total] + [n - n // 2 for n in total]
+    return _per_axis(module, module.padding) * 2
 
 
 def _convolution(graph: _Graph, module: Any) -> None:
+    if module.padding_mode != "zeros":
+        _refuse(module, f"padding_mode={module.padding_mode!r}")
     inputs = [graph.last, graph.constant(module.weight, "weight")]
     if module.bias is not None:
         inputs.append(graph.constant(module.bias, "bias"))
     graph.node(
         "Conv",
         inputs,
-        strides=_pair(module.stride),
-        pads=_pair(module.padding) * 2,
-        dilations=_pair(module.dilation),
+        strides=_per_axis(module, module.stride),
+        pads=_pads(module),
+        dilations=_per_axis(module, module.dilation),
     )
 
 
-def _pool(kind: str) -> Callable[[_Graph, Any], None]:
+def _max_pool(graph: _Graph, module: Any) -> None:
+    _pool(graph, module, "MaxPool", dilations=_per_axis(module, module.dilation))
+
+
+def _average_pool(graph: _Graph, module: Any) -> None:
+    if getattr(module, "divisor_override", None) is not None:
+        _refuse(module, "divisor_override")
+    if module.ceil_mode:
+        _refuse(module, "ceil_mode, which runtimes average in different ways")
+    _pool(graph, module, "AveragePool", count_include_pad=int(module.count_include_pad))
+
+
+def _pool(graph: _Graph, module: Any, kind: str, **options: Any) -> None:
+    graph.node(
+        kind,
+        [graph.last],
+        kernel_shape=_per_axis(module, module.kernel_size),
+        strides=_per_axis(module, module.stride),
+        pads=_pads(module),
+        ceil_mode=int(module.ceil_mode),
+        **options,
+    )
+
+
+def _global_pool(kind: str) -> Callable[[_Graph, Any], None]:
     def write(graph: _Graph, module: Any) -> None:
-        options: dict[str, Any] = {}
-        if kind == "AveragePool":
-            options["count_include_pad"] = 1
-        graph.node(
-            kind,
-            [graph.last],
-            kernel_shape=_pair(module.kernel_size),
-            strides=_pair(module.stride),
-            pads=_pair(module.padding) * 2,
-            ceil_mode=int(module.ceil_mode),
-            **options,
-        )
+        if set(_per_axis(module, module.output_size)) != {1}:
+            _refuse(module, f"output_size={module.output_size!r}, only with 1")
+        graph.node(kind, [graph.last])
 
     return write
 
 
+def _flatten(graph: _Graph, module: Any) -> None:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        _refuse(module, f"start_dim={module.start_dim}, end_dim={module.end_dim}")
+    graph.node("Flatten", [graph.last], axis=1)
+
+
 def _batch_norm(graph: _Graph, module: Any) -> None:
-    names = ("weight", "bias", "running_mean", "running_var")
-    constants = [graph.constant(getattr(module, name), name) for name in names]
+    if module.running_mean is None:
+        _refuse(module, "track_running_stats=False")
+    size = module.num_features
+    values = {
+        "scale": np.ones(size, graph.dtype) if module.weight is None else module.weight,
+        "shift": np.zeros(size, graph.dtype) if module.bias is None else module.bias,
+        "mean": module.running_mean,
+        "var": module.running_var,
+    }
+    constants = [graph.constant(value, name) for name, value in values.items()]
     graph.node("BatchNormalization", [graph.last, *constants], epsilon=module.eps)
 
 
 _WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
     SelectInputs: _select,
     nn.Linear: _linear,
-    nn.Conv2d: _convolution,
-    nn.MaxPool2d: _pool("MaxPool"),
-    nn.AvgPool2d: _pool("AveragePool"),
-    nn.BatchNorm1d: _batch_norm,
-    nn.BatchNorm2d: _batch_norm,
-    nn.Flatten: _simple("Flatten", axis="start_dim"),
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _max_pool),
+    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _average_pool),
+    **dict.fromkeys(
+        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+        _global_pool("GlobalAveragePool"),
+    ),
+    **dict.fromkeys(
+        (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+        _global_pool("GlobalMaxPool"),
+    ),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _batch_norm),
+    nn.Flatten: _flatten,
     nn.Identity: _nothing,
-    nn.Dropout: _nothing,
-    nn.Dropout2d: _nothing,
+    **dict.fromkeys(
+        (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
+        _nothing,
+    ),
     nn.ReLU: _simple("Relu"),
     nn.Tanh: _simple("Tanh"),
     nn.Sigmoid: _simple("Sigmoid"),

@@ -25,6 +25,7 @@ __all__ = ["SearchDisplay"]
 
 Array = np.ndarray
 _MANY = 6  # names that fit above the axes
+_DEPTH = 1e-4  # of the largest λ of a one-pass search: how far down the axis goes
 
 
 class SearchDisplay:
@@ -150,6 +151,10 @@ class SearchDisplay:
         bottom.set(ylabel="weights left", xlabel=self.step_name)
         top.tick_params(labelbottom=False)
         self._scale_counts(counts)
+        largest = float(np.nanmax(alphas))
+        if self.step_name == "epoch" and np.nanmin(alphas) < _DEPTH * largest:
+            # The first cuts take what is nearly zero, many decades below the others.
+            top.set_ylim(_DEPTH * largest, 3 * largest)
         if self.step_name == "solve":
             bottom.xaxis.get_major_locator().set_params(integer=True)
             if len(alphas) == 1:

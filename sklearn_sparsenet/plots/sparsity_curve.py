@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.estimators.path import SparseNetPath
+from sklearn_sparsenet.estimators.selection import (
+    best,
+    standard_errors,
+    within_one_standard_error,
+)
 from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
@@ -25,8 +32,9 @@ class SparsityCurveDisplay:
     """Error, or score, against the number of weights.
 
     With several test scores for each network, of folds: their mean, a band of one
-    standard error about it, and each fold. Marked are the best mean and the 1-SE
-    choice, the sparsest network whose mean is within one standard error of it.
+    standard error about it, and each fold. Marked are the best mean, of equals the
+    sparsest, and the 1-SE choice, the sparsest network whose mean is within one
+    standard error of it.
 
     Parameters
     ----------
@@ -87,8 +95,7 @@ class SparsityCurveDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted, alone, at the end of a Pipeline, or the best one of a
-            `GridSearchCV`.
+            Fitted; alone, at the end of a Pipeline, or the best one of a search.
         kind, ax
             See `plot`.
 
@@ -102,41 +109,31 @@ class SparsityCurveDisplay:
         TypeError
             For an estimator of a single target.
         """
-        net = estimator
-        if not hasattr(net, "test_scores_"):
-            net, _ = open_up(estimator)
+        net, _ = open_up(estimator)
         if not hasattr(net, "test_scores_"):
             raise TypeError(
-                "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV, "
-                f"which have scores for many targets; got {type(net).__name__}."
+                "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV; "
+                f"{type(net).__name__} has a single target. Look at sparsenet_path."
             )
-        name = getattr(net, "scoring", None)
-        if name is None:
-            name = "accuracy" if hasattr(net, "classes_") else "R²"
+        name = _score_name(net) if net.scoring is None else net.scoring
         display = cls(
             n_nonzeros=net.n_nonzeros_,
             test_scores=net.test_scores_,
-            chosen=int(net.best_index_),
+            chosen=net.best_index_,
             score_name=name if isinstance(name, str) else "score",
         )
         return display.plot(ax, kind=kind)
 
     @classmethod
     def from_path(
-        cls,
-        path: Any,
-        *,
-        score_name: str = "score",
-        kind: str = "error",
-        ax: Any = None,
+        cls, path: SparseNetPath, *, kind: str = "error", ax: Any = None
     ) -> SparsityCurveDisplay:
         """Plot a path of networks.
 
         Parameters
         ----------
-        path : object
-            With `n_nonzeros`, `train_scores` and `test_scores`; scores may be None.
-        score_name : str
+        path : SparseNetPath
+            What `sparsenet_path` returns.
         kind, ax
             See `plot`.
 
@@ -148,35 +145,29 @@ class SparsityCurveDisplay:
             n_nonzeros=path.n_nonzeros,
             test_scores=path.test_scores,
             train_scores=path.train_scores,
-            score_name=score_name,
+            score_name=_score_name(path.estimators[0]),
         )
         return display.plot(ax, kind=kind)
 
     @property
     def best_index(self) -> int | None:
-        """The network with the best mean test score, of equals the sparsest.
-
-        None without test scores.
-        """
-        if self.test_scores is None:
-            return None
-        mean = _means(self.test_scores)
-        return self._sparsest(mean == mean.max())
+        """The network with the best mean test score; None without test scores."""
+        return None if self.test_scores is None else self._select(best)
 
     @property
     def one_se_index(self) -> int | None:
         """The 1-SE choice; None without folds."""
-        best = self.best_index
-        if best is None or _by_fold(self.test_scores).shape[1] < 2:
+        if self.test_scores is None or _by_fold(self.test_scores).shape[1] < 2:
             return None
-        scores = _by_fold(self.test_scores)
-        mean = _means(scores)
-        return self._sparsest(mean >= mean[best] - _standard_error(scores)[best])
+        return self._select(within_one_standard_error)
 
-    def _sparsest(self, good: Array) -> int:
-        """Return the last of the smallest networks in a mask: so does `selection`."""
-        counts = np.where(good, np.asarray(self.n_nonzeros), np.inf)
-        return int(np.flatnonzero(counts == counts.min())[-1])
+    def _select(self, rule: Callable[[Array], int]) -> int | None:
+        """Apply a rule of `SparseNetRegressorCV`; they want the densest first."""
+        scores = _by_fold(self.test_scores)
+        if np.isnan(scores).any(axis=1).all():  # R² of a single row, say
+            return None
+        order = np.argsort(-np.asarray(self.n_nonzeros), kind="stable")
+        return int(order[rule(scores[order])])
 
     def plot(self, ax: Any = None, *, kind: str = "error") -> SparsityCurveDisplay:
         """Plot.
@@ -230,7 +221,7 @@ class SparsityCurveDisplay:
             for line in self.fold_lines_:
                 line.set(linewidth=0.8)
             self.fold_lines_[0].set_label("folds")
-            error = _standard_error(values)
+            error = standard_errors(values)
             self.band_ = self.ax_.fill_between(
                 counts,
                 mean - error,
@@ -274,7 +265,7 @@ class SparsityCurveDisplay:
             markerfacecolor="none",
             markeredgewidth=1.5,
             linestyle="none",
-            label=f"{what}: {counts[index]:,}",
+            label=f"{what}: {counts[index]:,.0f}",
             zorder=4,
         )
         return mark
@@ -302,12 +293,6 @@ def _by_fold(scores: Any) -> Array:
     return values.reshape(len(values), -1)
 
 
-def _means(scores: Any) -> Array:
-    """Return the mean of each network; NaN is worse than anything."""
-    means = _by_fold(scores).mean(axis=1)
-    return np.where(np.isnan(means), -np.inf, means)
-
-
-def _standard_error(values: Array) -> Array:
-    error: Array = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
-    return error
+def _score_name(estimator: Any) -> str:
+    """Return what `score` of an estimator is."""
+    return "accuracy" if hasattr(estimator, "classes_") else "R²"

@@ -28,7 +28,8 @@ from sklearn_sparsenet.solvers import Solution
 __all__ = ["OnePassSearch"]
 
 # Where a search goes on from a denser network, which is trained: little has to be cut
-# and little to be learned (figures in docs/design_notes.md).
+# and little to be learned, and no time is left for a solve, which the residual tells
+# (figures in docs/design_notes.md).
 _CONTINUED_STAGES = Stages(0.09, 0.1, 0.1)
 _CONTINUED_STEADY, _CONTINUED_RATE = 0.3, 0.6
 
@@ -45,8 +46,8 @@ class OnePassSearch:
     steady : float in [0, 1)
         Part of the training before the step size begins to fall. What is left must
         be able to adapt for a while after the last weights are cut.
-    solve_share : float in (0, 1)
-        Part of the epochs that the solve for a fixed λ takes.
+    solve_share : float in [0, 1)
+        Part of the epochs that the solve for a fixed λ takes; 0: there is none.
     solve_rate : float
         First step size of that solve, relative to that of a usual training.
     rate : float
@@ -79,7 +80,7 @@ class OnePassSearch:
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
         # 3) A solve for that λ.
-        if refitted.status.is_cut_short or trainer.stopped:
+        if not self.solve_share or refitted.status.is_cut_short or trainer.stopped:
             trial = trainer.trial(alpha, trainer.stay(refitted, alpha))
         else:
             trial = self._solve(trainer, refitted, support, alpha)
@@ -89,7 +90,7 @@ class OnePassSearch:
 
     def max_solves(self, limits: Limits) -> int:
         """Return the number of solves; the first one is the refit."""
-        return 2
+        return 2 if self.solve_share else 1
 
     def continued(self) -> OnePassSearch:
         """Return the search that goes on from the network of a denser target."""
@@ -97,6 +98,7 @@ class OnePassSearch:
             self,
             stages=_CONTINUED_STAGES,
             steady=_CONTINUED_STEADY,
+            solve_share=0.0,
             rate=_CONTINUED_RATE,
         )
 

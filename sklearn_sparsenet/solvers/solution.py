@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from sklearn_sparsenet.optimality import Certificate, certify
@@ -56,6 +57,8 @@ class Solution:
     status : Status
     trace : tuple
         What a penalty that changes over the run tells of it.
+    rest : Tensor of shape (n_parameters - n_weights,), or None
+        The gradient with respect to the other parameters.
     """
 
     state: tuple[Tensor, dict[str, Tensor]]
@@ -71,6 +74,7 @@ class Solution:
     validation_scores: tuple[float, ...] = ()
     status: Status = Status.BUDGET
     trace: tuple[Any, ...] = ()
+    rest: Tensor | None = None
 
     @classmethod
     def at(cls, problem: Problem, alpha: Sequence[float], **facts: Any) -> Solution:
@@ -93,8 +97,32 @@ class Solution:
             sizes=tuple(layer.size for layer in network.layers),
             loss=float(loss),
             gradient=gradient[: network.n_weights],
+            rest=gradient[network.n_weights :],
             certificate=certify(problem, gradient, alpha),
             **facts,
+        )
+
+    def judged(self, problem: Problem, alpha: Sequence[float]) -> Solution:
+        """Return the same network as a solution for another λ, without training.
+
+        Parameters
+        ----------
+        problem : Problem
+            Its network stands at this solution.
+        alpha : sequence of float
+            λ of each layer.
+        """
+        assert self.rest is not None
+        gradient = torch.cat([self.gradient, self.rest])
+        return replace(
+            self,
+            alpha=tuple(float(value) for value in alpha),
+            certificate=certify(problem, gradient, alpha),
+            epochs=0.0,
+            seconds=0.0,
+            loss_curve=(),
+            validation_scores=(),
+            trace=(),
         )
 
     @property
@@ -110,4 +138,4 @@ class Solution:
     def without_state(self) -> Solution:
         """Return what is worth keeping of a solution that is given up."""
         nothing = self.gradient.new_empty(0)
-        return replace(self, state=(nothing, {}), gradient=nothing)
+        return replace(self, state=(nothing, {}), gradient=nothing, rest=None)

@@ -128,18 +128,9 @@ def test_onnx(fitted, sparse_initializers, tmp_path):
 @pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
 def test_c_source(fitted, tmp_path):
     net, X = fitted
-    source, library = tmp_path / "net.c", tmp_path / "net.so"
-    source.write_text(net.to_c("forecast"))
-    flags = ["-std=c99", "-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
-    subprocess.run(["cc", *flags, source, "-lm", "-o", library], check=True)
-    forecast = ctypes.CDLL(str(library)).forecast
+    forecast = compiled(net.to_c("forecast"), tmp_path, "forecast")
     expected = predictions(net, X)
-    rows = np.ascontiguousarray(X, np.float32)
-    outputs = np.empty(expected.shape, np.float32)
-    pointer = ctypes.POINTER(ctypes.c_float)
-    for row, output in zip(rows, outputs, strict=True):
-        forecast(row.ctypes.data_as(pointer), output.ctypes.data_as(pointer))
-    assert_allclose(outputs, expected, **tolerance(expected))
+    assert_allclose(by_c(forecast, X, expected.shape), expected, **tolerance(expected))
 
 
 def build(n_channels, n_outputs):
@@ -151,23 +142,32 @@ def build(n_channels, n_outputs):
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def images():
+def fit_to_images(module, **settings):
     X, y = load_digits(return_X_y=True)
     X = (X[:200].reshape(-1, 1, 8, 8) / 16).astype(np.float32)
-    net = SparseNetClassifier(
-        module=build, target_sparsity=400, max_iter=10, random_state=0
-    )
+    net = SparseNetClassifier(module=module, random_state=0, **settings)
     return net.fit(X, y[:200]), X
 
 
-def test_convolutional_networks(images):
+def by_onnxruntime(net, X, **options):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    net, X = images
-    model = net.to_onnx().SerializeToString()
+    model = net.to_onnx(**options).SerializeToString()
     session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    probabilities, label = session.run(None, {"X": X})
+    return session.run(None, {"X": X})
+
+
+@pytest.fixture(scope="module")
+def images():
+    return fit_to_images(build, target_sparsity=400, max_iter=10)
+
+
+@pytest.mark.parametrize("sparse_initializers", [False, True])
+def test_convolutional_networks(images, sparse_initializers):
+    net, X = images
+    probabilities, label = by_onnxruntime(
+        net, X, sparse_initializers=sparse_initializers
+    )
     expected = net.predict_proba(X)
     assert_allclose(probabilities, expected, **tolerance(expected))
     assert_array_equal(label, net.predict(X))
@@ -176,6 +176,87 @@ def test_convolutional_networks(images):
             net.to_module()(torch.tensor(X)), expected, **tolerance(expected)
         )
     with pytest.raises(TypeError, match="multilayer perceptrons"):
+        net.to_c()
+
+
+def conv(*layers, size):
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.Tanh(), *layers, nn.Flatten(), nn.Linear(size, 10)
+    )
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        conv(nn.MaxPool2d(3, padding=1, ceil_mode=True), size=36),
+        conv(nn.MaxPool2d(2, stride=1, dilation=2), size=64),
+        conv(nn.AvgPool2d(3, padding=1, count_include_pad=False), size=16),
+        conv(nn.Conv2d(4, 4, (1, 3), padding="same", dilation=(1, 2)), size=144),
+        conv(nn.Conv2d(4, 4, 3, padding="valid", bias=False), size=64),
+        conv(nn.BatchNorm2d(4, affine=False), size=144),
+        conv(nn.AdaptiveAvgPool2d(1), size=4),
+        conv(nn.AdaptiveMaxPool2d((1, 1)), size=4),
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Softplus(2.0, 0.5),
+                      nn.Linear(8, 10)),
+    ],
+)  # fmt: skip
+def test_options_of_layers_are_exported(module):
+    """Also to files, and through pickles."""
+    net, X = fit_to_images(module, target_sparsity=0.0, max_iter=1)
+    expected = net.predict_proba(X)
+    probabilities, _ = by_onnxruntime(net, X)
+    assert_allclose(probabilities, expected, **tolerance(expected))
+    assert_array_equal(pickle.loads(pickle.dumps(net)).predict_proba(X), expected)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        conv(nn.AvgPool2d(2, divisor_override=3), size=36),
+        conv(nn.AvgPool2d(4, ceil_mode=True), size=16),
+        conv(nn.AdaptiveAvgPool2d(2), size=16),
+        conv(nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), size=144),
+        conv(nn.Flatten(2), size=144),
+    ],
+)
+def test_options_that_onnx_has_not_are_refused(module):
+    pytest.importorskip("onnx")
+    net, _ = fit_to_images(module, target_sparsity=0.0, max_iter=1)
+    with pytest.raises(TypeError, match="to_module"):
+        net.to_onnx()
+
+
+def compiled(source, directory, name="predict"):
+    (directory / "net.c").write_text(source)
+    flags = ["-std=c99", "-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
+    library = directory / "net.so"
+    subprocess.run(
+        ["cc", *flags, directory / "net.c", "-lm", "-o", library], check=True
+    )
+    return getattr(ctypes.CDLL(str(library)), name)
+
+
+def by_c(function, X, shape):
+    rows = np.ascontiguousarray(X, np.float32)
+    outputs = np.empty(shape, np.float32)
+    pointer = ctypes.POINTER(ctypes.c_float)
+    for row, output in zip(rows, outputs, strict=True):
+        function(row.ctypes.data_as(pointer), output.ctypes.data_as(pointer))
+    return outputs
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
+def test_perceptrons_as_modules_in_c(tmp_path):
+    X, y = classification(3)
+    layers = [nn.Linear(20, 8), nn.GELU("tanh"), nn.Linear(8, 3)]
+    settings = {"target_sparsity": 0.0, "max_iter": 5, "random_state": 0}
+    net = SparseNetClassifier(module=nn.Sequential(*layers), **settings).fit(20 * X, y)
+    expected = net.predict_proba(20 * X)
+    found = by_c(compiled(net.to_c(), tmp_path), 20 * X, expected.shape)
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    layers.insert(1, nn.Tanh())
+    net = SparseNetClassifier(module=nn.Sequential(*layers), **settings).fit(X, y)
+    with pytest.raises(TypeError, match="GELU is not part of one at this place"):
         net.to_c()
 
 

@@ -180,6 +180,48 @@ def test_other_modules_are_loaded_into_the_same_one(module, tmp_path):
     assert again.module is module
 
 
+def test_well_known_layers_need_no_module(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    X = X[:100].reshape(-1, 1, 8, 8) / 16
+    module = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 10)
+    )
+    net = SparseNetClassifier(
+        module=module, target_sparsity=100, max_iter=2, random_state=0
+    ).fit(X, y[:100])
+    for change in (lambda net: net, lambda net: net.compact()):
+        change(net).save(tmp_path / "net")
+        again = load(tmp_path / "net")
+        assert_array_equal(again.predict_proba(X), net.predict_proba(X))
+        assert not hasattr(again, "coefs_")
+        again.save(tmp_path / "again")
+        assert_array_equal(load(tmp_path / "again").predict(X), net.predict(X))
+    kept = [
+        type(child) for child in again.set_params(max_iter=1).fit(X, y[:100]).module_
+    ]
+    assert kept == [type(child) for child in module]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device"),
+    [
+        (torch.float32, torch.device("cpu")),
+        (np.float32, "cpu"),
+        (np.dtype("f8"), "cpu"),
+    ],
+)
+def test_types_and_devices_are_stored_by_name(dtype, device, tmp_path):
+    X, y = regression()
+    net = SparseNetRegressor(
+        (5,), dtype=dtype, device=device, max_iter=2, random_state=0
+    ).fit(X, y)
+    net.save(tmp_path / "net")
+    again = load(tmp_path / "net")
+    assert_array_equal(again.predict(X), net.predict(X))
+    assert again.device == "cpu"
+    assert_array_equal(again.fit(X, y).predict(X), net.predict(X))
+
+
 def my_loss(output, target):
     return (output - target).square().sum(1)
 

@@ -93,6 +93,32 @@ def test_both_routes_predict_the_same(fitted):
     assert outputs(net, X).dtype == outputs(by_pytorch(net, X), X).dtype
 
 
+class WithoutTorch(torch.overrides.TorchFunctionMode):
+    """Lets nobody use a tensor, but look whether it was changed."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        looks = (torch.Tensor._version.__get__, torch.Tensor.device.__get__)
+        if function not in looks:
+            raise AssertionError(f"{function} is PyTorch's")
+        return function(*args)
+
+
+@pytest.mark.parametrize("sparsify", [False, True])
+def test_predictions_of_perceptrons_are_computed_without_pytorch(
+    fitted, sparsify, monkeypatch
+):
+    net, X = fitted
+    y, expected = net.predict(X), outputs(net, X)
+    copy = pickle.loads(pickle.dumps(net))
+    if sparsify:
+        copy.sparsify()
+    copy.prediction_plan(1)  # the weights are read once
+    with WithoutTorch():
+        assert copy.score(X, y) == 1.0
+        found = outputs(copy, X)
+    assert_array_equal(found, expected)
+
+
 def test_sparse_coefficients_and_pickles(fitted):
     net, X = fitted
     copy = pickle.loads(pickle.dumps(net))

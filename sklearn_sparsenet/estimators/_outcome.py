@@ -1,0 +1,84 @@
+"""What a fit found, as fitted attributes and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import nn
+
+from sklearn_sparsenet.networks import find_nonsmooth
+from sklearn_sparsenet.optimality import Certificate
+from sklearn_sparsenet.search import Trial
+from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.targets import Target
+
+__all__ = [
+    "describe",
+    "history",
+    "linear_layers",
+    "narrowing",
+    "unless_per_layer",
+]
+
+
+def describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
+    """Say how far from a minimiser the penalised solution is, and whose fault it is."""
+    text = (
+        f"the optimality conditions do not hold to kkt_tol={kkt_tol:g}: the residual "
+        f"is at most {certificate.largest:.2g} times λ, its root mean square "
+        f"{certificate.root_mean_square:.2g}, and {certificate.violations:.2%} of the "
+        "weights exceed 0.01"
+    )
+    kinks = find_nonsmooth(module)
+    if kinks:
+        return (
+            f"{text}. {', '.join(kinks)} is not smooth: minimisers lie on kinks, where "
+            "these conditions need not hold. A smooth activation ('tanh', 'silu') can "
+            "be certified"
+        )
+    return f"{text}. Raise max_iter or kkt_tol"
+
+
+def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return copies of the weights (fan_in, fan_out) and biases of linear layers."""
+    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
+    coefs = [layer.weight.detach().cpu().numpy().T.copy() for layer in linear]
+    biases = [layer.bias for layer in linear if layer.bias is not None]
+    return coefs, [bias.detach().cpu().numpy().copy() for bias in biases]
+
+
+def unless_per_layer(target: Target | None) -> int | np.ndarray | None:
+    """Return the numbers of weights asked for: one, one for each layer, or None."""
+    if target is None:
+        return None
+    return np.array(target.n_nonzero) if target.per_layer else target.n_nonzero[0]
+
+
+def history(trials: Sequence[Trial]) -> dict[str, np.ndarray]:
+    """Turn the trials of a search into a dict of arrays, one entry per solve."""
+    alphas = np.array([trial.alpha for trial in trials])
+    solutions = [trial.solution for trial in trials]
+    per_layer = np.array([solution.counts for solution in solutions])
+    return {
+        "alpha": alphas[:, 0] if alphas.shape[1] == 1 else alphas,
+        "n_nonzero": per_layer.sum(axis=1),
+        "n_nonzero_per_layer": per_layer,
+        "loss": np.array([solution.loss for solution in solutions]),
+        "kkt_residual": np.array([solution.kkt_residual for solution in solutions]),
+        "epochs": np.array([solution.epochs for solution in solutions]),
+        "seconds": np.array([solution.seconds for solution in solutions]),
+        "status": np.array([solution.status.name.lower() for solution in solutions]),
+    }
+
+
+def narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
+    """Turn the order statistics of a one-pass search into a dict of arrays."""
+    if trained is None or not trained.trace:
+        return None
+    progress, counts, alphas = zip(*trained.trace, strict=True)
+    return {
+        "epoch": np.array(progress) * trained.epochs,
+        "n_nonzero": np.array(counts),
+        "alpha": np.array(alphas),
+    }

@@ -1,0 +1,99 @@
+"""The network: what is drawn is what is left."""
+
+import numpy as np
+import pytest
+
+from sklearn_sparsenet import SparseNetClassifier
+from sklearn_sparsenet.plots import NetworkDisplay
+
+
+def test_network_draws_each_live_weight_once(net, diabetes):
+    display = NetworkDisplay.from_estimator(net)
+    segments = [len(lines.get_segments()) for lines in display.connections_]
+    assert sum(segments) == net.n_live_
+    names = [label.get_text() for label in display.ax_.get_yticklabels()]
+    assert sorted(names) == sorted(diabetes[0].columns[net.support_])
+    assert [text.get_text() for text in display.output_labels_] == ["output"]
+
+
+def test_network_draws_weights_where_their_units_are(classifier):
+    """Read back from the lines: the matrices, without what is dead."""
+    display = NetworkDisplay.from_estimator(classifier)
+    for column, (lines, coef) in enumerate(
+        zip(display.connections_, classifier.coefs_, strict=True)
+    ):
+        seen = set()
+        units, above = display.graph_.units[column : column + 2]
+        blue = lines.get_colors()
+        for (start, end), tint in zip(lines.get_segments(), blue, strict=True):
+            assert (start[0], end[0]) == (column, column + 1)
+            unit = units[int(start[1] * len(units))]
+            other = above[int(end[1] * len(above))]
+            assert (coef[unit, other] > 0) == (tint[2] > tint[0])
+            seen.add((unit, other))
+        assert len(seen) == len(lines.get_segments())
+        assert all(coef[pair] != 0 for pair in seen)
+    assert (
+        sum(len(c.get_segments()) for c in display.connections_) == classifier.n_live_
+    )
+
+
+def test_network_widths_grow_with_the_weights():
+    weight = np.array([[0.1], [-2.0], [1.0]])
+    display = NetworkDisplay(
+        weights=[weight], input_names=["a", "b", "c"], output_names=["y"]
+    ).plot()
+    widths = display.connections_[0].get_linewidths()
+    assert np.all(np.diff(widths) > 0)  # the largest is drawn last
+    assert len(widths) == 3
+
+
+def test_network_names_classes_and_numbers_inputs(classifier):
+    display = NetworkDisplay.from_estimator(classifier)
+    assert [t.get_text() for t in display.output_labels_] == list("0123456789")
+    assert display.input_names[:2] == ["x0", "x1"]
+
+
+def test_network_of_two_classes_names_the_second(digits):
+    X, y = digits
+    names = np.array(["zero", "one"])[y[y < 2]]
+    net = SparseNetClassifier((), target_sparsity=9, max_iter=5, random_state=0)
+    display = NetworkDisplay.from_estimator(net.fit(X[y < 2], names))
+    assert [t.get_text() for t in display.output_labels_] == ["zero"]
+    assert display.graph_.n_connections == 9
+
+
+def test_network_after_compact_is_the_same(digits):
+    X, y = digits
+    net = SparseNetClassifier((12,), target_sparsity=60, max_iter=20, random_state=0)
+    net.fit(X, y)
+    named = NetworkDisplay.from_estimator(net)
+    inputs = {named.input_names[i] for i in named.graph_.units[0]}
+    display = NetworkDisplay.from_estimator(net.compact())
+    assert {display.input_names[i] for i in display.graph_.units[0]} == inputs
+    assert display.graph_.n_connections == net.n_live_
+
+
+def test_network_refuses_large_and_other_networks(net, convolution):
+    with pytest.raises(ValueError, match="25 live weights; more than max_weights=10"):
+        NetworkDisplay.from_estimator(net, max_weights=10)
+    with pytest.raises(TypeError, match="the network has Conv2d"):
+        NetworkDisplay.from_estimator(convolution)
+
+
+def test_network_without_live_weights_has_only_outputs():
+    weights = [np.array([[1.0]]), np.array([[0.0]])]
+    display = NetworkDisplay(weights=weights, input_names=["a"], output_names=["y"])
+    assert [len(units) for units in display.plot().graph_.units] == [0, 0, 1]
+    display.figure_.canvas.draw()
+
+
+def test_very_long_names_are_shortened_in_the_middle():
+    name = "the beginning " + 60 * "-" + " the end"
+    display = NetworkDisplay(
+        weights=[np.ones((1, 1))], input_names=[name], output_names=["y"]
+    ).plot()
+    (label,) = (text.get_text() for text in display.ax_.get_yticklabels())
+    assert len(label) < 50
+    assert label.startswith("the beginning")
+    assert label.endswith("the end")

@@ -1,0 +1,81 @@
+"""Optimality: what is drawn is the gradient of the penalised solution."""
+
+import numpy as np
+import pytest
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.plots import OptimalityDisplay
+
+
+def test_optimality_has_the_gradients_of_the_penalised_solution(net, diabetes):
+    """Recomputed in NumPy: the squared error of the standardised target, ReLU."""
+    display = OptimalityDisplay.from_estimator(net, *diabetes)
+    X, y = (np.asarray(values) for values in diabetes)
+    (W1, W2), (b1, b2) = net.penalized_coefs_, net.penalized_intercepts_
+    before = X @ W1 + b1
+    hidden = np.maximum(before, 0)
+    error = (hidden @ W2 + b2)[:, 0] - (y - net.y_mean_) / net.y_scale_
+    out = 2 * error[:, None] / len(y)
+    a = np.abs(
+        [*(X.T @ (out @ W2.T * (before > 0))).ravel(), *(hidden.T @ out).ravel()]
+    )
+    support = np.array([*W1.ravel(), *W2.ravel()]) != 0
+    np.testing.assert_allclose(
+        display.sorted_lines_[0].get_ydata(), np.sort(a)[::-1], rtol=1e-6, atol=1e-12
+    )
+    for points, some in (
+        (display.support_points_[0], support),
+        (display.zero_points_[0], ~support),
+    ):
+        expected = np.sort(a[some])[::-1]
+        np.testing.assert_allclose(points.get_ydata(), expected, rtol=1e-6, atol=1e-12)
+    assert display.alpha_lines_[0].get_ydata()[0] == net.alpha_
+    ordered = np.sort(a)[::-1]
+    assert display.intervals[0] == pytest.approx((ordered[25], ordered[24]))
+
+
+def test_optimality_of_a_minimiser_has_lambda_in_the_interval(diabetes):
+    net = SparseNetRegressor((), solver="lbfgs", target_sparsity=5, random_state=0)
+    display = OptimalityDisplay.from_estimator(net.fit(*diabetes), *diabetes)
+    (low, high), a = display.intervals[0], display.magnitudes[0]
+    assert low <= net.alpha_ == pytest.approx(high, rel=2e-3)
+    np.testing.assert_allclose(a[display.supports[0]], net.alpha_, rtol=2e-3)
+
+
+def test_optimality_per_layer_has_axes_of_its_own(classifier, digits):
+    display = OptimalityDisplay.from_estimator(classifier, *digits)
+    assert len(display.axes_) == 3
+    alphas = [line.get_ydata()[0] for line in display.alpha_lines_]
+    assert alphas == classifier.alpha_.tolist()
+    counts = [len(points.get_ydata()) for points in display.support_points_]
+    penalized = classifier.penalized_coefs_
+    assert counts == [np.count_nonzero(coef) for coef in penalized]
+
+
+def test_optimality_knows_weights_of_samples_and_held_out_rows(digits):
+    X, y = digits
+    weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    net = SparseNetClassifier(
+        (6,),
+        target_sparsity=60,
+        max_iter=30,
+        early_stopping=True,
+        class_weight="balanced",
+        random_state=0,
+    )
+    net.fit(X, y, sample_weight=weight)
+    params, state = net.get_params(), dict(vars(net))
+    OptimalityDisplay.from_estimator(net, X, y, weight)  # else it would warn
+    assert net.get_params() == params
+    assert vars(net).keys() == state.keys()
+    with pytest.warns(UserWarning, match="not those of the fit"):
+        OptimalityDisplay.from_estimator(net, X, y)
+
+
+def test_optimality_refuses_other_data(net, classifier, diabetes, digits):
+    X, y = diabetes
+    with pytest.raises(ValueError, match="other features"):
+        OptimalityDisplay.from_estimator(net, X.iloc[:, :5], y)
+    X, y = digits
+    with pytest.raises(ValueError, match="other classes"):
+        OptimalityDisplay.from_estimator(classifier, X[y < 5], y[y < 5])

@@ -1,0 +1,78 @@
+"""The search: what is drawn is what was tried."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from sklearn_sparsenet import SparseNetRegressor
+from sklearn_sparsenet.plots import SearchDisplay
+
+
+def test_search_shows_every_solve_and_the_target(searched):
+    display = SearchDisplay.from_estimator(searched)
+    history = searched.search_history_
+    (alphas,), (counts,) = display.alpha_lines_, display.count_lines_
+    np.testing.assert_array_equal(alphas.get_ydata(), history["alpha"])
+    np.testing.assert_array_equal(counts.get_ydata(), history["n_nonzero"])
+    np.testing.assert_array_equal(
+        counts.get_xdata(), 1 + np.arange(len(history["loss"]))
+    )
+    assert display.target_lines_[0].get_ydata()[0] == 80
+    assert history["alpha"][display.chosen] == searched.alpha_
+    assert display.axes_[0].get_yscale() == "log"
+    assert display.axes_[0].get_shared_x_axes().joined(*display.axes_)
+
+
+def test_search_of_one_pass_shows_its_cuts(net):
+    display = SearchDisplay.from_estimator(net)
+    history = net.narrowing_history_
+    assert display.axes_[1].get_xlabel() == "epoch"
+    (counts,), (alphas,) = display.count_lines_, display.alpha_lines_
+    for line in (counts, alphas):
+        np.testing.assert_array_equal(line.get_xdata(), history["epoch"])
+    np.testing.assert_array_equal(counts.get_ydata(), history["n_nonzero"][:, 0])
+    np.testing.assert_array_equal(alphas.get_ydata(), history["alpha"][:, 0])
+    assert counts.get_ydata()[-1] == display.target_lines_[0].get_ydata()[0] == 25
+
+
+def test_tiny_cuts_of_one_pass_do_not_hide_the_others():
+    data = {"steps": [1, 2, 3], "alphas": [1e-9, 0.1, 0.2], "counts": [9, 6, 3]}
+    low, high = SearchDisplay(**data, step_name="epoch").plot().ax_.get_ylim()
+    assert 1e-6 < low < 0.1 < 0.2 < high
+    low, high = SearchDisplay(**data).plot().ax_.get_ylim()
+    assert low < 1e-9  # solves are few: all are shown
+
+
+def test_search_has_a_line_per_layer(classifier):
+    display = SearchDisplay.from_estimator(classifier)
+    assert [
+        line.get_label() for line in display.count_lines_
+    ] == classifier.layer_names_
+    assert [line.get_ydata()[-1] for line in display.count_lines_] == [60, 30, 30]
+    assert [line.get_ydata()[0] for line in display.target_lines_] == [60, 30, 30]
+    last = [line.get_ydata()[-1] for line in display.alpha_lines_]
+    assert last == classifier.narrowing_history_["alpha"][-1].tolist()
+
+
+def test_search_of_a_given_alpha_is_one_line_without_target(diabetes):
+    net = SparseNetRegressor((4,), alpha=0.01, max_iter=3, random_state=0)
+    display = SearchDisplay.from_estimator(net.fit(*diabetes))
+    (counts,) = display.count_lines_
+    assert counts.get_ydata().tolist() == [net.n_nonzero_]
+    assert display.target_lines_ == []
+
+
+def test_search_shows_counts_of_zero():
+    display = SearchDisplay(steps=[1, 2], alphas=[1.0, 0.1], counts=[0, 50]).plot()
+    low, high = display.axes_[1].get_ylim()
+    assert low < 0 < 50 < high
+    assert np.isfinite(display.axes_[1].transData.transform((1, 0))).all()
+
+
+def test_search_takes_two_axes(searched):
+    _, axes = plt.subplots(2)
+    display = SearchDisplay.from_estimator(searched, ax=axes)
+    assert list(display.axes_) == list(axes)
+    _, axes = plt.subplots(3)
+    with pytest.raises(ValueError, match="2 axes"):
+        display.plot(axes)
