@@ -45,8 +45,12 @@ class Writer:
         """
         if type(value) in _SIMPLE:
             return value
+        if isinstance(value, np.str_):
+            return str(value)
         if isinstance(value, (np.ndarray, np.generic)):
             return self._encode_array(np.asarray(value), value, name)
+        if type(value) is range:
+            value = list(value)
         if type(value) in (list, tuple):
             kind = type(value).__name__
             return {_TAG: kind, "of": [self.encode(v, name) for v in value]}

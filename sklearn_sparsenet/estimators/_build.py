@@ -219,8 +219,18 @@ def build_problem(
     )
 
 
-def build_checkpoint(estimator, problem: Problem) -> Checkpoint | None:
+def build_checkpoint(
+    estimator, problem: Problem, path: object = None
+) -> Checkpoint | None:
     """Return where the state of this fit is kept, if anywhere.
+
+    Parameters
+    ----------
+    estimator : SparseNet
+    problem : Problem
+        Its network stands at the initial point.
+    path : object
+        The settings of a path, of which the estimator has one only.
 
     Raises
     ------
@@ -237,7 +247,8 @@ def build_checkpoint(estimator, problem: Problem) -> Checkpoint | None:
     params = estimator.get_params(deep=False)
     settings = {k: v for k, v in params.items() if k not in _NOT_OF_A_FIT}
     # The network that comes of `module` is known by its parameters.
-    text = _ADDRESS.sub("", f"{type(estimator).__name__} {settings!r}")
+    text = f"{type(estimator).__name__} {settings!r}"
+    text = _ADDRESS.sub("", text if path is None else f"{text} {path!r}")
     return Checkpoint(Path(estimator.checkpoint) / fingerprint(problem, text))
 
 

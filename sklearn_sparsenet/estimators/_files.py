@@ -78,6 +78,8 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     of_this_process = {"module", "checkpoint"}
     if not isinstance(params["random_state"], int):
         of_this_process.add("random_state")
+    if not isinstance(params.get("cv"), int):  # splits are about rows of its data
+        of_this_process.add("cv")
     params.update(dict.fromkeys(of_this_process & params.keys()))
     attributes = {
         name: value

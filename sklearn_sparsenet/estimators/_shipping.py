@@ -158,7 +158,9 @@ class ShippingMixin:
 
         The arrays are safetensors, sparse ones where most weights are zero; the file
         has a version and a checksum. `sklearn_sparsenet.load` reads it, on a machine
-        without an accelerator as well. Needs the package safetensors.
+        without an accelerator as well. Needs the package safetensors. Parameters that
+        belong to this process are None in the file: `module`, `checkpoint`,
+        `random_state` and `cv` if they are no numbers.
 
         Parameters
         ----------

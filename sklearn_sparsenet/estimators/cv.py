@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from joblib import Parallel, delayed
 from scipy.stats import rankdata
 from sklearn.base import clone, is_classifier
 from sklearn.callback import with_callbacks
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
+from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_sparsenet.estimators._docs import add_cv_docs
+from sklearn_sparsenet.estimators._folds import (
+    fit_fold,
+    make_folds,
+    said_before,
+    warn_of_the_folds,
+)
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
     StrOptions,
+    check_weights,
     fit_context,
-    safe_indexing,
 )
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
-from sklearn_sparsenet.estimators.path import plan_path, sparsenet_path
+from sklearn_sparsenet.estimators.path import as_grid, plan_path
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
-from sklearn_sparsenet.estimators.selection import SELECTIONS
+from sklearn_sparsenet.estimators.selection import SELECTIONS, checked, mean_scores
 
 __all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
 
@@ -65,24 +69,41 @@ class CrossValidated:
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for a single target; for folds without rows or scores to choose by.
+        KeyboardInterrupt
+            Before the target is chosen. Later the best network so far is kept.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Once of all networks of the folds that missed their targets, and of the
+            last fit.
         """
         tasks = self._init_callback_context(max_subtasks=1)
-        facts = {"estimator": self, "X": X, "y": y}
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         tasks.call_on_fit_task_begin(**facts)
         single = self._make_single()
         settings = _grid(single, X, y, sample_weight, self.target_sparsities)
+        if sample_weight is not None:
+            sample_weight = check_weights(sample_weight, X)
         X, y, sample_weight = indexable(X, y, sample_weight)
-        folds = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(X, y))
+        folds = make_folds(self.cv, X, y, sample_weight, is_classifier(self))
         scorer = check_scoring(single, self.scoring)
         data = (X, y, sample_weight)
         results = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fold)(single, data, fold, settings, scorer) for fold in folds
+            delayed(fit_fold)(single, data, fold, settings, scorer) for fold in folds
         )
+        warn_of_the_folds(results, type(self).__name__)
         self._store_scores(settings, results)
         refit = tasks.subcontext(task_name="refit")
         refit.call_on_fit_task_begin(**facts)
         single.set_params(target_sparsity=self.target_sparsity_)
-        with refit.propagate_callback_context(single):
+        with refit.propagate_callback_context(single), said_before():
             single.fit(X, y, sample_weight)
         refit.call_on_fit_task_end(**facts)
         self._adopt(single)
@@ -108,7 +129,7 @@ class CrossValidated:
             self.target_sparsities_, self.test_scores_, self.train_scores_
         )
         if callable(self.selection):
-            index = int(self.selection(self.cv_results_))
+            index = checked(self.selection(self.cv_results_), len(settings))
         else:
             index = SELECTIONS[self.selection](self.test_scores_)
         self.best_index_ = index
@@ -121,44 +142,18 @@ class CrossValidated:
         found = {k: v for k, v in vars(single).items() if k not in params}
         for name in ("_skl_callbacks", "_parent_callback_ctx"):
             found.pop(name, None)
+        vars(self).pop("feature_names_in_", None)  # those of an earlier fit
         vars(self).update(found)
 
 
 def _grid(single, X, y, sample_weight, target_sparsities) -> list[dict]:
     """Return the settings of the path, from dense to sparse; the same for all folds."""
-    if isinstance(target_sparsities, Integral):
-        grid: Any = int(target_sparsities)
-    else:
-        grid = list(target_sparsities)
-        if not grid:
-            raise ValueError("target_sparsities is empty: give a target at least.")
+    grid = as_grid(target_sparsities)
+    if not isinstance(grid, int):
         single.set_params(target_sparsity=grid[0])
     single._validate_params()
     with clone(single)._training(X, y, sample_weight) as (trainer, search, _):
         return plan_path(single, trainer, search, grid)[0]
-
-
-def _fold(single, data, fold, settings: list[dict], scorer: Callable) -> dict:
-    """Fit the path to the training rows of a fold and score it on both parts."""
-    train, test = (
-        [None if part is None else safe_indexing(part, rows) for part in data]
-        for rows in fold
-    )
-    grid = [setting["target_sparsity"] for setting in settings]
-    path = sparsenet_path(
-        single, train[0], train[1], target_sparsities=grid, sample_weight=train[2]
-    )
-
-    def score(X, y, sample_weight):
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return np.array([scorer(point, X, y, **weights) for point in path.estimators])
-
-    return {
-        "train": score(*train),
-        "test": score(*test),
-        "n_nonzero": path.n_nonzeros,
-        "alpha": path.alphas,
-    }
 
 
 def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
@@ -169,7 +164,7 @@ def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
             results[f"split{number}_{kind}_score"] = fold
         results[f"mean_{kind}_score"] = scores.mean(axis=1)
         results[f"std_{kind}_score"] = scores.std(axis=1)
-    ranks = rankdata(-results["mean_test_score"], method="min")
+    ranks = rankdata(-mean_scores(test), method="min")
     return {**results, "rank_test_score": ranks.astype(np.int32)}
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from sklearn_sparsenet.estimators._base import SparseNet
+from sklearn_sparsenet.estimators._build import build_checkpoint
 from sklearn_sparsenet.networks import find_layers
 from sklearn_sparsenet.path import Station, train_path
 from sklearn_sparsenet.search import FixedAlpha, Search
 from sklearn_sparsenet.targets import resolve_target
 from sklearn_sparsenet.training import ProblemTrainer
 
-__all__ = ["SparseNetPath", "plan_path", "sparsenet_path"]
+__all__ = ["SparseNetPath", "as_grid", "plan_path", "run_path", "sparsenet_path"]
 
 _DENSEST, _SPARSEST = 0.5, 0.005  # shares of the weights in a grid of our own
 _PER_LAYER = 2  # weights in each layer, at least, in such a grid
@@ -36,12 +38,16 @@ class SparseNetPath:
         What `score` says on the training data, larger is better.
     test_scores : ndarray of shape (n_targets,) or None
         The same on the test data, if there are any.
+    interrupted : bool
+        Whether the user interrupted the run: the last network is then the best one
+        so far, and those of sparser targets are missing.
     """
 
     estimators: tuple[BaseEstimator, ...]
     targets: list[int | tuple[int, ...]] | None
     train_scores: np.ndarray
     test_scores: np.ndarray | None
+    interrupted: bool = False
 
     @property
     def alphas(self) -> np.ndarray:
@@ -90,7 +96,7 @@ def sparsenet_path(
     Parameters
     ----------
     estimator : SparseNetRegressor or SparseNetClassifier
-        Everything but the target. Not changed.
+        Everything but the target. Not changed, and its callbacks are not called.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     target_sparsities : int or sequence, default=20
@@ -111,12 +117,12 @@ def sparsenet_path(
     Raises
     ------
     TypeError, ValueError
-        As for `fit`; and for an empty grid.
+        As for `fit`; for another estimator; for a grid that is empty or is none.
 
     Warns
     -----
     ConvergenceWarning
-        For each target that was not met.
+        For each target that was not met, and of an interruption.
 
     Examples
     --------
@@ -128,38 +134,90 @@ def sparsenet_path(
     >>> path.n_nonzeros.tolist()
     [80, 40, 20]
     """
+    # Those that choose their target are SparseNets without one.
+    if not isinstance(estimator, SparseNet) or not hasattr(estimator, "alpha"):
+        raise TypeError(
+            "estimator must be a SparseNetRegressor or SparseNetClassifier, got "
+            f"{type(estimator).__name__}."
+        )
+    if (X_test is None) != (y_test is None):
+        raise ValueError("X_test and y_test go together; got only one of them.")
     first = clone(estimator)
     if alphas is not None:
-        grid = np.sort(np.asarray(alphas, dtype=float).ravel()).tolist()
-        points = _run(first.set_params(alpha=_first(grid)), X, y, sample_weight, grid)
-        targets = None
+        grid = _as_alphas(alphas)
+        first.set_params(alpha=grid[0])
     else:
-        given = not isinstance(target_sparsities, Integral)
-        grid = list(target_sparsities) if given else int(target_sparsities)
-        if given:
-            first.set_params(target_sparsity=_first(grid))
-        first.set_params(alpha=None)
-        points = _run(first, X, y, sample_weight, grid)
+        grid = as_grid(target_sparsities)
+        some = _DENSEST if isinstance(grid, int) else grid[0]
+        first.set_params(alpha=None, target_sparsity=some)
+    points, interrupted = run_path(first, X, y, sample_weight, grid)
+    targets = None
+    if alphas is None:
         targets = [_plain(point.target_n_nonzero_) for point in points]
     test = None
     if X_test is not None:
         test = _scores(points, X_test, y_test, sample_weight_test)
     train = _scores(points, X, y, sample_weight)
-    return SparseNetPath(tuple(points), targets, train, test)
+    return SparseNetPath(tuple(points), targets, train, test, interrupted)
 
 
-def _first(grid: list):
+def as_grid(target_sparsities) -> int | list:
+    """Return a number of targets, or the targets.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are neither, or none.
+    """
+    if isinstance(target_sparsities, Integral):
+        return int(target_sparsities)
+    try:
+        if isinstance(target_sparsities, str | Mapping):
+            raise TypeError
+        grid = list(target_sparsities)
+    except TypeError:
+        raise TypeError(
+            f"target_sparsities={target_sparsities!r} must be a number of targets "
+            "(int), or a sequence of targets."
+        ) from None
     if not grid:
-        raise ValueError("The grid is empty: give a target, or a λ, at least.")
-    return grid[0]
+        raise ValueError("target_sparsities is empty: give a target at least.")
+    return grid
 
 
-def _run(first, X, y, sample_weight, grid) -> list:
-    """Return a fitted estimator for each entry of the grid that was reached."""
+def _as_alphas(alphas) -> list[float]:
+    grid = np.atleast_1d(np.asarray(alphas, dtype=float))
+    usable = grid.ndim == 1 and bool((np.isfinite(grid) & (grid >= 0)).all())
+    if not usable or not len(grid):
+        raise ValueError(
+            f"alphas={alphas!r} must be numbers that are finite and not negative, each "
+            "for all layers, and not an empty grid."
+        )
+    return np.sort(grid).tolist()
+
+
+def run_path(first, X, y, sample_weight, grid) -> tuple[list, bool]:
+    """Return fitted estimators, for the entries of the grid that were reached.
+
+    Parameters
+    ----------
+    first : SparseNet
+        With an entry of the grid; is changed.
+    X, y, sample_weight
+        As for `fit`.
+    grid : list, or int
+
+    Returns
+    -------
+    points : list of SparseNet
+    interrupted : bool
+    """
     first._validate_params()
     points = []
     with first._training(X, y, sample_weight) as (trainer, search, limits):
         settings, stations = plan_path(first, trainer, search, grid)
+        # Solves are known by their number: other targets are another run.
+        trainer.checkpoint = build_checkpoint(first, trainer.problem, settings)
         results = train_path(trainer, stations, limits)
         for setting, station, result in zip(settings, stations, results, strict=False):
             point = copy.copy(first).set_params(**setting)
@@ -169,7 +227,7 @@ def _run(first, X, y, sample_weight, grid) -> list:
             points.append(point)
     if trainer.checkpoint is not None and not result.is_cut_short:
         trainer.checkpoint.remove()
-    return points
+    return points, result.is_cut_short
 
 
 def plan_path(

@@ -2,9 +2,47 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
-__all__ = ["SELECTIONS", "best", "standard_errors", "within_one_standard_error"]
+__all__ = [
+    "SELECTIONS",
+    "best",
+    "checked",
+    "mean_scores",
+    "standard_errors",
+    "within_one_standard_error",
+]
+
+
+def mean_scores(test_scores: np.ndarray) -> np.ndarray:
+    """Return the mean over the folds; -inf, the worst, where it is not defined.
+
+    Parameters
+    ----------
+    test_scores : ndarray of shape (n_targets, n_folds)
+    """
+    means = test_scores.mean(axis=1)
+    return np.where(np.isnan(means), -np.inf, means)
+
+
+def checked(index: object, n_targets: int) -> int:
+    """Return the index that a function of the user's chose.
+
+    Raises
+    ------
+    TypeError, IndexError
+        If it is none.
+    """
+    if not isinstance(index, Integral):
+        raise TypeError(f"selection= must return an int, an index; got {index!r}.")
+    if not 0 <= index < n_targets:
+        raise IndexError(
+            f"selection= returned {index}, which is out of range for {n_targets} "
+            "targets."
+        )
+    return int(index)
 
 
 def standard_errors(test_scores: np.ndarray) -> np.ndarray:
@@ -27,8 +65,19 @@ def best(test_scores: np.ndarray) -> int:
     ----------
     test_scores : ndarray of shape (n_targets, n_folds)
         From dense to sparse, larger is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no target with a mean.
     """
-    means = test_scores.mean(axis=1)
+    if np.isnan(test_scores).any(axis=1).all():
+        raise ValueError(
+            "No target has a score in every fold (NaN), so that none can be chosen. R² "
+            "needs two rows in each test part: with cv=LeaveOneOut() say, choose "
+            "scoring='neg_mean_squared_error'."
+        )
+    means = mean_scores(test_scores)
     return int(np.flatnonzero(means == means.max())[-1])
 
 
@@ -38,7 +87,7 @@ def within_one_standard_error(test_scores: np.ndarray) -> int:
     Breiman et al. (1984), section 3.4.3. Parameters as `best`.
     """
     top = best(test_scores)
-    means = test_scores.mean(axis=1)
+    means = mean_scores(test_scores)
     least = means[top] - standard_errors(test_scores)[top]
     return int(np.flatnonzero(means >= least)[-1])
 

@@ -161,10 +161,13 @@ class SparsityCurveDisplay:
             return None
         return self._select(within_one_standard_error)
 
-    def _select(self, rule: Callable[[Array], int]) -> int:
+    def _select(self, rule: Callable[[Array], int]) -> int | None:
         """Apply a rule of `SparseNetRegressorCV`; they want the densest first."""
+        scores = _by_fold(self.test_scores)
+        if np.isnan(scores).any(axis=1).all():  # R² of a single row, say
+            return None
         order = np.argsort(-np.asarray(self.n_nonzeros), kind="stable")
-        return int(order[rule(_by_fold(self.test_scores)[order])])
+        return int(order[rule(scores[order])])
 
     def plot(self, ax: Any = None, *, kind: str = "error") -> SparsityCurveDisplay:
         """Plot.

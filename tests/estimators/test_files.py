@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, make_classification, make_regression
+from sklearn.model_selection import KFold
 from torch import nn
 
 from sklearn_sparsenet import (
@@ -17,6 +18,7 @@ from sklearn_sparsenet import (
     SparseNetClassifier,
     SparseNetClassifierCV,
     SparseNetRegressor,
+    SparseNetRegressorCV,
     load,
     losses,
 )
@@ -329,3 +331,32 @@ def test_damaged_files_are_refused_or_harmless(tmp_path):
         else:
             assert_array_equal(again.predict_proba(X), expected)
     assert refused > 950
+
+
+def test_numbers_and_names_of_numpy_are_what_they_were(tmp_path):
+    X, y = regression()
+    net = SparseNetRegressor(
+        (5,),
+        np.str_("tanh"),
+        target_sparsity=np.int64(20),
+        tol=np.float32(0),
+        max_iter=5,
+    ).fit(X, y)
+    net.save(tmp_path / "net.safetensors")
+    again = load(tmp_path / "net.safetensors")
+    assert (again.target_sparsity, again.tol) == (20, 0)
+    assert np.ndim(again.target_sparsity) == np.ndim(again.tol) == 0
+    assert again.activation == "tanh"
+    assert again.fit(X, y).n_nonzero_ == 20
+
+
+@pytest.mark.parametrize("cv", [KFold(2), list(KFold(2).split(np.zeros(120)))])
+def test_splits_are_not_stored(cv, tmp_path):
+    net = SparseNetRegressorCV(
+        (5,), target_sparsities=range(10, 30, 10), cv=cv, max_iter=5
+    ).fit(*regression())
+    net.save(tmp_path / "net.safetensors")
+    again = load(tmp_path / "net.safetensors")
+    assert again.cv is None
+    assert again.target_sparsities == [10, 20]
+    assert_array_equal(again.test_scores_, net.test_scores_)

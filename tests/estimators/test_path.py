@@ -1,18 +1,24 @@
 """`sparsenet_path`: exact counts in one run, and a path of one is a fit."""
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import Lasso
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet import (
     BracketSearch,
     SparseNetClassifier,
     SparseNetRegressor,
+    SparseNetRegressorCV,
     sparsenet_path,
 )
+from sklearn_sparsenet.solvers.loop import _Run
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +137,42 @@ def test_a_checkpoint_is_gone_on_with(net, diabetes, tmp_path):
     assert not list(tmp_path.rglob("*.pt"))
 
 
+def interrupt_epoch(monkeypatch, number):
+    """Press Ctrl-C in that epoch of all that are trained from now on."""
+    run, epochs = _Run._epoch, itertools.count(1)
+
+    def interrupted(self, *args):
+        if next(epochs) == number:
+            raise KeyboardInterrupt
+        return run(self, *args)
+
+    monkeypatch.setattr(_Run, "_epoch", interrupted)
+
+
+def test_an_interruption_keeps_the_networks_so_far(net, diabetes, monkeypatch):
+    interrupt_epoch(monkeypatch, 105)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        path = sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30, 20])
+    assert path.interrupted
+    assert path.targets == path.n_nonzeros.tolist() == [60, 40]
+    assert len(path.train_scores) == 2
+
+
+def test_a_checkpoint_of_other_targets_is_not_gone_on_with(
+    net, diabetes, tmp_path, monkeypatch
+):
+    net.set_params(checkpoint=tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt_epoch(patch, 135)
+        with pytest.warns(ConvergenceWarning, match="interrupted"):
+            cut = sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
+    assert cut.interrupted
+    assert cut.targets == [60, 40, 30]
+    path = sparsenet_path(net, *diabetes, target_sparsities=[60, 20, 10])
+    assert path.n_nonzeros.tolist() == [60, 20, 10]
+    assert not path.interrupted
+
+
 def test_a_target_that_cannot_be_met_warns(diabetes):
     net = SparseNetRegressor((5,), tol=0, max_iter=20, random_state=0)
     with pytest.warns(ConvergenceWarning, match="no weight lies on a path"):
@@ -143,12 +185,47 @@ def test_a_target_that_cannot_be_met_warns(diabetes):
         ([], "empty"),
         (0, "at least one"),
         ([30, 10_000], "out of range"),
+        ([20, True], "is not a target"),
         ([{"0.weight": 10}, {"*": 10}], "different layers"),
     ],
 )
 def test_impossible_grids_are_refused(net, diabetes, grid, message):
     with pytest.raises(ValueError, match=message):
         sparsenet_path(net, *diabetes, target_sparsities=grid)
+
+
+@pytest.mark.parametrize("grid", [0.9, None, "auto", {"0.weight": 30}])
+def test_what_is_no_grid_is_refused(net, diabetes, grid):
+    with pytest.raises(TypeError, match="must be a number of targets"):
+        sparsenet_path(net, *diabetes, target_sparsities=grid)
+
+
+@pytest.mark.parametrize(
+    "alphas", [[], [0.1, np.nan], [0.1, np.inf], [-1, 0.1], [[0.1, 0.2], [0.3, 0.4]]]
+)
+def test_impossible_alphas_are_refused(net, diabetes, alphas):
+    with pytest.raises(ValueError, match="finite and not negative"):
+        sparsenet_path(net, *diabetes, alphas=alphas)
+
+
+@pytest.mark.parametrize(
+    "estimator", [Lasso(), SparseNetRegressorCV(), make_pipeline(SparseNetRegressor())]
+)
+def test_other_estimators_are_refused(diabetes, estimator):
+    with pytest.raises(TypeError, match="estimator must be a SparseNetRegressor or"):
+        sparsenet_path(estimator, *diabetes, target_sparsities=[20])
+
+
+def test_test_data_come_with_their_target(net, diabetes):
+    with pytest.raises(ValueError, match="only one of them"):
+        sparsenet_path(net, *diabetes, target_sparsities=[20], X_test=diabetes[0])
+
+
+@pytest.mark.parametrize("own", [None, {"0.weight": 20}])
+def test_the_target_of_the_estimator_does_not_matter(net, diabetes, own):
+    net.set_params(target_sparsity=own, alpha=0.1, max_iter=5)
+    path = sparsenet_path(net, *diabetes, target_sparsities=2)
+    assert path.n_nonzeros.tolist() == [110, 4]
 
 
 def test_grids_of_our_own_reach_down_to_a_few_weights_a_layer(net, diabetes):

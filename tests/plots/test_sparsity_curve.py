@@ -50,6 +50,13 @@ def test_of_equal_scores_the_sparsest_is_the_best(counts):
     assert counts[display.best_index] == counts[display.one_se_index] == 100
 
 
+def test_scores_that_are_undefined_are_never_the_best():
+    display = SparsityCurveDisplay(n_nonzeros=[40, 30], test_scores=[0.1, np.nan])
+    assert display.plot().best_index == 0
+    display = SparsityCurveDisplay(n_nonzeros=[40, 30], test_scores=[np.nan, np.nan])
+    assert display.plot().best_ is None
+
+
 def test_curve_of_a_cross_validation(cross_validated):
     display = SparsityCurveDisplay.from_estimator(cross_validated)
     net = cross_validated

@@ -1,0 +1,136 @@
+"""The folds of a cross-validation: their rows, their networks, what to warn of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.model_selection import check_cv
+
+from sklearn_sparsenet.estimators._validation import safe_indexing
+from sklearn_sparsenet.estimators.path import run_path
+from sklearn_sparsenet.exceptions import DataScaleWarning
+
+__all__ = ["fit_fold", "make_folds", "said_before", "warn_of_the_folds"]
+
+
+def make_folds(cv, X, y, sample_weight, is_classifier: bool) -> list[tuple]:
+    """Return the rows to train and to test with, of each fold.
+
+    Raises
+    ------
+    ValueError
+        If there are no folds, or one has no rows of positive weight in a part.
+    """
+    folds = list(check_cv(cv, y, classifier=is_classifier).split(X, y))
+    if not folds:
+        raise ValueError(f"cv={cv!r} gives no folds; an iterator is empty after use.")
+    if sample_weight is not None:
+        for number, fold in enumerate(folds):
+            for part, rows in zip(("train", "test"), fold, strict=True):
+                if not sample_weight[rows].any():
+                    raise ValueError(
+                        f"sample_weight is zero for all rows of the {part} part of "
+                        f"fold {number}. Shuffle (cv=KFold(shuffle=True)), or leave "
+                        "these rows out."
+                    )
+    return folds
+
+
+def fit_fold(single, data, fold, settings: list[dict], scorer: Callable) -> dict:
+    """Fit the path to the training rows of a fold and score it on both parts.
+
+    Parameters
+    ----------
+    single : SparseNet
+    data : tuple of X, y, sample_weight
+    fold : tuple of rows to train with, and to test with
+    settings : list of dict
+        The target of each point.
+    scorer : callable
+
+    Returns
+    -------
+    dict
+        train, test, n_nonzero and alpha of each point; the messages of what did not
+        converge.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user interrupted it: without all scores there is nothing to choose by.
+    """
+    train, test = (
+        [None if part is None else safe_indexing(part, rows) for part in data]
+        for rows in fold
+    )
+    grid = [setting["target_sparsity"] for setting in settings]
+    first = clone(single).set_params(target_sparsity=grid[0])
+    with said_before(), _collected(ConvergenceWarning) as messages:
+        points, interrupted = run_path(first, *train, grid)
+    if interrupted:
+        raise KeyboardInterrupt
+
+    def score(X, y, sample_weight) -> np.ndarray:
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        return np.array([scorer(point, X, y, **weights) for point in points])
+
+    return {
+        "train": score(*train),
+        "test": score(*test),
+        "n_nonzero": np.array([point.n_nonzero_ for point in points]),
+        "alpha": np.array([point.alpha_ for point in points]),
+        "messages": messages,
+    }
+
+
+def warn_of_the_folds(results: list[dict], name: str) -> None:
+    """Warn once of all networks of the folds that did not converge.
+
+    Parameters
+    ----------
+    results : list of dict
+        As `fit_fold` returns them.
+    name : str
+        Of the estimator.
+    """
+    messages = [message for result in results for message in result["messages"]]
+    if messages:
+        n_networks = sum(len(result["test"]) for result in results)
+        warnings.warn(
+            f"{name}: {len(messages)} of the {n_networks} networks of the folds "
+            f"missed their targets or did not converge; the first: {messages[0]}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
+@contextmanager
+def said_before() -> Iterator[None]:
+    """Leave out the warnings of the data that all of them together gave."""
+    with warnings.catch_warnings():
+        for category in (DataScaleWarning, DataConversionWarning):
+            warnings.simplefilter("ignore", category)
+        yield
+
+
+@contextmanager
+def _collected(category: type[Warning]) -> Iterator[list[str]]:
+    """Collect the messages of one kind of warnings; pass on the others."""
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", category)
+        yield messages
+    for warning in caught:
+        kind: Any = warning.category
+        if issubclass(kind, category):
+            messages.append(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, kind, warning.filename, warning.lineno
+            )

@@ -1,0 +1,240 @@
+"""Estimators with cross-validation on awkward data, folds, scores and settings."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn import config_context, get_config
+from sklearn.base import clone
+from sklearn.callback import ScoringMonitor
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import (
+    ConvergenceWarning,
+    DataConversionWarning,
+)
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut
+from torch import nn
+
+from sklearn_sparsenet import (
+    DataScaleWarning,
+    SparseNetClassifier,
+    SparseNetClassifierCV,
+    SparseNetRegressor,
+    SparseNetRegressorCV,
+)
+from sklearn_sparsenet.solvers.loop import _Run
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    X, y = load_diabetes(return_X_y=True)
+    return (X / X.std(axis=0))[:90], y[:90]
+
+
+@pytest.fixture
+def net():
+    return SparseNetRegressorCV(
+        (5,), target_sparsities=[30, 20], cv=KFold(3), max_iter=10, random_state=0
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [sparse.csr_matrix, sparse.csc_array, np.ndarray.tolist, pd.DataFrame, np.asarray],
+)
+def test_any_container_gives_the_same(net, diabetes, kind):
+    X, y = diabetes
+    net.fit(X, y)
+    other = clone(net).fit(kind(X), y.tolist() if kind is np.ndarray.tolist else y)
+    np.testing.assert_allclose(other.test_scores_, net.test_scores_)
+
+
+def test_labels_of_several_kinds():
+    X, y = load_iris(return_X_y=True)
+    labels = np.c_[y == 0, y == 2].astype(int)
+    net = SparseNetClassifierCV(
+        (5,), target_sparsities=[20, 10], cv=3, max_iter=10, random_state=0
+    )
+    dense = net.fit(X, labels).test_scores_
+    np.testing.assert_array_equal(
+        clone(net).fit(X, sparse.csr_matrix(labels)).test_scores_, dense
+    )
+
+
+def test_images(net):
+    X, y = np.random.RandomState(0).rand(60, 1, 6, 6), np.arange(60) % 3
+    convolution = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)
+    )
+    net = SparseNetClassifierCV(
+        module=convolution, target_sparsities=[40, 20], cv=2, max_iter=2, random_state=0
+    )
+    before = [p.clone() for p in convolution.parameters()]
+    net.fit(X, y)
+    assert net.n_nonzero_ == net.target_sparsity_
+    for own, old in zip(convolution.parameters(), before, strict=True):
+        assert (own == old).all()
+
+
+@pytest.mark.parametrize("rows", [slice(0, 30), slice(30, 90)])
+def test_folds_without_weight_are_refused_before_any_fit(net, diabetes, rows):
+    weight = np.ones(90)
+    weight[rows] = 0
+    with pytest.raises(ValueError, match=r"zero for all rows of the (train|test) part"):
+        net.fit(*diabetes, sample_weight=weight)
+
+
+def test_a_number_as_weight_is_as_none(net, diabetes):
+    net.fit(*diabetes)
+    other = clone(net).fit(*diabetes, sample_weight=2.0)
+    np.testing.assert_allclose(other.test_scores_, net.test_scores_)
+
+
+def test_groups_come_as_splits(net, diabetes):
+    X, y = diabetes
+    groups = np.arange(90) // 10
+    with pytest.raises(ValueError, match="groups"):
+        net.set_params(cv=GroupKFold(3)).fit(X, y)
+    net.set_params(cv=list(GroupKFold(3).split(X, y, groups))).fit(X, y)
+    assert net.test_scores_.shape == (2, 3)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.parametrize("selection", ["min", "1se"])
+def test_scores_that_are_undefined_are_told(net, diabetes, selection):
+    X, y = diabetes[0][:8], diabetes[1][:8]
+    net.set_params(cv=LeaveOneOut(), selection=selection)
+    with pytest.raises(ValueError, match="No target has a score in every fold"):
+        net.fit(X, y)
+    net.set_params(scoring="neg_mean_squared_error").fit(X, y)
+    assert net.test_scores_.shape == (2, 8)
+
+
+def test_a_target_without_a_score_is_not_chosen(net, diabetes):
+    def scorer(point, X, y):
+        return np.nan if point.n_nonzero_ == 20 else -1.0
+
+    net.set_params(scoring=scorer).fit(*diabetes)
+    assert net.target_sparsity_ == 30
+    assert net.cv_results_["rank_test_score"].tolist() == [1, 2]
+
+
+def test_no_folds_at_all(net, diabetes):
+    with pytest.raises(ValueError, match="gives no folds"):
+        net.set_params(cv=[]).fit(*diabetes)
+
+
+@pytest.mark.parametrize(
+    ("index", "error"), [(7, IndexError), (-1, IndexError), (0.5, TypeError)]
+)
+def test_a_selection_returns_an_index(net, diabetes, index, error):
+    with pytest.raises(error, match="selection="):
+        net.set_params(selection=lambda results: index).fit(*diabetes)
+
+
+@pytest.mark.parametrize("grid", ["auto", 0.9, {"0.weight": 20}, np.array(3.0)])
+def test_what_is_no_grid_is_refused(net, diabetes, grid):
+    with pytest.raises((TypeError, ValueError), match="target_sparsities"):
+        net.set_params(target_sparsities=grid).fit(*diabetes)
+
+
+@pytest.mark.parametrize("epoch", [2, 12, 15])
+def test_an_interruption_of_the_folds_interrupts(net, diabetes, epoch, monkeypatch):
+    epochs = iter(range(1, 10**6))
+    run = _Run._epoch
+
+    def interrupted(self, *args):
+        if next(epochs) == epoch:
+            raise KeyboardInterrupt
+        return run(self, *args)
+
+    monkeypatch.setattr(_Run, "_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(*diabetes)
+
+
+def test_names_of_an_earlier_fit_are_forgotten(net, diabetes):
+    X, y = diabetes
+    net.fit(pd.DataFrame(X, columns=[f"column {j}" for j in range(10)]), y)
+    assert len(net.feature_names_in_) == 10
+    net.fit(X, y)
+    assert not hasattr(net, "feature_names_in_")
+    net.predict(X)  # would warn
+
+
+@pytest.mark.parametrize(
+    ("category", "change"),
+    [
+        (DataConversionWarning, lambda X, y: (X, y[:, None])),
+        (DataScaleWarning, lambda X, y: (X * np.geomspace(1, 1e6, 10), y)),
+    ],
+)
+def test_warnings_of_the_data_come_once(net, diabetes, category, change):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net.fit(*change(*diabetes))
+    assert [warning.category for warning in caught] == [category]
+
+
+def test_targets_that_folds_miss_are_told_once(net, diabetes):
+    net.set_params(target_sparsities=[30, 1], selection=lambda results: 0)
+    with pytest.warns(ConvergenceWarning) as caught:
+        net.fit(*diabetes)
+    (warning,) = caught
+    assert "SparseNetRegressorCV: 3 of the 6 networks" in str(warning.message)
+    assert "no weight lies on a path" in str(warning.message)
+
+
+def test_other_warnings_of_the_folds_are_passed_on(net, diabetes):
+    def fussy(output, target):
+        warnings.warn("fussy", FutureWarning, stacklevel=2)
+        return ((output - target) ** 2).sum(dim=1)
+
+    with pytest.warns(FutureWarning, match="fussy"):
+        net.set_params(loss=fussy, max_iter=2).fit(*diabetes)
+
+
+def test_settings_of_scikit_learn_reach_the_folds(net, diabetes):
+    def scorer(point, X, y):
+        return float(get_config()["enable_metadata_routing"])
+
+    with config_context(enable_metadata_routing=True):
+        net.set_params(n_jobs=2, scoring=scorer).fit(*diabetes)
+    assert (net.test_scores_ == 1).all()
+
+
+def test_callbacks_get_the_weights(net, diabetes):
+    X, y = diabetes
+    weight = np.linspace(0, 1, 90)
+    monitor = ScoringMonitor(scoring="r2")
+    net.set_callbacks(monitor).fit(X, y, sample_weight=weight)
+    (root,) = monitor.get_logs().data
+    assert root["r2"] == pytest.approx(
+        r2_score(y, net.predict(X), sample_weight=weight)
+    )
+
+
+@pytest.mark.parametrize("seed", [3, np.random.RandomState(3)])
+def test_folds_do_not_depend_on_the_number_of_jobs(net, diabetes, seed):
+    net.set_params(random_state=seed).fit(*diabetes)
+    other = clone(net).set_params(n_jobs=2).fit(*diabetes)
+    np.testing.assert_array_equal(other.test_scores_, net.test_scores_)
+
+
+@pytest.mark.parametrize("kind", [SparseNetRegressorCV, SparseNetClassifierCV])
+def test_parameters_are_those_of_the_single_fit(kind):
+    single = {
+        SparseNetRegressorCV: SparseNetRegressor,
+        SparseNetClassifierCV: SparseNetClassifier,
+    }[kind]
+    without = {"target_sparsity", "alpha", "warm_start", "checkpoint"}
+    own = {"target_sparsities", "selection", "cv", "scoring", "n_jobs"}
+    params = kind().get_params()
+    assert params.keys() == (single().get_params().keys() - without) | own
+    shared = params.keys() - own
+    assert {k: params[k] for k in shared} == {
+        k: single().get_params()[k] for k in shared
+    }
