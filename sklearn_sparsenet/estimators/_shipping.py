@@ -209,12 +209,15 @@ class ShippingMixin:
         -------
         onnx.ModelProto
             Input "X", in the type of the fit; outputs "predictions", or
-            "probabilities" and, with one label per sample, "label".
+            "probabilities" and, with one label per sample, "label". Of a fit in
+            double precision, convolutions, pools and GELU are in single precision:
+            onnxruntime has no others.
 
         Raises
         ------
         TypeError
-            For layers that cannot be compacted, and losses of your own.
+            For layers that cannot be compacted, options of layers that ONNX has not,
+            and losses of your own.
         """
         check_is_fitted(self)
         function = self._function(self._compacted())
@@ -241,6 +244,8 @@ class ShippingMixin:
         ------
         TypeError
             For networks that are no multilayer perceptrons, and losses of your own.
+        ValueError
+            If `name` is none in C, or a number has none in single precision.
         """
         check_is_fitted(self)
         return to_c(self._function(self._compacted()), name)
