@@ -44,7 +44,7 @@ _N_DIMENSIONS = {
     nn.Linear: 2,
     **{kind: int(kind.__name__[-2]) + 2 for kind in (*_CONVOLUTIONS, *_POOLS)},
 }
-_ROUNDING = 1e-5  # relative difference of numbers that are the same but for rounding
+_ROUNDINGS = 100  # by which numbers differ that are the same but for rounding
 _KNOWN = ", ".join(sorted({c.__name__ for c in (*_WEIGHTED, *_CHANNELWISE)}))
 
 
@@ -277,7 +277,9 @@ def _fold(unit: int, outputs: Tensor, above: _Stage, n_units: int) -> bool:
     added = above.layer(alone.view_as(outputs)) - above.layer(torch.zeros_like(outputs))
     added = added.view(len(above.weight), -1)
     low, high = added.min(1).values, added.max(1).values
-    if bool((high - low > _ROUNDING * added.abs().max()).any()):
+    sizes = above.by_unit_below(n_units)[:, unit].abs().sum(1) * alone.abs().max()
+    rounding = _ROUNDINGS * torch.finfo(added.dtype).eps * (sizes + above.bias.abs())
+    if bool((high - low > rounding).any()):
         return False  # the border of a convolution sees zeros instead
     above.bias.add_(added.mean(1))
     above.by_unit_below(n_units)[:, unit] = 0.0

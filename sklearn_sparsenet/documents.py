@@ -75,13 +75,17 @@ class Writer:
             return {_TAG: "strings", "dtype": array.dtype.str, "of": text}
         if array.dtype == object and all(type(v) is str for v in array.flat):
             return {_TAG: "strings", "dtype": "O", "of": array.tolist()}
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biufmM":
             raise TypeError(
                 f"{name} is an array of {array.dtype}, which is not stored."
             )
         key = str(len(self.arrays))
-        self.arrays[key] = np.asarray(array, order="C")
-        return {_TAG: "scalar" if is_scalar else "array", "key": key}
+        stored = {_TAG: "scalar" if is_scalar else "array", "key": key}
+        if array.dtype.kind in "mM":  # dates and durations: integers and a unit
+            stored["dtype"] = array.dtype.str
+            array = array.astype(np.int64)
+        self.arrays[key] = array.copy(order="C")
+        return stored
 
 
 class Reader:
@@ -113,9 +117,8 @@ class Reader:
             "list": lambda v: [self.decode(part) for part in v["of"]],
             "tuple": lambda v: tuple(self.decode(part) for part in v["of"]),
             "dict": lambda v: {self.decode(k): self.decode(x) for k, x in v["of"]},
-            "array": lambda v: self._arrays[v["key"]],
-            # Shape (1,) in files of earlier versions.
-            "scalar": lambda v: self._arrays[v["key"]].reshape(())[()],
+            "array": self._decode_array,
+            "scalar": lambda v: self._decode_array(v).reshape(())[()],
             "strings": lambda v: np.array(v["of"], dtype=v["dtype"]),
             "object": self._decode_object,
         }
@@ -123,6 +126,10 @@ class Reader:
             return decoders[value[_TAG]](value)
         except (KeyError, TypeError, IndexError) as error:
             raise ValueError(f"{value!r} is nothing that is stored: {error}") from None
+
+    def _decode_array(self, value: Any) -> np.ndarray:
+        array = self._arrays[value["key"]]
+        return array.astype(value["dtype"]) if "dtype" in value else array
 
     def _decode_object(self, value: Any) -> Any:
         kind = self._known[value["class"]]

@@ -128,6 +128,20 @@ def test_a_constant_channel_stays_where_the_border_would_change():
         assert_same_outputs(module, compact, (1, 8, 8))
 
 
+def test_what_the_border_changes_is_judged_for_each_unit_that_reads_it():
+    module = nn.Sequential(
+        nn.Conv2d(1, 1, 1), nn.Tanh(), nn.Conv2d(1, 2, 3, padding=1)
+    ).to(F64)
+    with torch.no_grad():
+        module[0].weight.zero_()
+        module[0].bias.fill_(0.7)
+        module[2].weight.zero_()
+        module[2].weight[0, 0, 1, 1] = 1e5  # the middle, inside everywhere
+        module[2].weight[1, 0, 0, 0] = 0.1
+    compact = compact_module(module, (1, 8, 8))
+    assert_same_outputs(module, compact, (1, 8, 8))
+
+
 def test_a_constant_zero_channel_goes_whatever_the_padding():
     module = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1)

@@ -30,8 +30,8 @@ _LOGGER = logging.getLogger(__name__)
 _ORDER = """
 exact_count network error_against_weights cross_validation pipeline_grid_search
 per_layer feature_selection feature_selection_truth weights custom_loss custom_module
-sparse_input watching shipping penalties bracket_search certified_solution lasso
-training_loop when_not
+sparse_input watching shipping compact save_load export penalties bracket_search
+certified_solution lasso training_loop when_not
 """.split()
 
 # Examples: pages link to the file, and the site has a page instead.

@@ -33,15 +33,16 @@ for name, search in searches.items():
         max_outer_iter=30,
         random_state=0,
     )
-    nets[name] = net.fit(X / 16, y)
+    nets[name] = net.fit(X[:1000] / 16, y[:1000])
     print(f"{name}: {net.n_nonzero_} weights after {net.n_outer_iter_} solves")
 
 # %%
 # λ and the number of weights of each solve; the dashed line is the target.
 
-for name, net in nets.items():
-    display = SearchDisplay.from_estimator(net)
-    display.figure_.suptitle(name)
+fig = plt.figure(figsize=(8, 4.5), layout="constrained")
+for part, (name, net) in zip(fig.subfigures(1, 2), nets.items(), strict=True):
+    part.suptitle(name)
+    SearchDisplay.from_estimator(net, ax=part.subplots(2, sharex=True))
 plt.show()
 
 # %%

@@ -33,6 +33,6 @@ plt.show()
 
 # %%
 # Blue weights are positive, orange ones negative, thick ones large. Units and inputs
-# without a path to an output are left out. What the picture shows, in words:
+# without a path to an output are left out. The inputs in use, the most important first:
 
-print(net.summary())
+net.input_report().round(2)

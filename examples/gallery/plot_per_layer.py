@@ -33,9 +33,10 @@ for name, target in targets.items():
 
 # %%
 
-for name, net in nets.items():
-    display = LayersDisplay.from_estimator(net)
-    display.figure_.suptitle(name)
+fig = plt.figure(figsize=(7, 7), layout="constrained")
+for part, (name, net) in zip(fig.subfigures(3), nets.items(), strict=True):
+    part.suptitle(name)
+    LayersDisplay.from_estimator(net, ax=part.subplots())
 plt.show()
 
 # %%

@@ -30,7 +30,7 @@ monitor = ScoringMonitor(
     scoring={"training": get_scorer("accuracy"), "test": on_test_rows}
 )
 net = SparseNetClassifier((50,), target_sparsity=200, random_state=0)
-net.set_callbacks(monitor).fit(X_train, y_train)
+net = net.set_callbacks(monitor).fit(X_train, y_train)
 
 # %%
 # A fit is a tree of tasks. The first solve below its root is the search, with an entry

@@ -172,7 +172,15 @@ def load(path: str | os.PathLike, module: Any = None) -> Any:
     estimator = kind(**decoded["params"] | {"module": module})
     skeleton = _skeleton(document["recipe"], module, attributes, path)
     state = {**vars(estimator), **attributes}
-    state["module_"] = unpack_module(skeleton, decoded["weights"]).eval()
+    try:
+        state["module_"] = unpack_module(skeleton, decoded["weights"]).eval()
+    except ValueError as error:
+        if module is None:
+            raise
+        raise ValueError(
+            f"module= is not the network in {path}: {error} If that was made compact, "
+            "save it before compact(), or pass the compact module_."
+        ) from None
     estimator.__setstate__(state)
     if document.get("had_module") and module is None:
         estimator.module = copy.deepcopy(estimator.module_)

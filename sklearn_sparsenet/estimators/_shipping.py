@@ -18,7 +18,13 @@ from sklearn_sparsenet.compaction import compact_module
 from sklearn_sparsenet.export import Function, Predictions, to_c, to_onnx
 from sklearn_sparsenet.inference import Predictor
 from sklearn_sparsenet.networks import NORMALIZATIONS
-from sklearn_sparsenet.packing import pack_module, strip_module, unpack_module
+from sklearn_sparsenet.packing import (
+    Packed,
+    pack,
+    pack_module,
+    strip_module,
+    unpack_module,
+)
 from sklearn_sparsenet.recipes import build_from, describe
 from sklearn_sparsenet.sparsity import count_nonzero
 
@@ -37,8 +43,9 @@ def _is_fitted(estimator: Any) -> bool:
 class Route:
     """The predictor of a network, as long as nobody has changed the network.
 
-    PyTorch counts the changes of a tensor in place. Made when it is first asked for:
-    a loaded network that is saved again has no use for it.
+    PyTorch counts the changes of a tensor in place, but those through ``.data`` or a
+    NumPy view. Made when it is first asked for: a loaded network that is saved again
+    has no use for it.
     """
 
     def __init__(self, module: nn.Module, n_features: int) -> None:
@@ -50,8 +57,15 @@ class Route:
         on_cpu = all(p.device.type == "cpu" for p in self._module.parameters())
         return Predictor.of(self._module, self._n_features) if on_cpu else None
 
-    def _count(self) -> list[tuple[int, int]]:
-        return [(id(p), p._version) for p in self._module.parameters()]
+    def _count(self) -> list[tuple[int, ...]]:
+        """Return what changes with the modules, the memory and the values."""
+        found: list[tuple[int, ...]] = []
+        for module in self._module.modules():
+            found.append((id(module),))
+            for p in module._parameters.values():
+                if p is not None:
+                    found.append((id(p), p.data_ptr(), p._version))
+        return found
 
     def predictor(self, module: nn.Module) -> Predictor | None:
         """Return it, or None if the network is to be run by PyTorch."""
@@ -95,7 +109,8 @@ class ShippingMixin:
 
         `module_` becomes a smaller network with the same outputs up to rounding;
         weights out of constant units are folded into biases, so that `n_nonzero_`
-        may fall. X keeps all its columns; `support_` tells which are used.
+        may fall; `sparsity_` is that of the smaller network. X keeps all its columns;
+        `support_` tells which are used.
 
         Returns
         -------
@@ -116,6 +131,7 @@ class ShippingMixin:
         layers = self._layers()
         self.n_nonzero_per_layer_ = np.array([count_nonzero(w) for w in layers])
         self.n_nonzero_ = int(self.n_nonzero_per_layer_.sum())
+        self.sparsity_ = 1 - self.n_nonzero_ / sum(w.numel() for w in layers)
         self._store_paths(self._sample_shape)
         self._choose_route()
         return self
@@ -260,8 +276,9 @@ class ShippingMixin:
         # Plain values where that can be: what reads no code has no use for a module.
         state["_skeleton_"] = describe(module) or strip_module(module)
         if is_sparse:
-            penalized = state["penalized_coefs_"]
-            state["penalized_coefs_"] = [sparse.csr_array(c) for c in penalized]
+            state["penalized_coefs_"] = [
+                pack(torch.from_numpy(c)) for c in state["penalized_coefs_"]
+            ]
         return state
 
     def __setstate__(self, state):
@@ -272,9 +289,8 @@ class ShippingMixin:
                 skeleton = build_from(skeleton)
             state["module_"] = unpack_module(skeleton, state.pop("_packed_")).eval()
             penalized = state["penalized_coefs_"]
-            state["penalized_coefs_"] = [
-                c.toarray() if sparse.issparse(c) else c for c in penalized
-            ]
+            if isinstance(next(iter(penalized), None), Packed):
+                state["penalized_coefs_"] = [c.unpack().numpy() for c in penalized]
         super().__setstate__(state)
         if "module_" in state:
             self._choose_route()

@@ -41,6 +41,11 @@ _LINKS = {
         "    for (i = 0; i < {n}; i++) out[i] /= sum;\n"
     ),
 }
+_KEYWORDS = frozenset(
+    "auto break case char const continue default do double else enum extern float for "
+    "goto if inline int long register restrict return short signed sizeof static "
+    "struct switch typedef union unsigned void volatile while".split()
+)
 _LAYER = """\
     for (i = 0, k = 0; i < {n}; i++) {{
         float v = b{j}[i];
@@ -68,8 +73,10 @@ def to_c(function: Function, name: str = "predict") -> str:
     ------
     TypeError
         For networks that are no multilayer perceptrons, and losses of your own.
+    ValueError
+        If `name` is none in C, or a number has none in single precision.
     """
-    if not name.isidentifier() or not name.isascii():
+    if not name.isidentifier() or not name.isascii() or name in _KEYWORDS:
         raise ValueError(f"name={name!r} is no name of a C function.")
     columns, layers = _read(function.network)
     n_outputs = len(layers[-1][0].weight)
@@ -90,7 +97,7 @@ def to_c(function: Function, name: str = "predict") -> str:
             )
         )
         source = target
-    code.append(_LINKS[function.link].format(n=n_outputs))
+    code += _link(function, n_outputs)
     code.append(_finish(function, n_outputs))
     size = 2 if function.is_binary else n_outputs
     head = (
@@ -152,6 +159,20 @@ def _array(kind: str, name: str, values: Iterable[str]) -> str:
     return f"    static const {kind} {name}[] = {{\n        {joined}}};\n"
 
 
+def _link(function: Function, n_outputs: int) -> Iterable[str]:
+    """Yield what turns outputs into predictions."""
+    if function.link == "counts":
+        for i, added in enumerate(np.broadcast_to(function.background, n_outputs)):
+            number = _number(added)
+            yield f"    out[{i}] = out[{i}] > -{number} ? out[{i}] + {number} : 0;\n"
+        return
+    yield _LINKS[function.link].format(n=n_outputs)
+    if function.flip_rate:
+        low, width = _number(function.flip_rate), _number(1 - 2 * function.flip_rate)
+        each = f"for (i = 0; i < {n_outputs}; i++)"
+        yield f"    {each} out[i] = {low} + {width} * out[i];\n"
+
+
 def _finish(function: Function, n_outputs: int) -> str:
     if function.is_binary:
         return "    out[1] = out[0];\n    out[0] = 1 - out[1];\n"
@@ -165,5 +186,11 @@ def _finish(function: Function, n_outputs: int) -> str:
 
 
 def _number(value: float) -> str:
-    text = f"{np.float32(value):.9g}"
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    if not np.isfinite(single):
+        raise ValueError(
+            f"C source is in single precision, which has no number for {value}."
+        )
+    text = f"{single:.9g}"
     return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

@@ -17,7 +17,9 @@ _LINKS: dict[type, str] = {
     losses.AbsoluteError: "identity",
     losses.Huber: "identity",
     losses.Poisson: "exp",
+    losses.PoissonEmission: "counts",
     losses.LogLoss: "sigmoid",
+    losses.OneBit: "sigmoid",
     losses.CrossEntropy: "softmax",
 }
 
@@ -48,7 +50,10 @@ class Function:
 
     @property
     def link(self) -> str:
-        """How outputs become predictions: "identity", "exp", "sigmoid", "softmax".
+        """How outputs become predictions.
+
+        "identity", "exp", "sigmoid", "softmax", or "counts": non-negative, once
+        `background` is added.
 
         Raises
         ------
@@ -62,6 +67,16 @@ class Function:
                 "torch.onnx.export takes what that returns."
             )
         return found
+
+    @property
+    def flip_rate(self) -> float:
+        """Probability that a label is flipped, after the sigmoid."""
+        return getattr(self.loss, "flip_rate", 0.0)
+
+    @property
+    def background(self) -> np.ndarray:
+        """Counts that are added to outputs, a number or of shape (n_outputs,)."""
+        return np.asarray(getattr(self.loss, "background", 0.0))
 
     @property
     def is_binary(self) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
-from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.export.function import Function
+from sklearn_sparsenet.export.onnx_layers import SINGLE_ONLY, WRITERS
 
 __all__ = ["OPSET", "to_onnx"]
 
@@ -38,14 +38,22 @@ def to_onnx(function: Function, *, sparse_initializers: bool = False) -> Any:
     ImportError
         Without the package onnx.
     """
-    graph = _Graph(function, sparse_initializers)
-    for module in function.network.children():
+    graph = Graph(function, sparse_initializers)
+    layers = list(function.network.children())
+    # onnxruntime has no convolutions, pools and the like in double precision.
+    in_single = graph.is_double and any(type(m) in SINGLE_ONLY for m in layers)
+    if in_single:
+        layers = [copy.deepcopy(module).float() for module in layers]
+        graph.cast(np.float32)
+    for module in layers:
         graph.add_layer(module)
+    if in_single:
+        graph.cast(np.float64)
     graph.add_predictions()
     return graph.finish()
 
 
-class _Graph:
+class Graph:
     """A chain of nodes in the making."""
 
     def __init__(self, function: Function, is_sparse: bool) -> None:
@@ -96,9 +104,20 @@ class _Graph:
             array.shape,
         )
 
+    def cast(self, dtype: Any) -> str:
+        """Go on with the last values in another type."""
+        self.dtype = np.dtype(dtype)
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(self.dtype)
+        return self.node("Cast", [self.last], to=kind)
+
+    @property
+    def is_double(self) -> bool:
+        """Whether values are in double precision just now."""
+        return self.dtype == np.float64
+
     def add_layer(self, module: Any) -> None:
         """Add what a layer does to the last values."""
-        writer = _WRITERS.get(type(module))
+        writer = WRITERS.get(type(module))
         if writer is None:
             raise TypeError(
                 f"to_onnx does not know {type(module).__name__}; torch.onnx.export "
@@ -106,9 +125,14 @@ class _Graph:
             )
         writer(self, module)
 
-    def number(self, value: float) -> str:
-        """Add a number as an initialiser."""
-        return self.constant(np.array(value, self.dtype), "number")
+    def number(self, value: Any) -> str:
+        """Add a number, or one for each column, as an initialiser."""
+        return self.constant(np.asarray(value).astype(self.dtype), "number")
+
+    def scale_and_shift(self, scale: Any, shift: Any) -> None:
+        """Multiply the last values, and add to them."""
+        self.node("Mul", [self.last, self.number(scale)])
+        self.node("Add", [self.last, self.number(shift)])
 
     def add_predictions(self) -> None:
         """Add what turns outputs into predictions, probabilities and labels."""
@@ -119,18 +143,16 @@ class _Graph:
         if function.link in links:
             options: dict[str, Any] = {"axis": 1} if function.link == "softmax" else {}
             self.node(links[function.link], [self.last], **options)
+        if function.flip_rate:
+            self.scale_and_shift(1 - 2 * function.flip_rate, function.flip_rate)
+        if function.link == "counts":
+            self.scale_and_shift(1.0, function.background)
+            self.node("Max", [self.last, self.number(0.0)])
         if function.is_binary:
             other = self.node("Sub", [self.number(1.0), positive := self.last])
             self.node("Concat", [other, positive], axis=1)
         if function.scale is not None and function.shift is not None:
-            scale, shift = (
-                self.constant(values.astype(self.dtype), name)
-                for values, name in (
-                    (function.scale, "scale"),
-                    (function.shift, "shift"),
-                )
-            )
-            self.node("Add", [self.node("Mul", [self.last, scale]), shift])
+            self.scale_and_shift(function.scale, function.shift)
         self.node("Identity", [self.last], end)
         self._declare(end, self.dtype, [None, None])
         if function.classes is not None:
@@ -138,10 +160,10 @@ class _Graph:
 
     def _add_label(self, classes: np.ndarray) -> None:
         place = self.node("ArgMax", [self.last], axis=1, keepdims=0)
-        if classes.dtype.kind in "USO":
-            labels = np.array([str(label) for label in classes], dtype=object)
+        if classes.dtype.kind in "iubf":
+            labels = classes.astype(float if classes.dtype.kind == "f" else np.int64)
         else:
-            labels = classes.astype(np.int64 if classes.dtype.kind in "iub" else float)
+            labels = np.array([str(label) for label in classes], dtype=object)
         self.node("Gather", [self.constant(labels, "classes"), place], "label")
         self._declare("label", labels.dtype, [None])
 
@@ -168,165 +190,3 @@ class _Graph:
         model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
         self.onnx.checker.check_model(model)
         return model
-
-
-def _simple(kind: str, **named: str) -> Callable[[_Graph, Any], None]:
-    """Return a writer of a node whose options are attributes of the module."""
-
-    def write(graph: _Graph, module: Any) -> None:
-        options = {ours: getattr(module, theirs) for ours, theirs in named.items()}
-        graph.node(kind, [graph.last], **options)
-
-    return write
-
-
-def _nothing(graph: _Graph, module: Any) -> None:
-    """Write nothing: the layer does nothing in predictions."""
-
-
-def _select(graph: _Graph, module: Any) -> None:
-    graph.node("Gather", [graph.last, graph.constant(module.index, "index")], axis=1)
-
-
-def _linear(graph: _Graph, module: Any) -> None:
-    inputs = [graph.last, graph.constant(module.weight, "weight")]
-    if module.bias is not None:
-        inputs.append(graph.constant(module.bias, "bias"))
-    graph.node("Gemm", inputs, transB=1)
-
-
-def _silu(graph: _Graph, module: Any) -> None:
-    values = graph.last
-    graph.node("Mul", [values, graph.node("Sigmoid", [values])])
-
-
-def _softplus(graph: _Graph, module: Any) -> None:
-    values, beta = graph.last, graph.number(module.beta)
-    scaled = graph.node("Mul", [values, beta])
-    smooth = graph.node("Div", [graph.node("Softplus", [scaled]), beta])
-    is_linear = graph.node("Greater", [scaled, graph.number(module.threshold)])
-    graph.node("Where", [is_linear, values, smooth])
-
-
-def _refuse(module: Any, what: str) -> None:
-    raise TypeError(
-        f"to_onnx does not know {type(module).__name__} with {what}; torch.onnx.export "
-        "takes what to_module() returns."
-    )
-
-
-def _per_axis(module: Any, value: Any) -> list[int]:
-    """Return a number for each axis of a layer that is named after their number."""
-    n_axes = int(type(module).__name__[-2])
-    return list(value) if isinstance(value, tuple) else [value] * n_axes
-
-
-def _pads(module: Any) -> list[int]:
-    """Return the padding at the beginning of each axis, then at the end of each."""
-    if module.padding == "valid":
-        return _per_axis(module, 0) * 2
-    if module.padding == "same":
-        sizes = zip(module.kernel_size, module.dilation, strict=True)
-        total = [dilation * (size - 1) for size, dilation in sizes]
-        return [n // 2 for n in total] + [n - n // 2 for n in total]
-    return _per_axis(module, module.padding) * 2
-
-
-def _convolution(graph: _Graph, module: Any) -> None:
-    if module.padding_mode != "zeros":
-        _refuse(module, f"padding_mode={module.padding_mode!r}")
-    inputs = [graph.last, graph.constant(module.weight, "weight")]
-    if module.bias is not None:
-        inputs.append(graph.constant(module.bias, "bias"))
-    graph.node(
-        "Conv",
-        inputs,
-        strides=_per_axis(module, module.stride),
-        pads=_pads(module),
-        dilations=_per_axis(module, module.dilation),
-    )
-
-
-def _max_pool(graph: _Graph, module: Any) -> None:
-    _pool(graph, module, "MaxPool", dilations=_per_axis(module, module.dilation))
-
-
-def _average_pool(graph: _Graph, module: Any) -> None:
-    if getattr(module, "divisor_override", None) is not None:
-        _refuse(module, "divisor_override")
-    if module.ceil_mode:
-        _refuse(module, "ceil_mode, which runtimes average in different ways")
-    _pool(graph, module, "AveragePool", count_include_pad=int(module.count_include_pad))
-
-
-def _pool(graph: _Graph, module: Any, kind: str, **options: Any) -> None:
-    graph.node(
-        kind,
-        [graph.last],
-        kernel_shape=_per_axis(module, module.kernel_size),
-        strides=_per_axis(module, module.stride),
-        pads=_pads(module),
-        ceil_mode=int(module.ceil_mode),
-        **options,
-    )
-
-
-def _global_pool(kind: str) -> Callable[[_Graph, Any], None]:
-    def write(graph: _Graph, module: Any) -> None:
-        if set(_per_axis(module, module.output_size)) != {1}:
-            _refuse(module, f"output_size={module.output_size!r}, only with 1")
-        graph.node(kind, [graph.last])
-
-    return write
-
-
-def _flatten(graph: _Graph, module: Any) -> None:
-    if (module.start_dim, module.end_dim) != (1, -1):
-        _refuse(module, f"start_dim={module.start_dim}, end_dim={module.end_dim}")
-    graph.node("Flatten", [graph.last], axis=1)
-
-
-def _batch_norm(graph: _Graph, module: Any) -> None:
-    if module.running_mean is None:
-        _refuse(module, "track_running_stats=False")
-    size = module.num_features
-    values = {
-        "scale": np.ones(size, graph.dtype) if module.weight is None else module.weight,
-        "shift": np.zeros(size, graph.dtype) if module.bias is None else module.bias,
-        "mean": module.running_mean,
-        "var": module.running_var,
-    }
-    constants = [graph.constant(value, name) for name, value in values.items()]
-    graph.node("BatchNormalization", [graph.last, *constants], epsilon=module.eps)
-
-
-_WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
-    SelectInputs: _select,
-    nn.Linear: _linear,
-    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
-    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _max_pool),
-    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _average_pool),
-    **dict.fromkeys(
-        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
-        _global_pool("GlobalAveragePool"),
-    ),
-    **dict.fromkeys(
-        (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
-        _global_pool("GlobalMaxPool"),
-    ),
-    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _batch_norm),
-    nn.Flatten: _flatten,
-    nn.Identity: _nothing,
-    **dict.fromkeys(
-        (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
-        _nothing,
-    ),
-    nn.ReLU: _simple("Relu"),
-    nn.Tanh: _simple("Tanh"),
-    nn.Sigmoid: _simple("Sigmoid"),
-    nn.LeakyReLU: _simple("LeakyRelu", alpha="negative_slope"),
-    nn.ELU: _simple("Elu", alpha="alpha"),
-    nn.GELU: _simple("Gelu", approximate="approximate"),
-    nn.SiLU: _silu,
-    nn.Softplus: _softplus,
-}

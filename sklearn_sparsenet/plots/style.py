@@ -151,12 +151,15 @@ def count_axis(axis: Any, low: float, high: float) -> None:
     from matplotlib import ticker
 
     decades = np.log10(max(high, 1) / max(low, 1))
-    # Numbers that find room beside each other.
-    room = _length(axis) / (0.5 if axis.axis_name == "x" else 0.3)
+    # Inches that a number takes, and numbers that find room beside each other.
+    inches = 0.5 if axis.axis_name == "x" else 0.3
+    room = _length(axis) / inches
     if decades < 0.5:
         axis.set_major_locator(ticker.MaxNLocator(max(2, min(5, int(room)))))
     else:
-        subs = (1, 2, 5) if 3 * decades + 1 <= room else (1,)
+        # 1 and 2, and 5 and 10, are nearest to each other.
+        nearest = np.log10(2) * _length(axis) / decades
+        subs = (1, 2, 5) if nearest >= inches else (1,)
         axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=max(2, int(room))))
     axis.set_major_formatter(ticker.FuncFormatter(_short_number))
     axis.set_minor_formatter(ticker.NullFormatter())
@@ -171,10 +174,9 @@ def _short_number(value: float, _: int) -> str:
 
 def _length(axis: Any) -> float:
     """Return how long an axis is, in inches."""
-    place, figure = axis.axes.get_position(), axis.get_figure(root=True)
-    if axis.axis_name == "x":
-        return float(place.width * figure.get_figwidth())
-    return float(place.height * figure.get_figheight())
+    box = axis.axes.bbox
+    pixels = box.width if axis.axis_name == "x" else box.height
+    return float(pixels / axis.get_figure(root=True).dpi)
 
 
 def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:

@@ -12,8 +12,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits, make_classification, make_regression
 from torch import nn
 
-from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, losses
+from sklearn_sparsenet import (
+    SparseNetClassifier,
+    SparseNetClassifierCV,
+    SparseNetRegressor,
+    losses,
+)
 from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.optimality import Certificate
+from sklearn_sparsenet.packing import Packed
 
 HAS_COMPILER = shutil.which("cc") is not None
 
@@ -45,6 +52,7 @@ def in_double(data):
     return data[0].astype(np.float64), data[1]
 
 
+DATES = np.array(["2024-02-29", "2025-01-01"], dtype="datetime64[D]")
 CASES = {
     "regression": (SparseNetRegressor, {}, regression),
     "double": (SparseNetRegressor, {}, lambda: in_double(regression())),
@@ -59,8 +67,36 @@ CASES = {
         {"hidden_layer_sizes": ()},
         lambda: classification(3),
     ),
+    "chosen": (
+        SparseNetClassifierCV,
+        {"target_sparsities": [60, 40], "cv": 2},
+        lambda: classification(3),
+    ),
+    "flips": (
+        SparseNetClassifier,
+        {"loss": losses.OneBit(0.2)},
+        lambda: classification(2),
+    ),
+    "emission": (
+        SparseNetRegressor,
+        {"loss": losses.PoissonEmission((3.0, 0.0))},
+        lambda: (counts()[0], np.stack([counts()[1]] * 2, axis=1)),
+    ),
+    "dates": (
+        SparseNetClassifier,
+        {},
+        lambda: (classification(2)[0], DATES[classification(2, int)[1]]),
+    ),
     **{
         activation: (SparseNetRegressor, {"activation": activation}, regression)
+        for activation in ACTIVATIONS
+    },
+    **{
+        f"{activation} in double": (
+            SparseNetRegressor,
+            {"activation": activation},
+            lambda: in_double(regression()),
+        )
         for activation in ACTIVATIONS
     },
 }
@@ -70,7 +106,9 @@ CASES = {
 def fitted(request):
     kind, settings, make_data = CASES[request.param]
     X, y = make_data()
-    settings = {"hidden_layer_sizes": (25, 20), "target_sparsity": 40, **settings}
+    settings = {"hidden_layer_sizes": (25, 20), **settings}
+    if kind is not SparseNetClassifierCV:
+        settings.setdefault("target_sparsity", 40)
     return kind(max_iter=10, random_state=0, **settings).fit(X, y), X
 
 
@@ -120,7 +158,11 @@ def test_onnx(fitted, sparse_initializers, tmp_path):
         assert results[kind].dtype == expected.dtype
         assert_allclose(results[kind], expected, **tolerance(expected))
         if "label" in results:
-            assert_array_equal(results["label"], net.predict(rows))
+            label = net.predict(rows)
+            is_date = label.dtype.kind == "M"
+            assert_array_equal(
+                results["label"], label.astype(str) if is_date else label
+            )
     is_single = isinstance(net, SparseNetClassifier) and net.classes_.ndim == 1
     assert ("label" in names) == (is_single and not net._multilabel)
 
@@ -177,6 +219,20 @@ def test_convolutional_networks(images, sparse_initializers):
         )
     with pytest.raises(TypeError, match="multilayer perceptrons"):
         net.to_c()
+
+
+def test_convolutional_networks_in_double(images):
+    """Which onnxruntime has not: the layers are in single precision there."""
+    X = images[1].astype(np.float64)
+    y = np.arange(200) % 10
+    net = SparseNetClassifier(
+        module=build, target_sparsity=400, max_iter=2, random_state=0
+    ).fit(X, y)
+    probabilities, label = by_onnxruntime(net, X)
+    expected = net.predict_proba(X)
+    assert probabilities.dtype == expected.dtype == np.float64
+    assert_allclose(probabilities, expected, **tolerance(expected))
+    assert_array_equal(label, net.predict(X))
 
 
 def conv(*layers, size):
@@ -262,8 +318,8 @@ def test_perceptrons_as_modules_in_c(tmp_path):
 
 def test_what_cannot_be_exported_is_refused_with_advice():
     X, y = classification(2)
-    net = SparseNetClassifier((5,), loss=losses.OneBit(0.1), max_iter=2, random_state=0)
-    net.fit(X, y)
+    own = torch.nn.SoftMarginLoss(reduction="none")
+    net = SparseNetClassifier((5,), loss=own, max_iter=2, random_state=0).fit(X, y)
     expected = net.predict_proba(X)
     with torch.no_grad():
         assert_allclose(
@@ -272,8 +328,12 @@ def test_what_cannot_be_exported_is_refused_with_advice():
     for export in (net.to_c, net.to_onnx):
         with pytest.raises(TypeError, match="to_module"):
             export()
-    with pytest.raises(ValueError, match="no name of a C function"):
-        SparseNetClassifier((5,), max_iter=2).fit(X, y).to_c("a b")
+    for name in ("a b", "größe", "double"):
+        with pytest.raises(ValueError, match="no name of a C function"):
+            SparseNetRegressor((5,), max_iter=2).fit(X, X[:, 0]).to_c(name)
+    net = SparseNetRegressor((5,), max_iter=2).fit(X, 1e42 * X[:, 0].astype(float))
+    with pytest.raises(ValueError, match="single precision"):
+        net.to_c()
     for method in ("to_c", "to_onnx", "to_module"):
         with pytest.raises(ValueError, match="not fitted"):
             getattr(SparseNetClassifier(), method)()
@@ -286,9 +346,21 @@ def test_skops(fitted, tmp_path):
     path = tmp_path / "net.skops"
     skops.dump(net, path)
     unknown = skops.get_untrusted_types(file=path)
-    assert all(name.startswith(("sklearn_sparsenet.", "torch.")) for name in unknown)
+    kinds = (type(net), type(net._loss_), Certificate, Packed)
+    assert set(unknown) == {f"{kind.__module__}.{kind.__name__}" for kind in kinds}
     again = skops.load(path, trusted=unknown)
-    assert_allclose(predictions(again, X), predictions(net, X))
+    assert_array_equal(predictions(again, X), predictions(net, X))
+
+
+@pytest.mark.parametrize("change", ["sparsify", "compact"])
+def test_skops_trusts_no_more_for_small_networks(change, tmp_path):
+    skops = pytest.importorskip("skops.io")
+    X, y = regression()
+    net = SparseNetRegressor((25, 20), target_sparsity=40, max_iter=5, random_state=0)
+    data = skops.dumps(getattr(net.fit(X, y), change)())
+    kinds = (type(net), type(net._loss_), Certificate, Packed)
+    trusted = [f"{kind.__module__}.{kind.__name__}" for kind in kinds]
+    assert_array_equal(skops.loads(data, trusted=trusted).predict(X), net.predict(X))
 
 
 def test_joblib(fitted, tmp_path):

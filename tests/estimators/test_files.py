@@ -16,6 +16,7 @@ from sklearn_sparsenet import (
     MCP,
     BracketSearch,
     SparseNetClassifier,
+    SparseNetClassifierCV,
     SparseNetRegressor,
     SparseNetRegressorCV,
     load,
@@ -60,6 +61,17 @@ CASES = {
     "two classes": (SparseNetClassifier, {}, lambda: classification(2)),
     "classes": (SparseNetClassifier, {}, lambda: classification(4, object)),
     "labels": (SparseNetClassifier, {"activation": "softplus"}, labels),
+    "dates": (
+        SparseNetClassifier,
+        {},
+        lambda: (classification(2)[0], np.datetime64("2024-01-01") + labels()[1][:, 0]),
+    ),
+    "numbers of NumPy": (
+        SparseNetClassifier,
+        {"class_weight": {np.int64(0): 1, np.int64(1): np.float32(2)},
+         "tol": np.float64(0.1), "target_sparsity": np.array([20, 10, 5])},
+        lambda: (labels()[0], labels()[1][:, 0]),
+    ),
     "objects": (
         SparseNetClassifier,
         {"search": BracketSearch(rule="median"), "penalty": MCP(2.5), "tol": 0.5,
@@ -69,6 +81,11 @@ CASES = {
     "per layer": (
         SparseNetClassifier,
         {"target_sparsity": [60, 30, 12], "class_weight": {"class 1": 2.0}},
+        lambda: classification(3),
+    ),
+    "chosen": (
+        SparseNetClassifierCV,
+        {"target_sparsities": [60, 40], "cv": 2, "max_iter": 3},
         lambda: classification(3),
     ),
     "lbfgs": (
@@ -83,7 +100,9 @@ CASES = {
 def fitted(request):
     kind, settings, make_data = CASES[request.param]
     X, y = make_data()
-    settings = {"target_sparsity": 60, "max_iter": 10, "max_outer_iter": 3, **settings}
+    settings = {"max_iter": 10, "max_outer_iter": 3, **settings}
+    if kind is not SparseNetClassifierCV:
+        settings.setdefault("target_sparsity", 60)
     net = kind((25, 20), random_state=0, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -103,7 +122,9 @@ def assert_same(ours, theirs, X):
         if isinstance(value, np.ndarray):
             assert got.dtype == value.dtype
             assert_array_equal(got, value)
-        elif not isinstance(value, (list, dict)):
+        elif not isinstance(value, list):
+            assert repr(got) == repr(value), name
+        if not isinstance(value, (list, dict, np.ndarray)):
             assert got == value, name
     for a, b in zip(ours.penalized_coefs_, theirs.penalized_coefs_, strict=True):
         assert_array_equal(a, b)
@@ -137,6 +158,21 @@ def test_files_of_sparse_networks_are_small(tmp_path):
     net.save(tmp_path / "net")
     size = (tmp_path / "net").stat().st_size
     assert size < len(pickle.dumps(net)) / 25
+
+
+def test_the_size_of_files_goes_with_the_number_of_weights(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    X = (X[:300] / 16).astype(np.float32)
+    sizes = []
+    for count in (2000, 4000, 8000):
+        net = SparseNetClassifier(
+            (300, 300), target_sparsity=count, max_iter=2, random_state=0
+        )
+        net.fit(X, y[:300]).save(tmp_path / "net")
+        sizes.append((tmp_path / "net").stat().st_size)
+    # A number and its index, in the network and in the penalised solution.
+    for doubled, more in zip(np.diff(sizes), (2000, 4000), strict=True):
+        assert 8 * more <= doubled <= 18 * more
 
 
 def build(n_features, n_outputs):
@@ -200,6 +236,23 @@ def test_well_known_layers_need_no_module(tmp_path):
         type(child) for child in again.set_params(max_iter=1).fit(X, y[:100]).module_
     ]
     assert kept == [type(child) for child in module]
+
+
+def test_compact_networks_of_other_modules_are_refused_with_advice(tmp_path):
+    X, y = regression()
+    module = nn.Sequential(
+        nn.Softsign(), nn.Linear(20, 15), nn.ReLU(), nn.Linear(15, 1)
+    )
+    net = SparseNetRegressor(
+        module=module, target_sparsity=20, max_iter=2, random_state=0
+    )
+    net.fit(X, y).compact().save(tmp_path / "net")
+    with pytest.raises(ValueError, match="pass the same one"):
+        load(tmp_path / "net")
+    with pytest.raises(ValueError, match=r"save it before compact\(\)"):
+        load(tmp_path / "net", module=module)
+    again = load(tmp_path / "net", module=net.module_)
+    assert_array_equal(again.predict(X), net.predict(X))
 
 
 @pytest.mark.parametrize(

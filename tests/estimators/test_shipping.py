@@ -97,7 +97,8 @@ class WithoutTorch(torch.overrides.TorchFunctionMode):
     """Lets nobody use a tensor, but look whether it was changed."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        looks = (torch.Tensor._version.__get__, torch.Tensor.device.__get__)
+        looks = (torch.Tensor._version.__get__, torch.Tensor.device.__get__,
+                 torch.Tensor.data_ptr)  # fmt: skip
         if function not in looks:
             raise AssertionError(f"{function} is PyTorch's")
         return function(*args)
@@ -157,6 +158,8 @@ def test_compact_networks_predict_the_same(fitted):
     assert copy.n_nonzero_ <= net.n_nonzero_
     assert copy.n_live_ == net.n_live_
     assert copy.n_nonzero_ == sum(np.count_nonzero(c) for c in copy.coefs_)
+    n_weights = sum(c.size for c in copy.coefs_)
+    assert copy.sparsity_ == 1 - copy.n_nonzero_ / n_weights
     assert_array_equal(copy.support_, net.support_)
     assert copy.n_features_in_ == net.n_features_in_
     assert_same_predictions(pickle.loads(pickle.dumps(copy.sparsify())), copy, X)
@@ -192,6 +195,23 @@ def test_a_network_that_was_changed_by_hand_predicts_what_it_is(fitted):
     assert len(np.unique(outputs(copy, X), axis=0)) == 1
     copy.module_ = net.module_
     assert_same_predictions(copy, net, X, exact=False)
+
+
+@pytest.mark.parametrize("change", ["weights", "memory", "activation"])
+def test_parts_that_were_replaced_are_used(change):
+    X, y = regression()
+    net = SparseNetRegressor((9,), max_iter=3, random_state=0).fit(X, y)
+    net.predict(X)
+    layer = net.module_[0]
+    if change == "weights":
+        layer.weight = nn.Parameter(2 * layer.weight.detach())
+    elif change == "memory":
+        layer.weight.data = 2 * layer.weight.data
+    else:
+        net.module_[1] = nn.Tanh()
+    with torch.no_grad():
+        outputs = net.module_(torch.tensor(X)).numpy()[:, 0]
+    assert_allclose(net.predict(X), outputs * net.y_scale_ + net.y_mean_)
 
 
 def test_sparse_inputs(fitted):
