@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +84,7 @@ class ProblemTrainer:
         self.checkpoint = checkpoint
         self._seed = seed
         self._initial = problem.network.snapshot()
-        self._n_solves = 0
+        self._numbers = itertools.count(1)  # of solves; those for other targets too
         self.progress = Progress()
         self.continuation: Continuation | None = None
         if options.solver == "lbfgs":
@@ -282,9 +283,9 @@ class ProblemTrainer:
             interrupted=solution.status.is_cut_short or self.stopped,
             solution=solution,
         )
-        self._n_solves += 1
+        number = next(self._numbers)
         if self.report is not None:
-            self.report(_line(self._n_solves, trial))
+            self.report(_line(number, trial))
         return trial
 
     def _per_layer(self, alpha: Sequence[float]) -> list[float]:

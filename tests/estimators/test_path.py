@@ -149,6 +149,13 @@ def interrupt_epoch(monkeypatch, number):
     monkeypatch.setattr(_Run, "_epoch", interrupted)
 
 
+def test_verbose_runs_number_their_solves(net, diabetes, capsys):
+    net.set_params(verbose=1)
+    sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["solve 1", "solve 2", "solve 3"]
+
+
 def test_an_interruption_keeps_the_networks_so_far(net, diabetes, monkeypatch):
     interrupt_epoch(monkeypatch, 105)
     with pytest.warns(ConvergenceWarning, match="interrupted"):
