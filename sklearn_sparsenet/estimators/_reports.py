@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.estimators._shipping import weighted_names
+from sklearn_sparsenet.networks import find_layers
 from sklearn_sparsenet.sparsity import count_nonzero, count_per_input, find_paths
 
 __all__ = ["ReportsMixin"]
@@ -125,6 +126,7 @@ class ReportsMixin:
         )
 
     def _describe_weights(self) -> str:
+        counted = self.layer_names_
         n_weights = sum(w.numel() for w in self._layers())
         share = self.n_nonzero_ / n_weights
         text = f"{self.n_nonzero_} of {n_weights} ({share:.2%})"
@@ -133,7 +135,9 @@ class ReportsMixin:
         if self.target_n_nonzero_ is None:
             return text
         met = "met" if self.converged_ else "not met"
-        return f"{text}; asked for {np.array(self.target_n_nonzero_).tolist()}: {met}"
+        text += f"; asked for {np.array(self.target_n_nonzero_).tolist()}: {met}"
+        others = [name for name in find_layers(self.module_) if name not in counted]
+        return f"{text}; not counted: {', '.join(others)}" if others else text
 
     def _describe_inputs(self) -> str:
         if self.support_ is None:

@@ -75,6 +75,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
 }
 
 _SCALE_RATIO = 1e3
+_OFFSET, _FEW_ROWS = 20.0, 10
 _SCALE_ROWS = 10_000
 
 
@@ -170,28 +171,45 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
 
 
 def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
-    """Tell the user of columns whose scales are wildly different.
+    """Tell the user of columns that one step size cannot suit.
 
-    Judged by the largest and smallest positive standard deviation of the columns of
-    a sample of the rows.
+    Judged by means and positive standard deviations of the columns in a sample of the
+    rows: scales that are wildly different, or far from 1 altogether, and columns that
+    are far from zero in terms of their deviation.
     """
     if X.ndim != 2 or X.shape[0] < 2:
         return
-    rows = X[:: max(1, X.shape[0] // _SCALE_ROWS)].astype(np.float64)
-    if sparse.issparse(X):
-        mean = np.asarray(rows.mean(axis=0), dtype=np.float64)
-        square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64)
-        deviation = np.sqrt(np.maximum(square - mean**2, 0)).ravel()
-    else:
-        deviation = np.asarray(rows, dtype=np.float64).std(axis=0)
+    mean, deviation = _moments(X[:: max(1, X.shape[0] // _SCALE_ROWS)])
     # Rounding leaves constant columns a deviation that is not exactly zero.
-    positive = deviation[deviation > 1e-12 * max(1.0, deviation.max())]
-    if len(positive) and positive.max() > _SCALE_RATIO * positive.min():
-        warnings.warn(
-            "The columns of X differ in scale by a factor of "
-            f"{positive.max() / positive.min():.0e}; one step size and one penalty "
-            "cannot suit them all. Put a StandardScaler (for sparse X: MaxAbsScaler) "
-            "before the network.",
-            DataScaleWarning,
-            stacklevel=4,
-        )
+    varies = deviation > 1e-12 * max(1.0, deviation.max())
+    if not varies.any():
+        return
+    mean, deviation = np.abs(mean[varies]), deviation[varies]
+    smallest, largest = deviation.min(), deviation.max()
+    # Few rows have small deviations by chance.
+    offset = (mean / deviation).max() if X.shape[0] >= _FEW_ROWS else 0.0
+    if largest > _SCALE_RATIO * smallest:
+        trouble = f"differ in scale by a factor of {largest / smallest:.0e}"
+    elif smallest > _SCALE_RATIO or largest < 1 / _SCALE_RATIO:
+        trouble = f"have standard deviations from {smallest:.0e} to {largest:.0e}"
+    elif offset > _OFFSET:
+        trouble = f"have means of up to {offset:.0e} standard deviations"
+    else:
+        return
+    warnings.warn(
+        f"The columns of X {trouble}; one step size and one penalty cannot suit them "
+        "all. Put a StandardScaler (for sparse X: MaxAbsScaler) before the network.",
+        DataScaleWarning,
+        stacklevel=4,
+    )
+
+
+def _moments(rows: np.ndarray | sparse.spmatrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column."""
+    rows = rows.astype(np.float64)
+    if not sparse.issparse(rows):
+        rows = np.asarray(rows)
+        return rows.mean(axis=0), rows.std(axis=0)
+    mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
+    square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64).ravel()
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))

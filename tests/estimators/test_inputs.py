@@ -275,3 +275,18 @@ def test_a_modules_weights_are_the_starting_point(xy):
     ).fit(X, y)
     torch.testing.assert_close(net.module_.weight, module.weight)
     assert net.module_ is not module
+
+
+@pytest.mark.parametrize(
+    ("move", "said"),
+    [
+        (lambda X: X + 100, "means of up to"),
+        (lambda X: X * 1e4, "standard deviations from"),
+        (lambda X: X * 1e-4, "standard deviations from"),
+    ],
+)
+def test_columns_far_from_zero_or_from_unit_scale_are_told(move, said):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    net = SparseNetRegressor((3,), target_sparsity=6, max_iter=2, random_state=0)
+    with pytest.warns(DataScaleWarning, match=said):
+        net.fit(move(X), X[:, 0])

@@ -221,3 +221,13 @@ def test_diagrams_and_representations(wine, settings):
     for name in ("n_nonzero_", "alpha_", "support_", "layer_names_"):
         assert f">{name}<" in re.sub(r"\s+", "", html)
     assert repr(net) == repr(SparseNetClassifier(**net.get_params()))
+
+
+def test_the_summary_names_layers_that_are_not_counted():
+    X, y = load_wine(return_X_y=True)
+    net = SparseNetClassifier(
+        (6,), target_sparsity={"0.weight": 10}, max_iter=5, random_state=0
+    )
+    text = net.fit(StandardScaler().fit_transform(X), y).summary()
+    assert "10 of 78" in text
+    assert "not counted: 2.weight" in text
