@@ -186,8 +186,9 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
         return
     mean, deviation = np.abs(mean[varies]), deviation[varies]
     smallest, largest = deviation.min(), deviation.max()
-    # Few rows have small deviations by chance.
-    offset = (mean / deviation).max() if X.shape[0] >= _FEW_ROWS else 0.0
+    # Few rows, and columns that rarely change, have small deviations by chance.
+    usual = np.maximum(deviation, np.median(deviation))
+    offset = (mean / usual).max() if X.shape[0] >= _FEW_ROWS else 0.0
     if largest > _SCALE_RATIO * smallest:
         trouble = f"differ in scale by a factor of {largest / smallest:.0e}"
     elif smallest > _SCALE_RATIO or largest < 1 / _SCALE_RATIO:

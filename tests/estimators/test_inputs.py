@@ -290,3 +290,11 @@ def test_columns_far_from_zero_or_from_unit_scale_are_told(move, said):
     net = SparseNetRegressor((3,), target_sparsity=6, max_iter=2, random_state=0)
     with pytest.warns(DataScaleWarning, match=said):
         net.fit(move(X), X[:, 0])
+
+
+def test_a_column_that_rarely_changes_is_not_told_of():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    X[:, 2] = -0.1
+    X[0, 2] = -0.11
+    net = SparseNetRegressor((3,), target_sparsity=6, max_iter=2, random_state=0)
+    net.fit(X, X[:, 0])
