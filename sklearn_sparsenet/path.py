@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sklearn_sparsenet.protocols import optional_method
 from sklearn_sparsenet.search import Limits, Search
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.targets import Target
@@ -53,8 +54,9 @@ def train_path(
     start: Solution | None = None
     for station, share in zip(stations, _shares(len(stations)), strict=True):
         search = station.search
-        if start is not None and hasattr(search, "continued"):
-            search = search.continued()
+        continued = optional_method(search, "continued", beside="run")
+        if start is not None and continued is not None:
+            search = continued()
         result = train(trainer.aim(station.target, start, share), search, limits)
         yield result
         if result.is_cut_short:

@@ -89,9 +89,9 @@ def sparsenet_path(
 ) -> SparseNetPath:
     """Fit networks for many targets in one run, each going on from a denser one.
 
-    The first is what a single fit would give; the others take a tenth of its budget
-    each, less if there are many of them, and their errors are about those of single
-    fits (docs/design_notes.md has the figures).
+    The first is what a single fit would give. The others share less than twice its
+    budget, at most a quarter of it each on average; their errors are mostly within the
+    spread of single fits (docs/design_notes.md has the figures, and where they are not).
 
     Parameters
     ----------
