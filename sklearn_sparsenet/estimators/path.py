@@ -91,7 +91,7 @@ def sparsenet_path(
 
     The first is what a single fit would give. The others share less than twice its
     budget, at most a quarter of it each on average; their errors are mostly within the
-    spread of single fits (docs/design_notes.md has the figures, and where they are not).
+    spread of single fits (figures, and where they are not, in docs/design_notes.md).
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ from sklearn_sparsenet import (
 
 # By default they make 55 networks in a fit. They are also denser there, and by default
 # SparseNetClassifierCV fails the two checks of sample weights against repeated rows:
-# a dense network that interpolates the 15 rows of the check lets differences of rounding
-# grow, alone as well (SparseNetRegressor(target_sparsity=0.5) differs by 1e-2).
+# a dense network that interpolates the 15 rows of the check lets differences of
+# rounding grow, alone as well (SparseNetRegressor(target_sparsity=0.5): 1e-2).
 SHORT = {"target_sparsities": [0.9, 0.95], "cv": 2}
 
 
