@@ -23,8 +23,9 @@ from sklearn_sparsenet.networks import Network
 
 __all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
 
-# Weights that must be saved by leaving out units; to gather the others takes time.
-_WORTH_LEAVING_OUT = 2**14
+# Weights times rows that must be saved by leaving out units; to gather the others
+# takes time.
+_WORTH_LEAVING_OUT = 2**20
 
 
 class GradientEngine(Protocol):
@@ -52,7 +53,7 @@ class GradientEngine(Protocol):
             Whether what is there is overwritten; otherwise it is added to.
         """
 
-    def restrict(self, support: Tensor | None) -> None:
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Allow the engine to rely on weights being zero; results do not change.
 
         Parameters
@@ -61,6 +62,8 @@ class GradientEngine(Protocol):
             True for the entries of ``network.parameters``, from the first on, that
             may be nonzero until the next call; what it is too short for may be.
             None: all.
+        n_rows : int
+            Rows that a gradient is going to be asked of.
         """
 
 
@@ -96,7 +99,7 @@ class AutogradEngine:
         value.backward()
         return value.detach()
 
-    def restrict(self, support: Tensor | None) -> None:
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
         pass
 
 
@@ -124,7 +127,7 @@ class ChainEngine:
         chain = self._whole if self._part is None else self._part
         return chain.add_gradient(inputs, target, weight, fresh=fresh)
 
-    def restrict(self, support: Tensor | None) -> None:
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
         if support is self._support:
             return
         self._support, self._part = support, None
@@ -135,7 +138,7 @@ class ChainEngine:
             link.weight.numel() - len(out) * len(into)
             for link, (into, out) in zip(self._links, pairwise(live), strict=True)
         )
-        if saved >= _WORTH_LEAVING_OUT:
+        if saved * n_rows >= _WORTH_LEAVING_OUT:
             self._part = LiveChain(self._network, self._links, live, self._loss)
 
 

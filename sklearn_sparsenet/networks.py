@@ -107,11 +107,14 @@ def build_mlp(
     sizes = [n_features, *hidden_layer_sizes, n_outputs]
     modules: list[nn.Module] = []
     for fan_in, fan_out in pairwise(sizes):
-        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
+        # On the meta device nothing is drawn. (`nn.utils.skip_init` does the same, but
+        # loads a computer algebra system first.)
+        linear = nn.Linear(fan_in, fan_out, device="meta")
         bound = fan_in**-0.5 if hidden_layer_sizes else 0.0
-        with torch.no_grad():
-            linear.weight.uniform_(-bound, bound, generator=generator)
-            linear.bias.uniform_(-bound, bound, generator=generator)
+        for name, shape in (("weight", (fan_out, fan_in)), ("bias", (fan_out,))):
+            start = torch.empty(shape, dtype=torch.float64)
+            start.uniform_(-bound, bound, generator=generator)
+            setattr(linear, name, nn.Parameter(start))
         modules += [linear, ACTIVATIONS[activation]()]
     return nn.Sequential(*modules[:-1])
 

@@ -27,7 +27,7 @@ __all__ = ["Batch", "Problem"]
 
 # Elements (of X, or of a chain's hidden layers) that pass through the network at once;
 # bounds the peak memory.
-_CHUNK_ELEMENTS = 2**20
+_CHUNK_ELEMENTS = 2**19
 # An X up to this size is put into the order of an epoch once, not batch by batch: that
 # saves small networks a twentieth of a step, and larger data nothing but a copy.
 _GATHER_BYTES = 2**22
@@ -166,13 +166,13 @@ class Problem:
         """
         was_training = self.network.module.training
         self.network.module.eval()
-        self.restrict(self.network.parameters != 0)
+        self.restrict(self.network.parameters != 0, self.n_samples)
         loss = self.full_gradient()
-        self.restrict(None)
+        self.restrict(None, self.n_samples)
         self.network.module.train(was_training)
         return loss, self.network.gradient.clone()
 
-    def restrict(self, support: Tensor | None) -> None:
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Let gradients be computed as if the weights off a support were zero.
 
         Parameters
@@ -180,8 +180,10 @@ class Problem:
         support : Tensor of bool or None
             Of the parameters, from the first on; they have to *be* zero off it until
             the next call. None: no such promise.
+        n_rows : int
+            Rows that a gradient is going to be asked of.
         """
-        self._engine.restrict(support)
+        self._engine.restrict(support, n_rows)
 
     def penalty_value(self, alpha: Sequence[float] | Tensor) -> Tensor:
         """Return the penalty of the current parameters for one λ per layer."""

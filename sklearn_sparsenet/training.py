@@ -38,6 +38,9 @@ __all__ = ["ProblemTrainer", "TrainingResult", "max_solves", "train"]
 # the penalty shrank, and a longer one fits noise (figures in docs/design_notes.md).
 _REFIT_EPOCHS = 0.5
 _REFIT_RATE = 0.3
+# The gradient of all samples vanishes once a network interpolates; Adam's steps grow,
+# and it is thrown off, until differences of rounding are visible (figures ibidem).
+_DAMPING = 0.6
 _WHOLE_FROM = 10  # epochs; below, they are divided
 
 
@@ -152,6 +155,10 @@ class ProblemTrainer:
         """Number of samples that are trained on."""
         return self.problem.n_samples
 
+    @property
+    def _damping(self) -> float:
+        return _DAMPING if self.options.batch_size >= self.n_samples else 0.0
+
     def noise_level(self) -> Tensor:
         """Return the last batch's gradient; see `sklearn_sparsenet.search.Trainer`."""
         network = self.problem.network
@@ -206,6 +213,7 @@ class ProblemTrainer:
             max_iter=_epochs(share, self.options.max_iter),
             learning_rate=rate * self.options.learning_rate,
             steady=steady,
+            damping=0.0 if keep_support else self._damping,
             kkt_tol=self.options.kkt_tol if keep_support else 0.0,
         )
         return self._solve(

@@ -285,7 +285,7 @@ def test_leaving_units_out_changes_nothing(activation, density, loss):
     for seed in range(5):
         module = sparse_mlp(activation, (9, 7, 8), density, seed)
         problem = make_problem(module, LOSSES[loss])
-        problem.restrict(problem.network.parameters != 0)
+        problem.restrict(problem.network.parameters != 0, n_rows=5)
         assert problem._engine._part is not None
         assert_agree(problem)
 
@@ -295,13 +295,13 @@ def test_leaving_units_out_without_biases_and_with_free_layers():
     module = sparse_mlp("tanh", (9, 7, 8), 0.1, 0)
     module[4].bias = None
     problem = make_problem(module, LOSSES["squared"])
-    problem.restrict(problem.network.parameters != 0)
+    problem.restrict(problem.network.parameters != 0, n_rows=5)
     assert_agree(problem)
     module = sparse_mlp("tanh", (9, 7), 0.1, 0)
     problem = make_problem(module, LOSSES["squared"])
     free = Network(problem.network.module, ["0.weight"])
     problem = dataclasses.replace(problem, network=free)
-    problem.restrict(free.weights != 0)  # tells nothing of the other layers
+    problem.restrict(free.weights != 0, n_rows=5)  # tells nothing of the other layers
     assert_agree(problem)
 
 
@@ -311,10 +311,10 @@ def test_restriction_follows_the_parameters_until_it_is_lifted():
     problem = make_problem(module, LOSSES["squared"])
     weights = problem.network.weights
     support = weights != 0
-    problem.restrict(support)
+    problem.restrict(support, n_rows=5)
     weights[support] += 0.3
     assert_agree(problem)
-    problem.restrict(None)
+    problem.restrict(None, n_rows=5)
     weights += 0.1
     assert_agree(problem)
 

@@ -47,20 +47,27 @@ def test_adam_without_penalty_is_adam(generator):
     torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-11, atol=1e-13)
 
 
-def test_adam_takes_the_prox_in_its_own_metric(generator):
+@pytest.mark.parametrize("floor", [0.0, 0.5])
+def test_adam_takes_the_prox_in_its_own_metric(floor, generator):
     """Against scalar arithmetic, weight by weight."""
     start = torch.randn(4, generator=generator, dtype=F64)
     gradients = torch.randn(6, 4, generator=generator, dtype=F64)
     weight = nn.Parameter(start.clone())
-    optimizer = ProximalAdam([weight], lr=0.1, alpha=0.7)
+    optimizer = ProximalAdam([weight], lr=0.1, alpha=0.7, floor=floor)
     for gradient in gradients:
         weight.grad = gradient.clone()
         optimizer.step()
+    decays = 0.999 ** torch.arange(6, dtype=F64)
+    mean_roots = [
+        ((decays[:t].flip(0) @ gradients[:t] ** 2) / decays[:t].sum()).sqrt().mean()
+        for t in range(1, 7)
+    ]
     for i in range(4):
         w, m, v = start[i].item(), 0.0, 0.0
         for t, g in enumerate(gradients[:, i].tolist(), start=1):
             m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
-            step = 0.1 / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            lowest = 1e-8 + floor * max(mean_roots[:t]).item()
+            step = 0.1 / (math.sqrt(v / (1 - 0.999**t)) + lowest)
             moved = w - step * m / (1 - 0.9**t)
             w = math.copysign(max(abs(moved) - step * 0.7, 0), moved)
         assert weight[i].item() == pytest.approx(w, abs=1e-12)

@@ -39,6 +39,7 @@ _LONG_POWER, _SHORT_POWER = 0.4, 0.17
 _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
+_FEW_SAMPLES = 256  # so few are always fitted too closely
 _STATE = ("support", "_fading", "_allowed", "_needs_units", "_cuts")
 
 
@@ -275,14 +276,17 @@ class Narrowing:
         """Hold a support; λ on it is a part of the noise in the gradient off it.
 
         It grows with the number of weights per sample: where that is small there is
-        little to fear, and the gradient off the support is no noise.
+        little to fear, and the gradient off the support is no noise. Unless there are
+        few samples at all (figures in docs/design_notes.md).
         """
         self.support, self._fading = kept, None
         if self.noise is None or self.hard:
             return
         free = ~kept if self.flow is None else ~kept & (self.flow.at(kept) > 0)
         noise = torch.where(free, self.noise.level(), 0.0)
-        load = min(1.0, sum(self.goals) / self.noise.n_samples)
+        n_samples = self.noise.n_samples
+        few = n_samples <= _FEW_SAMPLES
+        load = 1.0 if few else min(1.0, sum(self.goals) / n_samples)
         alpha = torch.empty_like(noise)
         for group in self.groups:
             alpha[group] = _SHRINKAGE * load**0.5 * noise[group].max()

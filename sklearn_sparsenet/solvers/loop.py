@@ -295,9 +295,10 @@ class _Run:
     def _set_rate(self, progress: float) -> None:
         steady = self.options.steady
         falling = max(progress - steady, 0.0) / (1 - steady)
-        rate = self.rate * self.options.schedule.factor(falling)
+        factor = self.options.schedule.factor(falling)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate * factor
+            group["floor"] = self.options.damping * factor
 
     def _advance(self, step: int, steps_per_epoch: int) -> None:
         """Tell a penalty that changes over a run where in the run it is.
@@ -308,7 +309,11 @@ class _Run:
         advance = getattr(penalty, "advance", None)
         if advance is not None:
             advance(step, max(1, round(self.options.max_iter * steps_per_epoch)))
-        self.problem.restrict(getattr(penalty, "support", None))
+        self._restrict(getattr(penalty, "support", None))
+
+    def _restrict(self, support: Tensor | None) -> None:
+        n_rows = min(self.options.batch_size, self.problem.n_samples)
+        self.problem.restrict(support, n_rows)
 
     def _is_stationary(self) -> bool:
         """On full batches the gradient at hand is that of the present iterate."""
@@ -342,7 +347,7 @@ class _Run:
         self.rate *= _BACKOFF
         state, self.epoch = self.last_good
         self.network.restore(state)
-        self.problem.restrict(None)
+        self._restrict(None)
         del self.losses[self.epoch :]
         if self.early is not None:
             self.early.rewind(self.epoch)

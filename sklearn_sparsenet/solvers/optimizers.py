@@ -10,6 +10,7 @@ sees them as a vector: a flat vector of weights and biases is then one update.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -21,7 +22,12 @@ from torch.optim import Optimizer
 from sklearn_sparsenet.penalties import L1, Penalty, Strength, is_identity
 from sklearn_sparsenet.protocols import optional_method
 
-__all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
+__all__ = [
+    "OPTIMIZERS",
+    "ProximalAdam",
+    "ProximalOptimizer",
+    "ProximalSGD",
+]
 
 # Moments of weights without gradient decay geometrically. Before they reach the
 # subnormal numbers, on which processors are ten times slower, they are set to zero.
@@ -58,6 +64,14 @@ class ProximalOptimizer(Optimizer):
             alpha = group["alpha"]
             if not isinstance(alpha, Tensor) and alpha < 0:
                 raise ValueError(f"alpha={alpha!r} must not be negative.")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, as `torch.optim.Optimizer` does.
+
+        What decorates its method loads PyTorch's compiler first, which takes longer
+        than many a fit.
+        """
+        inspect.unwrap(Optimizer.add_param_group)(self, param_group)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -185,6 +199,10 @@ class ProximalAdam(ProximalOptimizer):
     betas : tuple of float
         Decay of the first and second moment.
     eps : float
+    floor : float
+        Times the largest mean of :math:`\sqrt{\hat v}` so far, per parameter, is added
+        to :math:`\epsilon` of what ever had a gradient. Steps then cannot become long
+        as gradients vanish.
     alpha : float or Tensor
         λ of the groups that do not bring their own.
     penalty : Penalty, default L1()
@@ -201,14 +219,16 @@ class ProximalAdam(ProximalOptimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        floor: float = 0.0,
         *,
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
         if not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"betas={betas!r} must lie in [0, 1).")
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "alpha": alpha}
-        super().__init__(params, {**defaults, "penalty": penalty or L1()})
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "floor": floor}
+        objective = {"alpha": alpha, "penalty": penalty or L1()}
+        super().__init__(params, {**defaults, **objective})
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
@@ -229,7 +249,12 @@ class ProximalAdam(ProximalOptimizer):
         # η / (√(v / c) + ε) = η√c / (√v + ε√c) with the bias correction c.
         correction = math.sqrt(1 - beta2 ** state["step"])
         memory = self._workspace(parameter, group).step
-        metric = torch.sqrt(square, out=memory).add_(group["eps"] * correction)
+        metric = torch.sqrt(square, out=memory)
+        if group["floor"]:
+            usual = metric.mean() / correction
+            scale = state["scale"] = torch.maximum(state.get("scale", usual), usual)
+            metric.add_((square > 0) * (scale * (group["floor"] * correction)))
+        metric.add_(group["eps"] * correction)
         step = metric.reciprocal_().mul_(group["lr"] * correction)
         parameter.addcmul_(mean, step, value=-1 / (1 - beta1 ** state["step"]))
         return step

@@ -37,6 +37,9 @@ class SolverOptions:
     schedule : Schedule
     steady : float in [0, 1)
         Part of the solve before the step size begins to fall.
+    damping : float
+        Keeps the steps of Adam from growing as gradients vanish: its `floor`, which
+        falls with the step size.
     batch_size : int
     max_iter : float
         Epochs; the last one need not be whole.
@@ -51,6 +54,7 @@ class SolverOptions:
     learning_rate: float = 1e-2
     schedule: Schedule = Schedule.COSINE
     steady: float = 0.0
+    damping: float = 0.0
     batch_size: int = 256
     max_iter: float = 100
     shuffle: bool = True

@@ -57,6 +57,15 @@ bits = net.fit(X, X[:, 0]).predict(X[:50]).tobytes().hex()
 """
 
 
+def test_a_first_fit_loads_no_compiler_and_no_computer_algebra():
+    """They would take longer than it; every worker of joblib has a first fit."""
+    script = SCRIPT + "import sys; print({'sympy', 'torch._dynamo'} & {*sys.modules})"
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "set()"
+
+
 def test_any_setting_of_openmp():
     done = []
     for threads in ("1", "2"):
