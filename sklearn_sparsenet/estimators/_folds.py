@@ -42,14 +42,16 @@ def make_folds(cv, X, y, sample_weight, is_classifier: bool) -> list[tuple]:
     return folds
 
 
-def fit_fold(single, data, fold, settings: list[dict], scorer: Callable) -> dict:
+def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -> dict:
     """Fit the path to the training rows of a fold and score it on both parts.
 
     Parameters
     ----------
+    fold : tuple of rows to train with, and to test with
+    task : CallbackContext
+        Is begun and ended here.
     single : SparseNet
     data : tuple of X, y, sample_weight
-    fold : tuple of rows to train with, and to test with
     settings : list of dict
         The target of each point.
     scorer : callable
@@ -69,6 +71,8 @@ def fit_fold(single, data, fold, settings: list[dict], scorer: Callable) -> dict
         [None if part is None else safe_indexing(part, rows) for part in data]
         for rows in fold
     )
+    facts = {"estimator": single, "X": train[0], "y": train[1]}
+    task.call_on_fit_task_begin(**facts)
     grid = [setting["target_sparsity"] for setting in settings]
     first = clone(single).set_params(target_sparsity=grid[0])
     with said_before(), _collected(ConvergenceWarning) as messages:
@@ -80,13 +84,15 @@ def fit_fold(single, data, fold, settings: list[dict], scorer: Callable) -> dict
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         return np.array([scorer(point, X, y, **weights) for point in points])
 
-    return {
+    found = {
         "train": score(*train),
         "test": score(*test),
         "n_nonzero": np.array([point.n_nonzero_ for point in points]),
         "alpha": np.array([point.alpha_ for point in points]),
         "messages": messages,
     }
+    task.call_on_fit_task_end(**facts)
+    return found
 
 
 def warn_of_the_folds(results: list[dict], name: str) -> None:

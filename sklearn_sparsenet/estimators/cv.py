@@ -83,10 +83,8 @@ class CrossValidated:
             Once of all networks of the folds that missed their targets, and of the
             last fit.
         """
-        tasks = self._init_callback_context(max_subtasks=1)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
-        tasks.call_on_fit_task_begin(**facts)
         single = self._make_single()
         settings = _grid(single, X, y, sample_weight, self.target_sparsities)
         if sample_weight is not None:
@@ -95,20 +93,37 @@ class CrossValidated:
         folds = make_folds(self.cv, X, y, sample_weight, is_classifier(self))
         scorer = check_scoring(single, self.scoring)
         data = (X, y, sample_weight)
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_fold)(single, data, fold, settings, scorer) for fold in folds
-        )
+        root = self._init_callback_context(max_subtasks=2)
+        root.call_on_fit_task_begin(**facts)
+        results = self._run_folds(root, folds, single, data, settings, scorer)
         warn_of_the_folds(results, type(self).__name__)
         self._store_scores(settings, results)
-        refit = tasks.subcontext(task_name="refit")
+        refit = root.subcontext(task_name="refit")
         refit.call_on_fit_task_begin(**facts)
         single.set_params(target_sparsity=self.target_sparsity_)
         with refit.propagate_callback_context(single), said_before():
             single.fit(X, y, sample_weight)
         refit.call_on_fit_task_end(**facts)
         self._adopt(single)
-        tasks.call_on_fit_task_end(**facts, reconstruction_attributes={})
+        root.call_on_fit_task_end(**facts, reconstruction_attributes={})
         return self
+
+    def _run_folds(self, root, folds: list[tuple], *what) -> list[dict]:
+        """Return what `fit_fold` gives for each fold, tasks of their own."""
+        tasks = root.subcontext(
+            task_name="folds", max_subtasks=len(folds), sequential_subtasks=False
+        )
+        tasks.call_on_fit_task_begin(estimator=self)
+        # All of them before the first is pickled.
+        each = [
+            tasks.subcontext(task_name="fold", task_id=k) for k in range(len(folds))
+        ]
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_fold)(fold, task, *what)
+            for fold, task in zip(folds, each, strict=True)
+        )
+        tasks.call_on_fit_task_end(estimator=self)
+        return results
 
     def _make_single(self):
         """Return the estimator of one target, with all other parameters as here."""

@@ -4,7 +4,9 @@ import pickle
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.callback import ProgressBar
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, cross_val_score
@@ -147,3 +149,18 @@ def test_refusals_come_before_any_fit(diabetes, settings, error, message):
     net = SparseNetRegressorCV((5,), **{**SMALL, **settings})
     with pytest.raises(error, match=message):
         net.fit(*diabetes)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_folds_and_refit_are_tasks(n_jobs, diabetes, capsys):
+    X, y = diabetes
+    net = SparseNetRegressorCV((5,), target_sparsities=[20, 10], n_jobs=n_jobs, **SMALL)
+    alone = SparseNetRegressorCV((5,), target_sparsities=[20, 10], **SMALL).fit(X, y)
+    net.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
+    printed = capsys.readouterr().out
+    assert "folds #0" in printed
+    assert "- refit | SparseNetRegressor - fit" in printed
+    assert "train #0" in printed
+    assert all("100%" in line for line in printed.strip().splitlines())
+    assert_array_equal(net.test_scores_, alone.test_scores_)
+    assert_array_equal(net.predict(X), alone.predict(X))
