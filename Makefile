@@ -15,7 +15,7 @@ test: $(VENV)/.tested
 	$(RUN) -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-slow: $(VENV)/.tested
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -m slow -n 2 --dist worksteal
 
 coverage: $(VENV)/.tested
 	$(RUN) -m pytest -m "not slow" -n 2 --cov --cov-report=term-missing:skip-covered
