@@ -22,12 +22,7 @@ from torch.optim import Optimizer
 from sklearn_sparsenet.penalties import L1, Penalty, Strength, is_identity
 from sklearn_sparsenet.protocols import optional_method
 
-__all__ = [
-    "OPTIMIZERS",
-    "ProximalAdam",
-    "ProximalOptimizer",
-    "ProximalSGD",
-]
+__all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
 
 # Moments of weights without gradient decay geometrically. Before they reach the
 # subnormal numbers, on which processors are ten times slower, they are set to zero.
@@ -219,8 +214,8 @@ class ProximalAdam(ProximalOptimizer):
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        floor: float = 0.0,
         *,
+        floor: float = 0.0,
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
