@@ -65,6 +65,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        # Unknown names, devices that are not there, and builds without their kind are
+        # three different errors.
         resolved = torch.device(device)
         torch.zeros(1, device=resolved)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

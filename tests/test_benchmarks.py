@@ -71,13 +71,18 @@ def test_methods_leave_the_asked_count(method, n_classes):
         assert record["epochs"] == 60
 
 
-@pytest.mark.parametrize("kind", ["regression", "classification"])
-@pytest.mark.parametrize("method", ["gmp", "lars", "lars_refit", "lasso", "abess"])
+LINEAR = [
+    (method, kind)
+    for method in ("gmp", "lars", "lars_refit", "lasso", "abess")
+    for kind in ("regression", "classification")
+    if f"linear {kind}" in METHODS[method].kinds
+]
+
+
+@pytest.mark.parametrize(("method", "kind"), LINEAR)
 def test_linear_methods_find_three_columns(method, kind):
     if METHODS[method].is_missing:
-        pytest.skip("not installed")
-    if f"linear {kind}" not in METHODS[method].kinds:
-        pytest.skip("not for this kind of problem")
+        pytest.skip(f"the package of the method {method!r} is not installed")
     data = make_data(2 * (kind == "classification"), hidden=())
     fitted, _ = fit(method, data, 3, steps=300)
     assert np.flatnonzero(fitted.weights[0]).tolist() == [0, 1, 2]
