@@ -1,14 +1,16 @@
-"""The process around a fit: threads and random states, left as they were."""
+"""The process and the devices around a fit: threads, random states, queues."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
-__all__ = ["forked_random_state", "resolve_device", "single_threaded"]
+__all__ = ["Later", "forked_random_state", "resolve_device", "single_threaded"]
 
 _lock = threading.Lock()
 _depth = 0
@@ -75,3 +77,31 @@ def resolve_device(device: str | torch.device) -> torch.device:
             "back to the CPU."
         ) from error
     return resolved
+
+
+class Later:
+    """Values on a device that are asked for some steps later.
+
+    Their copy to the host is queued behind what computes them. To read it then waits
+    for that alone, and not for the steps that were queued since, as reading the tensor
+    itself would.
+
+    Parameters
+    ----------
+    values : Tensor
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self._copied: torch.cuda.Event | None = None
+        self._values = values
+        if values.is_cuda:
+            self._values = torch.empty_like(values, device="cpu", pin_memory=True)
+            self._values.copy_(values, non_blocking=True)
+            self._copied = torch.cuda.Event()
+            self._copied.record(torch.cuda.current_stream(values.device))
+
+    def read(self) -> list[Any]:
+        """Return the values as `Tensor.tolist` does."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        return self._values.tolist()

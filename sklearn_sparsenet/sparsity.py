@@ -101,10 +101,17 @@ class PathProbe:
         Copied.
     sample_shape : tuple of int
         Shape of one sample.
+    device : torch.device or str
+        Where the copy lives. One that knows float64.
     """
 
-    def __init__(self, module: nn.Module, sample_shape: tuple[int, ...]) -> None:
-        probe = copy.deepcopy(module).to(device="cpu", dtype=torch.float64).eval()
+    def __init__(
+        self,
+        module: nn.Module,
+        sample_shape: tuple[int, ...],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        probe = copy.deepcopy(module).to(device=device, dtype=torch.float64).eval()
         # Frozen layers and those that are not penalised carry paths, too.
         self.layers = {name: p for name, p in probe.named_parameters() if p.ndim >= 2}
         with torch.no_grad():
@@ -113,7 +120,8 @@ class PathProbe:
                 if parameter.ndim < 2:
                     parameter.zero_()
         self._module = _identities(probe)
-        self._inputs = torch.ones((1, *sample_shape), dtype=torch.float64)
+        shape = (1, *sample_shape)
+        self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
         if self._sees_negative_inputs():
             self._inputs *= _FAR_FROM_ZERO
 
@@ -267,7 +275,10 @@ class Flow:
 
     def __init__(self, network: Network, sample_shape: tuple[int, ...]) -> None:
         self._network = network
-        self._probe = PathProbe(network.module, sample_shape)
+        # Not every accelerator knows float64; to others nothing need be copied.
+        device = network.parameters.device
+        where = device if device.type == "cuda" else "cpu"
+        self._probe = PathProbe(network.module, sample_shape, where)
         names = {layer.name for layer in network.layers}
         others = {
             name: parameter.detach() != 0
@@ -310,7 +321,7 @@ class Flow:
         )
         return flat.to(sizes.device)
 
-    def best_of_each_unit(self, score: Tensor) -> tuple[Tensor, Tensor]:
+    def best_of_each_unit(self, score: Tensor) -> Tensor:
         """Mark the largest score among the weights into each unit.
 
         Parameters
@@ -319,19 +330,23 @@ class Flow:
 
         Returns
         -------
-        best : Tensor of bool, shape (n_weights,)
-        n_units : Tensor of int, shape (n_weights,)
-            The number of units of a layer at its first weight, zero elsewhere.
+        Tensor of bool, shape (n_weights,)
         """
         best = torch.zeros_like(score, dtype=torch.bool)
-        n_units = torch.zeros_like(score, dtype=torch.long)
         for layer in self._network.layers:
             rows = score[layer.slice].view(layer.shape[0], -1)
             mask = torch.zeros_like(rows, dtype=torch.bool)
             mask.scatter_(1, rows.argmax(1, keepdim=True), True)
             best[layer.slice] = mask.view(-1)
-            n_units[layer.start] = layer.shape[0]
-        return best, n_units
+        return best
+
+    def n_units(self, group: slice) -> int:
+        """Return how many units the layers of a group of weights have."""
+        return sum(
+            layer.shape[0]
+            for layer in self._network.layers
+            if group.start <= layer.start < group.stop
+        )
 
 
 def _fan_in(layer: Tensor) -> int:

@@ -80,7 +80,8 @@ def test_classifiers_are_certified(load, hidden, target):
         X, y = X[y < 4][:300] / 16 - 0.5, y[y < 4][:300]
     else:
         X = StandardScaler().fit_transform(X)
-    net = SparseNetClassifier(hidden, target_sparsity=target, tol=0.15, **SETTINGS)
+    # Counts of certified solutions jump: which ones there are depends on the processor.
+    net = SparseNetClassifier(hidden, target_sparsity=target, tol=0.2, **SETTINGS)
     net.fit(X, y)
     assert net.certificate_.largest <= 1e-3
     again = SparseNetClassifier(hidden, alpha=net.alpha_, **SETTINGS).fit(X, y)

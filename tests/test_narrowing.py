@@ -229,3 +229,19 @@ def test_flow_is_conserved_through_the_layers():
 def test_the_steady_part_is_less_than_the_whole(wrong):
     with pytest.raises(ValueError, match="steady"):
         OnePassSearch(steady=wrong)
+
+
+def test_a_cut_that_leaves_no_path_is_taken_back_and_the_next_follows_the_flow():
+    network = network_of((6, 8, 6, 3))
+    with torch.no_grad():
+        network.weights[network.layers[0].slice] *= 1e3
+    narrowing = narrowing_of(network, (12,))
+    before = network.weights.clone()
+    narrowing.advance(500, 1000)
+    narrowing.prox_(network.weights, 0.1, 0.0)
+    assert torch.equal(network.weights, before)
+    narrowing.advance(510, 1000)
+    narrowing.prox_(network.weights, 0.1, 0.0)
+    k = DEFAULT.kept(0.51, network.n_weights, 12)
+    assert 12 <= int((network.weights != 0).sum()) <= k
+    assert n_live(network) > 0

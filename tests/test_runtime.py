@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sklearn_sparsenet.runtime import (
+    Later,
     forked_random_state,
     resolve_device,
     single_threaded,
@@ -67,3 +68,7 @@ def test_random_state_is_restored_after_errors_too():
     with pytest.raises(KeyError):
         fails()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_values_are_read_later():
+    assert Later(torch.tensor([True, False])).read() == [True, False]

@@ -41,46 +41,55 @@ class Connector:
         """Mark the weights, kept or not, between units that are live."""
         return self.flow.at(kept) > 0
 
-    def connect(
-        self, kept: Tensor, score: Tensor, asked: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Return `kept`, or another choice if it leaves no path at all; its places.
-
-        Parameters
-        ----------
-        kept : Tensor of bool, shape (n_weights,)
-        score : Tensor of shape (n_weights,)
-            Of all weights, those without a place included.
-        asked : sequence of int
-            How many weights of each group are to be kept.
-        """
-        places = self.places(kept)
-        if not bool((places & kept).any()):
-            kept = self._follow_the_flow(score, asked)
-            places = self.places(kept)
-        return kept, places
-
     def finish(self, kept: Tensor, score: Tensor) -> Tensor:
         """Return a choice of exactly the budgets, on live paths as far as can be."""
         kept = self._fill(kept & self.places(kept), score)
         if bool(self.places(kept)[kept].all()):
             return kept
-        flowing = self._fill(self._follow_the_flow(score, self.goals), score)
+        flowing = self._fill(self.follow_the_flow(score, self.goals), score)
         return flowing if self._n_live(flowing) > self._n_live(kept) else kept
 
-    def needs_units(self, places: Tensor) -> bool:
-        """Tell whether a group is running out of places for its weights."""
-        return any(
-            int(places[group].sum()) < _SPARE_PLACES * goal
+    def lacks(self, kept: Tensor, places: Tensor) -> Tensor:
+        """Tell what a choice lacks.
+
+        Returns
+        -------
+        Tensor of bool, shape (2,)
+            Whether there is no path at all; whether a group is running out of places
+            for its weights.
+        """
+        paths = (kept & places).any()
+        short = [
+            places[group].sum() < _SPARE_PLACES * goal
             for group, goal in zip(self.groups, self.goals, strict=True)
-        )
+        ]
+        return torch.stack([~paths, torch.stack(short).any()])
+
+    def follow_the_flow(self, score: Tensor, goals: Sequence[int]) -> Tensor:
+        """Choose so many weights that paths are left, of those with a score above 0.
+
+        Cuts, in many small steps, the weights through which least flows: never the
+        last path while there is anything else.
+        """
+        kept = score > 0
+        sizes = [int(kept[group].sum()) for group in self.groups]
+        for number in range(1, _FLOW_ROUNDS + 1):
+            values = torch.where(kept, score, 0.0).double()
+            for group in self.groups:  # units of scale do not matter within a group
+                values[group] /= values[group].max().clamp(min=1e-300)
+            through = values * self.flow.at(values)
+            through = torch.where(kept, through, -1.0)
+            for group, size, goal in zip(self.groups, sizes, goals, strict=True):
+                if size > goal:
+                    k = round(size * (goal / size) ** (number / _FLOW_ROUNDS))
+                    kept[group] &= largest(through[group], max(k, goal))[0]
+        return kept
 
     def favour_units(self, score: Tensor) -> None:
         """Put the best weight into each unit first, where there are weights enough."""
-        best, n_units = self.flow.best_of_each_unit(score)
-        best &= score > 0
+        best = self.flow.best_of_each_unit(score) & (score > 0)
         for group, goal in zip(self.groups, self.goals, strict=True):
-            if goal >= _SPARE_WEIGHTS * int(n_units[group].sum()):
+            if goal >= _SPARE_WEIGHTS * self.flow.n_units(group):
                 score[group] += score[group].max() * best[group]
 
     def sow(self, weight: Tensor, kept: Tensor) -> None:
@@ -124,43 +133,25 @@ class Connector:
                 kept[group] |= largest(rank, missing)[0]
         return kept
 
-    def _follow_the_flow(self, score: Tensor, goals: Sequence[int]) -> Tensor:
-        """Cut, in many small steps, the weights through which least flows.
 
-        Such pruning never cuts the last path while it could cut anything else.
-        """
-        kept = score > 0
-        sizes = [int(kept[group].sum()) for group in self.groups]
-        for number in range(1, _FLOW_ROUNDS + 1):
-            values = torch.where(kept, score, 0.0).double()
-            for group in self.groups:  # units of scale do not matter within a group
-                values[group] /= values[group].max().clamp(min=1e-300)
-            through = values * self.flow.at(values)
-            through = torch.where(kept, through, -1.0)
-            for group, size, goal in zip(self.groups, sizes, goals, strict=True):
-                if size > goal:
-                    k = round(size * (goal / size) ** (number / _FLOW_ROUNDS))
-                    kept[group] &= largest(through[group], max(k, goal))[0]
-        return kept
-
-
-def largest(values: Tensor, k: int) -> tuple[Tensor, float]:
+def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Mark the k largest values; ties go to the first.
+
+    Nothing is synchronised with the device.
 
     Returns
     -------
     mask : Tensor of bool
-    next_largest : float
+    next_largest : Tensor of shape ()
         The (k+1)-th largest value: the order statistic that k values exceed. Minus
         infinity if there are only k.
     """
     if k >= len(values):
-        return torch.ones_like(values, dtype=torch.bool), -float("inf")
+        every = torch.ones_like(values, dtype=torch.bool)
+        return every, values.new_full((), -float("inf"))
     # NumPy's partition takes twenty times as long where most values are tied.
-    cut = float(values.topk(k + 1, sorted=False).values.min())
+    cut = values.topk(k + 1, sorted=False).values.min()
     mask = values > cut
-    missing = k - int(mask.sum())
-    if missing > 0:
-        ties = (values == cut).nonzero().flatten()[:missing]
-        mask[ties] = True
+    ties = values == cut
+    mask |= ties & (ties.cumsum(0) <= k - mask.sum())
     return mask, cut

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.penalties import Strength
+from sklearn_sparsenet.runtime import Later
 from sklearn_sparsenet.search.connection import Connector, largest
 from sklearn_sparsenet.sparsity import Flow
 
@@ -40,7 +41,7 @@ _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FEW_SAMPLES = 256  # so few are always fitted too closely
-_STATE = ("support", "_fading", "_allowed", "_needs_units", "_cuts")
+_STATE = ("support", "_fading", "_allowed", "_cuts")
 
 
 @dataclass(frozen=True)
@@ -145,14 +146,14 @@ class Narrowing:
         self._fading: tuple[Tensor, Tensor] | None = None  # where, and λ there
         self._connector = None if flow is None else Connector(flow, groups, goals)
         self._allowed: Tensor | None = None
-        self._needs_units = False
+        self._lacks: Later | None = None  # what the last choice did
         self._progress, self._is_due = 0.0, False
-        self._cuts: list[Cut] = []
+        self._cuts: list[tuple[float, tuple[int, ...], Tensor]] = []
 
     @property
     def trace(self) -> tuple[Cut, ...]:
         """The order statistics so far."""
-        return tuple(self._cuts)
+        return tuple((when, k, tuple(cut.tolist())) for when, k, cut in self._cuts)
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of where in the run the next proximal step is.
@@ -166,7 +167,7 @@ class Narrowing:
             self.stages = self._asked_stages or Stages.for_steps(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
         if self._progress < self.stages.begin:
-            self._allowed, self._needs_units = None, False
+            self._allowed = self._lacks = None
         if self._progress < self.stages.hold:
             self.support = None
         holds = self.support is None and self._progress >= self.stages.hold
@@ -175,12 +176,15 @@ class Narrowing:
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on in another process."""
-        return {name: getattr(self, name) for name in _STATE}
+        lacks = None if self._lacks is None else self._lacks.read()
+        return {"lacks": lacks} | {name: getattr(self, name) for name in _STATE}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         for name in _STATE:
             setattr(self, name, state[name])
+        lacks = state["lacks"]
+        self._lacks = None if lacks is None else Later(torch.tensor(lacks))
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
         """Return zero: what is admissible costs nothing."""
@@ -228,49 +232,77 @@ class Narrowing:
 
     def _narrow(self, weight: Tensor, step: Strength) -> None:
         metric = self._metric(weight, step)
-        score = weight.abs() * metric
+        whole = weight.abs() * metric
         # A weight that is exactly zero cannot be kept, whatever its metric.
         barred = weight == 0
         if self._allowed is not None:
             barred |= ~self._allowed
-        score.masked_fill_(barred, -1.0)
-        if self._connector is not None and self._needs_units:
+        score = whole.masked_fill(barred, -1.0)
+        no_path, few_places = self._lacks.read() if self._lacks else (False, False)
+        if self._connector is not None and few_places:
             self._connector.favour_units(score)
         ends = self._progress >= self.stages.hold
-        asked: list[int] = []
-        cuts: list[float] = []
-        kept = torch.empty_like(barred)
-        threshold = torch.empty_like(weight)
-        for group, goal in zip(self.groups, self.goals, strict=True):
-            size = group.stop - group.start
-            k = goal if ends else self.stages.kept(self._progress, size, goal)
-            kept[group], cut = largest(score[group], k)
-            threshold[group] = cut
-            asked.append(k)
-            cuts.append(max(cut, 0.0))
-        self._record(asked, cuts)
+        asked = [self._asked(i, ends) for i in range(len(self.groups))]
+        kept, cuts = self._largest(score, asked)
         kept &= ~barred
         if self._connector is not None:
-            whole = weight.abs() * metric
             if ends:
                 kept = self._connector.finish(kept, whole)
-            else:
-                kept, self._allowed = self._connector.connect(kept, whole, asked)
-                self._needs_units = self._connector.needs_units(self._allowed)
-        size = weight.abs()
+            elif no_path:
+                kept = self._connector.follow_the_flow(whole, asked)
+            if not ends:
+                kept, cuts = self._connect(kept, cuts)
+        self._record(asked, cuts)
         if not self.hard:
-            self._shrink(weight, size, threshold.clamp_(min=0).div_(metric))
+            self._shrink(weight, self._spread(cuts).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
             if self._connector is not None:
                 self._connector.sow(weight, kept)
             self._hold(kept)
 
-    def _record(self, asked: list[int], cuts: list[float]) -> None:
+    def _asked(self, number: int, ends: bool) -> int:
+        """Return k of a group."""
+        group, goal = self.groups[number], self.goals[number]
+        if ends:
+            return goal
+        return self.stages.kept(self._progress, group.stop - group.start, goal)
+
+    def _largest(self, score: Tensor, asked: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Mark the k largest of each group; return its order statistic, too."""
+        kept = torch.empty_like(score, dtype=torch.bool)
+        cuts = []
+        for group, k in zip(self.groups, asked, strict=True):
+            kept[group], cut = largest(score[group], k)
+            cuts.append(cut)
+        return kept, torch.stack(cuts).clamp_(min=0)
+
+    def _connect(self, kept: Tensor, cuts: Tensor) -> tuple[Tensor, Tensor]:
+        """Take a choice that leaves no path back; the next one follows the flow.
+
+        What it lacks is not asked before that: the device goes on meanwhile.
+        """
+        assert self._connector is not None
+        places = self._connector.places(kept)
+        lacks = self._connector.lacks(kept, places)
+        self._lacks = Later(lacks)
+        no_path = lacks[0]
+        before = no_path if self._allowed is None else self._allowed & no_path
+        self._allowed = places | before
+        return kept | no_path, cuts.masked_fill(no_path, 0.0)
+
+    def _spread(self, cuts: Tensor) -> Tensor:
+        """Return the order statistic of each weight's group."""
+        spread = cuts.new_empty(self.n_weights)
+        for number, group in enumerate(self.groups):
+            spread[group] = cuts[number]
+        return spread
+
+    def _record(self, asked: list[int], cuts: Tensor) -> None:
         """Keep an order statistic; a run that went back writes over what it did."""
         while self._cuts and self._cuts[-1][0] >= self._progress:
             self._cuts.pop()
-        self._cuts.append((self._progress, tuple(asked), tuple(cuts)))
+        self._cuts.append((self._progress, tuple(asked), cuts))
 
     def _hold(self, kept: Tensor) -> None:
         """Hold a support; λ on it is a part of the noise in the gradient off it.
@@ -314,8 +346,9 @@ class Narrowing:
         return torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
 
     @staticmethod
-    def _shrink(weight: Tensor, size: Tensor, threshold: Tensor) -> None:
+    def _shrink(weight: Tensor, threshold: Tensor) -> None:
         """Firm threshold of what is above it; what is filled in stays as it is."""
+        size = weight.abs()
         shrunk = (size - threshold) * (_FIRM / (_FIRM - 1))
         applies = (size > threshold) & (size < _FIRM * threshold)
         weight.copy_(torch.where(applies, shrunk * weight.sign(), weight))

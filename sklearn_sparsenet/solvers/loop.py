@@ -29,7 +29,7 @@ _MAX_BACKOFFS = 5
 _RUNAWAY = 1e3  # times its first value, a loss is as bad as an infinite one
 _BACKOFF = 0.2
 # Attributes of a run that are kept as they are.
-_PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss")
+_PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss", "slowdown")
 
 
 _ADVICE = (
@@ -169,6 +169,7 @@ class _Run:
         self.stop: Callable[[Tensor], bool] | None = None
         self.stop_from = 0.0
         self.fewest = 0  # weights that a step must leave
+        self.slowdown = self.network.parameters.new_ones(())  # for those that did not
         self.full_batch = options.batch_size >= problem.n_samples
         self.rate = options.learning_rate
         self.epoch = 0
@@ -261,11 +262,13 @@ class _Run:
         if not self.fewest:
             self.optimizer.update()
             return
+        # What became of the step is for the device alone to know: no one waits for it.
         before = self.network.parameters.clone()
         self.optimizer.update()
-        if count_nonzero(self.network.weights) < self.fewest:
-            self.network.parameters.copy_(before)
-            self.rate *= _BACKOFF
+        lost = self.network.weights.count_nonzero() < self.fewest
+        after = self.network.parameters
+        after.copy_(torch.where(lost, before, after))
+        self.slowdown = torch.where(lost, self.slowdown * _BACKOFF, self.slowdown)
 
     def _batch_sizes(self) -> list[int]:
         n, size = self.problem.n_samples, self.options.batch_size
@@ -298,6 +301,8 @@ class _Run:
         factor = self.options.schedule.factor(falling)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
+            if self.fewest:
+                group["lr"] = group["lr"] * self.slowdown
             group["floor"] = self.options.damping * factor
 
     def _advance(self, step: int, steps_per_epoch: int) -> None:

@@ -144,7 +144,8 @@ class ProximalSGD(ProximalOptimizer):
     ----------
     params : iterable of parameters or of parameter groups
     lr : float
-        Step size η.
+        Step size η. The ``"lr"`` of a group may be set to a tensor of shape () as well,
+        which is not read back from its device.
     alpha : float or Tensor
         λ of the groups that do not bring their own.
     penalty : Penalty, default L1()
@@ -173,8 +174,13 @@ class ProximalSGD(ProximalOptimizer):
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> Strength:
-        parameter.sub_(gradient, alpha=group["lr"])
-        return group["lr"]
+        rate = group["lr"]
+        if isinstance(rate, Tensor):
+            step = self._workspace(parameter, group).step.copy_(rate)
+            parameter.addcmul_(gradient, step, value=-1)
+            return step
+        parameter.sub_(gradient, alpha=rate)
+        return rate
 
 
 class ProximalAdam(ProximalOptimizer):
@@ -190,7 +196,8 @@ class ProximalAdam(ProximalOptimizer):
     ----------
     params : iterable of parameters or of parameter groups
     lr : float
-        Step size η.
+        Step size η. The ``"lr"`` of a group may be set to a tensor of shape () as well,
+        which is not read back from its device.
     betas : tuple of float
         Decay of the first and second moment.
     eps : float
