@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import ABCMeta, abstractmethod
 from contextlib import contextmanager, nullcontext
 
@@ -29,6 +28,7 @@ from sklearn_sparsenet.estimators._validation import (
     resolve_dtype,
     warn_about_scales,
 )
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.inference import predict_from
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.runtime import (
@@ -157,11 +157,10 @@ class SparseNet(
             dtype="numeric",
         )
         if y.ndim == 2 and y.shape[1] == 1:
-            warnings.warn(
+            warn_user(
                 "A column-vector y was passed when a 1d array was expected; it is "
                 "taken as one.",
                 DataConversionWarning,
-                stacklevel=3,
             )
             y = y[:, 0]
         weight = self._adjust_weight(y, check_weights(sample_weight, X))
@@ -338,7 +337,7 @@ class SparseNet(
             kept = self.n_nonzero_ if np.ndim(goal) == 0 else counts
             parts.insert(0, f"asked for {goal} weights (tol={self.tol}), kept {kept}")
         message = f"{type(self).__name__}: {'; '.join(parts)}."
-        warnings.warn(message, ConvergenceWarning, stacklevel=3)
+        warn_user(message, ConvergenceWarning)
 
     def _predictions(self, X) -> np.ndarray:
         """Return what the loss predicts for the outputs of the fitted network."""

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import check_cv
 
 from sklearn_sparsenet.estimators._validation import safe_indexing
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.estimators.path import run_path
 from sklearn_sparsenet.exceptions import DataScaleWarning
 
@@ -108,11 +109,10 @@ def warn_of_the_folds(results: list[dict], name: str) -> None:
     messages = [message for result in results for message in result["messages"]]
     if messages:
         n_networks = sum(len(result["test"]) for result in results)
-        warnings.warn(
+        warn_user(
             f"{name}: {len(messages)} of the {n_networks} networks of the folds "
             f"missed their targets or did not converge; the first: {messages[0]}",
             ConvergenceWarning,
-            stacklevel=3,
         )
 
 

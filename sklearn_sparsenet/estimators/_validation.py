@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.exceptions import DataScaleWarning
 from sklearn_sparsenet.networks import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
@@ -197,11 +197,10 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
         trouble = f"have means of up to {offset:.0e} standard deviations"
     else:
         return
-    warnings.warn(
+    warn_user(
         f"The columns of X {trouble}; one step size and one penalty cannot suit them "
         "all. Put a StandardScaler (for sparse X: MaxAbsScaler) before the network.",
         DataScaleWarning,
-        stacklevel=4,
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.problem import Problem
 
 __all__ = ["penalized_problem"]
@@ -56,13 +55,12 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
         _load_penalized(problem.network.module, estimator)
         loss = float(problem.evaluate()[0])
     if not np.isclose(loss, estimator.loss_, rtol=_SAME_LOSS, atol=1e-12):
-        warnings.warn(
+        warn_user(
             f"The loss is {loss:.6g}, and {estimator.loss_:.6g} in the fit: X, y and "
             "sample_weight are not those of the fit, or the penalised solution cannot "
             "be restored (other rows held out for early stopping; after debiasing, "
             "parameters outside linear layers). λ does not belong to what follows.",
             UserWarning,
-            stacklevel=3,
         )
     return problem
 

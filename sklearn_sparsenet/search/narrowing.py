@@ -41,7 +41,7 @@ _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FEW_SAMPLES = 256  # so few are always fitted too closely
-_STATE = ("support", "_fading", "_allowed", "_cuts")
+_STATE = ("support", "_held", "_allowed", "_cuts")
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ class Narrowing:
         self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
-        self._fading: tuple[Tensor, Tensor] | None = None  # where, and λ there
+        # Numbers of the weights of the support; the first λ of each, if there is any.
+        self._held: tuple[Tensor, Tensor | None] | None = None
         self._connector = None if flow is None else Connector(flow, groups, goals)
         self._allowed: Tensor | None = None
         self._lacks: Later | None = None  # what the last choice did
@@ -210,8 +211,7 @@ class Narrowing:
         """Do what `prox` does, in place."""
         counted = weight[: self.n_weights]
         if self.support is not None:
-            counted.masked_fill_(~self.support, 0.0)
-            self._fade(counted, step)
+            self._keep(counted, step)
         elif self._is_due:
             self._narrow(counted, step)
 
@@ -311,7 +311,8 @@ class Narrowing:
         little to fear, and the gradient off the support is no noise. Unless there are
         few samples at all (figures in docs/design_notes.md).
         """
-        self.support, self._fading = kept, None
+        where = kept.nonzero().flatten()
+        self.support, self._held = kept, (where, None)
         if self.noise is None or self.hard:
             return
         free = ~kept if self.flow is None else ~kept & (self.flow.at(kept) > 0)
@@ -322,19 +323,20 @@ class Narrowing:
         alpha = torch.empty_like(noise)
         for group in self.groups:
             alpha[group] = _SHRINKAGE * load**0.5 * noise[group].max()
-        where = kept.nonzero().flatten()
-        self._fading = (where, alpha[where])
+        self._held = where, alpha[where]
 
-    def _fade(self, weight: Tensor, step: Strength) -> None:
-        """Shrink what is held, less and less; what would become zero stays."""
-        if self._fading is None:
-            return
-        where, alpha = self._fading
-        left = (1 - self._progress) / (1 - self.stages.hold)
-        threshold = (step[where] if isinstance(step, Tensor) else step) * alpha * left
-        held = weight[where]
-        shrunk = held - threshold * held.sign()
-        weight[where] = torch.where(held.abs() > threshold, shrunk, held)
+    def _keep(self, weight: Tensor, step: Strength) -> None:
+        """Keep the support, and shrink it less and less; what would be zero stays."""
+        assert self._held is not None
+        where, alpha = self._held
+        held = weight.index_select(0, where)
+        if alpha is not None:
+            left = (1 - self._progress) / (1 - self.stages.hold)
+            length = step.index_select(0, where) if isinstance(step, Tensor) else step
+            threshold = length * alpha * left
+            shrunk = held - threshold.copysign(held)
+            held = torch.where(held.abs() > threshold, shrunk, held)
+        weight.zero_().index_copy_(0, where, held)
 
     def _metric(self, weight: Tensor, step: Strength) -> Tensor:
         if not isinstance(step, Tensor):
