@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet import ProximalAdam, ProximalSGD
-from sklearn_sparsenet.penalties import L1
+from sklearn_sparsenet.penalties import L1, FixedSupport
 
 F64 = torch.float64
 
@@ -232,3 +232,47 @@ def test_a_prox_in_place_of_another_penalty_is_not_inherited():
     weight.grad = torch.zeros(3)
     ProximalAdam([weight], lr=0.1, alpha=1.0, penalty=Nothing()).step()
     assert weight.tolist() == torch.full((3,), 1e-3).tolist()
+
+
+@pytest.mark.parametrize("penalty", [None, L1()])
+@pytest.mark.parametrize("held_from", [0, 7])
+@pytest.mark.parametrize("kind", [ProximalAdam, ProximalSGD])
+def test_what_is_held_moves_as_if_nothing_had_been_left_out(
+    kind, held_from, penalty, generator
+):
+    """Two free entries follow the weights; of those two of twelve are held."""
+    support = torch.zeros(12, dtype=torch.bool)
+    support[[3, 8]] = True
+    start = torch.randn(14, generator=generator, dtype=F64)
+    start[:12] *= support
+    settings = {"alpha": 0.01, "penalty": FixedSupport(support, penalty)}
+    weights = [nn.Parameter(start.clone()) for _ in range(2)]
+    whole, held = (
+        kind([{"params": [w], "n_penalized": 12, **settings}], lr=0.05) for w in weights
+    )
+    for step in range(20):
+        if step == held_from:
+            held.hold(support)
+        if step == 12:  # as after an interruption
+            state = copy.deepcopy(held.state[weights[1]])
+            held = kind([{"params": [weights[1]], "n_penalized": 12, **settings}], 0.05)
+            held.state[weights[1]] = state
+        gradient = torch.randn(14, generator=generator, dtype=F64)
+        for weight in weights:
+            weight.grad = gradient.clone()
+        whole.step()
+        held.step()
+        torch.testing.assert_close(*weights, rtol=1e-14, atol=0)
+    assert (weights[1] != 0).nonzero().flatten().tolist() == [3, 8, 12, 13]
+    if kind is ProximalAdam:
+        assert len(held.state[weights[1]]["mean"]) == 4
+
+
+@pytest.mark.parametrize(("floor", "n_held"), [(1.0, 1), (0.0, 9)])
+def test_nothing_is_left_out_where_all_count_or_little_is_won(floor, n_held, generator):
+    weight = nn.Parameter(torch.randn(10, generator=generator))
+    optimizer = ProximalAdam([{"params": [weight], "floor": floor}])
+    optimizer.hold(torch.arange(10) < n_held)
+    weight.grad = torch.ones(10)
+    optimizer.step()
+    assert len(optimizer.state[weight]["mean"]) == 10

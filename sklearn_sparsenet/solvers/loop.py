@@ -177,6 +177,7 @@ class _Run:
         self.backoffs = 0
         self.first_loss: Tensor | None = None
         self.last_good = (self.network.snapshot(), 0)
+        self.support: Tensor | None = None  # that holds, of a penalty that has one
         self.optimizer = self._make_optimizer()
         self._started = time.perf_counter()
 
@@ -319,6 +320,10 @@ class _Run:
     def _restrict(self, support: Tensor | None) -> None:
         n_rows = min(self.options.batch_size, self.problem.n_samples)
         self.problem.restrict(support, n_rows)
+        separable = self.problem.penalty.separable  # all weights are one vector
+        if support is not None and support is not self.support and separable:
+            self.optimizer.hold(support)
+        self.support = support
 
     def _is_stationary(self) -> bool:
         """On full batches the gradient at hand is that of the present iterate."""

@@ -28,13 +28,15 @@ __all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
 # subnormal numbers, on which processors are ten times slower, they are set to zero.
 _FLUSH_EVERY = 128
 _FLUSH_BELOW = 1e-25
+# Of the entries, at most so many may be held for the others to be left out.
+_WORTH_LEAVING_OUT = 0.3
 
 
 class _Workspace:
     """Memory for a step of one parameter, and views of what is penalised of it."""
 
     def __init__(self, parameter: Tensor, n_penalized: int | None) -> None:
-        self.step = torch.empty_like(parameter)
+        self.step = torch.zeros_like(parameter)
         scratch = torch.empty_like(parameter)
         views = [parameter.detach(), self.step, scratch]
         if n_penalized is not None:
@@ -114,6 +116,16 @@ class ProximalOptimizer(Optimizer):
                     step = self._descend(parameter, parameter.grad, group)
                     if penalized:
                         self._shrink(parameter, step, group)
+
+    def hold(self, support: Tensor) -> None:
+        """Allow the optimiser to leave out what is, and stays, zero.
+
+        Parameters
+        ----------
+        support : Tensor of bool
+            Of a single parameter, a vector, from its first entry on; the penalty sees
+            to it. What it is too short for is held, too.
+        """
 
     def _shrink(self, parameter: Tensor, step: Strength, group: dict[str, Any]) -> None:
         """Take the prox, in place."""
@@ -236,10 +248,13 @@ class ProximalAdam(ProximalOptimizer):
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> Strength:
         state = self.state[parameter]
-        if not state:
+        held = state.get("held")
+        if held is not None:
+            gradient = gradient.index_select(0, held)
+        if "step" not in state:
             state["step"] = 0
-            state["mean"] = torch.zeros_like(parameter)
-            state["square"] = torch.zeros_like(parameter)
+            state["mean"] = torch.zeros_like(gradient)
+            state["square"] = torch.zeros_like(gradient)
         state["step"] += 1
         beta1, beta2 = group["betas"]
         mean = state["mean"].lerp_(gradient, 1 - beta1)
@@ -251,15 +266,39 @@ class ProximalAdam(ProximalOptimizer):
         # η / (√(v / c) + ε) = η√c / (√v + ε√c) with the bias correction c.
         correction = math.sqrt(1 - beta2 ** state["step"])
         memory = self._workspace(parameter, group).step
-        metric = torch.sqrt(square, out=memory)
+        metric = torch.sqrt(square, out=memory if held is None else None)
         if group["floor"]:
             usual = metric.mean() / correction
             scale = state["scale"] = torch.maximum(state.get("scale", usual), usual)
             metric.add_((square > 0) * (scale * (group["floor"] * correction)))
         metric.add_(group["eps"] * correction)
         step = metric.reciprocal_().mul_(group["lr"] * correction)
-        parameter.addcmul_(mean, step, value=-1 / (1 - beta1 ** state["step"]))
-        return step
+        factor = -1 / (1 - beta1 ** state["step"])
+        if held is None:
+            parameter.addcmul_(mean, step, value=factor)
+            return step
+        moved = parameter.index_select(0, held).addcmul_(mean, step, value=factor)
+        parameter.index_copy_(0, held, moved)
+        return memory.index_copy_(0, held, step)
+
+    def hold(self, support: Tensor) -> None:
+        """Let what is off a support have no moments; see `ProximalOptimizer.hold`.
+
+        Not with a floor, which is about all entries.
+        """
+        (group,) = self.param_groups
+        (parameter,) = group["params"]
+        state = self.state[parameter]
+        if group["floor"] or "held" in state:
+            return
+        rest = support.new_ones(len(parameter) - len(support))
+        held = torch.cat([support, rest]).nonzero().flatten()
+        if len(held) > _WORTH_LEAVING_OUT * len(parameter):
+            return
+        state["held"] = held
+        for name in ("mean", "square"):
+            if name in state:
+                state[name] = state[name][held]
 
 
 OPTIMIZERS: dict[str, type[ProximalSGD] | type[ProximalAdam]] = {
