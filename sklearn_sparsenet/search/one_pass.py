@@ -31,7 +31,7 @@ __all__ = ["OnePassSearch"]
 # and little to be learned, and no time is left for a solve, which the residual tells
 # (figures in docs/design_notes.md).
 _CONTINUED_STAGES = Stages(0.09, 0.1, 0.1)
-_CONTINUED_STEADY, _CONTINUED_RATE = 0.3, 0.6
+_CONTINUED_STEADY = 0.4
 
 
 @dataclass(frozen=True)
@@ -50,15 +50,12 @@ class OnePassSearch:
         Part of the epochs that the solve for a fixed λ takes; 0: there is none.
     solve_rate : float
         First step size of that solve, relative to that of a usual training.
-    rate : float
-        First step size of the training, relative to that of a usual one.
     """
 
     stages: Stages | None = None
     steady: float = 0.7
     solve_share: float = 0.1
     solve_rate: float = 0.1
-    rate: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.steady < 1:
@@ -99,7 +96,6 @@ class OnePassSearch:
             stages=_CONTINUED_STAGES,
             steady=_CONTINUED_STEADY,
             solve_share=0.0,
-            rate=_CONTINUED_RATE,
         )
 
     def _narrow(self, trainer: Trainer) -> Solution:
@@ -116,7 +112,6 @@ class OnePassSearch:
             narrowing,
             tuple(0.0 for _ in trainer.groups),
             share=1 - self.solve_share,
-            rate=self.rate,
             steady=self.steady,
             finish=narrowing.finish,
         )
