@@ -89,9 +89,9 @@ def sparsenet_path(
 ) -> SparseNetPath:
     """Fit networks for many targets in one run, each going on from a denser one.
 
-    The first is what a single fit would give. The others share less than twice its
-    budget, at most a quarter of it each on average; their errors are mostly within the
-    spread of single fits (figures, and where they are not, in docs/design_notes.md).
+    The first is what a single fit would give. The others share 2.3 times its budget, at
+    most a quarter of it each on average; their errors are mostly within the spread of
+    single fits (figures, and where they are not, in docs/design_notes.md).
 
     Parameters
     ----------

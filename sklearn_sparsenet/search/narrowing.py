@@ -211,7 +211,8 @@ class Narrowing:
         """Do what `prox` does, in place."""
         counted = weight[: self.n_weights]
         if self.support is not None:
-            self._keep(counted, step)
+            result = scratch if scratch is not None else torch.empty_like(counted)
+            self._keep(counted, step, result[: self.n_weights])
         elif self._is_due:
             self._narrow(counted, step)
 
@@ -325,8 +326,11 @@ class Narrowing:
             alpha[group] = _SHRINKAGE * load**0.5 * noise[group].max()
         self._held = where, alpha[where]
 
-    def _keep(self, weight: Tensor, step: Strength) -> None:
-        """Keep the support, and shrink it less and less; what would be zero stays."""
+    def _keep(self, weight: Tensor, step: Strength, result: Tensor) -> None:
+        """Keep the support, and shrink it less and less; what would be zero stays.
+
+        At no time are the weights themselves without it: there are interruptions.
+        """
         assert self._held is not None
         where, alpha = self._held
         held = weight.index_select(0, where)
@@ -336,7 +340,7 @@ class Narrowing:
             threshold = length * alpha * left
             shrunk = held - threshold.copysign(held)
             held = torch.where(held.abs() > threshold, shrunk, held)
-        weight.zero_().index_copy_(0, where, held)
+        weight.copy_(result.zero_().index_copy_(0, where, held))
 
     def _metric(self, weight: Tensor, step: Strength) -> Tensor:
         if not isinstance(step, Tensor):

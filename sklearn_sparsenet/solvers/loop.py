@@ -112,7 +112,7 @@ def solve(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     if status.is_cut_short:
-        run.leave_at_finite_state()
+        run.leave_in_order()
     if finish is not None:
         finish(problem.network.weights)
     problem.network.module.eval()
@@ -315,7 +315,8 @@ class _Run:
         advance = getattr(penalty, "advance", None)
         if advance is not None:
             advance(step, max(1, round(self.options.max_iter * steps_per_epoch)))
-        self._restrict(getattr(penalty, "support", None))
+        support = getattr(penalty, "support", None)
+        self._restrict(support if isinstance(support, Tensor) else None)
 
     def _restrict(self, support: Tensor | None) -> None:
         n_rows = min(self.options.batch_size, self.problem.n_samples)
@@ -363,10 +364,16 @@ class _Run:
             self.early.rewind(self.epoch)
         self.optimizer = self._make_optimizer()
 
-    def leave_at_finite_state(self) -> None:
-        """After an interruption or a stop: undo a step that left no finite state."""
+    def leave_in_order(self) -> None:
+        """After an interruption or a stop: undo a step that left no finite state.
+
+        Finish one that was interrupted before its prox, as far as there is a support.
+        """
         if not bool(self.network.parameters.isfinite().all()):
             self.network.restore(self.last_good[0])
+        if self.support is not None:
+            off = ~self.support
+            self.network.parameters[: len(off)].masked_fill_(off, 0.0)
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on, in tensors, numbers and containers."""

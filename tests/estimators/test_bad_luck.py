@@ -1,12 +1,17 @@
 """Bad luck: interruptions, losses that are not finite, data that teach nothing."""
 
+import warnings
+
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import NonFiniteLossError, SparseNetRegressor
+from sklearn_sparsenet.penalties import L1
+from sklearn_sparsenet.solvers.optimizers import ProximalOptimizer
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +116,47 @@ def test_a_single_sample_is_learnt():
     net = SparseNetRegressor((5,), alpha=1e-4, random_state=0)
     got = net.fit([[1.0, 2.0]], [7.5]).predict([[1.0, 2.0]])
     assert got == pytest.approx([7.5], abs=0.05)
+
+
+def interrupt_at(call, monkeypatch, owner, name):
+    """Let the call with that number be interrupted as it begins."""
+    original, calls = getattr(owner, name), []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [
+        (ProximalOptimizer, "_shrink", 130),  # between the gradient step and the prox
+        (torch.Tensor, "index_copy_", 20),  # within one of them
+        (torch.Tensor, "index_copy_", 21),
+    ],
+)
+@pytest.mark.parametrize(
+    "params", [{}, {"solver": "sgd"}, {"batch_size": 400, "max_iter": 160}], ids=str
+)
+def test_an_interrupted_step_leaves_the_count(params, owner, name, call, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(400, 12))
+    settings = {"max_iter": 20, "batch_size": 50, "random_state": 0, **params}
+    net = SparseNetRegressor((20, 10), target_sparsity=15, **settings)
+    interrupt_at(call, monkeypatch, owner, name)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        net.fit(X, X[:, 0] * X[:, 1])
+    assert net.n_nonzero_ == 15
+
+
+def test_a_support_that_is_no_tensor_is_the_penaltys_own_affair(diabetes):
+    class Named(L1):
+        support = np.ones(3, bool)
+
+    net = SparseNetRegressor((5,), alpha=1e-3, penalty=Named(), max_iter=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert net.fit(*diabetes).n_nonzero_ > 0
