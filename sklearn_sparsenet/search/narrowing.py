@@ -147,7 +147,7 @@ class Narrowing:
         self._held: tuple[Tensor, Tensor | None] | None = None
         self._connector = None if flow is None else Connector(flow, groups, goals)
         self._allowed: Tensor | None = None
-        self._lacks: Later | None = None  # what the last choice did
+        self._lacks: Later | None = None  # what the last choice lacked
         self._progress, self._is_due = 0.0, False
         self._cuts: list[tuple[float, tuple[int, ...], Tensor]] = []
 
@@ -246,13 +246,12 @@ class Narrowing:
         asked = [self._asked(i, ends) for i in range(len(self.groups))]
         kept, cuts = self._largest(score, asked)
         kept &= ~barred
-        if self._connector is not None:
-            if ends:
-                kept = self._connector.finish(kept, whole)
-            elif no_path:
+        if self._connector is not None and ends:
+            kept = self._connector.finish(kept, whole)
+        elif self._connector is not None:
+            if no_path:
                 kept = self._connector.follow_the_flow(whole, asked)
-            if not ends:
-                kept, cuts = self._connect(kept, cuts)
+            kept, cuts = self._connect(kept, cuts)
         self._record(asked, cuts)
         if not self.hard:
             self._shrink(weight, self._spread(cuts).div_(metric))

@@ -28,8 +28,7 @@ __all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
 # subnormal numbers, on which processors are ten times slower, they are set to zero.
 _FLUSH_EVERY = 128
 _FLUSH_BELOW = 1e-25
-# Of the entries, at most so many may be held for the others to be left out.
-_WORTH_LEAVING_OUT = 0.3
+_MOST_HELD = 0.3  # of the entries, for it to pay to leave out the others
 
 
 class _Workspace:
@@ -293,7 +292,7 @@ class ProximalAdam(ProximalOptimizer):
             return
         rest = support.new_ones(len(parameter) - len(support))
         held = torch.cat([support, rest]).nonzero().flatten()
-        if len(held) > _WORTH_LEAVING_OUT * len(parameter):
+        if len(held) > _MOST_HELD * len(parameter):
             return
         state["held"] = held
         for name in ("mean", "square"):
