@@ -212,6 +212,24 @@ def test_flow_is_positive_exactly_where_a_path_could_lead():
     assert out_of.tolist() == [[True, False, False, False]] * 2
 
 
+def test_what_a_flow_was_asked_before_changes_no_answer():
+    """Neither by the paths of the whole network, nor for layers without a penalty."""
+    module = network_of((3, 4, 4, 2)).module
+    with torch.no_grad():
+        module[2].weight[:, 1:] = 0.0
+    network = Network(module, ["0.weight", "4.weight"])
+    flow = Flow.of(network, (3,))
+    kept = torch.ones(network.n_weights, dtype=torch.bool)
+    places = flow.at(kept) > 0
+    into = places[network.layers[0].slice].view(4, 3)
+    assert into.all(1).tolist() == [True, False, False, False]
+    found = flow.paths()
+    assert torch.equal(flow.at(kept) > 0, places)
+    wanted = find_paths(module, ["0.weight", "4.weight"], (3,))
+    assert found.n_live_per_layer == wanted.n_live_per_layer == (3, 8)
+    assert torch.equal(found.input_strength, wanted.input_strength)
+
+
 def test_stages_are_values():
     assert Stages() == dataclasses.replace(Stages(), begin=Stages().begin)
 

@@ -38,7 +38,7 @@ from sklearn_sparsenet.runtime import (
 )
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.stopping import forward
-from sklearn_sparsenet.sparsity import find_paths
+from sklearn_sparsenet.sparsity import Paths
 from sklearn_sparsenet.training import (
     ProblemTrainer,
     TrainingResult,
@@ -290,7 +290,7 @@ class SparseNet(
         self.module_ = network.copy_module()
         self._sample_shape = rows.sample_shape
         self._is_sparse = False
-        self._store_paths(rows.sample_shape)
+        self._store_paths(None if trainer.flow is None else trainer.flow.paths())
         self._choose_route()
 
     def _has_alpha_per_layer(self, trainer: ProblemTrainer) -> bool:
@@ -298,8 +298,7 @@ class SparseNet(
             return trainer.target.per_layer
         return isinstance(self.alpha, dict) or np.ndim(self.alpha) > 0
 
-    def _store_paths(self, sample_shape: tuple[int, ...]) -> None:
-        paths = find_paths(self.module_, self.layer_names_, sample_shape)
+    def _store_paths(self, paths: Paths | None) -> None:
         self.n_live_ = None if paths is None else paths.n_live
         if paths is None:
             self.support_ = self.feature_importances_ = None

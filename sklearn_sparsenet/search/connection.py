@@ -41,13 +41,20 @@ class Connector:
         """Mark the weights, kept or not, between units that are live."""
         return self.flow.at(kept) > 0
 
-    def finish(self, kept: Tensor, score: Tensor) -> Tensor:
-        """Return a choice of exactly the budgets, on live paths as far as can be."""
-        kept = self._fill(kept & self.places(kept), score)
-        if bool(self.places(kept)[kept].all()):
-            return kept
-        flowing = self._fill(self.follow_the_flow(score, self.goals), score)
-        return flowing if self._n_live(flowing) > self._n_live(kept) else kept
+    def finish(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Choose exactly the budgets, on live paths as far as can be.
+
+        Returns
+        -------
+        kept, places : Tensor of bool
+            The choice, and its `places`.
+        """
+        kept, places = self._fill(kept & self.places(kept), score)
+        if bool(places[kept].all()):
+            return kept, places
+        flowing, others = self._fill(self.follow_the_flow(score, self.goals), score)
+        better = int((flowing & others).sum()) > int((kept & places).sum())
+        return (flowing, others) if better else (kept, places)
 
     def lacks(self, kept: Tensor, places: Tensor) -> Tensor:
         """Tell what a choice lacks.
@@ -102,36 +109,40 @@ class Connector:
                 mean = float(part.abs().sum()) / n_nonzero
                 part.masked_fill_(lacking, _SEEDLING * (mean or 1.0))
 
-    def _n_live(self, chosen: Tensor) -> int:
-        return int((self.places(chosen) & chosen).sum())
-
-    def _fill(self, kept: Tensor, score: Tensor) -> Tensor:
+    def _fill(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Spend what dead weights would have taken on weights between live units."""
         for _ in range(_FILL_ROUNDS):
-            allowed = self.places(kept)
-            kept = kept & allowed
-            free = torch.where(allowed & ~kept & (score > 0), score, -1.0)
+            places = self.places(kept)
+            kept = kept & places
+            lacking = self._lacking(kept)
+            if not any(lacking):
+                return kept, places
+            free = torch.where(places & ~kept & (score > 0), score, -1.0)
             added = False
-            for group, goal in zip(self.groups, self.goals, strict=True):
-                missing = goal - int(kept[group].sum())
-                missing = min(missing, int((free[group] > 0).sum()))
-                if missing > 0:
-                    kept[group] |= largest(free[group], missing)[0]
+            for group, lack in zip(self.groups, lacking, strict=True):
+                lack = min(lack, int((free[group] > 0).sum()))
+                if lack > 0:
+                    kept[group] |= largest(free[group], lack)[0]
                     added = True
             if not added:
                 break
-        return self._complete(kept, score)
+        self._complete(kept, places, score)
+        return kept, self.places(kept)
 
-    def _complete(self, kept: Tensor, score: Tensor) -> Tensor:
+    def _complete(self, kept: Tensor, places: Tensor, score: Tensor) -> None:
         """Reach the exact count: by zeros between live units, then by anything."""
-        places = self.places(kept)
-        for group, goal in zip(self.groups, self.goals, strict=True):
-            missing = goal - int(kept[group].sum())
-            if missing > 0:
+        for group, lack in zip(self.groups, self._lacking(kept), strict=True):
+            if lack > 0:
                 rank = score[group] + places[group] * (score[group].max() + 1)
                 rank.masked_fill_(kept[group], -1.0)
-                kept[group] |= largest(rank, missing)[0]
-        return kept
+                kept[group] |= largest(rank, lack)[0]
+
+    def _lacking(self, kept: Tensor) -> list[int]:
+        """Return what each group may still spend."""
+        return [
+            goal - int(kept[group].sum())
+            for group, goal in zip(self.groups, self.goals, strict=True)
+        ]
 
 
 def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:

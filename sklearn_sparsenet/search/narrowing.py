@@ -137,7 +137,7 @@ class Narrowing:
         hard: bool = False,
         stages: Stages | None = None,
     ) -> None:
-        self.groups, self.goals, self.flow = groups, goals, flow
+        self.groups, self.goals = groups, goals
         self.noise, self.hard = noise, hard
         self.stages = stages or Stages()
         self._asked_stages, self._n_steps = stages, 0
@@ -246,8 +246,9 @@ class Narrowing:
         asked = [self._asked(i, ends) for i in range(len(self.groups))]
         kept, cuts = self._largest(score, asked)
         kept &= ~barred
+        places = None
         if self._connector is not None and ends:
-            kept = self._connector.finish(kept, whole)
+            kept, places = self._connector.finish(kept, whole)
         elif self._connector is not None:
             if no_path:
                 kept = self._connector.follow_the_flow(whole, asked)
@@ -259,7 +260,7 @@ class Narrowing:
         if ends:
             if self._connector is not None:
                 self._connector.sow(weight, kept)
-            self._hold(kept)
+            self._hold(kept, places)
 
     def _asked(self, number: int, ends: bool) -> int:
         """Return k of a group."""
@@ -304,7 +305,7 @@ class Narrowing:
             self._cuts.pop()
         self._cuts.append((self._progress, tuple(asked), cuts))
 
-    def _hold(self, kept: Tensor) -> None:
+    def _hold(self, kept: Tensor, places: Tensor | None) -> None:
         """Hold a support; λ on it is a part of the noise in the gradient off it.
 
         It grows with the number of weights per sample: where that is small there is
@@ -315,7 +316,7 @@ class Narrowing:
         self.support, self._held = kept, (where, None)
         if self.noise is None or self.hard:
             return
-        free = ~kept if self.flow is None else ~kept & (self.flow.at(kept) > 0)
+        free = ~kept if places is None else ~kept & places
         noise = torch.where(free, self.noise.level(), 0.0)
         n_samples = self.noise.n_samples
         few = n_samples <= _FEW_SAMPLES
