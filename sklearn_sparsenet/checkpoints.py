@@ -20,6 +20,7 @@ import torch
 
 from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import random_states, set_random_states
 from sklearn_sparsenet.solvers import Solution, Status
 
 __all__ = ["Checkpoint", "fingerprint"]
@@ -76,13 +77,17 @@ class Checkpoint:
         self._number += 1
         path = self._directory / f"solve-{self._number:03d}.pt"
         if path.exists():
-            solution = _from_plain(_read(path, problem))
+            content = _read(path, problem)
+            # Dropout of what comes next goes on where this solve ended.
+            set_random_states(content.pop("random"), problem.network.parameters.device)
+            solution = _from_plain(content)
             problem.network.restore(solution.state)
             return solution
         self._problem = problem
         solution = run(self)
         if not solution.status.is_cut_short:
-            self._write(path, _as_plain(solution))
+            states = random_states(problem.network.parameters.device)
+            self._write(path, _as_plain(solution) | {"random": states})
             self._unfinished.unlink(missing_ok=True)
         return solution
 

@@ -356,13 +356,15 @@ class CustomLoss:
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         values = self.function(output, target)
+        if not isinstance(values, Tensor):
+            raise TypeError(f"A loss must return a Tensor; got {values!r}.")
         if values.ndim == 0 or values.shape[0] != output.shape[0]:
             raise ValueError(
                 "A loss must return one value per sample, first dimension "
                 f"{output.shape[0]}; got shape {tuple(values.shape)}. Losses of "
                 "torch.nn do so with reduction='none'."
             )
-        return values.reshape(len(values), -1).sum(1)
+        return values.reshape(len(values), -1).sum(1).to(output.dtype)
 
     def predict(self, output: Tensor) -> Tensor:
         return output if self.link is None else self.link(output)

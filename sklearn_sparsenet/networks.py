@@ -273,11 +273,23 @@ class Network:
 
     def copy_module(self) -> nn.Module:
         """Return a copy of the module as it stands, its parameters on their own."""
+        for part in self.module.modules():
+            _detach_what_it_keeps(part)
         module = copy.deepcopy(self.module)
         for parameter in module.parameters():
             parameter.data = parameter.detach().clone()
             parameter.grad = None
         return module
+
+
+def _detach_what_it_keeps(module: nn.Module) -> None:
+    """Cut outputs that a module keeps in attributes off from how they were computed.
+
+    PyTorch copies no others.
+    """
+    for name, value in vars(module).items():
+        if isinstance(value, Tensor) and not value.is_leaf:
+            vars(module)[name] = value.detach()
 
 
 def _bias_beside(weight_name: str) -> str:

@@ -61,14 +61,16 @@ def describe(module: nn.Module) -> Recipe | None:
     Parameters
     ----------
     module : nn.Module
-        An `nn.Sequential`, not nested, of known layers, none twice, none with hooks,
-        and none frozen.
+        An `nn.Sequential`, not nested, of known layers with the names that it gives
+        them, none twice, no weights in common, none with hooks, and none frozen.
     """
-    if type(module) is not nn.Sequential:
+    if type(module) is not nn.Sequential or _has_own_names(module):
         return None
-    frozen = not all(p.requires_grad for p in module.parameters())
+    parameters = [p for child in module for p in child.parameters()]
+    frozen = not all(p.requires_grad for p in parameters)
+    shared = len({id(p) for p in parameters}) < len(parameters)
     twice = len({id(child) for child in module}) < len(module)
-    if frozen or twice or has_hooks(module):
+    if frozen or shared or twice or has_hooks(module):
         return None
     recipe: Recipe = []
     for child in module:
@@ -86,6 +88,10 @@ def describe(module: nn.Module) -> Recipe | None:
             step["bias"] = child.bias is not None
         recipe.append(step)
     return recipe
+
+
+def _has_own_names(module: nn.Sequential) -> bool:
+    return list(module._modules) != [str(k) for k in range(len(module))]
 
 
 def build_from(recipe: Recipe) -> nn.Sequential:

@@ -10,9 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Later", "forked_random_state", "resolve_device", "single_threaded"]
+__all__ = [
+    "Later",
+    "forked_random_state",
+    "random_states",
+    "resolve_device",
+    "set_random_states",
+    "single_threaded",
+]
 
 _lock = threading.Lock()
+_global_generators = threading.RLock()
 _depth = 0
 _threads_outside = 1
 
@@ -44,12 +52,31 @@ def single_threaded() -> Iterator[None]:
 def forked_random_state(seed: int, device: torch.device) -> Iterator[None]:
     """Seed PyTorch's global generators for a while, then restore them.
 
-    For code that offers no generator of its own: users' modules, dropout.
+    For code that offers no generator of its own: users' modules, dropout. There is one
+    of them in a process: fits in other threads wait.
     """
-    accelerators = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(devices=accelerators, device_type=_fork_type(device)):
+    devices = [] if device.type == "cpu" else [device]
+    with (
+        _global_generators,
+        torch.random.fork_rng(devices=devices, device_type=_fork_type(device)),
+    ):
         torch.manual_seed(seed)
         yield
+
+
+def random_states(device: torch.device) -> list[Tensor]:
+    """Return the states of PyTorch's global generators for a device."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def set_random_states(states: list[Tensor], device: torch.device) -> None:
+    """Take over what `random_states` returned, from another device as well."""
+    torch.set_rng_state(states[0].cpu())
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1].cpu(), device)
 
 
 def _fork_type(device: torch.device) -> str:

@@ -58,6 +58,7 @@ _AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
 
 
 _FAR_FROM_ZERO = 2.0**20  # beyond what inputs are centred by
+_SAMPLES = 4  # that a network is tried with
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class PathProbe:
     to an output would lead through the weight, were it not zero. Works for chains and
     for skip connections; activations called as functions must be increasing and map
     zero to zero, as ReLU and tanh do. Inputs may be shifted and scaled before the first
-    layer.
+    layer. What is subtracted, or multiplied with each other, cannot be followed.
 
     Parameters
     ----------
@@ -103,6 +104,13 @@ class PathProbe:
         Shape of one sample.
     device : torch.device or str
         Where the copy lives. One that knows float64.
+
+    Raises
+    ------
+    ValueError
+        If the copy has no positive gradient where the network has one.
+    Exception
+        Whatever the network raises on such inputs.
     """
 
     def __init__(
@@ -114,22 +122,57 @@ class PathProbe:
         probe = copy.deepcopy(module).to(device=device, dtype=torch.float64).eval()
         # Frozen layers and those that are not penalised carry paths, too.
         self.layers = {name: p for name, p in probe.named_parameters() if p.ndim >= 2}
+        others = {name: p for name, p in probe.named_parameters() if p.ndim < 2}
         with torch.no_grad():
             for parameter in probe.parameters():
                 parameter.requires_grad_(True)
-                if parameter.ndim < 2:
-                    parameter.zero_()
+            for parameter in others.values():
+                parameter.zero_()
         self._module = _identities(probe)
         shape = (1, *sample_shape)
         self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
-        if self._sees_negative_inputs():
+        least = self._least_gradient()
+        if least == 0:  # what is no bias may be a scale, which lets nothing through
+            for name, parameter in others.items():
+                parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)
+            least = self._least_gradient()
+        if least < 0:  # the module shifts its inputs below zero
             self._inputs *= _FAR_FROM_ZERO
+            least = self._least_gradient()
+        if not least > 0 and (least < 0 or self._misses_a_gradient_of(module)):
+            raise ValueError("Not all paths of this network can be followed.")
 
-    def _sees_negative_inputs(self) -> bool:
-        """Tell whether the module shifts its inputs below zero."""
+    def _least_gradient(self) -> float:
+        """Return the smallest gradient where all weights are positive."""
         self.follow({name: torch.ones_like(p) for name, p in self.layers.items()})
-        gradients = [p.grad for p in self.layers.values() if p.grad is not None]
-        return any(bool((gradient < 0).any()) for gradient in gradients)
+        gradients = [p.grad.min() for p in self.layers.values() if p.grad is not None]
+        return float(torch.stack(gradients).min()) if gradients else 0.0
+
+    def _misses_a_gradient_of(self, module: nn.Module) -> bool:
+        """Tell whether the network itself, somewhere, has one where the copy has none.
+
+        There are weights without any, such as those that only ever see a border.
+        """
+        device = self._inputs.device
+        twin = copy.deepcopy(module).to(device=device, dtype=torch.float64).eval()
+        generator = torch.Generator().manual_seed(0)
+
+        def draw(*shape: int) -> Tensor:
+            drawn = torch.randn(*shape, generator=generator, dtype=torch.float64)
+            return drawn.to(device)
+
+        weights = {name: p for name, p in twin.named_parameters() if p.ndim >= 2}
+        for weight in weights.values():
+            weight.data = draw(*weight.shape) / _fan_in(weight) ** 0.5
+            weight.requires_grad_(True)
+        with torch.enable_grad():
+            outputs = twin(draw(_SAMPLES, *self._inputs.shape[1:]))
+            (outputs * draw(*outputs.shape)).sum().backward()
+        return any(
+            bool(((weight.grad != 0) & (self.layers[name].grad == 0)).any())
+            for name, weight in weights.items()
+            if weight.grad is not None
+        )
 
     def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
         """Set the weights, leave the gradients at them in ``layers``.
@@ -161,24 +204,6 @@ class PathProbe:
         assert inputs.grad is not None
         return inputs.grad[0]
 
-    def find(self, weights: Mapping[str, Tensor], layer_names: Sequence[str]) -> Paths:
-        """Find the paths of nonzero weights.
-
-        Parameters
-        ----------
-        weights : mapping from layer name to Tensor
-            Of all layers.
-        layer_names : sequence of str
-            Those whose live weights are counted.
-        """
-        gradient = self.follow({name: w != 0 for name, w in weights.items()})
-        live = [count_nonzero(_is_live(self.layers[name])) for name in layer_names]
-        strength = self.follow({name: w.abs() for name, w in weights.items()})
-        support = gradient > 0
-        strength = torch.where(support, strength, 0.0)
-        strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(weights))
-        return Paths(sum(live), tuple(live), support.cpu(), strength.cpu())
-
 
 _NOT_FOLLOWED = (RuntimeError, TypeError, ValueError, AttributeError, AssertionError)
 
@@ -193,11 +218,18 @@ def find_paths(
     Paths or None
         None if the copy cannot be run on such inputs.
     """
+    layers = _weights(module)
     try:
         probe = PathProbe(module, sample_shape)
-        return probe.find(_weights(module), layer_names)
+        gradient = probe.follow({name: w != 0 for name, w in layers.items()})
+        live = [count_nonzero(_is_live(probe.layers[name])) for name in layer_names]
+        strength = probe.follow({name: w.abs() for name, w in layers.items()})
     except _NOT_FOLLOWED:
         return None
+    support = gradient > 0
+    strength = torch.where(support, strength, 0.0)
+    strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(layers))
+    return Paths(sum(live), tuple(live), support, strength)
 
 
 def live_weights(
@@ -291,11 +323,12 @@ class Flow:
         where = device if device.type == "cuda" else "cpu"
         self._probe = PathProbe(network.module, sample_shape, where)
         names = {layer.name for layer in network.layers}
-        self._others = {
-            name: weight != 0
-            for name, weight in _weights(network.module).items()
-            if name not in names
+        others = {  # what is trained does not stay zero
+            name: (parameter.detach() != 0) | parameter.requires_grad
+            for name, parameter in network.module.named_parameters()
+            if parameter.ndim >= 2 and name not in names
         }
+        self._probe.follow(others)
 
     @classmethod
     def of(cls, network: Network, sample_shape: tuple[int, ...]) -> Flow | None:
@@ -322,18 +355,14 @@ class Flow:
         """
         layers = self._network.layers
         pieces = self._network.split(sizes)
-        by_name = {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
-        self._probe.follow(by_name | self._others)
+        self._probe.follow(
+            {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
+        )
         gradients = [self._probe.layers[layer.name].grad for layer in layers]
         flat = torch.cat(
             [g.reshape(-1) / _fan_in(g) for g in gradients if g is not None]
         )
         return flat.to(sizes.device)
-
-    def paths(self) -> Paths:
-        """Find the paths of nonzero weights through the network as it stands."""
-        names = [layer.name for layer in self._network.layers]
-        return self._probe.find(_weights(self._network.module), names)
 
     def best_of_each_unit(self, score: Tensor) -> Tensor:
         """Mark the largest score among the weights into each unit.

@@ -222,7 +222,7 @@ class ProblemTrainer:
             options,
             self._seed + (start is not None),
             "solve" if keep_support else "train",
-            is_on_target=self._is_met if self.target else None,
+            is_on_target=self._is_exact if self.target else None,
             finish=finish,
             keep_support=keep_support,
         )
@@ -301,11 +301,16 @@ class ProblemTrainer:
 
     def _is_met(self, weights: Tensor) -> bool:
         assert self.target is not None
-        if self.target.per_layer:
-            counts = count_per_layer(self.problem.network.split(weights))
-        else:
-            counts = [count_nonzero(weights)]
-        return self.target.is_met(counts)
+        return self.target.is_met(self._counts(weights))
+
+    def _is_exact(self, weights: Tensor) -> bool:
+        assert self.target is not None
+        return tuple(self._counts(weights)) == tuple(self.target.n_nonzero)
+
+    def _counts(self, weights: Tensor) -> list[int]:
+        if self._has_one_group:
+            return [count_nonzero(weights)]
+        return count_per_layer(self.problem.network.split(weights))
 
 
 def _epochs(share: float, max_iter: float) -> float:

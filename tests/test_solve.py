@@ -117,6 +117,25 @@ def test_full_batches_end_at_stationary_points(generator):
     assert len(found.loss_curve) == found.epochs
 
 
+@pytest.mark.parametrize(
+    ("solver", "width", "share"),
+    [("adam", 600, 1 / 50), ("adam", 400, 1.0), ("sgd", 600, 1.0)],
+)
+def test_the_first_steps_of_adam_are_small_where_units_read_much(
+    solver, width, share, generator
+):
+    problem = make(generator, hidden=(width, 2))
+    before = problem.network.parameters.clone()
+    gradient = problem.evaluate()[1]
+    options = dataclasses.replace(
+        SGD, solver=solver, learning_rate=0.01, batch_size=21, max_iter=1
+    )
+    solve(problem, [0.0] * 3, options, generator)
+    moved = (problem.network.parameters - before).abs().max()
+    longest = 0.01 if solver == "adam" else 0.01 * gradient.abs().max()
+    assert float(moved) == pytest.approx(share * float(longest), rel=1e-3)
+
+
 def test_a_step_that_blows_up_is_made_smaller(generator):
     options = dataclasses.replace(SGD, learning_rate=30.0, batch_size=21, max_iter=300)
     found = solve(make(generator, hidden=()), [0.01], options, generator)

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,3 +193,57 @@ def test_inputs_may_be_shifted_before_the_first_layer():
         paths = find_paths(module, ["1.weight", "3.weight"], (3,))
         assert paths.n_live_per_layer == (2, 1)
         assert paths.input_support.tolist() == [False, True, True]
+
+
+class Wired(nn.Module):
+    """Layers, and what to do with them."""
+
+    def __init__(self, forward, **parts):
+        super().__init__()
+        self._forward = forward
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, inputs):
+        return self._forward(self, inputs)
+
+
+def block():
+    return {"a": nn.Linear(3, 5), "b": nn.Linear(5, 3), "c": nn.Linear(3, 1)}
+
+
+NAMES = ["a.weight", "b.weight", "c.weight"]
+NOT_FOLLOWED = {
+    "difference": lambda s, x: s.c(x - s.b(torch.relu(s.a(x)))),
+    "minus": lambda s, x: -s.c(s.b(torch.relu(s.a(x)))),
+    "gate": lambda s, x: s.c((1 - torch.sigmoid(s.b(s.a(x)))) * x),
+    "attention": lambda s, x: s.c(
+        torch.softmax(s.b(s.a(x)), 1) * x.mean(1, keepdim=True)
+    ),
+    "shifted and saturated": lambda s, x: s.c(torch.tanh(s.b(torch.tanh(s.a(x - 3))))),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_FOLLOWED)
+def test_what_cannot_be_followed_is_not(kind):
+    """There, weights would look dead that are not."""
+    assert find_paths(Wired(NOT_FOLLOWED[kind], **block()), NAMES, (3,)) is None
+
+
+def test_learned_scales_let_paths_through():
+    def forward(self, x):
+        return self.c(x + self.scale * self.b(torch.relu(self.a(x))))
+
+    module = Wired(forward, **block(), scale=nn.Parameter(torch.zeros(3)))
+    with torch.no_grad():
+        module.a.weight[:, 0] = 0.0
+        module.c.weight[:, 0] = 0.0
+    paths = find_paths(module, NAMES, (3,))
+    assert paths.n_live_per_layer == (10, 10, 2)
+    assert paths.input_support.tolist() == [False, True, True]
+
+
+def test_weights_that_only_see_the_border_do_not_matter():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(2, 1))
+    paths = find_paths(module, ["0.weight", "2.weight"], (1, 1, 1))
+    assert paths.n_live_per_layer == (2, 2)

@@ -23,6 +23,7 @@ from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
+    check_objects,
     check_weights,
     fit_context,
     resolve_dtype,
@@ -38,7 +39,7 @@ from sklearn_sparsenet.runtime import (
 )
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.stopping import forward
-from sklearn_sparsenet.sparsity import Paths
+from sklearn_sparsenet.sparsity import find_paths
 from sklearn_sparsenet.training import (
     ProblemTrainer,
     TrainingResult,
@@ -117,7 +118,10 @@ class SparseNet(
         network so far; the one-pass search brings it to the target.
         """
         tasks = FitTasks(self, X, y, sample_weight)
-        with self._training(X, y, sample_weight) as (trainer, search, limits):
+        with (
+            self._unchanged_by_errors(),
+            self._training(X, y, sample_weight) as (trainer, search, limits),
+        ):
             n_solves = max_solves(trainer, search, limits)
             trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
@@ -129,13 +133,28 @@ class SparseNet(
         return self
 
     @contextmanager
+    def _unchanged_by_errors(self):
+        """Leave an earlier fit as it was if this one comes to nothing."""
+        before = {k: v for k, v in vars(self).items() if not k.startswith("_skl")}
+        try:
+            yield
+        except BaseException:
+            if "module_" in before:
+                for name in vars(self).keys() - before.keys():
+                    if name.endswith("_"):
+                        delattr(self, name)
+                vars(self).update(before)
+            raise
+
+    @contextmanager
     def _training(self, X, y, sample_weight):
         """Validate, build, and give trainer, search and limits to train with."""
         X, y, weight = self._check_fit_input(X, y, sample_weight)
         seeds = build.Seeds.draw(check_random_state(self.random_state))
         device = resolve_device(self.device)
-        # Users' modules and dropout know no generator but the global one.
-        forked = self.module is not None
+        # Users' modules and dropout know no generator but the global one; a checkpoint
+        # sets it to what it was.
+        forked = self.module is not None or self.checkpoint is not None
         with (
             single_threaded(),
             forked_random_state(seeds.network, device) if forked else nullcontext(),
@@ -146,6 +165,7 @@ class SparseNet(
         return "module_" in vars(self)
 
     def _check_fit_input(self, X, y, sample_weight):
+        check_objects(self)
         X, y = validate_data(
             self,
             X,
@@ -184,6 +204,8 @@ class SparseNet(
         search, target, layers = build.build_search(self, module)
         samples = self._split(rows, encoded, weight, n_outputs, seeds.split)
         loss.check_target(samples.target)
+        if not isinstance(self.loss, str):
+            build.try_loss(loss, n_outputs, samples)
         problem = build.build_problem(self, module, layers, loss, samples)
         if self.module is None and not self._continues():
             problem.start_at_best_constant()
@@ -230,6 +252,11 @@ class SparseNet(
         if not self.early_stopping:
             return build.Samples(rows, target, weights)
         kept, held = self._split_rows(encoded, seed)
+        if len(held) < 2:
+            raise ValueError(
+                f"early_stopping=True holds out {len(held)} of {len(encoded)} rows, "
+                "too few for a score. Raise validation_fraction."
+            )
 
         def score(output: Tensor) -> float:
             return self._score_outputs(output, encoded[held], weight[held])
@@ -290,7 +317,7 @@ class SparseNet(
         self.module_ = network.copy_module()
         self._sample_shape = rows.sample_shape
         self._is_sparse = False
-        self._store_paths(None if trainer.flow is None else trainer.flow.paths())
+        self._store_paths(rows.sample_shape)
         self._choose_route()
 
     def _has_alpha_per_layer(self, trainer: ProblemTrainer) -> bool:
@@ -298,13 +325,19 @@ class SparseNet(
             return trainer.target.per_layer
         return isinstance(self.alpha, dict) or np.ndim(self.alpha) > 0
 
-    def _store_paths(self, paths: Paths | None) -> None:
+    def _store_paths(self, sample_shape: tuple[int, ...]) -> None:
+        paths = find_paths(self.module_, self.layer_names_, sample_shape)
         self.n_live_ = None if paths is None else paths.n_live
         if paths is None:
             self.support_ = self.feature_importances_ = None
         else:
             self.support_ = paths.input_support.numpy()
             self.feature_importances_ = paths.input_strength.numpy()
+
+    def _has_died(self, result: TrainingResult) -> bool:
+        connected = self.n_live_ != 0 and self.n_nonzero_ > 0
+        gradient = result.penalized.gradient
+        return connected and self.loss_ > 0 and not bool(gradient.any())
 
     def _warn_of_the_outcome(self, result: TrainingResult) -> None:
         """Warn of an interruption, a target that was missed, a dead network."""
@@ -318,6 +351,11 @@ class SparseNet(
             parts.append(
                 f"the reason: {result.search.reason}. Raise tol, max_outer_iter or "
                 "max_iter, or widen alpha_bounds"
+            )
+        if self._has_died(result):
+            parts.append(
+                "no weight has a gradient: all units of a layer are dead, or the loss "
+                "does not depend on the outputs. A smaller learning_rate_init may help"
             )
         if self.solver == "lbfgs" and self.kkt_residual_ > self.kkt_tol:
             parts.append(

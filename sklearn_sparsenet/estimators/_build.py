@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.checkpoints import Checkpoint, fingerprint
 from sklearn_sparsenet.data import Rows
+from sklearn_sparsenet.estimators._identity import identify
 from sklearn_sparsenet.estimators._validation import check_bounds, check_hidden_layers
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
@@ -38,9 +38,8 @@ _FULL_BATCH_ROWS = 256
 _STEPS_PER_SOLVE = 1000
 _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
 _ITERATIONS_PER_SOLVE = 3000
-# Parameters that do not change what a fit finds, and the memory addresses in reprs.
-_NOT_OF_A_FIT = ("checkpoint", "module", "verbose")
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_NOT_OF_A_FIT = ("checkpoint", "verbose")  # parameters that change nothing
+_TRIED_ROWS = 8  # for a loss
 DEFAULT_SEARCH = "one_pass"  # of the estimators
 SEARCHES = {
     "one_pass": OnePassSearch,
@@ -154,6 +153,37 @@ def count_outputs(module: nn.Module, rows: Rows) -> int:
     return 1 if output.ndim == 1 else int(output.shape[1])
 
 
+def try_loss(loss: Loss, n_outputs: int, samples: Samples) -> None:
+    """Try a user's loss on outputs far and near, before any training.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be computed, or does not depend on the outputs.
+    """
+    rows = torch.arange(_TRIED_ROWS, device=samples.target.device)
+    target = samples.target[rows % len(samples.target)]
+    spread = torch.linspace(-10, 10, _TRIED_ROWS * n_outputs).to(samples.weight)
+    output = spread.view(_TRIED_ROWS, n_outputs).requires_grad_()
+    shapes = f"outputs {tuple(output.shape)} and targets {tuple(target.shape)}"
+    try:
+        with torch.enable_grad():
+            values = loss.per_sample(output, target).sum()
+    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"loss={loss!r} cannot be computed for {shapes} of type {target.dtype}: "
+            f"{error}"
+        ) from error
+    slopes = None
+    if values.requires_grad:
+        (slopes,) = torch.autograd.grad(values, output, allow_unused=True)
+    if slopes is None or not bool(slopes.any()):
+        raise ValueError(
+            f"loss={loss!r} does not depend on the outputs of the network; a softmax "
+            f"of a single one is constant. Tried with {shapes}."
+        )
+
+
 def build_search(
     estimator, module: nn.Module
 ) -> tuple[Search, Target | None, tuple[str, ...]]:
@@ -246,9 +276,8 @@ def build_checkpoint(
         )
     params = estimator.get_params(deep=False)
     settings = {k: v for k, v in params.items() if k not in _NOT_OF_A_FIT}
-    # The network that comes of `module` is known by its parameters.
-    text = f"{type(estimator).__name__} {settings!r}"
-    text = _ADDRESS.sub("", text if path is None else f"{text} {path!r}")
+    network = repr(problem.network.module)
+    text = f"{type(estimator).__name__} {identify(settings)} {network} {path!r}"
     return Checkpoint(Path(estimator.checkpoint) / fingerprint(problem, text))
 
 

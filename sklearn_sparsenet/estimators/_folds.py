@@ -5,41 +5,65 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import check_cv
 
-from sklearn_sparsenet.estimators._validation import safe_indexing
+from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.estimators.path import run_path
 from sklearn_sparsenet.exceptions import DataScaleWarning
 
-__all__ = ["fit_fold", "make_folds", "said_before", "warn_of_the_folds"]
+__all__ = [
+    "fit_fold",
+    "make_folds",
+    "said_before",
+    "warn_of_the_folds",
+    "weights_for",
+]
 
 
-def make_folds(cv, X, y, sample_weight, is_classifier: bool) -> list[tuple]:
+def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tuple]:
     """Return the rows to train and to test with, of each fold.
+
+    Rows of weight 0 are in none of them.
 
     Raises
     ------
     ValueError
         If there are no folds, or one has no rows of positive weight in a part.
     """
-    folds = list(check_cv(cv, y, classifier=is_classifier).split(X, y))
+    n_samples = count_samples(X)
+    kept = np.arange(n_samples)
+    if sample_weight is not None:
+        kept = np.flatnonzero(sample_weight)
+    parts = [
+        None if part is None else safe_indexing(part, kept) for part in (y, groups)
+    ]
+    if cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
+        splitter = check_cv(cv, parts[0], classifier=is_classifier)
+        split = splitter.split(safe_indexing(X, kept), *parts)
+        folds = [(kept[train], kept[test]) for train, test in split]
+    else:  # rows, which the user has numbered
+        given = [[np.arange(n_samples)[rows] for rows in fold] for fold in cv]
+        folds = [
+            (train[np.isin(train, kept)], test[np.isin(test, kept)])
+            for train, test in given
+        ]
     if not folds:
         raise ValueError(f"cv={cv!r} gives no folds; an iterator is empty after use.")
-    if sample_weight is not None:
-        for number, fold in enumerate(folds):
-            for part, rows in zip(("train", "test"), fold, strict=True):
-                if not sample_weight[rows].any():
-                    raise ValueError(
-                        f"sample_weight is zero for all rows of the {part} part of "
-                        f"fold {number}. Shuffle (cv=KFold(shuffle=True)), or leave "
-                        "these rows out."
-                    )
+    for number, fold in enumerate(folds):
+        for part, rows in zip(("train", "test"), fold, strict=True):
+            if not len(rows):
+                raise ValueError(
+                    f"The {part} part of fold {number} has no rows of positive weight. "
+                    "Shuffle (cv=KFold(shuffle=True)), or leave these rows out."
+                )
     return folds
 
 
@@ -82,7 +106,7 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
         raise KeyboardInterrupt
 
     def score(X, y, sample_weight) -> np.ndarray:
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        weights = weights_for(scorer, sample_weight)
         return np.array([scorer(point, X, y, **weights) for point in points])
 
     found = {
@@ -94,6 +118,21 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
     }
     task.call_on_fit_task_end(**facts)
     return found
+
+
+def weights_for(scorer: Callable, sample_weight) -> dict:
+    """Return the keyword arguments that tell a scorer the weights.
+
+    None where metadata routing says that it does not want them.
+    """
+    if sample_weight is None:
+        return {}
+    routing = getattr(scorer, "get_metadata_routing", None)
+    if get_config()["enable_metadata_routing"] and routing is not None:
+        score = getattr(routing(), "score", None)
+        if score is not None and score.requests.get("sample_weight") is False:
+            return {}
+    return {"sample_weight": sample_weight}
 
 
 def warn_of_the_folds(results: list[dict], name: str) -> None:

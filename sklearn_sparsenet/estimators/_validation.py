@@ -12,6 +12,7 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _num_samples as count_samples
 
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.exceptions import DataScaleWarning
@@ -26,11 +27,14 @@ __all__ = [
     "StrOptions",
     "check_bounds",
     "check_hidden_layers",
+    "check_objects",
     "check_weights",
+    "count_samples",
     "fit_context",
     "resolve_dtype",
     "safe_indexing",
     "warn_about_scales",
+    "warn_about_target_scale",
 ]
 
 POSITIVE_INT = Interval(Integral, 1, None, closed="left")
@@ -77,6 +81,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
 _SCALE_RATIO = 1e3
 _OFFSET, _FEW_ROWS = 20.0, 10
 _SCALE_ROWS = 10_000
+_TARGET_RATIO = 50.0
 
 
 def resolve_dtype(
@@ -152,6 +157,22 @@ def check_bounds(alpha_bounds: object) -> tuple[float, float]:
     return low, high
 
 
+def check_objects(estimator: object) -> None:
+    """Refuse classes where objects are expected.
+
+    Raises
+    ------
+    TypeError
+    """
+    for name in ("penalty", "search", "loss"):
+        value = getattr(estimator, name)
+        if isinstance(value, type):
+            raise TypeError(
+                f"{name}={value.__name__} is a class; make an object of it: "
+                f"{name}={value.__name__}(...)."
+            )
+
+
 def check_weights(sample_weight: object, X: object) -> np.ndarray:
     """Return the sample weights as float64, ones where none are given.
 
@@ -202,6 +223,21 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
         "all. Put a StandardScaler (for sparse X: MaxAbsScaler) before the network.",
         DataScaleWarning,
     )
+
+
+def warn_about_target_scale(y: np.ndarray) -> None:
+    """Tell the user of a target, not standardised, that the steps do not suit."""
+    deviation = y.std(axis=0)
+    deviation = deviation[deviation > 1e-12 * np.abs(y).max(axis=0)]
+    scales = np.concatenate([deviation, 1 / deviation])
+    if len(scales) and scales.max() > _TARGET_RATIO:
+        warn_user(
+            "y has standard deviations from "
+            f"{deviation.min():.0e} to {deviation.max():.0e}, and a loss of your own "
+            "gets it as it is; steps suit values near 1. Set normalize_y=True if the "
+            "loss allows for it, False if y is to stay.",
+            DataScaleWarning,
+        )
 
 
 def _moments(rows: np.ndarray | sparse.spmatrix) -> tuple[np.ndarray, np.ndarray]:

@@ -197,6 +197,11 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
             adjusted = np.zeros_like(weight)
             adjusted[kept] = weight[kept] * factor[index]
             return adjusted
+        if y.ndim > 1 and isinstance(self.class_weight, dict):
+            raise ValueError(
+                "class_weight as a dict is for one label with several classes; for "
+                "several labels there are 'balanced' and sample_weight."
+            )
         adjusted = weight * compute_sample_weight(self.class_weight, y)
         if (adjusted < 0).any():
             raise ValueError(

@@ -19,6 +19,7 @@ from sklearn_sparsenet.estimators._folds import (
     make_folds,
     said_before,
     warn_of_the_folds,
+    weights_for,
 )
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
@@ -56,7 +57,7 @@ class CrossValidated:
 
     @fit_context(prefer_skip_nested_validation=True)
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Choose a target by cross-validation and fit a network with it to all data.
 
         Parameters
@@ -64,7 +65,10 @@ class CrossValidated:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
-            For the fits and the scores.
+            For the fits and the scores; rows of weight 0 are in no fold. With metadata
+            routing, a scorer with ``set_score_request(sample_weight=False)`` gets none.
+        groups : array-like of shape (n_samples,), default=None
+            For splitters that keep groups together, such as `GroupKFold`.
 
         Returns
         -------
@@ -89,8 +93,9 @@ class CrossValidated:
         settings = _grid(single, X, y, sample_weight, self.target_sparsities)
         if sample_weight is not None:
             sample_weight = check_weights(sample_weight, X)
-        X, y, sample_weight = indexable(X, y, sample_weight)
-        folds = make_folds(self.cv, X, y, sample_weight, is_classifier(self))
+        X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
+        what = (X, y, sample_weight, groups, is_classifier(self))
+        folds = make_folds(self.cv, *what)
         scorer = check_scoring(single, self.scoring)
         data = (X, y, sample_weight)
         root = self._init_callback_context(max_subtasks=2)
@@ -107,6 +112,25 @@ class CrossValidated:
         self._adopt(single)
         root.call_on_fit_task_end(**facts, reconstruction_attributes={})
         return self
+
+    def score(self, X, y, sample_weight=None):
+        """Return the score on other data: by `scoring`, if that is given.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+            Larger is better.
+        """
+        if self.scoring is None:
+            return super().score(X, y, sample_weight)
+        scorer = check_scoring(self, self.scoring)
+        return scorer(self, X, y, **weights_for(scorer, sample_weight))
 
     def _run_folds(self, root, folds: list[tuple], *what) -> list[dict]:
         """Return what `fit_fold` gives for each fold, tasks of their own."""

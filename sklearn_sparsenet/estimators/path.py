@@ -9,9 +9,11 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._build import build_checkpoint
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks import find_layers
 from sklearn_sparsenet.path import Station, train_path
 from sklearn_sparsenet.search import FixedAlpha, Search
@@ -219,15 +221,28 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, bool]:
         # Solves are known by their number: other targets are another run.
         trainer.checkpoint = build_checkpoint(first, trainer.problem, settings)
         results = train_path(trainer, stations, limits)
-        for setting, station, result in zip(settings, stations, results, strict=False):
-            point = copy.copy(first).set_params(**setting)
-            there = trainer.aim(station.target, None, 1.0)
-            point._store(there, result)
-            point._warn_of_the_outcome(result)
-            points.append(point)
-    if trainer.checkpoint is not None and not result.is_cut_short:
+        try:
+            for setting, station, result in zip(
+                settings, stations, results, strict=False
+            ):
+                point = copy.copy(first).set_params(**setting)
+                there = trainer.aim(station.target, None, 1.0)
+                point._store(there, result)
+                point._warn_of_the_outcome(result)
+                points.append(point)
+            interrupted = result.is_cut_short
+        except KeyboardInterrupt:  # between two solves
+            if not points:
+                raise
+            interrupted = True
+            warn_user(
+                f"The path was interrupted; {len(points)} of its {len(stations)} "
+                "networks are kept.",
+                ConvergenceWarning,
+            )
+    if trainer.checkpoint is not None and not interrupted:
         trainer.checkpoint.remove()
-    return points, result.is_cut_short
+    return points, interrupted
 
 
 def plan_path(
@@ -269,7 +284,7 @@ def _spread(n_targets: int, sizes: dict[str, int]) -> list[int]:
     if n_targets < 1:
         raise ValueError(f"target_sparsities={n_targets}: at least one is needed.")
     size = sum(sizes.values())
-    most = max(1, round(_DENSEST * size))
+    most = max(len(sizes), round(_DENSEST * size))  # one in each layer, for a path
     least = min(most, max(round(_SPARSEST * size), _PER_LAYER * len(sizes)))
     return np.unique(np.geomspace(most, least, n_targets).round().astype(int)).tolist()
 

@@ -12,7 +12,11 @@ from torch import Tensor
 
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
+from sklearn_sparsenet.estimators._validation import (
+    HasMethods,
+    StrOptions,
+    warn_about_target_scale,
+)
 from sklearn_sparsenet.losses import (
     AbsoluteError,
     CustomLoss,
@@ -188,6 +192,8 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
             # Rounding leaves a constant target a deviation that is not exactly zero.
             constant = deviation <= 1e-12 * np.abs(values).max(axis=0)
             self.y_scale_ = np.where(constant, 1.0, deviation)
+        elif self.normalize_y == "auto" and not isinstance(self.loss, str | Loss):
+            warn_about_target_scale(values)
         return (values - self.y_mean_) / self.y_scale_
 
     def _n_outputs(self, encoded):

@@ -16,6 +16,7 @@ from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.progress import Monitor
+from sklearn_sparsenet.runtime import random_states, set_random_states
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Solution, Status
@@ -28,6 +29,12 @@ _CHECK_EVERY = 20
 _MAX_BACKOFFS = 5
 _RUNAWAY = 1e3  # times its first value, a loss is as bad as an infinite one
 _BACKOFF = 0.2
+# Adam's first steps have the same size for all weights, and what hidden units read is
+# positive. Where they read so much that the size, times the number of inputs, exceeds
+# this, steps begin small: all units of a layer could be dead after a few of them
+# (figures in docs/design_notes.md).
+_LONG_STEP = 5.0
+_WARM_UP, _WARM_UP_PART = 50, 0.1  # steps; of the run, at most
 # Attributes of a run that are kept as they are.
 _PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss", "slowdown")
 
@@ -118,7 +125,12 @@ def solve(
     problem.network.module.eval()
     if early is not None and early.best_state is not None:
         problem.network.restore(early.best_state)
-    return _conclude(problem, alpha, run, status)
+    try:
+        return _conclude(problem, alpha, run, status)
+    except KeyboardInterrupt:  # the network is there; only its evaluation is not
+        if status is Status.INTERRUPTED:  # the second one
+            raise
+        return _conclude(problem, alpha, run, Status.INTERRUPTED)
 
 
 def _conclude(
@@ -179,12 +191,19 @@ class _Run:
         self.last_good = (self.network.snapshot(), 0)
         self.support: Tensor | None = None  # that holds, of a penalty that has one
         self.optimizer = self._make_optimizer()
+        self.warms_up = self._needs_warm_up()
         self._started = time.perf_counter()
 
     @property
     def seconds(self) -> float:
         """Time so far, that before an interruption included."""
         return time.perf_counter() - self._started
+
+    def _needs_warm_up(self) -> bool:
+        hidden = self.network.layers[1:]
+        fan_in = max((math.prod(layer.shape[1:]) for layer in hidden), default=0)
+        is_long = self.options.learning_rate * fan_in > _LONG_STEP
+        return is_long and self.options.solver == "adam"
 
     def _make_optimizer(self) -> ProximalOptimizer:
         network, penalty = self.network, self.problem.penalty
@@ -249,8 +268,9 @@ class _Run:
                 break
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(sizes)
-            self._set_rate(done / self.options.max_iter)
-            self._advance(self.epoch * len(sizes) + number, len(sizes))
+            step = self.epoch * len(sizes) + number
+            self._set_rate(done / self.options.max_iter, step)
+            self._advance(step, len(sizes))
             self._step()
             if self._stops(done):
                 ended = Status.ON_TARGET
@@ -296,10 +316,12 @@ class _Run:
             return False
         return self.stop(self.network.weights)
 
-    def _set_rate(self, progress: float) -> None:
+    def _set_rate(self, progress: float, step: int) -> None:
         steady = self.options.steady
         falling = max(progress - steady, 0.0) / (1 - steady)
         factor = self.options.schedule.factor(falling)
+        if self.warms_up:
+            factor *= min(1.0, max((step + 1) / _WARM_UP, progress / _WARM_UP_PART))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * factor
             if self.fewest:
@@ -382,7 +404,8 @@ class _Run:
             "network": self.network.snapshot(),
             "last_good": self.last_good,
             "moments": [self.optimizer.state[p] for p in self._leaves()],
-            "generators": _generator_states(self.generator, self.network),
+            "generator": self.generator.get_state(),
+            "random": random_states(self.network.parameters.device),
             "penalty": penalty.state() if hasattr(penalty, "state") else None,
             "early": None if early is None else early.state(),
             "seconds": self.seconds,
@@ -395,7 +418,8 @@ class _Run:
         self.last_good = state["last_good"]
         for leaf, moments in zip(self._leaves(), state["moments"], strict=True):
             self.optimizer.state[leaf] = moments
-        _set_generators(state["generators"], self.generator, self.network)
+        self.generator.set_state(state["generator"].cpu())
+        set_random_states(state["random"], self.network.parameters.device)
         if state["penalty"] is not None:
             cast(Any, self.problem.penalty).load_state(state["penalty"])
         if self.early is not None:
@@ -406,20 +430,3 @@ class _Run:
 
     def _leaves(self) -> list[Tensor]:
         return [p for group in self.optimizer.param_groups for p in group["params"]]
-
-
-def _generator_states(own: torch.Generator, network: Network) -> list[Tensor]:
-    """Return the states of all generators that draw: ours, and those of dropout."""
-    states = [own.get_state(), torch.get_rng_state()]
-    if network.parameters.is_cuda:
-        states.append(torch.cuda.get_rng_state(network.parameters.device))
-    return states
-
-
-def _set_generators(
-    states: list[Tensor], own: torch.Generator, network: Network
-) -> None:
-    own.set_state(states[0])
-    torch.set_rng_state(states[1])
-    if network.parameters.is_cuda and len(states) > 2:
-        torch.cuda.set_rng_state(states[2], network.parameters.device)

@@ -21,10 +21,13 @@ def diabetes():
 
 
 class Counting:
-    """Squared error that does something at certain calls."""
+    """Squared error that does something at certain calls of the training.
+
+    A fit tries it once before that.
+    """
 
     def __init__(self, act, calls):
-        self.act, self.calls, self.n = act, calls, 0
+        self.act, self.calls, self.n = act, calls, -1
 
     def __call__(self, output, target):
         self.n += 1
@@ -59,7 +62,9 @@ def test_an_interruption_anywhere_leaves_a_usable_network(diabetes, at, debias):
 def test_a_second_interruption_leaves(diabetes):
     """Raised again while the first one is being dealt with."""
     loss = Counting(interrupt, {5, 6})
-    net = SparseNetRegressor((5,), alpha=1e-3, loss=loss, batch_size=10**4)
+    net = SparseNetRegressor(
+        (5,), alpha=1e-3, loss=loss, normalize_y=True, batch_size=10**4
+    )
     with pytest.raises(KeyboardInterrupt):
         net.fit(*diabetes)
     assert not hasattr(net, "module_")
@@ -81,7 +86,9 @@ def test_a_loss_that_is_not_finite_for_once_is_survived(diabetes, bad):
 def test_a_loss_that_stays_infinite_ends_in_advice(diabetes):
     X, y = diabetes
     loss = Counting(lambda error: error * np.nan, range(10**9))
-    net = SparseNetRegressor((5,), alpha=1e-3, loss=loss, random_state=0)
+    net = SparseNetRegressor(
+        (5,), alpha=1e-3, loss=loss, normalize_y=False, random_state=0
+    )
     advice = "StandardScaler.*normalize_y=True.*smaller learning_rate_init"
     with pytest.raises(NonFiniteLossError, match=advice):
         net.fit(X, y)
@@ -160,3 +167,16 @@ def test_a_support_that_is_no_tensor_is_the_penaltys_own_affair(diabetes):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert net.fit(*diabetes).n_nonzero_ > 0
+
+
+def test_a_network_that_is_dead_is_told(diabetes):
+    """As after steps that are too large: no unit of a layer is ever active."""
+    dead = torch.nn.Sequential(
+        torch.nn.Linear(10, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
+    )
+    dead[0].bias.data.fill_(-1e6)
+    net = SparseNetRegressor(
+        module=dead, target_sparsity=20, random_state=0, max_iter=10
+    )
+    with pytest.warns(ConvergenceWarning, match="no weight has a gradient"):
+        net.fit(*diabetes)

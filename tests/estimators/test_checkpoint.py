@@ -1,5 +1,7 @@
 """A fit that was stopped goes on where it was, and finds what it would have found."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
+from sklearn_sparsenet.penalties import L1
 
 
 class StoppedError(Exception):
@@ -20,6 +23,9 @@ class Fragile:
 
     def __init__(self, error=StoppedError):
         self.calls, self.fails_at, self.error = 0, None, error
+
+    def __repr__(self):
+        return "Fragile()"  # whatever it has been through, it is the same loss
 
     def __call__(self, output, target):
         self.calls += 1
@@ -125,6 +131,92 @@ def test_another_fit_does_not_take_what_is_not_its_own(data, tmp_path):
         for ours, theirs in zip(estimator.coefs_, alone.coefs_, strict=True):
             assert_array_equal(ours, theirs)
     assert list(tmp_path.iterdir()) == [kept]
+
+
+def with_activation(kind):
+    def build(n_features, n_outputs):
+        return nn.Sequential(nn.Linear(n_features, 8), kind(), nn.Linear(8, n_outputs))
+
+    return build
+
+
+class Stop:
+    """Ends a fit after its first solve."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name in ("train", "solve")
+
+
+class Scaled:
+    """A penalty that does not say what makes it differ from others."""
+
+    separable = True
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def value(self, weight, alpha):
+        return self.factor * L1().value(weight, alpha)
+
+    def prox(self, weight, step, alpha):
+        return L1().prox(weight, step, self.factor * alpha)
+
+    def subdifferential_distance(self, weight, gradient, alpha):
+        return L1().subdifferential_distance(weight, gradient, self.factor * alpha)
+
+
+with_tanh = with_activation(nn.Tanh)
+PAIRS = {
+    "activations": ("module", with_activation(nn.ReLU), with_activation(nn.Sigmoid)),
+    "losses": ("loss", lambda a, b: (a - b) ** 2, lambda a, b: (a - b - 3) ** 2),
+    "parts": ("module", functools.partial(with_dropout), functools.partial(with_tanh)),
+    "penalties": ("penalty", Scaled(1.0), Scaled(100.0)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("kind", PAIRS)
+def test_fits_that_differ_in_an_object_only_do_not_share(kind, data, tmp_path):
+    name, one, other = PAIRS[kind]
+    for value in (one, other, one):
+        stopped = make(checkpoint=tmp_path, search="bracket", **{name: value})
+        stopped.set_callbacks(Stop()).fit(*data)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("search", ["one_pass", "bracket"])
+def test_dropout_goes_on_after_a_finished_solve_where_it_was(search, data, tmp_path):
+    settings = {"module": with_dropout, "search": search, "tol": 0}
+    make(checkpoint=tmp_path, **settings).set_callbacks(Stop()).fit(*data)
+    before = torch.get_rng_state()
+    gone_on = make(checkpoint=tmp_path, **settings).fit(*data)
+    assert torch.equal(before, torch.get_rng_state())
+    whole = make(**settings).fit(*data)
+    for ours, theirs in zip(
+        gone_on.module_.parameters(), whole.module_.parameters(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_to_go_on_touches_no_global_generator(data, tmp_path):
+    loss = Fragile()
+    loss.fails_at = 60
+    with pytest.raises(StoppedError):
+        make(loss=loss, checkpoint=tmp_path).fit(*data)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
+    assert torch.equal(before, torch.get_rng_state())
 
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])

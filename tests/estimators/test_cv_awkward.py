@@ -9,13 +9,14 @@ from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.exceptions import (
     ConvergenceWarning,
     DataConversionWarning,
 )
-from sklearn.metrics import r2_score
-from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut
+from sklearn.metrics import make_scorer, r2_score
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, cross_validate
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_sparsenet import (
@@ -83,8 +84,79 @@ def test_images(net):
 def test_folds_without_weight_are_refused_before_any_fit(net, diabetes, rows):
     weight = np.ones(90)
     weight[rows] = 0
-    with pytest.raises(ValueError, match=r"zero for all rows of the (train|test) part"):
+    net.set_params(cv=list(KFold(3).split(weight)))
+    with pytest.raises(ValueError, match=r"The (train|test) part .* positive weight"):
         net.fit(*diabetes, sample_weight=weight)
+
+
+@pytest.mark.parametrize("cv", [3, "rows"])
+def test_rows_without_weight_are_in_no_fold(net, diabetes, cv):
+    X, y = diabetes
+    weight = np.ones(90)
+    weight[:30] = weight[40:50] = 0
+    kept = weight > 0
+    if cv == "rows":
+        numbers = np.flatnonzero(kept)
+        splits = list(KFold(3).split(numbers))
+        net.set_params(cv=splits)
+        alone = clone(net).fit(X[kept], y[kept])
+        everywhere = np.flatnonzero(~kept)
+        net.set_params(
+            cv=[(np.r_[numbers[a], everywhere], numbers[b]) for a, b in splits]
+        )
+    else:
+        alone = clone(net).fit(X[kept], y[kept])
+    np.testing.assert_array_equal(
+        net.fit(X, y, sample_weight=weight).test_scores_, alone.test_scores_
+    )
+
+
+def test_classes_without_weight_are_absent():
+    X, y = load_wine(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    net = SparseNetClassifierCV(
+        (5,), target_sparsities=[20, 10], cv=2, max_iter=20, scoring="neg_log_loss",
+        random_state=0,
+    )  # fmt: skip
+    kept = y < 2
+    net.fit(X, y, sample_weight=kept.astype(float))
+    alone = clone(net).fit(X[kept], y[kept])
+    np.testing.assert_array_equal(net.test_scores_, alone.test_scores_)
+
+
+def test_the_score_is_by_scoring(net, diabetes):
+    net.set_params(scoring="neg_mean_absolute_error").fit(*diabetes)
+    error = np.abs(net.predict(diabetes[0]) - diabetes[1]).mean()
+    assert net.score(*diabetes) == pytest.approx(-error)
+    assert net.set_params(scoring=None).score(*diabetes) == pytest.approx(
+        r2_score(diabetes[1], net.predict(diabetes[0]))
+    )
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_a_scorer_gets_the_weights_that_it_asks_for(net, diabetes, wants):
+    weight = np.random.default_rng(0).uniform(0.1, 5, 90)
+    with config_context(enable_metadata_routing=True):
+        scorer = make_scorer(r2_score).set_score_request(sample_weight=wants)
+        net.set_params(scoring=scorer, cv=2).fit(*diabetes, sample_weight=weight)
+        other = clone(net).set_params(scoring=None)
+        other.fit(*diabetes, sample_weight=weight)
+    assert np.array_equal(net.test_scores_, other.test_scores_) == wants
+
+
+def test_groups_are_routed(net, diabetes):
+    groups = np.arange(90) // 10
+    net.set_params(cv=GroupKFold(3))
+    splits = list(GroupKFold(3).split(*diabetes, groups))
+    wanted = clone(net).set_params(cv=splits).fit(*diabetes).test_scores_
+    np.testing.assert_array_equal(
+        clone(net).fit(*diabetes, groups=groups).test_scores_, wanted
+    )
+    with config_context(enable_metadata_routing=True):
+        asking = clone(net).set_fit_request(groups=True)
+        params = {"groups": groups}
+        scores = cross_validate(asking, *diabetes, cv=GroupKFold(2), params=params)
+    assert np.isfinite(scores["test_score"]).all()
 
 
 def test_a_number_as_weight_is_as_none(net, diabetes):
@@ -194,7 +266,7 @@ def test_other_warnings_of_the_folds_are_passed_on(net, diabetes):
         return ((output - target) ** 2).sum(dim=1)
 
     with pytest.warns(FutureWarning, match="fussy"):
-        net.set_params(loss=fussy, max_iter=2).fit(*diabetes)
+        net.set_params(loss=fussy, max_iter=2, normalize_y=False).fit(*diabetes)
 
 
 def test_settings_of_scikit_learn_reach_the_folds(net, diabetes):

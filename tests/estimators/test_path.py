@@ -18,6 +18,7 @@ from sklearn_sparsenet import (
     SparseNetRegressorCV,
     sparsenet_path,
 )
+from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers.loop import _Run
 
 
@@ -163,6 +164,29 @@ def test_an_interruption_keeps_the_networks_so_far(net, diabetes, monkeypatch):
     assert path.interrupted
     assert path.targets == path.n_nonzeros.tolist() == [60, 40]
     assert len(path.train_scores) == 2
+
+
+@pytest.mark.parametrize("solve", [1, 3])
+def test_an_interruption_between_solves_keeps_them_too(
+    net, diabetes, monkeypatch, solve
+):
+    evaluate, numbers = Problem.evaluate, itertools.count(1)
+
+    def interrupted(self):
+        if next(numbers) in (solve, solve + 1):
+            raise KeyboardInterrupt
+        return evaluate(self)
+
+    monkeypatch.setattr(Problem, "evaluate", interrupted)
+    net.set_params(alpha=0.01)
+    if solve == 1:
+        with pytest.raises(KeyboardInterrupt):
+            sparsenet_path(net, *diabetes, alphas=[0.01, 0.02, 0.04])
+        return
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        path = sparsenet_path(net, *diabetes, alphas=[0.01, 0.02, 0.04])
+    assert path.interrupted
+    assert len(path.estimators) == 2
 
 
 def test_a_checkpoint_of_other_targets_is_not_gone_on_with(

@@ -1,0 +1,83 @@
+"""What tells the value of a parameter from others, in any process."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import re
+import types
+from dataclasses import is_dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["identify"]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_DEPTH = 8  # of values in values; there are circles
+
+
+def identify(value: Any, depth: int = _DEPTH) -> str:
+    """Return a text that equal values share, and others do not.
+
+    Functions are known by what they do, not by where they lie or what they are called;
+    objects by their class and attributes. What a function finds in its module is not
+    looked at.
+
+    Parameters
+    ----------
+    value : object
+    depth : int
+        How far values in values are looked at.
+    """
+    if depth == 0:
+        return type(value).__qualname__
+    inside = functools.partial(identify, depth=depth - 1)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {inside(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return type(value).__name__ + "(" + ", ".join(map(inside, value)) + ")"
+    if isinstance(value, torch.Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return f"array({value.dtype}, {value.shape}, {content})"
+    parts = _parts_of_a_callable(value)
+    if parts is not None:
+        return " ".join(map(inside, parts))
+    if isinstance(value, nn.Module):
+        classes = [type(part).__qualname__ for part in value.modules()]
+        return f"{value!r} {classes} {inside(dict(value.state_dict()))}"
+    has_plain_repr = type(value).__repr__ is object.__repr__
+    if not inspect.isclass(value) and (has_plain_repr or is_dataclass(value)):
+        return f"{type(value).__qualname__} {inside(getattr(value, '__dict__', {}))}"
+    return _ADDRESS.sub("", repr(value))
+
+
+def _parts_of_a_callable(value: Any) -> list[Any] | None:
+    """Return what a function, or a part of one, does its work with."""
+    if isinstance(value, types.CodeType):
+        return [value.co_code.hex(), value.co_names, value.co_consts]
+    if isinstance(value, types.FunctionType):
+        cells = [
+            repr(cell) if _is_empty(cell) else cell.cell_contents
+            for cell in value.__closure__ or ()
+        ]
+        own = [value.__defaults__, value.__kwdefaults__, cells]
+        return [value.__module__, value.__code__, *own]
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    return None
+
+
+def _is_empty(cell: types.CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return True
+    return False
