@@ -119,7 +119,7 @@ class SparseNet(
         """
         tasks = FitTasks(self, X, y, sample_weight)
         with (
-            self._unchanged_by_errors(),
+            outcome.kept_on_errors(self),
             self._training(X, y, sample_weight) as (trainer, search, limits),
         ):
             n_solves = max_solves(trainer, search, limits)
@@ -131,20 +131,6 @@ class SparseNet(
         self._warn_of_the_outcome(result)
         tasks.end()
         return self
-
-    @contextmanager
-    def _unchanged_by_errors(self):
-        """Leave an earlier fit as it was if this one comes to nothing."""
-        before = {k: v for k, v in vars(self).items() if not k.startswith("_skl")}
-        try:
-            yield
-        except BaseException:
-            if "module_" in before:
-                for name in vars(self).keys() - before.keys():
-                    if name.endswith("_"):
-                        delattr(self, name)
-                vars(self).update(before)
-            raise
 
     @contextmanager
     def _training(self, X, y, sample_weight):
@@ -334,11 +320,6 @@ class SparseNet(
             self.support_ = paths.input_support.numpy()
             self.feature_importances_ = paths.input_strength.numpy()
 
-    def _has_died(self, result: TrainingResult) -> bool:
-        connected = self.n_live_ != 0 and self.n_nonzero_ > 0
-        gradient = result.penalized.gradient
-        return connected and self.loss_ > 0 and not bool(gradient.any())
-
     def _warn_of_the_outcome(self, result: TrainingResult) -> None:
         """Warn of an interruption, a target that was missed, a dead network."""
         searched = self.target_n_nonzero_ is not None
@@ -352,10 +333,10 @@ class SparseNet(
                 f"the reason: {result.search.reason}. Raise tol, max_outer_iter or "
                 "max_iter, or widen alpha_bounds"
             )
-        if self._has_died(result):
+        if self.n_live_ != 0 and outcome.is_dead(result.penalized):
             parts.append(
-                "no weight has a gradient: all units of a layer are dead, or the loss "
-                "does not depend on the outputs. A smaller learning_rate_init may help"
+                "no weight has a gradient, as where all units of a layer are dead. A "
+                "smaller learning_rate_init may help"
             )
         if self.solver == "lbfgs" and self.kkt_residual_ > self.kkt_tol:
             parts.append(

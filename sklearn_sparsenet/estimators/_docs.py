@@ -193,10 +193,10 @@ selection : {"min", "1se"} or callable, default="min"
     within one standard error of the best; or a function that gets `cv_results_` and
     returns an index.
 cv : int, cross-validation generator or iterable, default=None
-    As in `GridSearchCV`; None: five folds. Groups cannot be given to `fit`; give the
-    splits: ``cv=list(GroupKFold().split(X, y, groups))``.
+    As in `GridSearchCV`; None: five folds.
 scoring : str, callable or None, default=None
-    None: `score` of the estimator. It gets `sample_weight` if `fit` does.
+    None: `score` of the single fit. Of the targets, and what `score` returns. It gets
+    `sample_weight` if `fit` does.
 n_jobs : int, default=None
     Folds that are fitted at the same time.
 """

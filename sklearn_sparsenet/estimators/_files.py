@@ -9,6 +9,7 @@ import copy
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,9 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         "document": text,
         "sha256": _digest(text, writer.arrays),
     }
+    folder = Path(path).parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no directory {str(folder)!r}.")
     backend.numpy.save_file(writer.arrays, os.fspath(path), metadata=metadata)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -16,10 +18,19 @@ from sklearn_sparsenet.targets import Target
 __all__ = [
     "describe",
     "history",
+    "is_dead",
+    "kept_on_errors",
     "linear_layers",
     "narrowing",
     "unless_per_layer",
 ]
+
+_OF_CALLBACKS = {
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+}
 
 
 def describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
@@ -82,3 +93,26 @@ def narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
         "n_nonzero": np.array(counts),
         "alpha": np.array(alphas),
     }
+
+
+def is_dead(solution: Solution) -> bool:
+    """Tell whether a network learns nothing any more, though it has something to."""
+    has_weights = sum(solution.counts) > 0
+    return has_weights and solution.loss > 0 and not bool(solution.gradient.any())
+
+
+@contextmanager
+def kept_on_errors(estimator: Any) -> Iterator[None]:
+    """Leave a fitted estimator as it was if another fit comes to nothing."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        if "module_" in before:
+            for name in vars(estimator).keys() - before.keys():
+                if name.endswith("_"):
+                    delattr(estimator, name)
+            fitted = before.keys() - estimator.get_params(deep=False).keys()
+            for name in fitted - _OF_CALLBACKS:
+                setattr(estimator, name, before[name])
+        raise

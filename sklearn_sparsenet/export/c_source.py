@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -46,6 +47,12 @@ _KEYWORDS = frozenset(
     "goto if inline int long register restrict return short signed sizeof static "
     "struct switch typedef union unsigned void volatile while".split()
 )
+# Of the standard library, in headers that the source includes or not.
+_TAKEN = re.compile(
+    "main|f?abs|floor|ceil|round|trunc|pow|hypot|fmod|exp2?|expm1|log(2|10|1p|b)?|sqrt|"
+    "cbrt|a?(sin|cos|tan)h?|atan2|erfc?|[lt]gamma|fm(a|in|ax)|fdim|ldexp|frexp|modf|"
+    "scalbn|rint|remainder|copysign|nan",
+)
 _LAYER = """\
     for (i = 0, k = 0; i < {n}; i++) {{
         float v = b{j}[i];
@@ -76,8 +83,12 @@ def to_c(function: Function, name: str = "predict") -> str:
     ValueError
         If `name` is none in C, or a number has none in single precision.
     """
-    if not name.isidentifier() or not name.isascii() or name in _KEYWORDS:
-        raise ValueError(f"name={name!r} is no name of a C function.")
+    of_library = _TAKEN.fullmatch(name.removesuffix("f")) or _TAKEN.fullmatch(name)
+    allowed = name.isidentifier() and name.isascii() and name not in _KEYWORDS
+    if not allowed or of_library:
+        raise ValueError(
+            f"name={name!r} is no name of a C function, or one of C's own library."
+        )
     columns, layers = _read(function.network)
     n_outputs = len(layers[-1][0].weight)
     tables: list[str] = []

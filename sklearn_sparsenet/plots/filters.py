@@ -203,7 +203,7 @@ def _image_shape(
     image_shape: Sequence[int] | None, sample_shape: tuple[int, ...]
 ) -> tuple[int, ...]:
     """Return (channels, height, width)."""
-    shape = tuple(sample_shape if image_shape is None else image_shape)
+    shape = tuple(np.atleast_1d(sample_shape if image_shape is None else image_shape))
     if len(shape) not in (2, 3):
         raise ValueError(
             "image_shape must be (height, width) or (channels, height, width): a "

@@ -147,12 +147,13 @@ class SearchDisplay:
         self.count_lines_ = self._draw(bottom, counts)
         self.target_lines_ = self._draw_targets(bottom)
         self._draw_chosen(alphas, counts)
-        top.set(yscale="log", ylabel="λ")
+        top.set(yscale="log" if (alphas > 0).any() else "linear", ylabel="λ")
         bottom.set(ylabel="weights left", xlabel=self.step_name)
         top.tick_params(labelbottom=False)
         self._scale_counts(counts)
-        largest = float(np.nanmax(alphas))
-        if self.step_name == "epoch" and np.nanmin(alphas) < _DEPTH * largest:
+        largest = float(np.nanmax(alphas, initial=0.0))
+        smallest = float(np.nanmin(alphas, initial=largest))
+        if self.step_name == "epoch" and smallest < _DEPTH * largest:
             # The first cuts take what is nearly zero, many decades below the others.
             top.set_ylim(_DEPTH * largest, 3 * largest)
         if self.step_name == "solve":

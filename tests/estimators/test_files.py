@@ -281,7 +281,9 @@ def my_loss(output, target):
 
 def test_code_is_refused_by_name(tmp_path):
     X, y = regression()
-    net = SparseNetRegressor((5,), loss=my_loss, max_iter=2, random_state=0).fit(X, y)
+    net = SparseNetRegressor(
+        (5,), loss=my_loss, normalize_y=True, max_iter=2, random_state=0
+    ).fit(X, y)
     with pytest.raises(TypeError, match="loss"):
         net.save(tmp_path / "net")
     with pytest.raises(ValueError, match="not fitted"):
@@ -360,3 +362,9 @@ def test_splits_are_not_stored(cv, tmp_path):
     assert again.cv is None
     assert again.target_sparsities == [10, 20]
     assert_array_equal(again.test_scores_, net.test_scores_)
+
+
+def test_a_directory_that_is_not_there_is_told(tmp_path):
+    net = SparseNetRegressor((5,), max_iter=2).fit(np.eye(6), np.arange(6.0))
+    with pytest.raises(FileNotFoundError, match="no directory"):
+        net.save(tmp_path / "not there" / "file")

@@ -54,6 +54,8 @@ def test_filters_beyond_a_limit_are_the_largest():
 def test_filters_refuse_what_is_no_image(classifier):
     with pytest.raises(ValueError, match="image_shape must be"):
         FiltersDisplay.from_estimator(classifier)
+    with pytest.raises(ValueError, match="image_shape must be"):
+        FiltersDisplay.from_estimator(classifier, image_shape=8)
     with pytest.raises(ValueError, match="56 pixels, and a sample 64 features"):
         FiltersDisplay.from_estimator(classifier, image_shape=(7, 8))
     empty = FiltersDisplay(filters=np.zeros((0, 1, 3, 3)), units=[], n_units=4)

@@ -43,6 +43,13 @@ def test_tiny_cuts_of_one_pass_do_not_hide_the_others():
     assert low < 1e-9  # solves are few: all are shown
 
 
+@pytest.mark.parametrize("params", [{"target_sparsity": 10}, {"alpha": 0.0}])
+def test_searches_without_anything_to_search(params):
+    X = np.random.default_rng(0).standard_normal((50, 10))
+    net = SparseNetRegressor((), max_iter=5, random_state=0, **params).fit(X, X[:, 0])
+    assert SearchDisplay.from_estimator(net).axes_[0].get_yscale() == "linear"
+
+
 def test_search_has_a_line_per_layer(classifier):
     display = SearchDisplay.from_estimator(classifier)
     assert [
