@@ -20,6 +20,7 @@ from sklearn_sparsenet import losses, penalties, search
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.documents import Reader, Writer
 from sklearn_sparsenet.estimators._build import adopt_module
+from sklearn_sparsenet.estimators._validation import CALLBACK_ATTRIBUTES
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
@@ -51,10 +52,7 @@ _KNOWN: dict[str, type] = {
     )
 }  # fmt: skip
 # What is rebuilt, or belongs to the process that the fit was made in.
-_NOT_STORED = (
-    "module_", "_route_", "_skl_callbacks", "_skl_callbacks_to_teardown",
-    "_callback_fit_ctx", "_parent_callback_ctx",
-)  # fmt: skip
+_NOT_STORED = ("module_", "_route_", *CALLBACK_ATTRIBUTES)
 
 
 def _safetensors() -> Any:

@@ -40,15 +40,13 @@ def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tup
     """
     n_samples = count_samples(X)
     kept = np.arange(n_samples)
-    if sample_weight is not None:
+    parts = [X, y, groups]
+    if sample_weight is not None and not sample_weight.all():
         kept = np.flatnonzero(sample_weight)
-    parts = [
-        None if part is None else safe_indexing(part, kept) for part in (y, groups)
-    ]
+        parts = [None if part is None else safe_indexing(part, kept) for part in parts]
     if cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
-        splitter = check_cv(cv, parts[0], classifier=is_classifier)
-        split = splitter.split(safe_indexing(X, kept), *parts)
-        folds = [(kept[train], kept[test]) for train, test in split]
+        splitter = check_cv(cv, parts[1], classifier=is_classifier)
+        folds = [(kept[train], kept[test]) for train, test in splitter.split(*parts)]
     else:  # rows, which the user has numbered
         given = [[np.arange(n_samples)[rows] for rows in fold] for fold in cv]
         folds = [

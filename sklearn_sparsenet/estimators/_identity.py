@@ -40,6 +40,8 @@ def identify(value: Any, depth: int = _DEPTH) -> str:
         return "{" + ", ".join(f"{k!r}: {inside(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):
         return type(value).__name__ + "(" + ", ".join(map(inside, value)) + ")"
+    if isinstance(value, set | frozenset):
+        return type(value).__name__ + str(sorted(map(inside, value)))
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):

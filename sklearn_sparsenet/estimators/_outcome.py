@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from sklearn_sparsenet.estimators._validation import CALLBACK_ATTRIBUTES
 from sklearn_sparsenet.networks import find_nonsmooth
 from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.search import Trial
@@ -24,13 +25,6 @@ __all__ = [
     "narrowing",
     "unless_per_layer",
 ]
-
-_OF_CALLBACKS = {
-    "_skl_callbacks",
-    "_skl_callbacks_to_teardown",
-    "_callback_fit_ctx",
-    "_parent_callback_ctx",
-}
 
 
 def describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
@@ -113,6 +107,6 @@ def kept_on_errors(estimator: Any) -> Iterator[None]:
                 if name.endswith("_"):
                     delattr(estimator, name)
             fitted = before.keys() - estimator.get_params(deep=False).keys()
-            for name in fitted - _OF_CALLBACKS:
+            for name in fitted.difference(CALLBACK_ATTRIBUTES):
                 setattr(estimator, name, before[name])
         raise

@@ -21,6 +21,7 @@ from sklearn_sparsenet.penalties import PENALTIES
 from sklearn_sparsenet.solvers import OPTIMIZERS
 
 __all__ = [
+    "CALLBACK_ATTRIBUTES",
     "COMMON_CONSTRAINTS",
     "POSITIVE_INT",
     "HasMethods",
@@ -37,6 +38,13 @@ __all__ = [
     "warn_about_target_scale",
 ]
 
+# Of an estimator, while it is fitted and after: no part of what a fit found.
+CALLBACK_ATTRIBUTES = (
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+)
 POSITIVE_INT = Interval(Integral, 1, None, closed="left")
 _NON_NEGATIVE = Interval(Real, 0, None, closed="left")
 

@@ -22,6 +22,7 @@ from sklearn_sparsenet.estimators._folds import (
     weights_for,
 )
 from sklearn_sparsenet.estimators._validation import (
+    CALLBACK_ATTRIBUTES,
     POSITIVE_INT,
     StrOptions,
     check_weights,
@@ -179,7 +180,7 @@ class CrossValidated:
         """Take over what the fit of the chosen target found."""
         params = single.get_params(deep=False)
         found = {k: v for k, v in vars(single).items() if k not in params}
-        for name in ("_skl_callbacks", "_parent_callback_ctx"):
+        for name in CALLBACK_ATTRIBUTES:
             found.pop(name, None)
         vars(self).pop("feature_names_in_", None)  # those of an earlier fit
         vars(self).update(found)
