@@ -142,6 +142,7 @@ class SparseNet(
         # sets it to what it was.
         forked = self.module is not None or self.checkpoint is not None
         with (
+            torch.inference_mode(False),
             single_threaded(),
             forked_random_state(seeds.network, device) if forked else nullcontext(),
         ):

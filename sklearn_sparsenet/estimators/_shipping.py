@@ -58,10 +58,11 @@ class Route:
         return Predictor.of(self._module, self._n_features) if on_cpu else None
 
     def _count(self) -> list[tuple[int, ...]]:
-        """Return what changes with the modules, the memory and the values."""
+        """Return what changes with the modules, hooks, the memory and the values."""
         found: list[tuple[int, ...]] = []
         for module in self._module.modules():
-            found.append((id(module),))
+            hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+            found.append((id(module), hooks))
             for p in module._parameters.values():
                 if p is not None:
                     found.append((id(p), p.data_ptr(), p._version))
@@ -220,7 +221,7 @@ class ShippingMixin:
             and losses of your own.
         """
         check_is_fitted(self)
-        function = self._function(self._compacted())
+        function = self._compact_function("to_onnx")
         model = to_onnx(function, sparse_initializers=sparse_initializers)
         if path is not None:
             Path(path).write_bytes(model.SerializeToString())
@@ -248,10 +249,20 @@ class ShippingMixin:
             If `name` is none in C, or a number has none in single precision.
         """
         check_is_fitted(self)
-        return to_c(self._function(self._compacted()), name)
+        return to_c(self._compact_function("to_c"), name)
 
     def _compacted(self) -> nn.Sequential:
         return compact_module(self.module_, self._sample_shape)
+
+    def _compact_function(self, asked_by: str) -> Function:
+        try:
+            network = self._compacted()
+        except TypeError as error:
+            raise TypeError(
+                f"{asked_by} needs a network that compact() can do with: {error} "
+                "to_module() takes any, for torch.export or torch.onnx.export."
+            ) from error
+        return self._function(network)
 
     def _function(self, network: nn.Module) -> Function:
         parts = self._prediction_parts()

@@ -164,3 +164,27 @@ def test_weights_of_classes_are_for_one_label():
     net = SparseNetClassifier(class_weight={0: 1, 1: 2})
     with pytest.raises(ValueError, match="several labels"):
         net.fit(X, y)
+
+
+def test_hooks_are_called_from_when_they_are_there(data):
+    net = fit(data)
+    calls = []
+    net.predict(data[0])
+    handle = net.module_[0].register_forward_hook(lambda *what: calls.append(1))
+    hooked = net.predict(data[0])
+    assert len(calls) == 1
+    handle.remove()
+    np.testing.assert_allclose(net.predict(data[0]), hooked)
+    assert len(calls) == 1
+
+
+def test_fits_in_inference_mode(data):
+    with torch.inference_mode():
+        net = fit(data)
+    assert_array_equal(net.predict(data[0]), fit(data).predict(data[0]))
+
+
+@pytest.mark.parametrize("export", ["to_c", "to_onnx"])
+def test_exports_say_what_other_networks_can_do(export, data):
+    with pytest.raises(TypeError, match=rf"{export} needs .*to_module\(\) takes any"):
+        getattr(fit(data, module=Keeping()), export)()
