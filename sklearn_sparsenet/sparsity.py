@@ -204,6 +204,24 @@ class PathProbe:
         assert inputs.grad is not None
         return inputs.grad[0]
 
+    def find(self, weights: Mapping[str, Tensor], layer_names: Sequence[str]) -> Paths:
+        """Find the paths of nonzero weights.
+
+        Parameters
+        ----------
+        weights : mapping from layer name to Tensor
+            Of all layers.
+        layer_names : sequence of str
+            Those whose live weights are counted.
+        """
+        gradient = self.follow({name: w != 0 for name, w in weights.items()})
+        live = [count_nonzero(_is_live(self.layers[name])) for name in layer_names]
+        strength = self.follow({name: w.abs() for name, w in weights.items()})
+        support = gradient > 0
+        strength = torch.where(support, strength, 0.0)
+        strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(weights))
+        return Paths(sum(live), tuple(live), support.cpu(), strength.cpu())
+
 
 _NOT_FOLLOWED = (RuntimeError, TypeError, ValueError, AttributeError, AssertionError)
 
@@ -218,18 +236,11 @@ def find_paths(
     Paths or None
         None if the copy cannot be run on such inputs.
     """
-    layers = _weights(module)
     try:
         probe = PathProbe(module, sample_shape)
-        gradient = probe.follow({name: w != 0 for name, w in layers.items()})
-        live = [count_nonzero(_is_live(probe.layers[name])) for name in layer_names]
-        strength = probe.follow({name: w.abs() for name, w in layers.items()})
+        return probe.find(_weights(module), layer_names)
     except _NOT_FOLLOWED:
         return None
-    support = gradient > 0
-    strength = torch.where(support, strength, 0.0)
-    strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(layers))
-    return Paths(sum(live), tuple(live), support, strength)
 
 
 def live_weights(
@@ -323,12 +334,11 @@ class Flow:
         where = device if device.type == "cuda" else "cpu"
         self._probe = PathProbe(network.module, sample_shape, where)
         names = {layer.name for layer in network.layers}
-        others = {  # what is trained does not stay zero
+        self._others = {  # what is trained does not stay zero
             name: (parameter.detach() != 0) | parameter.requires_grad
             for name, parameter in network.module.named_parameters()
             if parameter.ndim >= 2 and name not in names
         }
-        self._probe.follow(others)
 
     @classmethod
     def of(cls, network: Network, sample_shape: tuple[int, ...]) -> Flow | None:
@@ -355,14 +365,21 @@ class Flow:
         """
         layers = self._network.layers
         pieces = self._network.split(sizes)
-        self._probe.follow(
-            {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
-        )
+        by_name = {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
+        self._probe.follow(by_name | self._others)
         gradients = [self._probe.layers[layer.name].grad for layer in layers]
         flat = torch.cat(
             [g.reshape(-1) / _fan_in(g) for g in gradients if g is not None]
         )
         return flat.to(sizes.device)
+
+    def paths(self) -> Paths:
+        """Find the paths of nonzero weights through the network as it stands.
+
+        As `find_paths` does, if nothing but the weights has changed since then.
+        """
+        names = [layer.name for layer in self._network.layers]
+        return self._probe.find(_weights(self._network.module), names)
 
     def best_of_each_unit(self, score: Tensor) -> Tensor:
         """Mark the largest score among the weights into each unit.

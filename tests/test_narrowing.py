@@ -225,6 +225,21 @@ def test_layers_without_a_penalty_let_through_what_they_can_come_to_hold(trained
     assert into.all(1).tolist() == [True, trained, trained, trained]
 
 
+def test_a_flow_finds_the_paths_whatever_it_was_asked_before():
+    network = network_of((3, 4, 4, 2))
+    with torch.no_grad():
+        network.module[2].weight[:, 1:] = 0.0
+    flow = Flow.of(network, (3,))
+    ones = torch.ones(network.n_weights)
+    before = flow.at(ones)
+    found = flow.paths()
+    names = [layer.name for layer in network.layers]
+    wanted = find_paths(network.module, names, (3,))
+    assert found.n_live_per_layer == wanted.n_live_per_layer == (3, 4, 8)
+    assert torch.equal(found.input_strength, wanted.input_strength)
+    assert torch.equal(flow.at(ones), before)
+
+
 def test_stages_are_values():
     assert Stages() == dataclasses.replace(Stages(), begin=Stages().begin)
 

@@ -39,7 +39,7 @@ from sklearn_sparsenet.runtime import (
 )
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.stopping import forward
-from sklearn_sparsenet.sparsity import find_paths
+from sklearn_sparsenet.sparsity import Paths, find_paths
 from sklearn_sparsenet.training import (
     ProblemTrainer,
     TrainingResult,
@@ -304,7 +304,12 @@ class SparseNet(
         self.module_ = network.copy_module()
         self._sample_shape = rows.sample_shape
         self._is_sparse = False
-        self._store_paths(rows.sample_shape)
+        if self.module is None and trainer.flow is not None:
+            self._store_paths(trainer.flow.paths())
+        else:  # a user's module may have changed by more than its weights
+            self._store_paths(
+                find_paths(self.module_, self.layer_names_, rows.sample_shape)
+            )
         self._choose_route()
 
     def _has_alpha_per_layer(self, trainer: ProblemTrainer) -> bool:
@@ -312,8 +317,7 @@ class SparseNet(
             return trainer.target.per_layer
         return isinstance(self.alpha, dict) or np.ndim(self.alpha) > 0
 
-    def _store_paths(self, sample_shape: tuple[int, ...]) -> None:
-        paths = find_paths(self.module_, self.layer_names_, sample_shape)
+    def _store_paths(self, paths: Paths | None) -> None:
         self.n_live_ = None if paths is None else paths.n_live
         if paths is None:
             self.support_ = self.feature_importances_ = None

@@ -26,7 +26,7 @@ from sklearn_sparsenet.packing import (
     unpack_module,
 )
 from sklearn_sparsenet.recipes import build_from, describe
-from sklearn_sparsenet.sparsity import count_nonzero
+from sklearn_sparsenet.sparsity import count_nonzero, find_paths
 
 __all__ = ["Route", "ShippingMixin", "weighted_names"]
 
@@ -133,7 +133,8 @@ class ShippingMixin:
         self.n_nonzero_per_layer_ = np.array([count_nonzero(w) for w in layers])
         self.n_nonzero_ = int(self.n_nonzero_per_layer_.sum())
         self.sparsity_ = 1 - self.n_nonzero_ / sum(w.numel() for w in layers)
-        self._store_paths(self._sample_shape)
+        names, shape = self.layer_names_, self._sample_shape
+        self._store_paths(find_paths(self.module_, names, shape))
         self._choose_route()
         return self
 

@@ -17,6 +17,7 @@ from torch import nn
 from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, losses
 from sklearn_sparsenet.exceptions import DataScaleWarning
 from sklearn_sparsenet.search import OnePassSearch
+from sklearn_sparsenet.sparsity import find_paths
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +189,26 @@ def test_fits_in_inference_mode(data):
 def test_exports_say_what_other_networks_can_do(export, data):
     with pytest.raises(TypeError, match=rf"{export} needs .*to_module\(\) takes any"):
         getattr(fit(data, module=Keeping()), export)()
+
+
+class Standardised(nn.Module):
+    """Scales inputs by what it has seen of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.ones(8))
+        self.into, self.act, self.out = nn.Linear(8, 10), nn.ReLU(), nn.Linear(10, 1)
+
+    def forward(self, inputs):
+        if self.training:
+            self.scale.copy_(inputs.std(0))
+        return self.out(self.act(self.into(inputs / self.scale)))
+
+
+def test_paths_are_those_of_the_trained_module(data):
+    X, y = data
+    X = X * np.array([1, 0.01, 10, 10, 10, 10, 10, 100])
+    with pytest.warns(DataScaleWarning):
+        net = fit((X, y), module=Standardised())
+    wanted = find_paths(net.module_, net.layer_names_, (8,))
+    assert_array_equal(net.feature_importances_, wanted.input_strength)
