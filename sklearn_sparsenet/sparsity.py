@@ -139,8 +139,9 @@ class PathProbe:
         if least < 0:  # the module shifts its inputs below zero
             self._inputs *= _FAR_FROM_ZERO
             least = self._least_gradient()
-        if not least > 0 and (least < 0 or self._misses_a_gradient_of(module)):
-            raise ValueError("Not all paths of this network can be followed.")
+        if least > 0 or (least == 0 and not self._misses_a_gradient_of(module)):
+            return
+        raise ValueError("Not all paths of this network can be followed.")
 
     def _least_gradient(self) -> float:
         """Return the smallest gradient where all weights are positive."""
@@ -234,7 +235,7 @@ def find_paths(
     Returns
     -------
     Paths or None
-        None if the copy cannot be run on such inputs.
+        None if the paths of this network cannot be followed.
     """
     try:
         probe = PathProbe(module, sample_shape)
@@ -251,7 +252,7 @@ def live_weights(
     Returns
     -------
     dict from parameter name to Tensor of bool in its shape, or None
-        None if the copy cannot be run on such inputs.
+        None if the paths of this network cannot be followed.
     """
     try:
         probe = PathProbe(module, sample_shape)

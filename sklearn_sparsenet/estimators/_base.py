@@ -32,6 +32,7 @@ from sklearn_sparsenet.estimators._validation import (
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.inference import predict_from
 from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.runtime import (
     forked_random_state,
     resolve_device,
@@ -128,7 +129,7 @@ class SparseNet(
             self._store(trainer, result)
         if trainer.checkpoint is not None and not result.is_cut_short:
             trainer.checkpoint.remove()
-        self._warn_of_the_outcome(result)
+        self._warn_of_the_outcome(trainer.problem, result)
         tasks.end()
         return self
 
@@ -325,7 +326,7 @@ class SparseNet(
             self.support_ = paths.input_support.numpy()
             self.feature_importances_ = paths.input_strength.numpy()
 
-    def _warn_of_the_outcome(self, result: TrainingResult) -> None:
+    def _warn_of_the_outcome(self, problem: Problem, result: TrainingResult) -> None:
         """Warn of an interruption, a target that was missed, a dead network."""
         searched = self.target_n_nonzero_ is not None
         parts = []
@@ -338,10 +339,10 @@ class SparseNet(
                 f"the reason: {result.search.reason}. Raise tol, max_outer_iter or "
                 "max_iter, or widen alpha_bounds"
             )
-        if self.n_live_ != 0 and outcome.is_dead(result.penalized):
+        if searched and self.n_live_ != 0 and outcome.is_constant(problem):
             parts.append(
-                "no weight has a gradient, as where all units of a layer are dead. A "
-                "smaller learning_rate_init may help"
+                "the output is constant, though there are paths to it: the units of a "
+                "layer are dead. A smaller learning_rate_init may help"
             )
         if self.solver == "lbfgs" and self.kkt_residual_ > self.kkt_tol:
             parts.append(

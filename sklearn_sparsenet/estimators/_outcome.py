@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from sklearn_sparsenet.estimators._validation import CALLBACK_ATTRIBUTES
 from sklearn_sparsenet.networks import find_nonsmooth
 from sklearn_sparsenet.optimality import Certificate
+from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Trial
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.targets import Target
@@ -19,12 +21,14 @@ from sklearn_sparsenet.targets import Target
 __all__ = [
     "describe",
     "history",
-    "is_dead",
+    "is_constant",
     "kept_on_errors",
     "linear_layers",
     "narrowing",
     "unless_per_layer",
 ]
+
+_ASKED, _SAME = 256, 1e-6  # samples, and by how much their outputs differ
 
 
 def describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
@@ -89,10 +93,22 @@ def narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
     }
 
 
-def is_dead(solution: Solution) -> bool:
-    """Tell whether a network learns nothing any more, though it has something to."""
-    has_weights = sum(solution.counts) > 0
-    return has_weights and solution.loss > 0 and not bool(solution.gradient.any())
+@torch.no_grad()
+def is_constant(problem: Problem) -> bool:
+    """Tell whether a network says the same for samples and targets that differ.
+
+    As one does in which all units of a layer are dead, or nearly so. Asked are some
+    samples, from all over the data.
+    """
+    n_samples = problem.n_samples
+    index = torch.linspace(0, n_samples - 1, min(n_samples, _ASKED)).long()
+    index = index.to(problem.target.device)
+    inputs, target = problem.rows.take(index), problem.target[index]
+    if not bool((inputs != inputs[:1]).any() & (target != target[:1]).any()):
+        return False
+    outputs = problem.network.module(inputs)
+    spread = (outputs - outputs[:1]).abs().max()
+    return bool(spread <= _SAME * (1 + outputs.abs().max()))
 
 
 @contextmanager

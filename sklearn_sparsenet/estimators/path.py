@@ -228,7 +228,7 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, bool]:
                 point = copy.copy(first).set_params(**setting)
                 there = trainer.aim(station.target, None, 1.0)
                 point._store(there, result)
-                point._warn_of_the_outcome(result)
+                point._warn_of_the_outcome(trainer.problem, result)
                 points.append(point)
             interrupted = result.is_cut_short
         except KeyboardInterrupt:  # between two solves

@@ -177,6 +177,8 @@ class SearchDisplay:
             axis.set_ylim(-0.3, 2 * max(seen) + 1)
         else:
             axis.set_yscale("log")
+            if min(seen) == max(seen):  # nothing to take the limits from
+                axis.set_ylim(seen[0] / 2, seen[0] * 2)
             count_axis(axis.yaxis, min(seen), max(seen))
 
     def _draw(self, axis: Any, values: Array) -> list[Any]:

@@ -169,14 +169,17 @@ def test_a_support_that_is_no_tensor_is_the_penaltys_own_affair(diabetes):
         assert net.fit(*diabetes).n_nonzero_ > 0
 
 
-def test_a_network_that_is_dead_is_told(diabetes):
+@pytest.mark.parametrize("layer", [0, 2])
+def test_a_network_that_is_dead_is_told(diabetes, layer):
     """As after steps that are too large: no unit of a layer is ever active."""
-    dead = torch.nn.Sequential(
-        torch.nn.Linear(10, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
-    )
-    dead[0].bias.data.fill_(-1e6)
+    widths = [torch.nn.Linear(10, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 1)]
+    relu = torch.nn.ReLU()
+    dead = torch.nn.Sequential(widths[0], relu, widths[1], torch.nn.ReLU(), widths[2])
+    dead[layer].bias.data.fill_(-1e6)
+    dead[2 - layer].bias.data.fill_(1.0)
     net = SparseNetRegressor(
-        module=dead, target_sparsity=20, random_state=0, max_iter=10
+        module=dead, target_sparsity=40, random_state=0, max_iter=10
     )
-    with pytest.warns(ConvergenceWarning, match="no weight has a gradient"):
+    with pytest.warns(ConvergenceWarning, match="units of a layer are dead"):
         net.fit(*diabetes)
+    assert np.ptp(net.predict(diabetes[0])) == 0

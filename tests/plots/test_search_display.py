@@ -47,7 +47,9 @@ def test_tiny_cuts_of_one_pass_do_not_hide_the_others():
 def test_searches_without_anything_to_search(params):
     X = np.random.default_rng(0).standard_normal((50, 10))
     net = SparseNetRegressor((), max_iter=5, random_state=0, **params).fit(X, X[:, 0])
-    assert SearchDisplay.from_estimator(net).axes_[0].get_yscale() == "linear"
+    top, bottom = SearchDisplay.from_estimator(net).axes_
+    assert top.get_yscale() == "linear"
+    assert bottom.get_ylim() == pytest.approx((5, 20))
 
 
 def test_search_has_a_line_per_layer(classifier):
