@@ -68,7 +68,7 @@ def test_labels_of_several_kinds():
 def test_images(net):
     X, y = np.random.RandomState(0).rand(60, 1, 6, 6), np.arange(60) % 3
     convolution = nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
     )
     net = SparseNetClassifierCV(
         module=convolution, target_sparsities=[40, 20], cv=2, max_iter=2, random_state=0

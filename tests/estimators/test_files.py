@@ -365,6 +365,8 @@ def test_splits_are_not_stored(cv, tmp_path):
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path):
-    net = SparseNetRegressor((5,), max_iter=2).fit(np.eye(6), np.arange(6.0))
+    net = SparseNetRegressor((5,), max_iter=2, random_state=0).fit(
+        np.eye(6), np.arange(6.0)
+    )
     with pytest.raises(FileNotFoundError, match="no directory"):
         net.save(tmp_path / "not there" / "file")
