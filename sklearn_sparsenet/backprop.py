@@ -53,6 +53,12 @@ class GradientEngine(Protocol):
             Whether what is there is overwritten; otherwise it is added to.
         """
 
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        """Return the units with weights on a support, from inputs to outputs.
+
+        All inputs and outputs among them; None if that cannot be told.
+        """
+
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Allow the engine to rely on weights being zero; results do not change.
 
@@ -99,6 +105,9 @@ class AutogradEngine:
         value.backward()
         return value.detach()
 
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        return None
+
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         pass
 
@@ -126,6 +135,9 @@ class ChainEngine:
     ) -> Tensor:
         chain = self._whole if self._part is None else self._part
         return chain.add_gradient(inputs, target, weight, fresh=fresh)
+
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        return live_units(self._links, support)
 
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         if support is self._support:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks import ACTIVATIONS
 
-__all__ = ["SelectInputs", "compact_module", "has_hooks"]
+__all__ = ["SelectInputs", "compact_module", "has_hooks", "leaves"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _WEIGHTED = (nn.Linear, *_CONVOLUTIONS)
@@ -154,10 +154,11 @@ def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Seque
     return nn.Sequential(*first, *_rebuild(stages, selects=not first)).eval()
 
 
-def _flat(module: nn.Module) -> Iterator[nn.Module]:
+def leaves(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield what a nested `nn.Sequential` calls, in its order, some repeatedly."""
     if type(module) is nn.Sequential:
         for child in module:
-            yield from _flat(child)
+            yield from leaves(child)
     else:
         yield module
 
@@ -172,7 +173,7 @@ def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
         raise TypeError("compact() does not know modules with hooks.")
     first: list[nn.Module] = []
     stages: list[_Stage] = []
-    for child in _flat(module):
+    for child in leaves(module):
         child = copy.deepcopy(child).cpu().eval()
         if type(child) in _WEIGHTED:
             stages.append(_stage(child))
@@ -182,7 +183,7 @@ def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
             stages[-1].after.append(child)
     if not stages:
         raise TypeError(f"compact() found no layer in {type(module).__name__}.")
-    parameters = [p for child in _flat(module) for p in child.parameters()]
+    parameters = [p for child in leaves(module) for p in child.parameters()]
     if len({id(p) for p in parameters}) < len(parameters):
         raise TypeError("compact() does not know layers that share their weights.")
     for child in [child for stage in stages[:-1] for child in stage.after]:

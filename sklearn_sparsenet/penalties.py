@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -368,6 +368,16 @@ class FixedSupport:
         if self.penalty is not None:
             return self.penalty.subdifferential_distance(weight, gradient, alpha)
         return torch.where(self.support, gradient.abs(), 0.0)
+
+    def restricted_to(self, numbers: Tensor) -> FixedSupport:
+        """Return the penalty of some of the weights, those of the support among them.
+
+        Parameters
+        ----------
+        numbers : Tensor of int
+            Of these weights.
+        """
+        return replace(self, support=self.support[numbers])
 
 
 PENALTIES: dict[str, Callable[[], Penalty]] = {"l1": L1, "mcp": MCP, "l0": L0}

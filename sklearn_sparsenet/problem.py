@@ -172,6 +172,10 @@ class Problem:
         self.network.module.train(was_training)
         return loss, self.network.gradient.clone()
 
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        """Return the units with weights; see `sklearn_sparsenet.backprop`."""
+        return self._engine.live_units(support)
+
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Let gradients be computed as if the weights off a support were zero.
 

@@ -26,7 +26,7 @@ LAYERS = [
     {"chains", "compaction"},
     {"backprop", "inference", "recipes", "export"},
     {"sparsity", "targets", "problem"},
-    {"optimality"},
+    {"optimality", "live"},
     {"solvers"},
     {"search", "checkpoints"},
     {"training"},

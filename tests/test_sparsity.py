@@ -11,7 +11,12 @@ from torch import nn
 
 from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.networks import build_mlp, find_layers
-from sklearn_sparsenet.sparsity import count_nonzero, count_per_input, find_paths
+from sklearn_sparsenet.sparsity import (
+    PathProbe,
+    count_nonzero,
+    count_per_input,
+    find_paths,
+)
 
 
 def masked_mlp(sizes, seed, density, activation="relu"):
@@ -52,6 +57,27 @@ def test_live_weights_are_those_on_a_path(seed, density):
     np.testing.assert_array_equal(paths.input_strength > 0, inputs)
     np.testing.assert_array_equal(count_per_input(module, (4,)), per_input)
     assert not inputs.any() or paths.input_strength.max() == 1
+
+
+def test_chains_are_followed_as_autograd_would():
+    module = masked_mlp((5, 7, 4, 3), seed=0, density=0.5, activation="tanh")
+    by_hand, by_autograd = PathProbe(module, (5,)), PathProbe(module, (5,))
+    assert by_hand._chain is not None
+    by_autograd._chain = None
+    sizes = {name: w.detach().abs() for name, w in find_layers(module).items()}
+    torch.testing.assert_close(by_hand.follow(sizes), by_autograd.follow(sizes))
+    for name, weight in by_hand.layers.items():
+        torch.testing.assert_close(weight.grad, by_autograd.layers[name].grad)
+
+
+def test_what_is_more_than_a_chain_is_followed_by_autograd():
+    layer = nn.Linear(4, 4)
+    twice = nn.Sequential(layer, nn.ReLU(), layer)
+    hooked = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
+    hooked[0].register_forward_hook(lambda module, args, output: 2 * output)
+    for module in (twice, hooked):
+        assert PathProbe(module, (4,))._chain is None
+    assert PathProbe(nn.Linear(4, 2), (3, 4))._chain is None
 
 
 def test_weights_per_input_where_columns_are_selected_or_flattened():

@@ -26,6 +26,7 @@ from torch import Tensor
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.runtime import Later
 from sklearn_sparsenet.search.connection import Connector, largest
+from sklearn_sparsenet.search.holding import HeldSupport
 from sklearn_sparsenet.sparsity import Flow
 
 __all__ = ["Narrowing", "Noise", "Stages"]
@@ -41,7 +42,7 @@ _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FEW_SAMPLES = 256  # so few are always fitted too closely
-_STATE = ("support", "_held", "_allowed", "_cuts")
+_STATE = ("support", "_allowed", "_cuts")
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,7 @@ class Narrowing:
         self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
-        # Numbers of the weights of the support; the first λ of each, if there is any.
-        self._held: tuple[Tensor, Tensor | None] | None = None
+        self._held: HeldSupport | None = None
         self._connector = None if flow is None else Connector(flow, groups, goals)
         self._allowed: Tensor | None = None
         self._lacks: Later | None = None  # what the last choice lacked
@@ -178,13 +178,19 @@ class Narrowing:
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on in another process."""
         lacks = None if self._lacks is None else self._lacks.read()
-        return {"lacks": lacks} | {name: getattr(self, name) for name in _STATE}
+        held = None if self._held is None else (self._held.where, self._held.alpha)
+        own = {name: getattr(self, name) for name in _STATE}
+        return {"lacks": lacks, "held": held} | own
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         for name in _STATE:
             setattr(self, name, state[name])
-        lacks = state["lacks"]
+        held, lacks = state["held"], state["lacks"]
+        self._held = None
+        if held is not None:
+            where, alpha = held
+            self._held = HeldSupport(where, alpha, self._left)
         self._lacks = None if lacks is None else Later(torch.tensor(lacks))
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
@@ -211,8 +217,9 @@ class Narrowing:
         """Do what `prox` does, in place."""
         counted = weight[: self.n_weights]
         if self.support is not None:
-            result = scratch if scratch is not None else torch.empty_like(counted)
-            self._keep(counted, step, result[: self.n_weights])
+            assert self._held is not None
+            spare = None if scratch is None else scratch[: self.n_weights]
+            self._held.prox_(counted, step, alpha, spare)
         elif self._is_due:
             self._narrow(counted, step)
 
@@ -221,6 +228,18 @@ class Narrowing:
     ) -> Tensor:
         """Size of the gradient of nonzero weights; off the support anything goes."""
         return torch.where(weight != 0, gradient.abs(), 0.0)
+
+    def restricted_to(self, numbers: Tensor) -> HeldSupport:
+        """Return the penalty of some of the weights, those of the support among them.
+
+        Raises
+        ------
+        ValueError
+            If no support is held yet: which weights are kept depends on all.
+        """
+        if self._held is None or self.support is None:
+            raise ValueError("There is no support yet that the penalty holds.")
+        return self._held.restricted_to(numbers)
 
     def finish(self, weight: Tensor) -> None:
         """Go to the target at once, whatever the progress.
@@ -313,7 +332,7 @@ class Narrowing:
         few samples at all (figures in docs/design_notes.md).
         """
         where = kept.nonzero().flatten()
-        self.support, self._held = kept, (where, None)
+        self.support, self._held = kept, HeldSupport(where, None, self._left)
         if self.noise is None or self.hard:
             return
         free = ~kept if places is None else ~kept & places
@@ -324,23 +343,11 @@ class Narrowing:
         alpha = torch.empty_like(noise)
         for group in self.groups:
             alpha[group] = _SHRINKAGE * load**0.5 * noise[group].max()
-        self._held = where, alpha[where]
+        self._held = HeldSupport(where, alpha[where], self._left)
 
-    def _keep(self, weight: Tensor, step: Strength, result: Tensor) -> None:
-        """Keep the support, and shrink it less and less; what would be zero stays.
-
-        At no time are the weights themselves without it: there are interruptions.
-        """
-        assert self._held is not None
-        where, alpha = self._held
-        held = weight.index_select(0, where)
-        if alpha is not None:
-            left = (1 - self._progress) / (1 - self.stages.hold)
-            length = step.index_select(0, where) if isinstance(step, Tensor) else step
-            threshold = length * alpha * left
-            shrunk = held - threshold.copysign(held)
-            held = torch.where(held.abs() > threshold, shrunk, held)
-        weight.copy_(result.zero_().index_copy_(0, where, held))
+    def _left(self) -> float:
+        """Return the part that is left of the run since the support is held."""
+        return (1 - self._progress) / (1 - self.stages.hold)
 
     def _metric(self, weight: Tensor, step: Strength) -> Tensor:
         if not isinstance(step, Tensor):

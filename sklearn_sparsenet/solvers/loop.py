@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any, Protocol, cast
 
 import torch
@@ -17,9 +17,9 @@ from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.progress import Monitor
 from sklearn_sparsenet.runtime import random_states, set_random_states
-from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Solution, Status
+from sklearn_sparsenet.solvers.stepper import Stepper
 from sklearn_sparsenet.solvers.stopping import EarlyStopping
 from sklearn_sparsenet.sparsity import count_nonzero
 
@@ -36,7 +36,7 @@ _BACKOFF = 0.2
 _LONG_STEP = 5.0
 _WARM_UP, _WARM_UP_PART = 50, 0.1  # steps; of the run, at most
 # Attributes of a run that are kept as they are.
-_PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss", "slowdown")
+_PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss")
 
 
 _ADVICE = (
@@ -109,7 +109,7 @@ def solve(
     if test_from < 1:
         run.stop, run.stop_from = accepts, test_from * options.max_iter
     if keep_support:
-        run.fewest = count_nonzero(problem.network.weights)
+        run.stepper.fewest = count_nonzero(problem.network.weights)
     state = None if keeper is None else keeper.unfinished()
     if state is not None:
         run.load_state(state)
@@ -180,8 +180,6 @@ class _Run:
         self.early = early
         self.stop: Callable[[Tensor], bool] | None = None
         self.stop_from = 0.0
-        self.fewest = 0  # weights that a step must leave
-        self.slowdown = self.network.parameters.new_ones(())  # for those that did not
         self.full_batch = options.batch_size >= problem.n_samples
         self.rate = options.learning_rate
         self.epoch = 0
@@ -189,8 +187,7 @@ class _Run:
         self.backoffs = 0
         self.first_loss: Tensor | None = None
         self.last_good = (self.network.snapshot(), 0)
-        self.support: Tensor | None = None  # that holds, of a penalty that has one
-        self.optimizer = self._make_optimizer()
+        self.stepper = Stepper(problem, alpha, options)
         self.warms_up = self._needs_warm_up()
         self._started = time.perf_counter()
 
@@ -204,29 +201,6 @@ class _Run:
         fan_in = max((math.prod(layer.shape[1:]) for layer in hidden), default=0)
         is_long = self.options.learning_rate * fan_in > _LONG_STEP
         return is_long and self.options.solver == "adam"
-
-    def _make_optimizer(self) -> ProximalOptimizer:
-        network, penalty = self.network, self.problem.penalty
-        n, n_penalized = len(network.parameters), network.n_penalized
-        blocks = network.blocks(self.alpha, penalty.separable)
-        if penalty.separable:  # one update for all parameters
-            settings = {"penalty": penalty, "n_penalized": n_penalized}
-            strength = blocks[0][2]
-            groups = [self._group(slice(0, n), (n,), alpha=strength, **settings)]
-        else:
-            groups = [
-                self._group(where, shape, alpha=strength, penalty=penalty)
-                for where, shape, strength in blocks
-            ]
-            groups.append(self._group(slice(n_penalized, n), (n - n_penalized,)))
-        return OPTIMIZERS[self.options.solver](groups, lr=self.options.learning_rate)
-
-    def _group(
-        self, where: slice, shape: tuple[int, ...], **settings: Any
-    ) -> dict[str, Any]:
-        leaf = torch.nn.Parameter(self.network.parameters[where].view(shape))
-        leaf.grad = self.network.gradient[where].view(shape)
-        return {"params": [leaf], **settings}
 
     def run_epochs(self, keeper: Keeper | None, monitor: Monitor | None) -> Status:
         """Run epochs until something ends them."""
@@ -255,12 +229,9 @@ class _Run:
         # 1) Shuffle, and split into batches B_1, ..., B_m.
         sizes = self._batch_sizes()
         left = round((self.options.max_iter - self.epoch) * len(sizes))
-        for number, batch in enumerate(islice(self._batches(sizes), max(left, 1))):
+        for number, batch in enumerate(self._batches(sizes[: max(left, 1)])):
             # 2) The gradient of L_B, all layers at once.
-            if batch is None:
-                loss = self.problem.full_gradient()
-            else:
-                loss = self.problem.batch_gradient(batch)
+            loss = self.stepper.take_gradient(batch)
             self.first_loss = loss if self.first_loss is None else self.first_loss
             losses.append(loss)
             if batch is None and self._is_stationary():
@@ -269,27 +240,16 @@ class _Run:
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(sizes)
             step = self.epoch * len(sizes) + number
-            self._set_rate(done / self.options.max_iter, step)
             self._advance(step, len(sizes))
-            self._step()
+            self._set_rate(done / self.options.max_iter, step)
+            self.stepper.step()
             if self._stops(done):
                 ended = Status.ON_TARGET
                 break
+        self.stepper.write_back()
         self.epoch += 1
         self.losses.append(_weighted_mean(losses, sizes[: len(losses)]))
         return ended
-
-    def _step(self) -> None:
-        if not self.fewest:
-            self.optimizer.update()
-            return
-        # What became of the step is for the device alone to know: no one waits for it.
-        before = self.network.parameters.clone()
-        self.optimizer.update()
-        lost = self.network.weights.count_nonzero() < self.fewest
-        after = self.network.parameters
-        after.copy_(torch.where(lost, before, after))
-        self.slowdown = torch.where(lost, self.slowdown * _BACKOFF, self.slowdown)
 
     def _batch_sizes(self) -> list[int]:
         n, size = self.problem.n_samples, self.options.batch_size
@@ -301,19 +261,20 @@ class _Run:
         return [b - a for a, b in pairwise([*starts, n])]
 
     def _batches(self, sizes: list[int]) -> Iterator[Batch | None]:
-        """Yield the batches of an epoch, or None for all rows in their order."""
+        """Yield batches of these sizes, or None for all rows in their order."""
         if self.full_batch:
             yield None
             return
         order = torch.arange(self.problem.n_samples)
         if self.options.shuffle:
             order = torch.randperm(len(order), generator=self.generator)
-        order = order.to(self.network.parameters.device)
+        order = order[: sum(sizes)].to(self.network.parameters.device)
         yield from self.problem.batches(order, sizes)
 
     def _stops(self, epochs_done: float) -> bool:
         if self.stop is None or epochs_done < self.stop_from:
             return False
+        self.stepper.write_back()
         return self.stop(self.network.weights)
 
     def _set_rate(self, progress: float, step: int) -> None:
@@ -322,11 +283,7 @@ class _Run:
         factor = self.options.schedule.factor(falling)
         if self.warms_up:
             factor *= min(1.0, max((step + 1) / _WARM_UP, progress / _WARM_UP_PART))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * factor
-            if self.fewest:
-                group["lr"] = group["lr"] * self.slowdown
-            group["floor"] = self.options.damping * factor
+        self.stepper.set_rate(self.rate * factor, self.options.damping * factor)
 
     def _advance(self, step: int, steps_per_epoch: int) -> None:
         """Tell a penalty that changes over a run where in the run it is.
@@ -337,16 +294,12 @@ class _Run:
         advance = getattr(penalty, "advance", None)
         if advance is not None:
             advance(step, max(1, round(self.options.max_iter * steps_per_epoch)))
-        support = getattr(penalty, "support", None)
-        self._restrict(support if isinstance(support, Tensor) else None)
+        self.stepper.hold(self._support())
 
-    def _restrict(self, support: Tensor | None) -> None:
-        n_rows = min(self.options.batch_size, self.problem.n_samples)
-        self.problem.restrict(support, n_rows)
-        separable = self.problem.penalty.separable  # all weights are one vector
-        if support is not None and support is not self.support and separable:
-            self.optimizer.hold(support)
-        self.support = support
+    def _support(self) -> Tensor | None:
+        """Return the support that the penalty holds, if it holds one."""
+        support = getattr(self.problem.penalty, "support", None)
+        return support if isinstance(support, Tensor) else None
 
     def _is_stationary(self) -> bool:
         """On full batches the gradient at hand is that of the present iterate."""
@@ -380,21 +333,22 @@ class _Run:
         self.rate *= _BACKOFF
         state, self.epoch = self.last_good
         self.network.restore(state)
-        self._restrict(None)
         del self.losses[self.epoch :]
         if self.early is not None:
             self.early.rewind(self.epoch)
-        self.optimizer = self._make_optimizer()
+        self.stepper.start()
 
     def leave_in_order(self) -> None:
         """After an interruption or a stop: undo a step that left no finite state.
 
         Finish one that was interrupted before its prox, as far as there is a support.
         """
+        self.stepper.write_back()
         if not bool(self.network.parameters.isfinite().all()):
             self.network.restore(self.last_good[0])
-        if self.support is not None:
-            off = ~self.support
+        support = self._support()
+        if support is not None:
+            off = ~support
             self.network.parameters[: len(off)].masked_fill_(off, 0.0)
 
     def state(self) -> dict[str, Any]:
@@ -403,7 +357,7 @@ class _Run:
         state = {
             "network": self.network.snapshot(),
             "last_good": self.last_good,
-            "moments": [self.optimizer.state[p] for p in self._leaves()],
+            "stepper": self.stepper.state(),
             "generator": self.generator.get_state(),
             "random": random_states(self.network.parameters.device),
             "penalty": penalty.state() if hasattr(penalty, "state") else None,
@@ -416,17 +370,13 @@ class _Run:
         """Take over what `state` returned, in this process or another one."""
         self.network.restore(state["network"])
         self.last_good = state["last_good"]
-        for leaf, moments in zip(self._leaves(), state["moments"], strict=True):
-            self.optimizer.state[leaf] = moments
         self.generator.set_state(state["generator"].cpu())
         set_random_states(state["random"], self.network.parameters.device)
         if state["penalty"] is not None:
             cast(Any, self.problem.penalty).load_state(state["penalty"])
+        self.stepper.load_state(state["stepper"], self._support())
         if self.early is not None:
             self.early.load_state(state["early"])
         for name in _PLAIN:
             setattr(self, name, state[name])
         self._started = time.perf_counter() - state["seconds"]
-
-    def _leaves(self) -> list[Tensor]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]

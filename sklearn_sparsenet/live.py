@@ -1,0 +1,124 @@
+"""A problem on the units that have weights: what training on a support works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.problem import Problem
+
+__all__ = ["LivePart", "live_part"]
+
+
+@dataclass(frozen=True)
+class LivePart:
+    """A chain without its isolated units, which are those without any weights.
+
+    Such a unit reaches nothing, and on a support that is held it never will. What is
+    left computes the same, as a smaller network of its own.
+
+    Attributes
+    ----------
+    problem : Problem
+        Of that network: the same data and loss, and what the penalty says there.
+    where : Tensor of int
+        Its parameters, as places in the flat vector of the whole network.
+    """
+
+    problem: Problem
+    where: Tensor
+
+    def write_back(self, network: Network) -> None:
+        """Let the whole network have the weights and biases as they are now."""
+        network.parameters.index_copy_(0, self.where, self.problem.network.parameters)
+
+
+def live_part(problem: Problem, support: Tensor) -> LivePart | None:
+    """Return the part of a problem that is left on a support.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its weights are zero off the support.
+    support : Tensor of bool
+        Of the penalised weights.
+
+    Returns
+    -------
+    LivePart or None
+        None where no unit can be left out: all have weights; it cannot be told, which
+        it can of a chain of linear layers only; penalised biases, those of isolated
+        units included, still have to become zero; the penalty cannot be asked for
+        some weights alone.
+    """
+    whole, module = problem.network, problem.network.module
+    restricted_to = getattr(problem.penalty, "restricted_to", None)
+    penalizes_biases = whole.n_penalized > whole.n_weights
+    if restricted_to is None or penalizes_biases or type(module) is not nn.Sequential:
+        return None
+    units = problem.live_units(support)
+    if units is None or sum(map(len, units)) == _n_units(module):
+        return None
+    smaller = _smaller(module, units)
+    network = Network(smaller, [layer.name for layer in whole.layers])
+    where = _places(module, smaller, units)
+    network.parameters.copy_(whole.parameters[where])
+    penalty = restricted_to(where[: network.n_weights])
+    return LivePart(replace(problem, network=network, penalty=penalty), where)
+
+
+def _n_units(module: nn.Sequential) -> int:
+    linear = [child for child in module if isinstance(child, nn.Linear)]
+    return linear[0].in_features + sum(layer.out_features for layer in linear)
+
+
+def _smaller(module: nn.Sequential, units: Sequence[Tensor]) -> nn.Sequential:
+    """Return a chain of as many units; its parameters are not set."""
+    sizes = iter(pairwise(map(len, units)))
+    smaller = nn.Sequential()
+    # Also a child that is called repeatedly, as one ReLU for all layers may be.
+    for name, child in module.named_modules(remove_duplicate=False):
+        if child is module:
+            continue
+        if isinstance(child, nn.Linear):
+            child = _linear(child, *next(sizes))
+        smaller.add_module(name, child)
+    return smaller
+
+
+def _linear(like: nn.Linear, n_inputs: int, n_outputs: int) -> nn.Linear:
+    # Its constructor would draw weights, from the global generator.
+    linear = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(linear)
+    linear.in_features, linear.out_features = n_inputs, n_outputs
+    weight = like.weight.detach()
+    linear.weight = nn.Parameter(weight.new_empty(n_outputs, n_inputs))
+    bias = None if like.bias is None else nn.Parameter(weight.new_empty(n_outputs))
+    linear.register_parameter("bias", bias)
+    return linear
+
+
+def _places(
+    module: nn.Sequential, smaller: nn.Sequential, units: Sequence[Tensor]
+) -> Tensor:
+    """Return where the parameters of a network lie among those of a larger one."""
+    ends = iter(pairwise(units))
+    pieces: dict[int, Tensor] = {}  # by where they begin
+    for old, new in zip(module, smaller, strict=True):
+        if not isinstance(old, nn.Linear) or not isinstance(new, nn.Linear):
+            continue
+        into, out = next(ends)
+        rows = out[:, None] * old.in_features
+        pieces[_start(new.weight)] = (_start(old.weight) + rows + into).flatten()
+        if old.bias is not None:
+            pieces[_start(new.bias)] = _start(old.bias) + out
+    return torch.cat([pieces[start] for start in sorted(pieces)])
+
+
+def _start(parameter: Tensor) -> int:
+    return int(parameter.storage_offset())

@@ -1,0 +1,180 @@
+"""A gradient and a proximal step, on as much of a network as takes part in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.live import LivePart, live_part
+from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.problem import Batch, Problem
+from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
+from sklearn_sparsenet.solvers.options import SolverOptions
+
+__all__ = ["Stepper"]
+
+_SLOWER = 0.2
+
+
+class Stepper:
+    """Takes the steps of a run, from where the network stands.
+
+    Once a support is held, mini-batches need nothing but the units that have weights:
+    steps are taken on those alone, and the network is told by `write_back`. Full
+    batches stay with the network, whose gradient off the support tells when to stop.
+
+    Parameters
+    ----------
+    problem : Problem
+    alpha : sequence of float
+        λ of each layer.
+    options : SolverOptions
+
+    Attributes
+    ----------
+    fewest : int
+        Weights that a step must leave: one that leaves fewer is taken back, and the
+        step size made smaller. 0: there is no such number.
+    slowdown : Tensor of shape ()
+        By how much it is smaller.
+    """
+
+    def __init__(
+        self, problem: Problem, alpha: Sequence[float], options: SolverOptions
+    ) -> None:
+        self._whole, self._alpha, self._options = problem, alpha, options
+        self._n_rows = min(options.batch_size, problem.n_samples)
+        self.fewest = 0
+        self.slowdown = problem.network.parameters.new_ones(())
+        self.start()
+
+    def start(self) -> None:
+        """Begin without moments and without a support."""
+        self._whole.restrict(None, self._n_rows)
+        self._problem, self._part = self._whole, None
+        self._support: Tensor | None = None
+        self._optimizer = self._make_optimizer()
+
+    _problem: Problem  # that steps are taken on
+    _part: LivePart | None
+
+    def _make_optimizer(self) -> ProximalOptimizer:
+        network, penalty = self._problem.network, self._problem.penalty
+        n, n_penalized = len(network.parameters), network.n_penalized
+        blocks = network.blocks(self._alpha, penalty.separable)
+        if penalty.separable:  # one update for all parameters
+            settings = {"penalty": penalty, "n_penalized": n_penalized}
+            strength = blocks[0][2]
+            groups = [_group(network, slice(0, n), (n,), alpha=strength, **settings)]
+        else:
+            groups = [
+                _group(network, where, shape, alpha=strength, penalty=penalty)
+                for where, shape, strength in blocks
+            ]
+            rest = slice(n_penalized, n)
+            groups.append(_group(network, rest, (n - n_penalized,)))
+        kind = OPTIMIZERS[self._options.solver]
+        return kind(groups, lr=self._options.learning_rate)
+
+    def take_gradient(self, batch: Batch | None) -> Tensor:
+        """Compute the gradient of a batch, or of all rows; return the loss."""
+        if batch is None:
+            return self._problem.full_gradient()
+        return self._problem.batch_gradient(batch)
+
+    def hold(self, support: Tensor | None) -> None:
+        """Rely on weights being zero off a support from now on; None: on nothing.
+
+        Parameters
+        ----------
+        support : Tensor of bool or None
+            Of the penalised weights. The same object as before says nothing new.
+        """
+        if support is self._support:
+            return
+        if support is None or self._part is not None:
+            self.write_back()
+            self.start()
+        if support is None:
+            return
+        self._support = support
+        if not self._whole.penalty.separable:  # weights are not one vector
+            self._whole.restrict(support, self._n_rows)
+            return
+        if self._n_rows < self._whole.n_samples:
+            self._part = live_part(self._whole, support)
+        if self._part is None:
+            self._whole.restrict(support, self._n_rows)
+            self._optimizer.hold(support)
+        else:
+            self._move_to(self._part, support)
+
+    def _move_to(self, part: LivePart, support: Tensor) -> None:
+        """Go on, in the middle of a step, on a part of the network."""
+        self._problem, network = part.problem, part.problem.network
+        network.gradient.copy_(self._whole.network.gradient[part.where])
+        (moments,) = self._moments()
+        self._optimizer = self._make_optimizer()
+        self._set_moments([{k: _at(part.where, v) for k, v in moments.items()}])
+        self._optimizer.hold(support[part.where[: network.n_weights]])
+
+    def set_rate(self, rate: float, damping: float) -> None:
+        """Set the step size, and the floor of the metric, of the coming steps."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * self.slowdown if self.fewest else rate
+            group["floor"] = damping
+
+    def step(self) -> None:
+        """Take the step; its gradient has been computed."""
+        if not self.fewest:
+            self._optimizer.update()
+            return
+        # What became of the step is for the device alone to know: no one waits for it.
+        network = self._problem.network
+        before = network.parameters.clone()
+        self._optimizer.update()
+        lost = network.weights.count_nonzero() < self.fewest
+        after = network.parameters
+        after.copy_(torch.where(lost, before, after))
+        self.slowdown = torch.where(lost, self.slowdown * _SLOWER, self.slowdown)
+
+    def write_back(self) -> None:
+        """Let the network have the parameters as they are now."""
+        if self._part is not None:
+            self._part.write_back(self._whole.network)
+
+    def state(self) -> dict[str, Any]:
+        """Return what is needed to go on, in tensors, numbers and containers."""
+        return {"moments": self._moments(), "slowdown": self.slowdown}
+
+    def load_state(self, state: dict[str, Any], support: Tensor | None) -> None:
+        """Take over what `state` returned, while that support was held."""
+        self.hold(support)
+        self.slowdown = state["slowdown"]
+        self._set_moments(state["moments"])
+
+    def _moments(self) -> list[dict[str, Any]]:
+        return [self._optimizer.state[p] for p in self._leaves()]
+
+    def _set_moments(self, moments: Sequence[dict[str, Any]]) -> None:
+        for leaf, found in zip(self._leaves(), moments, strict=True):
+            self._optimizer.state[leaf] = found
+
+    def _leaves(self) -> list[Tensor]:
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
+
+
+def _group(
+    network: Network, where: slice, shape: tuple[int, ...], **settings: Any
+) -> dict[str, Any]:
+    leaf = torch.nn.Parameter(network.parameters[where].view(shape))
+    leaf.grad = network.gradient[where].view(shape)
+    return {"params": [leaf], **settings}
+
+
+def _at(where: Tensor, value: Any) -> Any:
+    """Return some entries of a vector, and of everything else all."""
+    return value[where] if isinstance(value, Tensor) and value.ndim else value

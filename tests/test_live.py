@@ -1,0 +1,268 @@
+"""Training on the units that have weights is training on the whole network."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from sklearn_sparsenet.data import make_rows
+from sklearn_sparsenet.live import live_part
+from sklearn_sparsenet.losses import CrossEntropy, SquaredError
+from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.penalties import L1, FixedSupport
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
+from sklearn_sparsenet.solvers import SolverOptions, solve, stepper
+from sklearn_sparsenet.solvers.solution import Status
+from sklearn_sparsenet.sparsity import Flow
+
+F64 = torch.float64
+N, INPUTS, OUTPUTS = 40, 5, 3
+
+
+def make(hidden=(9, 7), activation="tanh", loss=None, **settings):
+    generator = torch.Generator().manual_seed(0)
+    module = build_mlp(INPUTS, hidden, OUTPUTS, activation, generator)
+    X = torch.randn(N, INPUTS, generator=generator, dtype=F64)
+    y = torch.stack([X[:, 0].sin(), X[:, 1] * X[:, 2], X[:, 3]], dim=1)
+    if isinstance(loss, CrossEntropy):
+        y = y.argmax(1)
+    network = Network(module, find_layers(module), **settings)
+    rows = make_rows(X.numpy(), F64, torch.device("cpu"))
+    weight = torch.rand(N, generator=generator, dtype=F64) + 0.1
+    return Problem(network, loss or SquaredError(), rows, y, weight)
+
+
+def on_support(problem, density, penalty=None):
+    """Leave that part of the weights, the same ones each time, and hold them."""
+    weights = problem.network.weights
+    generator = torch.Generator().manual_seed(3)
+    support = torch.rand(len(weights), generator=generator) < density
+    weights *= support
+    held = FixedSupport(support, penalty)
+    return dataclasses.replace(problem, penalty=held), support
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "gelu"])
+@pytest.mark.parametrize("loss", [SquaredError(), CrossEntropy()])
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.15])
+def test_the_part_computes_the_same(activation, loss, density):
+    problem, support = on_support(make(activation=activation, loss=loss), density)
+    part = live_part(problem, support)
+    n_live = len(part.where)
+    assert n_live < len(problem.network.parameters)
+    index = torch.tensor([3, 0, 11, 7, 7])
+    whole = problem.batch_gradient(index)
+    torch.testing.assert_close(part.problem.batch_gradient(index), whole)
+    wanted = problem.network.gradient[part.where]
+    torch.testing.assert_close(part.problem.network.gradient, wanted)
+    # No weight of the support is left out, and what is written back arrives.
+    assert int(support.sum()) == int((part.problem.network.weights != 0).sum())
+    part.problem.network.parameters.fill_(7.0)
+    before = problem.network.parameters.clone()
+    part.write_back(problem.network)
+    after = problem.network.parameters
+    assert int((after == 7).sum()) == n_live == int((after != before).sum())
+
+
+def test_the_penalty_of_the_part_is_that_of_its_weights():
+    problem, support = on_support(make(), 0.1, L1())
+    part = live_part(problem, support)
+    n_weights = part.problem.network.n_weights
+    step = torch.rand(problem.network.n_weights, dtype=F64)
+    where = part.where[:n_weights]
+    values = torch.randn(problem.network.n_weights, dtype=F64)
+    whole = problem.penalty.prox(values, step, 0.3)
+    smaller = part.problem.penalty.prox(values[where], step[where], 0.3)
+    assert torch.equal(smaller, whole[where])
+    assert int((smaller != 0).sum()) == int((whole != 0).sum())
+
+
+def test_a_support_without_a_choice_yet_is_of_no_weights_in_particular():
+    narrowing = Narrowing([slice(0, 10)], (3,), None)
+    with pytest.raises(ValueError, match="no support yet"):
+        narrowing.restricted_to(torch.arange(4))
+
+
+def no_chain():
+    problem = make()
+    module = nn.Sequential(nn.Sequential(nn.Linear(INPUTS, 6)), nn.Linear(6, OUTPUTS))
+    return dataclasses.replace(problem, network=Network(module, find_layers(module)))
+
+
+@pytest.mark.parametrize(
+    "make_problem",
+    [
+        lambda: on_support(make(), 1.0),  # nothing to leave out
+        lambda: on_support(make(penalize_bias=True), 0.05),
+        lambda: on_support(make(hidden=()), 0.2),
+        lambda: on_support(no_chain(), 0.05),
+        lambda: (make(), torch.zeros(151, dtype=torch.bool)),  # L1 holds no support
+    ],
+)
+def test_there_is_no_part_where_nothing_can_be_left_out(make_problem):
+    assert live_part(*make_problem()) is None
+
+
+def test_layers_that_are_not_penalised_stay_whole():
+    problem = make()
+    some = Network(problem.network.module, ["0.weight", "2.weight"])
+    problem, support = on_support(dataclasses.replace(problem, network=some), 0.05)
+    part = live_part(problem, support)
+    shapes = [tuple(p.shape) for p in part.problem.network.module.parameters()]
+    assert shapes[-2:] == [(OUTPUTS, 7), (OUTPUTS,)]
+    assert shapes[0][0] < 9
+
+
+def test_an_activation_may_be_used_repeatedly():
+    problem = make((9, 7), "tanh")
+    module, tanh = problem.network.module, nn.Tanh()
+    shared = nn.Sequential(module[0], tanh, module[2], tanh, module[4])
+    network = Network(shared, find_layers(shared))
+    problem, support = on_support(dataclasses.replace(problem, network=network), 0.1)
+    part = live_part(problem, support)
+    X = torch.ones(2, INPUTS, dtype=F64)
+    torch.testing.assert_close(part.problem.network(X), network(X))
+
+
+def test_nothing_is_drawn_from_the_global_generator():
+    problem, support = on_support(make(), 0.05)
+    before = torch.get_rng_state()
+    live_part(problem, support)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+ADAM = SolverOptions(
+    solver="adam", learning_rate=0.02, batch_size=8, max_iter=30, kkt_tol=0.0
+)
+
+
+def train(problem, options=ADAM, **rules):
+    """Narrow to 20 weights, whose penalty fades; return solution and penalty."""
+    network = problem.network
+    groups = [slice(0, network.n_weights)]
+    narrowing = Narrowing(
+        groups,
+        (20,),
+        Flow.of(network, (INPUTS,)),
+        noise=Noise(lambda: network.gradient[: network.n_weights].abs(), N),
+        stages=Stages(0.05, 0.4, 0.5),
+    )
+    problem = dataclasses.replace(problem, penalty=narrowing)
+    generator = torch.Generator().manual_seed(0)
+    none = [0.0] * len(network.layers)
+    return solve(problem, none, options, generator, **rules), narrowing
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """What the steps of a run were taken on."""
+    found = []
+
+    def spy(problem, support):
+        found.append(live_part(problem, support))
+        return found[-1]
+
+    monkeypatch.setattr(stepper, "live_part", spy)
+    return found
+
+
+def leave_out_nothing(monkeypatch):
+    monkeypatch.setattr(stepper, "live_part", lambda problem, support: None)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_training_on_the_part_is_training_on_the_whole(
+    solver, activation, parts, monkeypatch
+):
+    options = dataclasses.replace(ADAM, solver=solver)
+    found, _ = train(make((20, 15), activation), options)
+    (part,) = parts
+    assert part is not None
+    leave_out_nothing(monkeypatch)
+    wanted, _ = train(make((20, 15), activation), options)
+    assert found.counts == wanted.counts
+    assert sum(found.counts) == 20
+    torch.testing.assert_close(found.weights, wanted.weights, rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(found.loss, wanted.loss)
+    torch.testing.assert_close(found.kkt_residual, wanted.kkt_residual)
+
+
+def test_a_solve_on_a_support_takes_back_steps_that_lose_a_weight(parts, monkeypatch):
+    def run():
+        problem, support = on_support(make(), 0.15, L1())
+        options = dataclasses.replace(ADAM, learning_rate=0.5)
+        generator = torch.Generator().manual_seed(0)
+        count = int(support.sum())
+        found = solve(problem, [0.05] * 3, options, generator, keep_support=True)
+        assert sum(found.counts) == count
+        return found
+
+    found = run()
+    assert parts[0] is not None
+    leave_out_nothing(monkeypatch)
+    torch.testing.assert_close(found.weights, run().weights, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("epoch", [16, 20, 29])
+def test_an_interruption_leaves_what_the_part_has_learned(epoch, parts):
+    class Impatient:
+        def begin_epoch(self, number):
+            pass
+
+        def end_epoch(self, number):
+            return number == epoch
+
+    found, narrowing = train(make((20, 15)), monitor=Impatient())
+    (part,) = parts
+    assert found.status is Status.STOPPED
+    assert sum(found.counts) == 20
+    values = part.problem.network.parameters
+    assert torch.equal(found.state[0][part.where], values)
+    assert torch.equal(found.weights != 0, narrowing.support)
+
+
+@pytest.mark.parametrize("call", range(86, 96))
+def test_an_interruption_within_an_epoch_loses_no_more_than_a_step(call, monkeypatch):
+    """With five steps an epoch, and the support held from step 75 on."""
+    steps = []
+    step = stepper.Stepper.step
+
+    def interrupted(self):
+        steps.append(None)
+        if len(steps) == call:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(stepper.Stepper, "step", interrupted)
+    found, _ = train(make((20, 15)))
+    shorter = []
+
+    def stopped(self):
+        if len(shorter) < call - 1:
+            shorter.append(None)
+            step(self)
+
+    monkeypatch.setattr(stepper.Stepper, "step", stopped)
+    wanted, _ = train(make((20, 15)))
+    assert found.status is Status.INTERRUPTED
+    assert torch.equal(found.weights, wanted.weights)
+
+
+def test_a_run_that_goes_back_begins_with_the_whole_again(parts, monkeypatch):
+    """A gradient that is not finite, once, in the middle of the held part."""
+    calls = []
+    take = stepper.Stepper.take_gradient
+
+    def broken(self, batch):
+        calls.append(None)
+        loss = take(self, batch)
+        return loss * float("nan") if len(calls) == 110 else loss
+
+    monkeypatch.setattr(stepper.Stepper, "take_gradient", broken)
+    found, _ = train(make((20, 15)))
+    assert len(parts) == 2
+    assert sum(found.counts) == 20
+    assert found.status is Status.BUDGET
