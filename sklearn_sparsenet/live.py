@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.protocols import optional_method
 
 __all__ = ["LivePart", "live_part"]
 
@@ -57,7 +58,7 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
         some weights alone.
     """
     whole, module = problem.network, problem.network.module
-    restricted_to = getattr(problem.penalty, "restricted_to", None)
+    restricted_to = optional_method(problem.penalty, "restricted_to", beside="prox")
     penalizes_biases = whole.n_penalized > whole.n_weights
     if restricted_to is None or penalizes_biases or type(module) is not nn.Sequential:
         return None

@@ -16,6 +16,7 @@ from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.progress import Monitor
+from sklearn_sparsenet.protocols import optional_method
 from sklearn_sparsenet.runtime import random_states, set_random_states
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Solution, Status
@@ -298,8 +299,10 @@ class _Run:
 
     def _support(self) -> Tensor | None:
         """Return the support that the penalty holds, if it holds one."""
-        support = getattr(self.problem.penalty, "support", None)
-        return support if isinstance(support, Tensor) else None
+        # A user's penalty may have a support of its own, in some other sense.
+        penalty = self.problem.penalty
+        holds = optional_method(penalty, "restricted_to", beside="prox") is not None
+        return cast(Any, penalty).support if holds else None
 
     def _is_stationary(self) -> bool:
         """On full batches the gradient at hand is that of the present iterate."""

@@ -54,12 +54,10 @@ class Stepper:
     def start(self) -> None:
         """Begin without moments and without a support."""
         self._whole.restrict(None, self._n_rows)
-        self._problem, self._part = self._whole, None
+        self._problem = self._whole  # that steps are taken on
+        self._part: LivePart | None = None
         self._support: Tensor | None = None
         self._optimizer = self._make_optimizer()
-
-    _problem: Problem  # that steps are taken on
-    _part: LivePart | None
 
     def _make_optimizer(self) -> ProximalOptimizer:
         network, penalty = self._problem.network, self._problem.penalty

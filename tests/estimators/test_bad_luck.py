@@ -159,10 +159,12 @@ def test_an_interrupted_step_leaves_the_count(params, owner, name, call, monkeyp
     assert net.n_nonzero_ == 15
 
 
-def test_a_support_that_is_no_tensor_is_the_penaltys_own_affair(diabetes):
+@pytest.mark.parametrize("support", [np.ones(3, bool), torch.zeros(3) > 0])
+def test_a_support_of_a_users_penalty_is_its_own_affair(support, diabetes):
     class Named(L1):
-        support = np.ones(3, bool)
+        pass
 
+    Named.support = support
     net = SparseNetRegressor((5,), alpha=1e-3, penalty=Named(), max_iter=3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
