@@ -70,6 +70,8 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
     where = _places(module, smaller, units)
     network.parameters.copy_(whole.parameters[where])
     penalty = restricted_to(where[: network.n_weights])
+    if penalty is None:
+        return None
     return LivePart(replace(problem, network=network, penalty=penalty), where)
 
 

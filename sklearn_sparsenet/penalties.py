@@ -16,6 +16,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.protocols import optional_method
+
 __all__ = [
     "L0",
     "L1",
@@ -43,6 +45,9 @@ class Penalty(Protocol):
         True when every weight is penalised on its own. The solvers then treat all
         layers as one flat vector; otherwise (group penalties) they hand over one
         layer at a time, in the shape that it has in the network.
+    uniform : bool, optional
+        True promises that all weights of the same strength are penalised alike, so that
+        solvers may hand over some of them alone. An attribute of the class of `prox`.
     vanishes_at_zero : bool, optional
         True promises that the prox at strength zero is the identity, which spares
         the solvers the call. Without the attribute the prox is always taken.
@@ -155,6 +160,7 @@ class L1:
     """
 
     separable: ClassVar[bool] = True
+    uniform: ClassVar[bool] = True
     vanishes_at_zero: ClassVar[bool] = True
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
@@ -234,6 +240,7 @@ class MCP:
 
     gamma: float = 10.0
     separable: ClassVar[bool] = True
+    uniform: ClassVar[bool] = True
     vanishes_at_zero: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -298,6 +305,7 @@ class L0:
     """
 
     separable: ClassVar[bool] = True
+    uniform: ClassVar[bool] = True
     vanishes_at_zero: ClassVar[bool] = True
     frees_zeros: ClassVar[bool] = True
 
@@ -369,14 +377,23 @@ class FixedSupport:
             return self.penalty.subdifferential_distance(weight, gradient, alpha)
         return torch.where(self.support, gradient.abs(), 0.0)
 
-    def restricted_to(self, numbers: Tensor) -> FixedSupport:
+    def restricted_to(self, numbers: Tensor) -> FixedSupport | None:
         """Return the penalty of some of the weights, those of the support among them.
 
         Parameters
         ----------
         numbers : Tensor of int
             Of these weights.
+
+        Returns
+        -------
+        FixedSupport or None
+            None if the penalty on the support may be another one for each weight.
         """
+        if self.penalty is not None and not optional_method(
+            self.penalty, "uniform", beside="prox"
+        ):
+            return None
         return replace(self, support=self.support[numbers])
 
 

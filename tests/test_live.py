@@ -10,7 +10,7 @@ from sklearn_sparsenet.data import make_rows
 from sklearn_sparsenet.live import live_part
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
-from sklearn_sparsenet.penalties import L1, FixedSupport
+from sklearn_sparsenet.penalties import L1, FixedSupport, soft_threshold
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
 from sklearn_sparsenet.solvers import SolverOptions, solve, stepper
@@ -85,6 +85,25 @@ def test_a_support_without_a_choice_yet_is_of_no_weights_in_particular():
         narrowing.restricted_to(torch.arange(4))
 
 
+class Adaptive:
+    """ℓ1 with a factor for each weight."""
+
+    separable = True
+
+    def __init__(self, factors):
+        self.factors = factors
+
+    def prox(self, weight, step, alpha):
+        return soft_threshold(weight, step * alpha * self.factors)
+
+
+class OddL1(L1):
+    """What L1 promises does not hold here."""
+
+    def prox(self, weight, step, alpha):
+        return super().prox(weight, step, alpha * torch.linspace(1, 2, len(weight)))
+
+
 def no_chain():
     problem = make()
     module = nn.Sequential(nn.Sequential(nn.Linear(INPUTS, 6)), nn.Linear(6, OUTPUTS))
@@ -97,6 +116,8 @@ def no_chain():
         lambda: on_support(make(), 1.0),  # nothing to leave out
         lambda: on_support(make(penalize_bias=True), 0.05),
         lambda: on_support(make(hidden=()), 0.2),
+        lambda: on_support(make(), 0.05, Adaptive(torch.ones(129, dtype=F64))),
+        lambda: on_support(make(), 0.05, OddL1()),
         lambda: on_support(no_chain(), 0.05),
         lambda: (make(), torch.zeros(151, dtype=torch.bool)),  # L1 holds no support
     ],
