@@ -174,7 +174,8 @@ def _read_chain(module: nn.Module) -> list[Link] | None:
             if rule is None or not links or links[-1].rule is not None:
                 return None
             links[-1] = replace(links[-1], rule=rule)
-    return links or None
+    n_parameters = sum(1 if link.bias is None else 2 for link in links)
+    return links if links and n_parameters == len(parameters) else None
 
 
 def _is_altered(module: nn.Module) -> bool:

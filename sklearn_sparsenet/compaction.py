@@ -164,8 +164,11 @@ def leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Tell whether a call of the module, or of a part of it, is more than `forward`."""
-    return any(m._forward_hooks or m._forward_pre_hooks for m in module.modules())
+    """Tell whether a call of the module, or of a part of it, is more than it says."""
+    return any(
+        m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m)
+        for m in module.modules()
+    )
 
 
 def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:

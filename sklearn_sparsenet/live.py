@@ -111,16 +111,18 @@ def _places(
 ) -> Tensor:
     """Return where the parameters of a network lie among those of a larger one."""
     ends = iter(pairwise(units))
-    pieces: dict[int, Tensor] = {}  # by where they begin
+    pieces: list[tuple[int, Tensor]] = []  # and where each begins
     for old, new in zip(module, smaller, strict=True):
         if not isinstance(old, nn.Linear) or not isinstance(new, nn.Linear):
             continue
         into, out = next(ends)
         rows = out[:, None] * old.in_features
-        pieces[_start(new.weight)] = (_start(old.weight) + rows + into).flatten()
+        pieces.append((_start(new.weight), (_start(old.weight) + rows + into)))
         if old.bias is not None:
-            pieces[_start(new.bias)] = _start(old.bias) + out
-    return torch.cat([pieces[start] for start in sorted(pieces)])
+            pieces.append((_start(new.bias), _start(old.bias) + out))
+    # A layer without a unit is empty, and begins where the next one does.
+    pieces.sort(key=lambda piece: piece[0])
+    return torch.cat([places.flatten() for _, places in pieces])
 
 
 def _start(parameter: Tensor) -> int:

@@ -147,6 +147,29 @@ def test_an_activation_may_be_used_repeatedly():
     torch.testing.assert_close(part.problem.network(X), network(X))
 
 
+def test_a_layer_may_have_no_unit_left():
+    problem = make((9, 7))
+    support = torch.zeros(problem.network.n_weights, dtype=torch.bool)
+    support[:4] = True  # the first layer alone
+    problem.network.weights.mul_(support)
+    problem = dataclasses.replace(problem, penalty=FixedSupport(support))
+    part = live_part(problem, support)
+    assert [len(p) for p in part.problem.network.module.parameters()][2:4] == [0, 0]
+    wanted = problem.network.parameters[part.where]
+    assert torch.equal(part.problem.network.parameters, wanted)
+    X = torch.ones(2, INPUTS, dtype=F64)
+    torch.testing.assert_close(part.problem.network(X), problem.network(X))
+
+
+def test_a_sequential_with_parameters_of_its_own_is_no_chain():
+    problem = make()
+    module = problem.network.module
+    module.register_parameter("extra", nn.Parameter(torch.ones(2, 2, dtype=F64)))
+    network = Network(module, find_layers(module))
+    problem, support = on_support(dataclasses.replace(problem, network=network), 0.05)
+    assert live_part(problem, support) is None
+
+
 def test_nothing_is_drawn_from_the_global_generator():
     problem, support = on_support(make(), 0.05)
     before = torch.get_rng_state()
@@ -270,6 +293,42 @@ def test_an_interruption_within_an_epoch_loses_no_more_than_a_step(call, monkeyp
     wanted, _ = train(make((20, 15)))
     assert found.status is Status.INTERRUPTED
     assert torch.equal(found.weights, wanted.weights)
+
+
+@torch.no_grad()
+def test_weights_off_a_support_that_is_held_become_zero(parts):
+    problem, support = on_support(make(), 0.05)
+    problem.network.weights.add_(1.0)  # as where a run has gone back to
+    steps = stepper.Stepper(problem, [0.0] * 3, ADAM)
+    index = torch.arange(8)
+    batch = next(problem.batches(index, [8]))
+    for _ in range(2):
+        steps.take_gradient(batch)
+        steps.set_rate(0.01, 0.0)
+        steps.hold(support)
+        steps.step()
+    steps.write_back()
+    assert parts[0] is not None
+    assert torch.equal(problem.network.weights != 0, support)
+
+
+def test_full_batches_keep_their_floor_after_going_back(parts, monkeypatch):
+    """Adam with a floor looks at all entries, whatever is held."""
+    take, calls, held = stepper.Stepper.take_gradient, [], []
+
+    def broken(self, batch):
+        calls.append(None)
+        held.append("held" in self._moments()[0])
+        loss = take(self, batch)
+        return loss * float("nan") if len(calls) == 300 else loss
+
+    monkeypatch.setattr(stepper.Stepper, "take_gradient", broken)
+    options = dataclasses.replace(ADAM, batch_size=N, max_iter=400, damping=1.0)
+    found, _ = train(make((20, 15)), options)
+    assert not parts
+    assert len(calls) > 401
+    assert not any(held)
+    assert sum(found.counts) == 20
 
 
 def test_a_run_that_goes_back_begins_with_the_whole_again(parts, monkeypatch):

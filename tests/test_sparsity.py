@@ -75,7 +75,9 @@ def test_what_is_more_than_a_chain_is_followed_by_autograd():
     twice = nn.Sequential(layer, nn.ReLU(), layer)
     hooked = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
     hooked[0].register_forward_hook(lambda module, args, output: 2 * output)
-    for module in (twice, hooked):
+    overridden = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+    overridden[0].forward = lambda x: x
+    for module in (twice, hooked, overridden):
         assert PathProbe(module, (4,))._chain is None
     assert PathProbe(nn.Linear(4, 2), (3, 4))._chain is None
 

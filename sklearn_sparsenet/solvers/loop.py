@@ -241,8 +241,8 @@ class _Run:
             # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
             done = self.epoch + number / len(sizes)
             step = self.epoch * len(sizes) + number
-            self._advance(step, len(sizes))
             self._set_rate(done / self.options.max_iter, step)
+            self._advance(step, len(sizes))
             self.stepper.step()
             if self._stops(done):
                 ended = Status.ON_TARGET

@@ -103,6 +103,9 @@ class Stepper:
             self._whole.restrict(support, self._n_rows)
             return
         if self._n_rows < self._whole.n_samples:
+            # They may not be zero yet: a run may have gone back to before they were.
+            weights = self._whole.network.parameters[: len(support)]
+            weights.masked_fill_(~support, 0.0)
             self._part = live_part(self._whole, support)
         if self._part is None:
             self._whole.restrict(support, self._n_rows)
@@ -114,8 +117,10 @@ class Stepper:
         """Go on, in the middle of a step, on a part of the network."""
         self._problem, network = part.problem, part.problem.network
         network.gradient.copy_(self._whole.network.gradient[part.where])
-        (moments,) = self._moments()
+        (before,), (moments,) = self._optimizer.param_groups, self._moments()
         self._optimizer = self._make_optimizer()
+        (group,) = self._optimizer.param_groups
+        group.update({k: before[k] for k in ("lr", "floor") if k in before})
         self._set_moments([{k: _at(part.where, v) for k, v in moments.items()}])
         self._optimizer.hold(support[part.where[: network.n_weights]])
 
@@ -146,11 +151,19 @@ class Stepper:
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on, in tensors, numbers and containers."""
-        return {"moments": self._moments(), "slowdown": self.slowdown}
+        return {
+            "moments": self._moments(),
+            "slowdown": self.slowdown,
+            "held": self._support is not None,
+        }
 
     def load_state(self, state: dict[str, Any], support: Tensor | None) -> None:
-        """Take over what `state` returned, while that support was held."""
-        self.hold(support)
+        """Take over what `state` returned; `support` is what the penalty holds now.
+
+        It was not held yet if it has been chosen in the last step before.
+        """
+        if state["held"]:
+            self.hold(support)
         self.slowdown = state["slowdown"]
         self._set_moments(state["moments"])
 

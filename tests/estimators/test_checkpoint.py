@@ -12,6 +12,7 @@ from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet.penalties import L1
+from sklearn_sparsenet.search.narrowing import Narrowing
 
 
 class StoppedError(Exception):
@@ -23,6 +24,7 @@ class Fragile:
 
     def __init__(self, error=StoppedError):
         self.calls, self.fails_at, self.error = 0, None, error
+        self.lost = None  # a call that gives no number
 
     def __repr__(self):
         return "Fragile()"  # whatever it has been through, it is the same loss
@@ -31,7 +33,8 @@ class Fragile:
         self.calls += 1
         if self.calls == self.fails_at:
             raise self.error
-        return (output - target).square().sum(1)
+        losses = (output - target).square().sum(1)
+        return losses * float("nan") if self.calls == self.lost else losses
 
 
 @pytest.fixture
@@ -94,6 +97,46 @@ def test_a_fit_that_was_stopped_goes_on(kind, data, tmp_path):
         # The steps that were done are not done again, but for those of one epoch.
         assert gone_on.loss.calls < (1 - part) * n_calls + 15
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("steps", [2, 4])
+@pytest.mark.parametrize("goes_back", [False, True])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_support_that_was_just_chosen_is_not_relied_on_yet(
+    steps, goes_back, tmp_path, monkeypatch
+):
+    """Nor after the run has gone back to before it was chosen."""
+    rng = np.random.RandomState(0)
+    X = rng.randn(64, 10)
+    y = X[:, 0] * X[:, 1] + 0.1 * rng.randn(64)
+
+    def fit(fails_at=None, lost=None, **more):
+        loss = Fragile()
+        loss.fails_at, loss.lost = fails_at, lost
+        params = {"batch_size": 64 // steps, "max_iter": 10, "loss": loss, **more}
+        return make(hidden_layer_sizes=(12, 8), target_sparsity=12, **params).fit(X, y)
+
+    chosen = []
+    hold = Narrowing._hold
+
+    def spy(narrowing, *choice):
+        chosen.append(narrowing._progress)
+        hold(narrowing, *choice)
+
+    monkeypatch.setattr(Narrowing, "_hold", spy)
+    n_calls = fit().loss.calls
+    # Training has nine epochs; before its steps the loss is called to try it.
+    epoch = round(chosen[0] * 9 * steps) // steps
+    end = 1 + steps * (epoch + 1)
+    lost = end if goes_back else None
+    whole = fit(lost=lost)
+    assert whole.n_nonzero_ == 12
+    for fails_at in range(end + 1, n_calls - 2):
+        with pytest.raises(StoppedError):
+            fit(fails_at, lost, checkpoint=tmp_path)
+        gone_on = fit(checkpoint=tmp_path)
+        for ours, theirs in zip(gone_on.coefs_, whole.coefs_, strict=True):
+            assert_array_equal(ours, theirs)
 
 
 def test_an_interruption_by_the_user_leaves_a_network_and_the_checkpoint(
