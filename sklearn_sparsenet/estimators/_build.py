@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.checkpoints import Checkpoint, fingerprint
 from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.estimators._identity import identify
@@ -277,7 +278,8 @@ def build_checkpoint(
     params = estimator.get_params(deep=False)
     settings = {k: v for k, v in params.items() if k not in _NOT_OF_A_FIT}
     network = repr(problem.network.module)
-    text = f"{type(estimator).__name__} {identify(settings)} {network} {path!r}"
+    who = f"{__version__} {type(estimator).__name__}"  # states change with versions
+    text = f"{who} {identify(settings)} {network} {path!r}"
     return Checkpoint(Path(estimator.checkpoint) / fingerprint(problem, text))
 
 

@@ -176,6 +176,20 @@ def test_another_fit_does_not_take_what_is_not_its_own(data, tmp_path):
     assert list(tmp_path.iterdir()) == [kept]
 
 
+def test_another_version_does_not_read_what_it_may_not_understand(
+    data, tmp_path, monkeypatch
+):
+    loss = Fragile()
+    loss.fails_at = 60
+    with pytest.raises(StoppedError):
+        make(loss=loss, checkpoint=tmp_path).fit(*data)
+    monkeypatch.setattr("sklearn_sparsenet.estimators._build.__version__", "0.0")
+    later = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
+    alone = make(loss=Fragile()).fit(*data)
+    assert later.loss.calls == alone.loss.calls
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def with_activation(kind):
     def build(n_features, n_outputs):
         return nn.Sequential(nn.Linear(n_features, 8), kind(), nn.Linear(8, n_outputs))
