@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.checkpoints import Checkpoint
+from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.progress import Progress
@@ -29,7 +30,7 @@ from sklearn_sparsenet.solvers import (
     solve,
     solve_active_set,
 )
-from sklearn_sparsenet.sparsity import Flow, count_nonzero, count_per_layer
+from sklearn_sparsenet.sparsity import count_nonzero, count_per_layer
 from sklearn_sparsenet.targets import Target
 
 __all__ = ["ProblemTrainer", "TrainingResult", "max_solves", "train"]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.data import make_rows
+from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.live import live_part
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
@@ -15,7 +16,6 @@ from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
 from sklearn_sparsenet.solvers import SolverOptions, solve, stepper
 from sklearn_sparsenet.solvers.solution import Status
-from sklearn_sparsenet.sparsity import Flow
 
 F64 = torch.float64
 N, INPUTS, OUTPUTS = 40, 5, 3

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sklearn_sparsenet.flow import Flow
+from sklearn_sparsenet.live_paths import find_paths
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import OnePassSearch, Stages
 from sklearn_sparsenet.search.connection import largest
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise
-from sklearn_sparsenet.sparsity import Flow, find_paths
 
 F64 = torch.float64
 DEFAULT = Stages()

@@ -15,9 +15,9 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     losses,
 )
+from sklearn_sparsenet.live_paths import find_paths
 from sklearn_sparsenet.search.bracket import _ALPHA_RANGE, _Bracket
 from sklearn_sparsenet.solvers import EarlyStopping
-from sklearn_sparsenet.sparsity import find_paths
 
 X = np.random.default_rng(0).normal(size=(100, 4))
 Y = X[:, 0] - X[:, 1]

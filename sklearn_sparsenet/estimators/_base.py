@@ -31,6 +31,7 @@ from sklearn_sparsenet.estimators._validation import (
 )
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.inference import predict_from
+from sklearn_sparsenet.live_paths import Paths, find_paths
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.runtime import (
@@ -40,7 +41,6 @@ from sklearn_sparsenet.runtime import (
 )
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.stopping import forward
-from sklearn_sparsenet.sparsity import Paths, find_paths
 from sklearn_sparsenet.training import (
     ProblemTrainer,
     TrainingResult,

@@ -9,8 +9,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.estimators._shipping import weighted_names
+from sklearn_sparsenet.live_paths import count_per_input, find_paths
 from sklearn_sparsenet.networks import find_layers
-from sklearn_sparsenet.sparsity import count_nonzero, count_per_input, find_paths
+from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["ReportsMixin"]
 

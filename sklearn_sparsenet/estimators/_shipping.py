@@ -17,6 +17,7 @@ from torch import nn
 from sklearn_sparsenet.compaction import compact_module
 from sklearn_sparsenet.export import Function, Predictions, to_c, to_onnx
 from sklearn_sparsenet.inference import Predictor
+from sklearn_sparsenet.live_paths import find_paths
 from sklearn_sparsenet.networks import NORMALIZATIONS
 from sklearn_sparsenet.packing import (
     Packed,
@@ -26,7 +27,7 @@ from sklearn_sparsenet.packing import (
     unpack_module,
 )
 from sklearn_sparsenet.recipes import build_from, describe
-from sklearn_sparsenet.sparsity import count_nonzero, find_paths
+from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["Route", "ShippingMixin", "weighted_names"]
 

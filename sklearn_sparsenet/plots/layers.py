@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.live_paths import find_paths
 from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
@@ -18,7 +19,7 @@ from sklearn_sparsenet.plots.style import (
     shorten,
     text_width,
 )
-from sklearn_sparsenet.sparsity import count_nonzero, find_paths
+from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["LayersDisplay"]
 

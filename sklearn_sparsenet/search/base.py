@@ -8,9 +8,9 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers import Solution, Status
-from sklearn_sparsenet.sparsity import Flow
 from sklearn_sparsenet.targets import Target
 
 __all__ = ["FixedAlpha", "Limits", "Search", "SearchResult", "Trainer", "Trial"]

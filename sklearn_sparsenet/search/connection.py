@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.sparsity import Flow
+from sklearn_sparsenet.flow import Flow
 
 __all__ = ["Connector", "largest"]
 

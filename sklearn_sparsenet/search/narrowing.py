@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.runtime import Later
 from sklearn_sparsenet.search.connection import Connector, largest
 from sklearn_sparsenet.search.holding import HeldSupport
-from sklearn_sparsenet.sparsity import Flow
 
 __all__ = ["Narrowing", "Noise", "Stages"]
 

@@ -16,8 +16,8 @@ from torch import nn
 
 from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, losses
 from sklearn_sparsenet.exceptions import DataScaleWarning
+from sklearn_sparsenet.live_paths import find_paths
 from sklearn_sparsenet.search import OnePassSearch
-from sklearn_sparsenet.sparsity import find_paths
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from torch import nn
 
+from sklearn_sparsenet.live_paths import live_weights
 from sklearn_sparsenet.plots.graph import chain_weights, count_crossings, live_graph
-from sklearn_sparsenet.sparsity import live_weights
 
 
 def crossings_by_pairs(edge):

@@ -1,0 +1,113 @@
+"""How much flows through a network, along its paths from inputs to outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.live_paths import (
+    NOT_FOLLOWED,
+    PathProbe,
+    Paths,
+    fan_in,
+    weights_of,
+)
+from sklearn_sparsenet.networks import Network
+
+__all__ = ["Flow"]
+
+
+class Flow:
+    """How much flows through each weight of a network, as one flat vector.
+
+    Parameters
+    ----------
+    network : Network
+    sample_shape : tuple of int
+
+    References
+    ----------
+    Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by
+    iteratively conserving synaptic flow", NeurIPS 2020.
+    """
+
+    def __init__(self, network: Network, sample_shape: tuple[int, ...]) -> None:
+        self._network = network
+        # Not every accelerator knows float64; to others nothing need be copied.
+        device = network.parameters.device
+        where = device if device.type == "cuda" else "cpu"
+        self._probe = PathProbe(network.module, sample_shape, where)
+        names = {layer.name for layer in network.layers}
+        self._others = {  # what is trained does not stay zero
+            name: (parameter.detach() != 0) | parameter.requires_grad
+            for name, parameter in network.module.named_parameters()
+            if parameter.ndim >= 2 and name not in names
+        }
+
+    @classmethod
+    def of(cls, network: Network, sample_shape: tuple[int, ...]) -> Flow | None:
+        """Return the flow of a network, or None where it cannot be followed."""
+        try:
+            return cls(network, sample_shape)
+        except NOT_FOLLOWED:
+            return None
+
+    def at(self, sizes: Tensor) -> Tensor:
+        """Return the sum over paths through each weight, that weight left out.
+
+        Positive exactly for weights between units that are connected to an input and
+        to an output, by weights of positive size.
+
+        Parameters
+        ----------
+        sizes : Tensor of shape (n_weights,)
+            Non-negative.
+
+        Returns
+        -------
+        Tensor of shape (n_weights,), on the device of `sizes`
+        """
+        layers = self._network.layers
+        pieces = self._network.split(sizes)
+        by_name = {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
+        self._probe.follow(by_name | self._others)
+        gradients = [self._probe.layers[layer.name].grad for layer in layers]
+        flat = torch.cat(
+            [g.reshape(-1) / fan_in(g) for g in gradients if g is not None]
+        )
+        return flat.to(sizes.device)
+
+    def paths(self) -> Paths:
+        """Find the paths of nonzero weights through the network as it stands.
+
+        As `find_paths` does, if nothing but the weights has changed since then.
+        """
+        names = [layer.name for layer in self._network.layers]
+        return self._probe.find(weights_of(self._network.module), names)
+
+    def best_of_each_unit(self, score: Tensor) -> Tensor:
+        """Mark the largest score among the weights into each unit.
+
+        Parameters
+        ----------
+        score : Tensor of shape (n_weights,)
+
+        Returns
+        -------
+        Tensor of bool, shape (n_weights,)
+        """
+        best = torch.zeros_like(score, dtype=torch.bool)
+        for layer in self._network.layers:
+            rows = score[layer.slice].view(layer.shape[0], -1)
+            mask = torch.zeros_like(rows, dtype=torch.bool)
+            mask.scatter_(1, rows.argmax(1, keepdim=True), True)
+            best[layer.slice] = mask.view(-1)
+        return best
+
+    def n_units(self, group: slice) -> int:
+        """Return how many units the layers of a group of weights have."""
+        return sum(
+            layer.shape[0]
+            for layer in self._network.layers
+            if group.start <= layer.start < group.stop
+        )
