@@ -10,12 +10,44 @@ from torch import Tensor
 
 from sklearn_sparsenet.penalties import Strength
 
-__all__ = ["HeldSupport"]
+__all__ = ["Constraint", "HeldSupport"]
+
+
+class Constraint:
+    """Which weights there may be, as a penalty: what is admissible costs nothing."""
+
+    separable = True
+
+    def value(self, weight: Tensor, alpha: Strength) -> Tensor:
+        """Return zero."""
+        return weight.new_zeros(())
+
+    def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
+        """Do what `prox_` does, to a copy."""
+        weight = weight.clone()
+        self.prox_(weight, step, alpha)
+        return weight
+
+    def prox_(
+        self,
+        weight: Tensor,
+        step: Strength,
+        alpha: Strength,
+        scratch: Tensor | None = None,
+    ) -> None:
+        """Make the weights admissible, in place."""
+        raise NotImplementedError
+
+    def subdifferential_distance(
+        self, weight: Tensor, gradient: Tensor, alpha: Strength
+    ) -> Tensor:
+        """Size of the gradient of nonzero weights; off the support anything goes."""
+        return torch.where(weight != 0, gradient.abs(), 0.0)
 
 
 @dataclass(frozen=True)
-class HeldSupport:
-    """Where weights may not be zero, as a penalty.
+class HeldSupport(Constraint):
+    """Weights off a support are zero; those on it are shrunk, less and less.
 
     Attributes
     ----------
@@ -31,18 +63,6 @@ class HeldSupport:
     alpha: Tensor | None
     left: Callable[[], float]
 
-    separable = True
-
-    def value(self, weight: Tensor, alpha: Strength) -> Tensor:
-        """Return zero: what is admissible costs nothing in the end."""
-        return weight.new_zeros(())
-
-    def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
-        """Shrink the support's weights, less and less; what would be zero stays."""
-        weight = weight.clone()
-        self.prox_(weight, step, alpha)
-        return weight
-
     def prox_(
         self,
         weight: Tensor,
@@ -50,7 +70,7 @@ class HeldSupport:
         alpha: Strength,
         scratch: Tensor | None = None,
     ) -> None:
-        """Do what `prox` does, in place.
+        """Shrink the weights of the support; what would become zero stays as it is.
 
         At no time are the weights themselves without it: there are interruptions.
         """
@@ -63,12 +83,6 @@ class HeldSupport:
             held = torch.where(held.abs() > threshold, shrunk, held)
         result = torch.empty_like(weight) if scratch is None else scratch
         weight.copy_(result.zero_().index_copy_(0, self.where, held))
-
-    def subdifferential_distance(
-        self, weight: Tensor, gradient: Tensor, alpha: Strength
-    ) -> Tensor:
-        """Size of the gradient of nonzero weights; off the support anything goes."""
-        return torch.where(weight != 0, gradient.abs(), 0.0)
 
     def restricted_to(self, numbers: Tensor) -> HeldSupport:
         """Return the same for some of the weights, those of the support among them.

@@ -27,7 +27,7 @@ from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.runtime import Later
 from sklearn_sparsenet.search.connection import Connector, largest
-from sklearn_sparsenet.search.holding import HeldSupport
+from sklearn_sparsenet.search.holding import Constraint, HeldSupport
 
 __all__ = ["Narrowing", "Noise", "Stages"]
 
@@ -107,7 +107,7 @@ class Noise:
 Cut = tuple[float, tuple[int, ...], tuple[float, ...]]
 
 
-class Narrowing:
+class Narrowing(Constraint):
     """The constraint as a penalty that the solvers' loop can work with.
 
     Parameters
@@ -125,8 +125,6 @@ class Narrowing:
     stages : Stages or None
         None: those for the number of steps.
     """
-
-    separable = True
 
     def __init__(
         self,
@@ -193,20 +191,6 @@ class Narrowing:
             self._held = HeldSupport(where, alpha, self._left)
         self._lacks = None if lacks is None else Later(torch.tensor(lacks))
 
-    def value(self, weight: Tensor, alpha: Strength) -> Tensor:
-        """Return zero: what is admissible costs nothing."""
-        return weight.new_zeros(())
-
-    def prox(self, weight: Tensor, step: Strength, alpha: Strength) -> Tensor:
-        """Keep the weights with the largest scores, now and then.
-
-        In between weights move freely, so that those that were cut can grow back
-        and be judged by several steps.
-        """
-        weight = weight.clone()
-        self.prox_(weight, step, alpha)
-        return weight
-
     def prox_(
         self,
         weight: Tensor,
@@ -214,7 +198,11 @@ class Narrowing:
         alpha: Strength,
         scratch: Tensor | None = None,
     ) -> None:
-        """Do what `prox` does, in place."""
+        """Keep the weights with the largest scores, now and then.
+
+        In between weights move freely, so that those that were cut can grow back
+        and be judged by several steps.
+        """
         counted = weight[: self.n_weights]
         if self.support is not None:
             assert self._held is not None
@@ -222,12 +210,6 @@ class Narrowing:
             self._held.prox_(counted, step, alpha, spare)
         elif self._is_due:
             self._narrow(counted, step)
-
-    def subdifferential_distance(
-        self, weight: Tensor, gradient: Tensor, alpha: Strength
-    ) -> Tensor:
-        """Size of the gradient of nonzero weights; off the support anything goes."""
-        return torch.where(weight != 0, gradient.abs(), 0.0)
 
     def restricted_to(self, numbers: Tensor) -> HeldSupport:
         """Return the penalty of some of the weights, those of the support among them.
