@@ -173,7 +173,9 @@ def has_hooks(module: nn.Module) -> bool:
 
 def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
     if has_hooks(module):
-        raise TypeError("compact() does not know modules with hooks.")
+        raise TypeError(
+            "compact() does not know modules with hooks or a forward of their own."
+        )
     first: list[nn.Module] = []
     stages: list[_Stage] = []
     for child in leaves(module):
