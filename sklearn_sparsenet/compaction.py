@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["SelectInputs", "compact_module", "has_hooks", "leaves"]
 
@@ -118,6 +119,7 @@ class _Stage:
         return values
 
 
+@single_threaded()
 @torch.no_grad()
 def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Sequential:
     """Return the smaller network; the given one stays as it is.

@@ -19,6 +19,7 @@ from torch import nn
 
 from sklearn_sparsenet import losses
 from sklearn_sparsenet.compaction import SelectInputs, compact_module
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["Predictor", "predict_from"]
 
@@ -131,6 +132,7 @@ _LINKS: dict[type, Callable[[Any, Array], Array]] = {
 }
 
 
+@single_threaded()
 def predict_from(outputs: Array, loss: losses.Loss) -> Array:
     """Return what `loss.predict` returns, by NumPy for the losses of the library.
 
@@ -206,6 +208,7 @@ class Predictor:
         self._plans: dict[int, list[bool]] = {}
 
     @classmethod
+    @single_threaded()
     def of(cls, module: nn.Module, n_features: int) -> Predictor | None:
         """Return the predictor of a module, or None where there is none for it."""
         try:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.compaction import SelectInputs, has_hooks, leaves
 from sklearn_sparsenet.networks import ACTIVATIONS, NORMALIZATIONS
+from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = [
@@ -103,6 +104,7 @@ class PathProbe:
         Whatever the network raises on such inputs.
     """
 
+    @single_threaded()
     def __init__(
         self,
         module: nn.Module,
@@ -166,6 +168,7 @@ class PathProbe:
             if weight.grad is not None
         )
 
+    @single_threaded()
     def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
         """Set the weights, leave the gradients at them in ``layers``.
 
@@ -210,6 +213,7 @@ class PathProbe:
             onwards = onwards @ weight
         return onwards
 
+    @single_threaded()
     def find(self, weights: Mapping[str, Tensor], layer_names: Sequence[str]) -> Paths:
         """Find the paths of nonzero weights.
 
@@ -233,6 +237,7 @@ class PathProbe:
 NOT_FOLLOWED = (RuntimeError, TypeError, ValueError, AttributeError, AssertionError)
 
 
+@single_threaded()
 def find_paths(
     module: nn.Module, layer_names: Sequence[str], sample_shape: tuple[int, ...]
 ) -> Paths | None:
@@ -250,6 +255,7 @@ def find_paths(
         return None
 
 
+@single_threaded()
 def live_weights(
     module: nn.Module, sample_shape: tuple[int, ...]
 ) -> dict[str, Tensor] | None:
@@ -273,6 +279,7 @@ def _is_live(marked: nn.Parameter) -> Tensor:
     return (marked.grad > 0) & (marked.detach() > 0)
 
 
+@single_threaded()
 def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor | None:
     """Count the live weights that read each input.
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.penalties import L1, Penalty
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = [
     "Certificate",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 
+@single_threaded()
 def gradient_magnitudes(gradient: Tensor) -> Tensor:
     """Return the sorted :math:`a_{(1)} \\le \\dots \\le a_{(N)}` of (33), (34), (51).
 
@@ -46,6 +48,7 @@ def gradient_magnitudes(gradient: Tensor) -> Tensor:
     return gradient.detach().abs().reshape(-1).sort().values
 
 
+@single_threaded()
 def stationarity_residual(
     weight: Tensor,
     gradient: Tensor,
@@ -66,6 +69,7 @@ def stationarity_residual(
     return (penalty or L1()).subdifferential_distance(weight, gradient, alpha)
 
 
+@single_threaded()
 def alpha_interval(gradient: Tensor, n_nonzero: int) -> tuple[float, float]:
     r"""Return the interval of λ that an iterate admits at a level, (35).
 
@@ -97,6 +101,7 @@ def alpha_interval(gradient: Tensor, n_nonzero: int) -> tuple[float, float]:
     return low, high
 
 
+@single_threaded()
 def sparsity_bound(gradient: Tensor, alpha: float, *, rtol: float = 0.0) -> int:
     """Return the l' of (36): how many :math:`a_i` reach λ.
 
@@ -111,6 +116,7 @@ def sparsity_bound(gradient: Tensor, alpha: float, *, rtol: float = 0.0) -> int:
     return int((gradient.abs() >= (1 - rtol) * alpha).sum())
 
 
+@single_threaded()
 def is_sufficient(gradient: Tensor, alpha: float, bound: int, *, rtol: float) -> bool:
     r"""Tell whether the sufficient condition (36), or (53) of a layer, holds.
 
@@ -154,6 +160,7 @@ class Certificate:
     per_layer: tuple[float, ...]
 
 
+@single_threaded()
 @torch.no_grad()
 def certify(problem: Problem, gradient: Tensor, alpha: Sequence[float]) -> Certificate:
     """Measure (26), (27) or (46), (47) and a vanishing gradient of the biases.

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.runtime import single_threaded
+
 __all__ = ["Packed", "pack", "pack_module", "strip_module", "unpack_module"]
 
 # A nonzero entry takes an index and a value, an entry of a dense tensor its value.
@@ -32,6 +34,7 @@ class Packed:
     values: np.ndarray
     indices: np.ndarray | None = None
 
+    @single_threaded()
     def unpack(self) -> Tensor:
         """Return the tensor.
 
@@ -57,6 +60,7 @@ class Packed:
         return torch.tensor(flat).reshape(self.shape)
 
 
+@single_threaded()
 def pack(tensor: Tensor, *, may_be_sparse: bool = True) -> Packed:
     """Store a tensor in the smaller of both ways; every bit of it comes back.
 
@@ -72,6 +76,7 @@ def pack(tensor: Tensor, *, may_be_sparse: bool = True) -> Packed:
     return Packed(array.shape, flat[indices], indices.astype(small))
 
 
+@single_threaded()
 def pack_module(module: nn.Module, *, may_be_sparse: bool = True) -> dict[str, Packed]:
     """Store the parameters and buffers of a module, tied ones once."""
     return {
@@ -80,6 +85,7 @@ def pack_module(module: nn.Module, *, may_be_sparse: bool = True) -> dict[str, P
     }
 
 
+@single_threaded()
 def strip_module(module: nn.Module) -> nn.Module:
     """Take the parameters out of a module, in place: only their shapes are left."""
     for parameter in list(module.parameters()):
@@ -87,6 +93,7 @@ def strip_module(module: nn.Module) -> nn.Module:
     return module
 
 
+@single_threaded()
 def unpack_module(module: nn.Module, packed: Mapping[str, Packed]) -> nn.Module:
     """Give a module the tensors that were packed, in place.
 

@@ -22,6 +22,7 @@ from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1, Penalty
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["Batch", "Problem"]
 
@@ -153,6 +154,7 @@ class Problem:
         ]
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
+    @single_threaded()
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Return loss and gradient, in eval mode, as new tensors.
 

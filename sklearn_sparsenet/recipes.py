@@ -9,6 +9,7 @@ from torch import nn
 
 from sklearn_sparsenet.compaction import SelectInputs, has_hooks
 from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["build_from", "describe"]
 
@@ -94,6 +95,7 @@ def _has_own_names(module: nn.Sequential) -> bool:
     return list(module._modules) != [str(k) for k in range(len(module))]
 
 
+@single_threaded()
 def build_from(recipe: Recipe) -> nn.Sequential:
     """Return the network, without weights yet, on the meta device.
 

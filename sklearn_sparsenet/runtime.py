@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor
 
 __all__ = [
     "Later",
+    "computed_once",
     "forked_random_state",
     "random_states",
     "resolve_device",
@@ -19,33 +22,77 @@ __all__ = [
     "single_threaded",
 ]
 
-_lock = threading.Lock()
-_global_generators = threading.RLock()
-_depth = 0
-_threads_outside = 1
+
+def _find_thread_settings() -> Callable[[int, int], int]:
+    """Return a function that sets the threads of OpenMP and MKL for this thread alone.
+
+    It takes both numbers, and returns the one that MKL had. `torch.set_num_threads`
+    sets them as well, but also what threads begin with that use PyTorch for the first
+    time, which then is wrong for good if they begin meanwhile. threadpoolctl does not
+    see the MKL that PyTorch is linked with. Where PyTorch does not lead to both, as on
+    Windows, `torch.set_num_threads` has to do.
+    """
+
+    def set_both(openmp: int, mkl: int) -> int:
+        set_openmp(openmp)
+        previous: int = set_mkl(mkl)
+        return previous
+
+    def set_by_torch(openmp: int, mkl: int) -> int:
+        torch.set_num_threads(openmp)
+        return mkl
+
+    try:
+        library = ctypes.PyDLL(torch._C.__file__)  # and all that it depends on
+        set_openmp = library.omp_set_num_threads
+        set_mkl = lambda n_threads: 0  # noqa: E731 - there is none
+        if torch.backends.mkl.is_available():
+            set_mkl = library.MKL_Set_Num_Threads_Local
+    except (OSError, AttributeError):
+        return set_by_torch
+    before = torch.get_num_threads()
+    mkl_before = set_both(before + 1, 0)
+    is_the_one_of_torch = torch.get_num_threads() == before + 1
+    set_both(before, mkl_before)
+    return set_both if is_the_one_of_torch else set_by_torch
 
 
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Compute on one thread, then give the caller's setting back.
+_set_threads = _find_thread_settings()
+
+
+class _Outside(threading.local):
+    """How many guards a thread is in, and what it had before the first of them."""
+
+    depth = 0
+    openmp = mkl = 1
+
+
+_outside = _Outside()
+
+
+class single_threaded(ContextDecorator):
+    """Compute on one thread, then give the calling thread its setting back.
 
     One thread is the fastest for small networks, leaves the other cores to joblib,
-    and gives the same bits whatever the setting around it is. Fits that run at the
-    same time in several threads share the setting; the last one restores it.
+    gives the same bits whatever the setting around it is, and starts no threads of
+    OpenMP, after which forked processes would wait for ever. So all of the library
+    that computes with PyTorch does it in here. It holds for the thread that enters it,
+    and to enter it again costs next to nothing.
     """
-    global _depth, _threads_outside
-    with _lock:
-        if _depth == 0:
-            _threads_outside = torch.get_num_threads()
-        _depth += 1
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _lock:
-            _depth -= 1
-            if _depth == 0:
-                torch.set_num_threads(_threads_outside)
+
+    def __enter__(self) -> None:
+        if _outside.depth == 0:
+            _outside.openmp = torch.get_num_threads()
+            _outside.mkl = _set_threads(1, 1)
+        _outside.depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        _outside.depth -= 1
+        if _outside.depth == 0:
+            _set_threads(_outside.openmp, _outside.mkl)
+
+
+_global_generators = threading.RLock()
 
 
 @contextmanager
@@ -55,13 +102,51 @@ def forked_random_state(seed: int, device: torch.device) -> Iterator[None]:
     For code that offers no generator of its own: users' modules, dropout. There is one
     of them in a process: fits in other threads wait.
     """
-    devices = [] if device.type == "cpu" else [device]
-    with (
-        _global_generators,
-        torch.random.fork_rng(devices=devices, device_type=_fork_type(device)),
-    ):
-        torch.manual_seed(seed)
-        yield
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[index])
+    with _global_generators:
+        before = [generator.get_state() for generator in generators]
+        try:
+            # `torch.manual_seed` would seed those of all devices, for good.
+            for generator in generators:
+                generator.manual_seed(seed)
+            yield
+        finally:
+            for generator, state in zip(generators, before, strict=True):
+                generator.set_state(state)
+
+
+def _unlock() -> None:
+    """Give a forked process a lock that no thread holds; it has but one."""
+    global _global_generators
+    _global_generators = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
+class computed_once:
+    """A property that is computed when it is first asked for.
+
+    As `functools.cached_property`, whose lock (of Python 3.11, one for all objects)
+    would make threads wait for each other, and forked processes for ever.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, kind: type | None = None) -> Any:
+        if owner is None:
+            return self
+        value = vars(owner)[self._name] = self._compute(owner)
+        return value
 
 
 def random_states(device: torch.device) -> list[Tensor]:
@@ -77,10 +162,6 @@ def set_random_states(states: list[Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0].cpu())
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1].cpu(), device)
-
-
-def _fork_type(device: torch.device) -> str:
-    return "cuda" if device.type == "cpu" else device.type
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.progress import Progress
 from sklearn_sparsenet.protocols import optional_method
+from sklearn_sparsenet.runtime import computed_once
 from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
@@ -146,7 +146,7 @@ class ProblemTrainer:
         """Number of weights that share a λ."""
         return tuple(group.stop - group.start for group in self.groups)
 
-    @cached_property
+    @computed_once
     def flow(self) -> Flow | None:
         """Which weights can lie on a live path; None if that cannot be told."""
         return Flow.of(self.problem.network, self.problem.rows.sample_shape)

@@ -29,7 +29,7 @@ from sklearn_sparsenet.estimators._validation import (
     resolve_dtype,
     warn_about_scales,
 )
-from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
 from sklearn_sparsenet.inference import predict_from
 from sklearn_sparsenet.live_paths import Paths, find_paths
 from sklearn_sparsenet.losses import Loss
@@ -84,7 +84,6 @@ class SparseNet(
         return weight
 
     @fit_context(prefer_skip_nested_validation=True)
-    @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Find λ and the network with the prescribed number of weights.
 
@@ -118,6 +117,14 @@ class SparseNet(
         One that returns True at the end of such a task ends the fit, with the best
         network so far; the one-pass search brings it to the target.
         """
+        message = self._fit(X, y, sample_weight)
+        if message is not None:
+            warn_user(message, ConvergenceWarning)
+        return self
+
+    @with_callbacks
+    def _fit(self, X, y, sample_weight) -> str | None:
+        """Fit; return what there is to warn of the outcome."""
         tasks = FitTasks(self, X, y, sample_weight)
         with (
             outcome.kept_on_errors(self),
@@ -127,27 +134,33 @@ class SparseNet(
             trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
             self._store(trainer, result)
+            message = self._message(trainer.problem, result)
         if trainer.checkpoint is not None and not result.is_cut_short:
             trainer.checkpoint.remove()
-        self._warn_of_the_outcome(trainer.problem, result)
         tasks.end()
-        return self
+        return message
 
     @contextmanager
     def _training(self, X, y, sample_weight):
         """Validate, build, and give trainer, search and limits to train with."""
         X, y, weight = self._check_fit_input(X, y, sample_weight)
         seeds = build.Seeds.draw(check_random_state(self.random_state))
-        device = resolve_device(self.device)
-        # Users' modules and dropout know no generator but the global one; a checkpoint
-        # sets it to what it was.
-        forked = self.module is not None or self.checkpoint is not None
-        with (
-            torch.inference_mode(False),
-            single_threaded(),
-            forked_random_state(seeds.network, device) if forked else nullcontext(),
-        ):
-            yield self._assemble(X, y, weight, seeds, device)
+        with torch.inference_mode(False), single_threaded():
+            device = resolve_device(self.device)
+            forked = forked_random_state(seeds.network, device)
+            with forked if self._may_draw() else nullcontext():
+                assembled = self._assemble(X, y, weight, seeds, device)
+                with to_be_told():
+                    yield assembled
+
+    def _may_draw(self) -> bool:
+        """Tell whether the fit may draw from the global generators of PyTorch.
+
+        They are all that users' modules, losses and the like can draw from; a
+        checkpoint sets them to what they were.
+        """
+        given = (self.module, self.loss, self.penalty, self.search)
+        return self.checkpoint is not None or not all(map(build.is_ours, given))
 
     def __sklearn_is_fitted__(self) -> bool:
         return "module_" in vars(self)
@@ -326,8 +339,8 @@ class SparseNet(
             self.support_ = paths.input_support.numpy()
             self.feature_importances_ = paths.input_strength.numpy()
 
-    def _warn_of_the_outcome(self, problem: Problem, result: TrainingResult) -> None:
-        """Warn of an interruption, a target that was missed, a dead network."""
+    def _message(self, problem: Problem, result: TrainingResult) -> str | None:
+        """Return what to warn of: an interruption, a missed target, a dead network."""
         searched = self.target_n_nonzero_ is not None
         parts = []
         if result.was_interrupted:
@@ -355,14 +368,14 @@ class SparseNet(
                 "layers takes one weight in each: ask for more"
             )
         if not parts:
-            return
+            return None
         if searched:
             goal, counts = self.target_n_nonzero_, self.n_nonzero_per_layer_
             kept = self.n_nonzero_ if np.ndim(goal) == 0 else counts
             parts.insert(0, f"asked for {goal} weights (tol={self.tol}), kept {kept}")
-        message = f"{type(self).__name__}: {'; '.join(parts)}."
-        warn_user(message, ConvergenceWarning)
+        return f"{type(self).__name__}: {'; '.join(parts)}."
 
+    @single_threaded()
     def _predictions(self, X) -> np.ndarray:
         """Return what the loss predicts for the outputs of the fitted network."""
         check_is_fitted(self)
@@ -378,9 +391,8 @@ class SparseNet(
         if predictor is not None:
             return predict_from(predictor(X), self._loss_)
         some = next(self.module_.parameters())
-        with single_threaded():
-            rows = make_rows(X, some.dtype, some.device)
-            output = forward(self.module_.eval(), rows)
+        rows = make_rows(X, some.dtype, some.device)
+        output = forward(self.module_.eval(), rows)
         output = output[:, None] if output.ndim == 1 else output
         return self._loss_.predict(output.cpu()).numpy()
 

@@ -82,6 +82,12 @@ class Seeds:
         return cls(*(int(seed) for seed in random_state.randint(2**31 - 1, size=3)))
 
 
+def is_ours(value: object) -> bool:
+    """Tell whether a parameter has no code of the user's in it."""
+    home = type(value).__module__.split(".")[0]
+    return value is None or isinstance(value, str) or home == "sklearn_sparsenet"
+
+
 def build_module(
     estimator, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype, device
 ) -> nn.Module:

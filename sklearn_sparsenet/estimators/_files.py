@@ -27,6 +27,7 @@ from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
 from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.packing import Packed, pack, pack_module, unpack_module
 from sklearn_sparsenet.recipes import build_from, describe
+from sklearn_sparsenet.runtime import forked_random_state, single_threaded
 from sklearn_sparsenet.search.narrowing import Stages
 
 __all__ = ["load", "save"]
@@ -122,6 +123,7 @@ def _by_name(value: Any) -> Any:
     return np.dtype(value).name
 
 
+@single_threaded()
 def load(path: str | os.PathLike, module: Any = None) -> Any:
     """Read what `save` wrote.
 
@@ -200,7 +202,8 @@ def _skeleton(
             "the same one: load(path, module=...)."
         )
     shape, n_outputs = attributes["_sample_shape"], attributes["_n_outputs_asked"]
-    return adopt_module(module, shape[0], n_outputs)
+    with forked_random_state(0, torch.device("cpu")):  # what is drawn is replaced
+        return adopt_module(module, shape[0], n_outputs)
 
 
 def _read(path: str | os.PathLike) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

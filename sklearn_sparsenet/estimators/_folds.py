@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
-from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.path import run_path
-from sklearn_sparsenet.exceptions import DataScaleWarning
 
 __all__ = [
     "fit_fold",
     "make_folds",
-    "said_before",
     "warn_of_the_folds",
     "weights_for",
 ]
@@ -98,8 +93,8 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
     task.call_on_fit_task_begin(**facts)
     grid = [setting["target_sparsity"] for setting in settings]
     first = clone(single).set_params(target_sparsity=grid[0])
-    with said_before(), _collected(ConvergenceWarning) as messages:
-        points, interrupted = run_path(first, *train, grid)
+    with told_before():
+        points, messages, interrupted = run_path(first, *train, grid)
     if interrupted:
         raise KeyboardInterrupt
 
@@ -151,29 +146,3 @@ def warn_of_the_folds(results: list[dict], name: str) -> None:
             f"missed their targets or did not converge; the first: {messages[0]}",
             ConvergenceWarning,
         )
-
-
-@contextmanager
-def said_before() -> Iterator[None]:
-    """Leave out the warnings of the data that all of them together gave."""
-    with warnings.catch_warnings():
-        for category in (DataScaleWarning, DataConversionWarning):
-            warnings.simplefilter("ignore", category)
-        yield
-
-
-@contextmanager
-def _collected(category: type[Warning]) -> Iterator[list[str]]:
-    """Collect the messages of one kind of warnings; pass on the others."""
-    messages: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", category)
-        yield messages
-    for warning in caught:
-        kind: Any = warning.category
-        if issubclass(kind, category):
-            messages.append(str(warning.message))
-        else:
-            warnings.warn_explicit(
-                warning.message, kind, warning.filename, warning.lineno
-            )

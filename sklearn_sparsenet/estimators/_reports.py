@@ -11,6 +11,7 @@ from torch import nn
 from sklearn_sparsenet.estimators._shipping import weighted_names
 from sklearn_sparsenet.live_paths import count_per_input, find_paths
 from sklearn_sparsenet.networks import find_layers
+from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["ReportsMixin"]
@@ -26,6 +27,7 @@ class ReportsMixin:
     support_: np.ndarray | None
     feature_importances_: np.ndarray | None
 
+    @single_threaded()
     def sparsity_report(self):
         """Return what is left of each layer.
 
@@ -52,6 +54,7 @@ class ReportsMixin:
             }
         )
 
+    @single_threaded()
     def input_report(self):
         """Return the inputs that the network still uses, the most important first.
 

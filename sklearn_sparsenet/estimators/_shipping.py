@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from sklearn_sparsenet.packing import (
     unpack_module,
 )
 from sklearn_sparsenet.recipes import build_from, describe
+from sklearn_sparsenet.runtime import computed_once, single_threaded
 from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["Route", "ShippingMixin", "weighted_names"]
@@ -53,7 +53,7 @@ class Route:
         self._module, self._n_features = module, n_features
         self._versions = self._count()
 
-    @cached_property
+    @computed_once
     def _predictor(self) -> Predictor | None:
         on_cpu = all(p.device.type == "cpu" for p in self._module.parameters())
         return Predictor.of(self._module, self._n_features) if on_cpu else None
@@ -106,6 +106,7 @@ class ShippingMixin:
         self._is_sparse = False
         return self
 
+    @single_threaded()
     def compact(self):
         """Remove the units that do nothing, and the inputs that nothing reads.
 
@@ -180,6 +181,7 @@ class ShippingMixin:
 
         save(self, path)
 
+    @single_threaded()
     def to_module(self):
         """Return what the network predicts as an `nn.Module` of its own.
 
@@ -283,6 +285,7 @@ class ShippingMixin:
     def _choose_route(self) -> None:
         self._route_ = Route(self.module_, self.n_features_in_)
 
+    @single_threaded()
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}
         if "module_" not in state:
@@ -299,6 +302,7 @@ class ShippingMixin:
             ]
         return state
 
+    @single_threaded()
     def __setstate__(self, state):
         state = dict(state)
         if "_packed_" in state:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.base import clone, is_classifier
 from sklearn.callback import with_callbacks
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
 from sklearn.utils.parallel import Parallel, delayed
@@ -17,7 +18,6 @@ from sklearn_sparsenet.estimators._docs import add_cv_docs
 from sklearn_sparsenet.estimators._folds import (
     fit_fold,
     make_folds,
-    said_before,
     warn_of_the_folds,
     weights_for,
 )
@@ -28,6 +28,7 @@ from sklearn_sparsenet.estimators._validation import (
     check_weights,
     fit_context,
 )
+from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.path import as_grid, plan_path
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
@@ -107,11 +108,13 @@ class CrossValidated:
         refit = root.subcontext(task_name="refit")
         refit.call_on_fit_task_begin(**facts)
         single.set_params(target_sparsity=self.target_sparsity_)
-        with refit.propagate_callback_context(single), said_before():
-            single.fit(X, y, sample_weight)
+        with refit.propagate_callback_context(single), told_before():
+            message = single._fit(X, y, sample_weight)
         refit.call_on_fit_task_end(**facts)
         self._adopt(single)
         root.call_on_fit_task_end(**facts, reconstruction_attributes={})
+        if message is not None:
+            warn_user(message, ConvergenceWarning)
         return self
 
     def score(self, X, y, sample_weight=None):

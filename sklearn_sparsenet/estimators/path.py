@@ -152,7 +152,9 @@ def sparsenet_path(
         grid = as_grid(target_sparsities)
         some = _DENSEST if isinstance(grid, int) else grid[0]
         first.set_params(alpha=None, target_sparsity=some)
-    points, interrupted = run_path(first, X, y, sample_weight, grid)
+    points, messages, interrupted = run_path(first, X, y, sample_weight, grid)
+    for message in messages:
+        warn_user(message, ConvergenceWarning)
     targets = None
     if alphas is None:
         targets = [_plain(point.target_n_nonzero_) for point in points]
@@ -198,7 +200,7 @@ def _as_alphas(alphas) -> list[float]:
     return np.sort(grid).tolist()
 
 
-def run_path(first, X, y, sample_weight, grid) -> tuple[list, bool]:
+def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str], bool]:
     """Return fitted estimators, for the entries of the grid that were reached.
 
     Parameters
@@ -212,10 +214,12 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, bool]:
     Returns
     -------
     points : list of SparseNet
+    messages : list of str
+        What there is to warn of their outcomes.
     interrupted : bool
     """
     first._validate_params()
-    points = []
+    points, messages = [], []
     with first._training(X, y, sample_weight) as (trainer, search, limits):
         settings, stations = plan_path(first, trainer, search, grid)
         # Solves are known by their number: other targets are another run.
@@ -228,21 +232,20 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, bool]:
                 point = copy.copy(first).set_params(**setting)
                 there = trainer.aim(station.target, None, 1.0)
                 point._store(there, result)
-                point._warn_of_the_outcome(trainer.problem, result)
+                messages.append(point._message(trainer.problem, result))
                 points.append(point)
             interrupted = result.is_cut_short
         except KeyboardInterrupt:  # between two solves
             if not points:
                 raise
             interrupted = True
-            warn_user(
+            messages.append(
                 f"The path was interrupted; {len(points)} of its {len(stations)} "
-                "networks are kept.",
-                ConvergenceWarning,
+                "networks are kept."
             )
     if trainer.checkpoint is not None and not interrupted:
         trainer.checkpoint.remove()
-    return points, interrupted
+    return points, [text for text in messages if text is not None], interrupted
 
 
 def plan_path(

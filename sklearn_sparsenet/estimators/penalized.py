@@ -10,12 +10,14 @@ from torch import nn
 
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["penalized_problem"]
 
 _SAME_LOSS = 1e-4  # relative difference of losses that rounding may leave
 
 
+@single_threaded()
 def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     """Return the problem of a fit, its network standing at the penalised solution.
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.export.function import Function
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["to_c"]
 
@@ -62,6 +63,7 @@ _LAYER = """\
 """
 
 
+@single_threaded()
 def to_c(function: Function, name: str = "predict") -> str:
     """Return C99 source with one function, ``void name(const float *x, float *out)``.
 

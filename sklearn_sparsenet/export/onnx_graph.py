@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.export.function import Function
 from sklearn_sparsenet.export.onnx_layers import SINGLE_ONLY, WRITERS
+from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["OPSET", "to_onnx"]
 
@@ -17,6 +18,7 @@ OPSET = 20  # the first with Gelu
 _SPARSE_BELOW = 0.5  # density from which on an initialiser stays dense
 
 
+@single_threaded()
 def to_onnx(function: Function, *, sparse_initializers: bool = False) -> Any:
     """Return an ``onnx.ModelProto``.
 

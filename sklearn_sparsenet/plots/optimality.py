@@ -19,6 +19,7 @@ from sklearn_sparsenet.plots.style import (
     grid_of_axes,
     shorten,
 )
+from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["OptimalityDisplay"]
@@ -102,6 +103,7 @@ class OptimalityDisplay:
         self.names = names
 
     @classmethod
+    @single_threaded()
     def from_estimator(
         cls,
         estimator: Any,

@@ -29,6 +29,7 @@ from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.optimality import Certificate, certify
 from sklearn_sparsenet.penalties import L1, FixedSupport
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import live_parameters, make_objective
 from sklearn_sparsenet.solvers.solution import Solution, Status
@@ -90,6 +91,7 @@ def check_supported(problem: Problem) -> None:
             )
 
 
+@single_threaded()
 def solve_active_set(
     problem: Problem, alpha: Sequence[float], options: ActiveSetOptions
 ) -> Solution:

@@ -17,7 +17,11 @@ from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.progress import Monitor
 from sklearn_sparsenet.protocols import optional_method
-from sklearn_sparsenet.runtime import random_states, set_random_states
+from sklearn_sparsenet.runtime import (
+    random_states,
+    set_random_states,
+    single_threaded,
+)
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Solution, Status
 from sklearn_sparsenet.solvers.stepper import Stepper
@@ -56,6 +60,7 @@ class Keeper(Protocol):
         """Ask, between two epochs, whether the state is to be kept."""
 
 
+@single_threaded()
 def solve(
     problem: Problem,
     alpha: Sequence[float],
