@@ -286,6 +286,16 @@ class ShippingMixin:
         self._route_ = Route(self.module_, self.n_features_in_)
 
     @single_threaded()
+    def __sklearn_clone__(self):  # copies a `module`
+        return super().__sklearn_clone__()
+
+    @single_threaded()
+    def __deepcopy__(self, memo):
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return twin
+
+    @single_threaded()
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}
         if "module_" not in state:

@@ -6,13 +6,13 @@ from numbers import Integral
 from typing import ClassVar
 
 import numpy as np
+from joblib import Parallel, delayed
 from scipy.stats import rankdata
 from sklearn.base import clone, is_classifier
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
-from sklearn.utils.parallel import Parallel, delayed
 
 from sklearn_sparsenet.estimators._docs import add_cv_docs
 from sklearn_sparsenet.estimators._folds import (
@@ -21,6 +21,7 @@ from sklearn_sparsenet.estimators._folds import (
     warn_of_the_folds,
     weights_for,
 )
+from sklearn_sparsenet.estimators._jobs import as_here
 from sklearn_sparsenet.estimators._validation import (
     CALLBACK_ATTRIBUTES,
     POSITIVE_INT,
@@ -146,8 +147,9 @@ class CrossValidated:
         each = [
             tasks.subcontext(task_name="fold", task_id=k) for k in range(len(folds))
         ]
+        work = as_here(fit_fold)
         results = Parallel(n_jobs=self.n_jobs)(
-            delayed(fit_fold)(fold, task, *what)
+            delayed(work)(fold, task, *what)
             for fold, task in zip(folds, each, strict=True)
         )
         tasks.call_on_fit_task_end(estimator=self)
