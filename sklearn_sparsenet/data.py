@@ -7,9 +7,10 @@ per batch, memory maps and integer images are read and converted per batch.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -37,6 +38,12 @@ class Rows(Protocol):
 
     def slice(self, start: int, stop: int) -> Tensor:
         """Return rows start:stop."""
+
+    def stored(self) -> Iterator[np.ndarray]:
+        """Yield the arrays that hold the rows as they are, piece by piece.
+
+        All that tells these rows from others is in them.
+        """
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,10 @@ class TensorRows:
     def slice(self, start: int, stop: int) -> Tensor:
         return self.values[start:stop].to(self.dtype)
 
+    def stored(self) -> Iterator[np.ndarray]:
+        for piece in _pieces(self.values):
+            yield np.ascontiguousarray(piece.cpu().numpy())
+
 
 @dataclass(frozen=True)
 class LazyRows:
@@ -94,6 +105,9 @@ class LazyRows:
 
     def slice(self, start: int, stop: int) -> Tensor:
         return _to_tensor(self.values[start:stop], self.dtype, self.device)
+
+    def stored(self) -> Iterator[np.ndarray]:
+        yield from map(np.ascontiguousarray, _pieces(self.values))
 
 
 @dataclass(frozen=True)
@@ -123,6 +137,9 @@ class SparseRows:
     def slice(self, start: int, stop: int) -> Tensor:
         return _to_tensor(self.values[start:stop].toarray(), self.dtype, self.device)
 
+    def stored(self) -> Iterator[np.ndarray]:
+        yield from (self.values.data, self.values.indices, self.values.indptr)
+
 
 @dataclass(frozen=True)
 class SubsetRows:
@@ -148,6 +165,19 @@ class SubsetRows:
 
     def slice(self, start: int, stop: int) -> Tensor:
         return self.rows.take(self.index[start:stop])
+
+    def stored(self) -> Iterator[np.ndarray]:
+        yield from self.rows.stored()
+        yield self.index.cpu().numpy()
+
+
+_PIECE_BYTES = 2**24
+
+
+def _pieces(values: Any) -> Iterator[Any]:
+    """Cut an array or a tensor into pieces of some rows each."""
+    step = max(1, _PIECE_BYTES // max(1, values[:1].nbytes))
+    return (values[i : i + step] for i in range(0, len(values), step))
 
 
 # What is at most this large in floats is converted at once; larger sparse matrices,

@@ -59,12 +59,11 @@ class ProblemTrainer:
         Every cold start shuffles alike.
     report : callable(str), optional
         Receives a line per solve.
-    checkpoint : Checkpoint, optional
-        Has what was solved before an interruption, and keeps what is solved now.
-        Unused with ``solver="lbfgs"``.
 
     Attributes
     ----------
+    checkpoint : Checkpoint or None
+        Has what was solved before an interruption, and keeps what is solved now.
     continuation : Continuation or None
         With ``solver="lbfgs"``: the canonical starts, which make every solution a
         function of λ alone. There is then no other warm start.
@@ -79,13 +78,12 @@ class ProblemTrainer:
         options: SolverOptions,
         seed: int,
         report: Callable[[str], None] | None = None,
-        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.problem = problem
         self.target = target
         self.options = options
         self.report = report
-        self.checkpoint = checkpoint
+        self.checkpoint: Checkpoint | None = None
         self._seed = seed
         self._initial = problem.network.snapshot()
         self._numbers = itertools.count(1)  # of solves; those for other targets too
@@ -94,7 +92,9 @@ class ProblemTrainer:
         if options.solver == "lbfgs":
             check_supported(problem)
             self._exact = ActiveSetOptions(int(options.max_iter), options.kkt_tol)
-            self.continuation = Continuation(problem, self._exact, self.progress)
+            self.continuation = Continuation(
+                problem, self._exact, self.progress, self._kept
+            )
 
     @property
     def stopped(self) -> bool:
@@ -247,7 +247,7 @@ class ProblemTrainer:
         if self.continuation is not None:
             exact = replace(self._exact, kkt_tol=kkt_tol)
             with self.progress.solve("refit"):
-                return solve_active_set(problem, none, exact)
+                return self._kept(lambda _: solve_active_set(problem, none, exact))
         trained = replace(
             self.options,
             kkt_tol=kkt_tol,
@@ -274,9 +274,18 @@ class ProblemTrainer:
             return solve(problem, alpha, options, generator, keeper=keeper, **rules)
 
         with self.progress.solve(name, math.ceil(options.max_iter)):
-            if self.checkpoint is None:
-                return run(None)
-            return self.checkpoint.solve(problem, run)
+            return self._kept(run)
+
+    def _kept(self, run: Callable[[Checkpoint | None], Solution]) -> Solution:
+        """Return the next solution by `run`, or the one that is there already."""
+        if self.checkpoint is None:
+            return run(None)
+        return self.checkpoint.solve(self.problem, run)
+
+    def close(self) -> None:
+        """Give the checkpoint back, to the next fit that is equal."""
+        if self.checkpoint is not None:
+            self.checkpoint.release()
 
     def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
         """Return a solution as a search sees it, and report it."""

@@ -24,6 +24,8 @@ LAYERS = [
         "packing",
         "documents",
         "sparsity",
+        "owned_directories",
+        "state_files",
     },
     {"chains", "compaction"},
     {"backprop", "inference", "recipes", "export"},

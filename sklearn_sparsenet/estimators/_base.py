@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -134,9 +134,9 @@ class SparseNet(
             trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
             self._store(trainer, result)
+            if trainer.checkpoint is not None and not result.is_cut_short:
+                trainer.checkpoint.remove()
             message = self._message(trainer.problem, result)
-        if trainer.checkpoint is not None and not result.is_cut_short:
-            trainer.checkpoint.remove()
         tasks.end()
         return message
 
@@ -150,7 +150,7 @@ class SparseNet(
             forked = forked_random_state(seeds.network, device)
             with forked if self._may_draw() else nullcontext():
                 assembled = self._assemble(X, y, weight, seeds, device)
-                with to_be_told():
+                with to_be_told(), closing(assembled[0]):
                     yield assembled
 
     def _may_draw(self) -> bool:
@@ -216,11 +216,13 @@ class SparseNet(
             build.build_options(self, samples),
             seeds.shuffle,
             print if self.verbose else None,
-            build.build_checkpoint(self, problem),
         )
         guess = (
             self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None
         )
+        # Rows that are held out for early stopping are no part of the problem.
+        data = (encoded, weight)
+        trainer.checkpoint = build.build_checkpoint(self, problem, data, guess)
         return trainer, search, build.build_limits(self, guess)
 
     def _continues(self) -> bool:

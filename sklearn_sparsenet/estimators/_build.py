@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, sqrt
 from numbers import Integral
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +17,10 @@ from sklearn_sparsenet.checkpoints import Checkpoint, fingerprint
 from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.estimators._identity import identify
 from sklearn_sparsenet.estimators._validation import check_bounds, check_hidden_layers
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.owned_directories import usable_directory
 from sklearn_sparsenet.penalties import as_penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import (
@@ -256,9 +257,7 @@ def build_problem(
     )
 
 
-def build_checkpoint(
-    estimator, problem: Problem, path: object = None
-) -> Checkpoint | None:
+def build_checkpoint(estimator, problem: Problem, *more: object) -> Checkpoint | None:
     """Return where the state of this fit is kept, if anywhere.
 
     Parameters
@@ -266,13 +265,14 @@ def build_checkpoint(
     estimator : SparseNet
     problem : Problem
         Its network stands at the initial point.
-    path : object
-        The settings of a path, of which the estimator has one only.
+    *more : object
+        What the fit depends on besides.
 
     Raises
     ------
     ValueError
-        If `random_state` is no number: another fit would not be the same one.
+        If the directory cannot be used, or `random_state` is no number: another fit
+        would not be the same one.
     """
     if estimator.checkpoint is None:
         return None
@@ -281,12 +281,22 @@ def build_checkpoint(
             f"checkpoint= needs an int as random_state, got {estimator.random_state!r}:"
             " a fit that draws other numbers cannot go on where this one stopped."
         )
+    try:
+        directory = usable_directory(estimator.checkpoint)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"checkpoint={estimator.checkpoint!r} must be a directory in which files "
+            f"can be made, or one that can be made itself: {error}."
+        ) from error
     params = estimator.get_params(deep=False)
     settings = {k: v for k, v in params.items() if k not in _NOT_OF_A_FIT}
     network = repr(problem.network.module)
     who = f"{__version__} {type(estimator).__name__}"  # states change with versions
-    text = f"{who} {identify(settings)} {network} {path!r}"
-    return Checkpoint(Path(estimator.checkpoint) / fingerprint(problem, text))
+    text = f"{who} {identify(settings)} {network} {identify(more)}"
+    return Checkpoint(
+        directory / fingerprint(problem, text),
+        lambda message: warn_user(message, UserWarning),
+    )
 
 
 def build_options(estimator, samples: Samples) -> SolverOptions:

@@ -109,8 +109,8 @@ checkpoint : str or path-like, default=None
     Directory where a fit keeps its state, from time to time and after each solve.
     The same fit (data, parameters, an int as `random_state`), in this process or
     another one, then goes on where it was stopped, and finds what it would have found.
-    What it kept is removed once it is done. Fits may share a directory. Unused with
-    "lbfgs".
+    What it kept is removed once it is done. Fits may share a directory. With "lbfgs"
+    finished solves are kept, and nothing of the present one.
 random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
     1: a line per solve.

@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet.estimators._base import SparseNet
-from sklearn_sparsenet.estimators._build import build_checkpoint
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks import find_layers
 from sklearn_sparsenet.path import Station, train_path
@@ -223,7 +222,8 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str], bool]:
     with first._training(X, y, sample_weight) as (trainer, search, limits):
         settings, stations = plan_path(first, trainer, search, grid)
         # Solves are known by their number: other targets are another run.
-        trainer.checkpoint = build_checkpoint(first, trainer.problem, settings)
+        if trainer.checkpoint is not None:
+            trainer.checkpoint = trainer.checkpoint.of_part(repr(settings))
         results = train_path(trainer, stations, limits)
         try:
             for setting, station, result in zip(
@@ -243,8 +243,8 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str], bool]:
                 f"The path was interrupted; {len(points)} of its {len(stations)} "
                 "networks are kept."
             )
-    if trainer.checkpoint is not None and not interrupted:
-        trainer.checkpoint.remove()
+        if trainer.checkpoint is not None and not interrupted:
+            trainer.checkpoint.remove()
     return points, [text for text in messages if text is not None], interrupted
 
 

@@ -22,8 +22,9 @@ finds there (figures in docs/design_notes.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -44,6 +45,9 @@ _WARM_UP = SolverOptions(
 )
 
 
+Kept = Callable[[Callable[[Any], Solution]], Solution]
+
+
 class Continuation:
     """Solutions of one problem for any λ, each from its canonical start.
 
@@ -55,6 +59,9 @@ class Continuation:
         Of the solve for λ itself; grid points are solved loosely.
     progress : Progress, optional
         Is told of solves, and of those of grid points before them.
+    kept : callable(run) -> Solution, optional
+        Returns what `run`, a function of a keeper, solves: at once, or where another
+        process has solved that before, without it.
     """
 
     def __init__(
@@ -62,10 +69,12 @@ class Continuation:
         problem: Problem,
         options: ActiveSetOptions,
         progress: Progress | None = None,
+        kept: Kept = lambda run: run(None),
     ) -> None:
         self.problem = problem
         self.options = options
         self.progress = progress or Progress()
+        self._kept = kept
         self._initial = problem.network.snapshot()
         self._points: dict[int, Solution] = {}
 
@@ -106,7 +115,9 @@ class Continuation:
                 return point
         self.problem.network.restore(start)
         with self.progress.solve("solve"):
-            found = solve_active_set(self.problem, alpha, self.options)
+            found = self._kept(
+                lambda _: solve_active_set(self.problem, alpha, self.options)
+            )
         return replace(found, epochs=found.epochs + steps)
 
     def point(self, index: int) -> Solution:
@@ -115,7 +126,7 @@ class Continuation:
             self.problem.network.restore(self._initial)
             self._move(index)
             with self.progress.solve("start"):
-                found = self._from_scratch(index)
+                found = self._kept(lambda _: self._from_scratch(index))
             if found.status is Status.INTERRUPTED:
                 return found
             if self.progress.stopped:

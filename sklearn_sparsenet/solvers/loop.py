@@ -53,8 +53,11 @@ _ADVICE = (
 class Keeper(Protocol):
     """Keeps the state of a solve in progress, for another process to go on from."""
 
-    def unfinished(self) -> dict[str, Any] | None:
-        """Return the state that the solve goes on from, if there is one."""
+    def resume(self, load: Callable[[dict[str, Any]], None]) -> None:
+        """Call `load` with the state that the solve goes on from, if there is one.
+
+        If `load` raises an error, the solve has not been changed, and begins anew.
+        """
 
     def offer(self, make_state: Callable[[], dict[str, Any]]) -> None:
         """Ask, between two epochs, whether the state is to be kept."""
@@ -116,9 +119,8 @@ def solve(
         run.stop, run.stop_from = accepts, test_from * options.max_iter
     if keep_support:
         run.stepper.fewest = count_nonzero(problem.network.weights)
-    state = None if keeper is None else keeper.unfinished()
-    if state is not None:
-        run.load_state(state)
+    if keeper is not None:
+        keeper.resume(run.load_state)
     problem.network.module.train()
     try:
         status = run.run_epochs(keeper, monitor)
@@ -375,7 +377,19 @@ class _Run:
         return state | {name: getattr(self, name) for name in _PLAIN}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned, in this process or another one."""
+        """Take over what `state` returned, in this process or another one.
+
+        If that is not possible, nothing has changed.
+        """
+        before = self.state()
+        try:
+            self._take_over(state)
+        except Exception:
+            self._take_over(before)
+            raise
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        self.stepper.start()
         self.network.restore(state["network"])
         self.last_good = state["last_good"]
         self.generator.set_state(state["generator"].cpu())
