@@ -12,7 +12,7 @@ from sklearn_sparsenet.live_paths import (
     fan_in,
     weights_of,
 )
-from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.networks import Layer, Network
 
 __all__ = ["Flow"]
 
@@ -76,6 +76,22 @@ class Flow:
             [g.reshape(-1) / fan_in(g) for g in gradients if g is not None]
         )
         return flat.to(sizes.device)
+
+    def chain(self) -> list[Layer | None] | None:
+        """Return the layers of a chain of linear layers, in the order of the data.
+
+        Returns
+        -------
+        list of Layer or None, or None
+            None in place of a layer that is not counted and connects all its units;
+            None for another network, or if one that is not counted does not.
+        """
+        counted = {layer.name: layer for layer in self._network.layers}
+        names = self._probe.linear_names
+        others = [self._others[name] for name in names if name not in counted]
+        if not names or not all(bool(connected.all()) for connected in others):
+            return None
+        return [counted.get(name) for name in names]
 
     def paths(self) -> Paths:
         """Find the paths of nonzero weights through the network as it stands.

@@ -122,6 +122,7 @@ class PathProbe:
                 parameter.zero_()
         self._module = _identities(probe)
         self._chain = _linear_chain(self._module) if len(sample_shape) == 1 else None
+        self.linear_names = self._names_of_linear_layers()
         shape = (1, *sample_shape)
         self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
         least = self._least_gradient()
@@ -135,6 +136,18 @@ class PathProbe:
         if least > 0 or (least == 0 and not self._misses_a_gradient_of(module)):
             return
         raise ValueError("Not all paths of this network can be followed.")
+
+    def _names_of_linear_layers(self) -> list[str]:
+        """Return the layers of a chain of linear ones, in the order of the data.
+
+        Empty for other networks. What comes before the first may rearrange the inputs.
+        """
+        names = {id(p): name for name, p in self.layers.items()}
+        kept = [c for c in leaves(self._module) if type(c) is not nn.Identity]
+        while kept and type(kept[0]) in (nn.Flatten, SelectInputs):
+            del kept[0]
+        weights = _weights_of_a_chain(self._module, kept) or []
+        return [names[id(weight)] for weight in weights]
 
     def _least_gradient(self) -> float:
         """Return the smallest gradient where all weights are positive."""
@@ -336,6 +349,12 @@ def fan_in(layer: Tensor) -> int:
 def _linear_chain(module: nn.Module) -> list[Tensor] | None:
     """Return the weights of a chain of linear layers, or None for other modules."""
     called = [child for child in leaves(module) if type(child) is not nn.Identity]
+    return _weights_of_a_chain(module, called)
+
+
+def _weights_of_a_chain(
+    module: nn.Module, called: Sequence[nn.Module]
+) -> list[Tensor] | None:
     if has_hooks(module) or any(type(child) is not nn.Linear for child in called):
         return None
     weights = [child.weight for child in called if isinstance(child, nn.Linear)]

@@ -28,3 +28,21 @@ def _same_numbers_each_time():
     """
     np.random.seed(0)  # noqa: NPY002 - the generator under test is this one
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def n_live():
+    """Count live weights by search, of layers as arrays (fan_out, fan_in) of bool."""
+
+    def count(layers):
+        reached = [np.ones(layers[0].shape[1], bool)]
+        for layer in layers:
+            reached.append((layer & reached[-1]).any(axis=1))
+        onwards, total = np.ones(len(layers[-1]), bool), 0
+        for layer, into in zip(layers[::-1], reached[-2::-1], strict=True):
+            live = layer & into & onwards[:, None]
+            onwards = live.any(axis=0)
+            total += int(live.sum())
+        return total
+
+    return count

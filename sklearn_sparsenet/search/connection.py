@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.flow import Flow
+from sklearn_sparsenet.search.wiring import Wiring
 
-__all__ = ["Connector", "largest"]
+__all__ = ["Connector", "largest", "sow"]
 
 _FILL_ROUNDS = 30
 _FLOW_ROUNDS = 100
@@ -44,6 +45,8 @@ class Connector:
     def finish(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Choose exactly the budgets, on live paths as far as can be.
 
+        In a chain of linear layers that is wherever there is such a choice at all.
+
         Returns
         -------
         kept, places : Tensor of bool
@@ -53,8 +56,24 @@ class Connector:
         if bool(places[kept].all()):
             return kept, places
         flowing, others = self._fill(self.follow_the_flow(score, self.goals), score)
-        better = int((flowing & others).sum()) > int((kept & places).sum())
-        return (flowing, others) if better else (kept, places)
+        if int((flowing & others).sum()) > int((kept & places).sum()):
+            kept, places = flowing, others
+        return self._rearrange(kept, places, score)
+
+    def _rearrange(
+        self, kept: Tensor, places: Tensor, score: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Leave no weight without a path, where the network is known well enough."""
+        wiring = Wiring.of(self.flow, self.groups)
+        dead = not bool(places[kept].all())
+        if not dead or wiring is None:
+            return kept, places
+        live = wiring.arrange(kept & places, score, self.goals)
+        if live is None:
+            return kept, places
+        places = self.places(live)
+        self._complete(live, places, score)
+        return live, places
 
     def lacks(self, kept: Tensor, places: Tensor) -> Tensor:
         """Tell what a choice lacks.
@@ -98,16 +117,6 @@ class Connector:
         for group, goal in zip(self.groups, self.goals, strict=True):
             if goal >= _SPARE_WEIGHTS * self.flow.n_units(group):
                 score[group] += score[group].max() * best[group]
-
-    def sow(self, weight: Tensor, kept: Tensor) -> None:
-        """Give weights that are to be kept, but are zero, a size to start from."""
-        for group in self.groups:
-            part = weight[group]
-            lacking = kept[group] & (part == 0)
-            if bool(lacking.any()):
-                n_nonzero = max(1, int(torch.count_nonzero(part)))
-                mean = float(part.abs().sum()) / n_nonzero
-                part.masked_fill_(lacking, _SEEDLING * (mean or 1.0))
 
     def _fill(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Spend what dead weights would have taken on weights between live units."""
@@ -166,3 +175,15 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     ties = values == cut
     mask |= ties & (ties.cumsum(0) <= k - mask.sum())
     return mask, cut
+
+
+def sow(weight: Tensor, kept: Tensor, groups: Sequence[slice]) -> None:
+    """Give weights that are to be kept, but are zero, a size to start from."""
+    for group in groups:
+        part = weight[group]
+        lacking = kept[group] & (part == 0)
+        if bool(lacking.any()):
+            n_nonzero = max(1, int(torch.count_nonzero(part)))
+            mean = float(part.abs().sum()) / n_nonzero
+            size = max(_SEEDLING * (mean or 1.0), torch.finfo(part.dtype).tiny)
+            part.masked_fill_(lacking, size)

@@ -26,7 +26,7 @@ from torch import Tensor
 from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.runtime import Later
-from sklearn_sparsenet.search.connection import Connector, largest
+from sklearn_sparsenet.search.connection import Connector, largest, sow
 from sklearn_sparsenet.search.holding import Constraint, HeldSupport
 
 __all__ = ["Narrowing", "Noise", "Stages"]
@@ -224,13 +224,18 @@ class Narrowing(Constraint):
         return self._held.restricted_to(numbers)
 
     def finish(self, weight: Tensor) -> None:
-        """Go to the target at once, whatever the progress.
+        """Make sure of the target, whatever the progress.
 
-        For interrupted runs, and those of so few steps that none is late enough.
+        For interrupted runs; those of so few steps that none is late enough; a state
+        from before the support was held, which is gone back to; and weights of the
+        support that training has made exactly zero.
         """
+        counted = weight[: self.n_weights]
         self._progress = self.stages.hold
-        if self.support is None:
-            self._narrow(weight[: self.n_weights], 1.0)
+        if self.support is None or bool((counted[~self.support] != 0).any()):
+            self._narrow(counted, 1.0)
+        assert self.support is not None
+        sow(counted, self.support, self.groups)
 
     def _narrow(self, weight: Tensor, step: Strength) -> None:
         metric = self._metric(weight, step)
@@ -246,21 +251,21 @@ class Narrowing(Constraint):
         ends = self._progress >= self.stages.hold
         asked = [self._asked(i, ends) for i in range(len(self.groups))]
         kept, cuts = self._largest(score, asked)
-        kept &= ~barred
         places = None
-        if self._connector is not None and ends:
-            kept, places = self._connector.finish(kept, whole)
+        if not ends:
+            kept &= ~barred
+            if self._connector is not None:
+                if no_path:
+                    kept = self._connector.follow_the_flow(whole, asked)
+                kept, cuts = self._connect(kept, cuts)
         elif self._connector is not None:
-            if no_path:
-                kept = self._connector.follow_the_flow(whole, asked)
-            kept, cuts = self._connect(kept, cuts)
+            kept, places = self._connector.finish(kept & ~barred, whole)
         self._record(asked, cuts)
         if not self.hard:
             self._shrink(weight, self._spread(cuts).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
-            if self._connector is not None:
-                self._connector.sow(weight, kept)
+            sow(weight, kept, self.groups)
             self._hold(kept, places)
 
     def _asked(self, number: int, ends: bool) -> int:

@@ -95,7 +95,7 @@ def solve(
         step, ends the solve. 0: "in flight"; 1: never.
     finish : callable(weights), optional
         Brings the weights in order, in place, at the end: after an interruption or a
-        stop, or so few steps that they are not.
+        stop, or so few steps that they are not, or in a state that is gone back to.
     keep_support : bool
         Whether a step by which weights become zero is taken back, and the step size
         made smaller.
@@ -128,11 +128,11 @@ def solve(
         status = Status.INTERRUPTED
     if status.is_cut_short:
         run.leave_in_order()
+    if early is not None and early.best_state is not None:
+        problem.network.restore(early.best_state)
     if finish is not None:
         finish(problem.network.weights)
     problem.network.module.eval()
-    if early is not None and early.best_state is not None:
-        problem.network.restore(early.best_state)
     try:
         return _conclude(problem, alpha, run, status)
     except KeyboardInterrupt:  # the network is there; only its evaluation is not
