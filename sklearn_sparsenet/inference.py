@@ -132,7 +132,6 @@ _LINKS: dict[type, Callable[[Any, Array], Array]] = {
 }
 
 
-@single_threaded()
 def predict_from(outputs: Array, loss: losses.Loss) -> Array:
     """Return what `loss.predict` returns, by NumPy for the losses of the library.
 
@@ -144,7 +143,8 @@ def predict_from(outputs: Array, loss: losses.Loss) -> Array:
     link = _LINKS.get(type(loss))
     if link is not None:
         return link(loss, outputs)
-    predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
+    with single_threaded():
+        predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
     return predicted
 
 

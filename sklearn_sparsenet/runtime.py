@@ -6,7 +6,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator, contextmanager
+from contextlib import ContextDecorator, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -60,35 +60,52 @@ def _find_thread_settings() -> Callable[[int, int], int]:
 _set_threads = _find_thread_settings()
 
 
+def _leave_modes() -> ExitStack:
+    """Leave the modes of the caller's; return what enters them again."""
+    left = ExitStack()
+    if torch.is_inference_mode_enabled():
+        left.enter_context(torch.inference_mode(False))
+    for kind in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(kind):
+            left.enter_context(torch.autocast(kind, enabled=False))
+    return left
+
+
 class _Outside(threading.local):
     """How many guards a thread is in, and what it had before the first of them."""
 
     depth = 0
     openmp = mkl = 1
+    modes: ExitStack
 
 
 _outside = _Outside()
 
 
 class single_threaded(ContextDecorator):
-    """Compute on one thread, then give the calling thread its setting back.
+    """Compute on one thread, then give the calling thread its settings back.
 
     One thread is the fastest for small networks, leaves the other cores to joblib,
     gives the same bits whatever the setting around it is, and starts no threads of
     OpenMP, after which forked processes would wait for ever. So all of the library
     that computes with PyTorch does it in here. It holds for the thread that enters it,
     and to enter it again costs next to nothing.
+
+    The inference mode and the autocast of the caller's end at its door, too: neither
+    makes other numbers of a fit, nor tensors that cannot be trained of a loaded one.
     """
 
     def __enter__(self) -> None:
         if _outside.depth == 0:
             _outside.openmp = torch.get_num_threads()
             _outside.mkl = _set_threads(1, 1)
+            _outside.modes = _leave_modes()
         _outside.depth += 1
 
     def __exit__(self, *error: object) -> None:
         _outside.depth -= 1
         if _outside.depth == 0:
+            _outside.modes.close()
             _set_threads(_outside.openmp, _outside.mkl)
 
 

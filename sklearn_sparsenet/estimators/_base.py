@@ -377,7 +377,6 @@ class SparseNet(
             parts.insert(0, f"asked for {goal} weights (tol={self.tol}), kept {kept}")
         return f"{type(self).__name__}: {'; '.join(parts)}."
 
-    @single_threaded()
     def _predictions(self, X) -> np.ndarray:
         """Return what the loss predicts for the outputs of the fitted network."""
         check_is_fitted(self)
@@ -393,10 +392,11 @@ class SparseNet(
         if predictor is not None:
             return predict_from(predictor(X), self._loss_)
         some = next(self.module_.parameters())
-        rows = make_rows(X, some.dtype, some.device)
-        output = forward(self.module_.eval(), rows)
-        output = output[:, None] if output.ndim == 1 else output
-        return self._loss_.predict(output.cpu()).numpy()
+        with single_threaded():
+            rows = make_rows(X, some.dtype, some.device)
+            output = forward(self.module_.eval(), rows)
+            output = output[:, None] if output.ndim == 1 else output
+            return self._loss_.predict(output.cpu()).numpy()
 
     @property
     def coefs_(self) -> list[np.ndarray]:

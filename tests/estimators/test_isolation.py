@@ -2,6 +2,7 @@
 
 import copy
 import os
+import pickle
 import subprocess
 import sys
 
@@ -212,3 +213,39 @@ def test_threads_are_as_before_also_when_fit_raises(threads):
         predictions(0, module=module)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
+
+
+class Skipping(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 4), nn.Linear(4, 1)
+
+    def forward(self, inputs):
+        return self.b(self.a(inputs).tanh()) + inputs[:, :1]
+
+
+def skipping(n_features, n_outputs):
+    return Skipping()
+
+
+def autocast():
+    return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, autocast])
+@pytest.mark.parametrize("module", [None, skipping])
+def test_modes_of_the_callers_have_no_part_in_it(mode, module):
+    """Nor in what is loaded: it can be trained on."""
+    settings = {**QUICK, "target_sparsity": 2, "module": module, "dtype": "float32"}
+
+    def fitted():
+        return SparseNetRegressor((4,), **settings, random_state=0).fit(X, Y)
+
+    wanted = fitted()
+    with mode():
+        got = fitted()
+        loaded = pickle.loads(pickle.dumps(got))
+        np.testing.assert_array_equal(loaded.predict(X), wanted.predict(X))
+        if module is None:
+            loaded.compact()
+    loaded.module_(torch.zeros(2, 3)).sum().backward()
