@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,11 @@ class Packed:
     values: np.ndarray
     indices: np.ndarray | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the tensor takes."""
+        return math.prod(self.shape) * self.values.itemsize
+
     @single_threaded()
     def unpack(self) -> Tensor:
         """Return the tensor.
@@ -43,21 +49,22 @@ class Packed:
         ValueError
             If the parts do not fit together.
         """
-        size = int(np.prod(self.shape, dtype=np.int64))
+        size = math.prod(self.shape)
         if self.indices is None:
             if self.values.size != size:
                 raise ValueError(
                     f"{self.values.size} values for the shape {self.shape}."
                 )
             return torch.tensor(self.values).reshape(self.shape)
-        ordered = np.diff(self.indices, prepend=-1) > 0
-        if len(self.indices) != len(self.values) or not ordered.all():
+        indices = self.indices
+        ordered = (indices[1:] > indices[:-1]).all()
+        if indices.shape != self.values.shape or indices.ndim != 1 or not ordered:
             raise ValueError("Indices are not those of as many values, in their order.")
-        if len(self.indices) and self.indices[-1] >= size:
+        if len(indices) and not 0 <= indices[0] <= indices[-1] < size:
             raise ValueError(f"An index lies outside of the shape {self.shape}.")
         flat = np.zeros(size, self.values.dtype)
-        flat[self.indices] = self.values
-        return torch.tensor(flat).reshape(self.shape)
+        flat[indices] = self.values
+        return torch.from_numpy(flat).reshape(self.shape)
 
 
 @single_threaded()
@@ -111,9 +118,19 @@ def unpack_module(module: nn.Module, packed: Mapping[str, Packed]) -> nn.Module:
             f"{[(k, tuple(v.shape)) for k, v in own.items()]}, stored are "
             f"{[(k, v.shape) for k, v in packed.items()]}."
         )
-    for name, part in packed.items():
-        _replace(module, own[name], part.unpack())
+    tensors = {name: part.unpack() for name, part in packed.items()}
+    wrong = [k for k, tensor in tensors.items() if not _serves(tensor, own[k])]
+    if wrong:
+        raise ValueError(f"{wrong} are of another type than those of this network.")
+    for name, tensor in tensors.items():
+        _replace(module, own[name], tensor)
     return module
+
+
+def _serves(new: Tensor, old: Tensor) -> bool:
+    """Tell whether both are floating, or of the same type."""
+    both = new.is_floating_point() and old.is_floating_point()
+    return both or new.dtype == old.dtype
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.compaction import SelectInputs, has_hooks
+from sklearn_sparsenet.declared import fits
 from sklearn_sparsenet.networks import ACTIVATIONS
 from sklearn_sparsenet.runtime import single_threaded
 
@@ -50,6 +51,25 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), ("p",)),
     nn.AlphaDropout: ("p",),
 }
+# What each of them is: sizes are given for each dimension, or once for all.
+_Size = int | list[int]
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("in_features", "out_features", "num_features"), int),
+    **dict.fromkeys(("in_channels", "out_channels", "groups", "n_kept"), int),
+    **dict.fromkeys(("start_dim", "end_dim"), int),
+    **dict.fromkeys(("kernel_size", "stride", "dilation"), _Size),
+    "padding": _Size | str,
+    "output_size": int | None | list[int | None],
+    "divisor_override": int | None,
+    **dict.fromkeys(("eps", "negative_slope", "alpha", "beta", "threshold"), float),
+    "p": float,
+    "momentum": float | None,
+    **dict.fromkeys(("ceil_mode", "count_include_pad", "affine", "bias"), bool),
+    "track_running_stats": bool,
+    **dict.fromkeys(("padding_mode", "approximate"), str),
+}
+_MAY_BE_ZERO = ("padding", "start_dim", "end_dim", "divisor_override")
+_MOST_LAYERS = 2000
 _WITH_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BY_NAME = {kind.__name__: kind for kind in _ARGUMENTS}
 
@@ -63,9 +83,12 @@ def describe(module: nn.Module) -> Recipe | None:
     ----------
     module : nn.Module
         An `nn.Sequential`, not nested, of known layers with the names that it gives
-        them, none twice, no weights in common, none with hooks, and none frozen.
+        them, none twice, no weights in common, none with hooks, and none frozen; of
+        2000 layers at most.
     """
     if type(module) is not nn.Sequential or _has_own_names(module):
+        return None
+    if len(module) > _MOST_LAYERS:
         return None
     parameters = [p for child in module for p in child.parameters()]
     frozen = not all(p.requires_grad for p in parameters)
@@ -104,20 +127,31 @@ def build_from(recipe: Recipe) -> nn.Sequential:
     ValueError
         If the recipe has anything but known layers and their arguments.
     """
-    children: list[nn.Module] = []
-    for step in recipe:
-        arguments = dict(step)
-        name = arguments.pop("name", None)
-        if name == "SelectInputs":
-            index = torch.zeros(int(arguments["n_kept"]), dtype=torch.long)
-            children.append(SelectInputs(index.to("meta")))
-            continue
-        kind = _BY_NAME.get(str(name))
-        if kind is None or not set(arguments) <= {*_ARGUMENTS[kind], "bias"}:
-            raise ValueError(f"There is no layer {name!r} with these arguments.")
-        with torch.device("meta"):
-            children.append(kind(**{k: _tuple(v) for k, v in arguments.items()}))
-    return nn.Sequential(*children)
+    if len(recipe) > _MOST_LAYERS:
+        raise ValueError(f"There are {len(recipe)} layers.")
+    with torch.device("meta"):
+        return nn.Sequential(*(_build_layer(**step) for step in recipe))
+
+
+def _build_layer(name: str, **arguments: Any) -> nn.Module:
+    kind = _BY_NAME.get(name)
+    accepted = {"n_kept"} if kind is None else {*_ARGUMENTS[kind], "bias"}
+    if (
+        (kind is None and name != "SelectInputs")
+        or not arguments.keys() <= accepted
+        or not all(_is_possible(*argument) for argument in arguments.items())
+    ):
+        raise ValueError(f"There is no layer {name!r} with these arguments.")
+    if kind is None:
+        return SelectInputs(torch.empty(arguments["n_kept"], dtype=torch.long))
+    return kind(**{k: _tuple(v) for k, v in arguments.items()})
+
+
+def _is_possible(name: str, value: Any) -> bool:
+    """Tell whether an argument is of its type, and a size not below one."""
+    sizes = value if isinstance(value, list) else [value]
+    is_positive = all(n >= 1 for n in sizes if type(n) is int)
+    return fits(value, _TYPES[name]) and (is_positive or name in _MAY_BE_ZERO)
 
 
 def _plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from sklearn_sparsenet.packing import (
 from sklearn_sparsenet.recipes import build_from, describe
 from sklearn_sparsenet.runtime import computed_once, single_threaded
 from sklearn_sparsenet.sparsity import count_nonzero
+from sklearn_sparsenet.streams import put
 
 __all__ = ["Route", "ShippingMixin", "weighted_names"]
 
@@ -161,19 +161,33 @@ class ShippingMixin:
         """Write the fitted estimator to one file, without pickle.
 
         The arrays are safetensors, sparse ones where most weights are zero; the file
-        has a version and a checksum. `sklearn_sparsenet.load` reads it, on a machine
-        without an accelerator as well. Needs the package safetensors. Parameters that
-        belong to this process are None in the file: `module`, `checkpoint`,
-        `random_state` and `cv` if they are no numbers.
+        has a version and a checksum, and the same estimator makes the same bytes.
+        `sklearn_sparsenet.load` reads it, on a machine without an accelerator as well.
+        A file that is there already is replaced in one step: whatever happens, one of
+        the two can be read.
+
+        What predictions do not need and cannot be stored without code is None in the
+        file: `module` and `checkpoint`; `random_state` and `cv` if they are no
+        numbers; `loss`, `penalty`, `search`, `selection` and `scoring` if they are
+        functions or objects of your own. To fit the loaded estimator anew, set them
+        again; `fit` refuses None for `loss`, `penalty`, `search` and `selection`.
 
         Parameters
         ----------
-        path : str or path-like
+        path : str, path-like or binary file object
 
         Raises
         ------
         TypeError
-            If a parameter is an object or function of your own.
+            If predictions need code of your own (an object as `loss`, a subclass), or
+            another parameter holds some.
+        ValueError
+            If a parameter was set to what `fit` would refuse.
+
+        Warns
+        -----
+        UserWarning
+            If `scoring` is not kept, by which `score` would go.
         """
         check_is_fitted(self)
         # It knows the estimators, which are made with this mixin.
@@ -204,8 +218,8 @@ class ShippingMixin:
 
         Parameters
         ----------
-        path : str or path-like, default=None
-            A file to write as well.
+        path : str, path-like or binary file object, default=None
+            A file to write as well: whole, or not at all.
         sparse_initializers : bool, default=False
             Whether weights are stored sparse: a smaller file, which runtimes make
             dense when they load it. It is not faster.
@@ -228,7 +242,7 @@ class ShippingMixin:
         function = self._compact_function("to_onnx")
         model = to_onnx(function, sparse_initializers=sparse_initializers)
         if path is not None:
-            Path(path).write_bytes(model.SerializeToString())
+            put(model.SerializeToString(deterministic=True), path)
         return model
 
     def to_c(self, name="predict"):

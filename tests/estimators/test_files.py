@@ -9,6 +9,7 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits, make_classification, make_regression
+from sklearn.metrics import make_scorer
 from sklearn.model_selection import KFold
 from torch import nn
 
@@ -22,8 +23,6 @@ from sklearn_sparsenet import (
     load,
     losses,
 )
-
-pytest.importorskip("safetensors")
 
 
 def regression(n_targets=1):
@@ -276,22 +275,65 @@ def test_types_and_devices_are_stored_by_name(dtype, device, tmp_path):
 
 
 def my_loss(output, target):
-    return (output - target).square().sum(1)
+    return (output - target).square().reshape(len(output), -1).sum(1)
 
 
-def test_code_is_refused_by_name(tmp_path):
+class MyLoss(losses.SquaredError):
+    pass
+
+
+class MyPenalty(MCP):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("loss", my_loss), ("penalty", MyPenalty(3.0))]
+)
+@pytest.mark.parametrize("kind", [SparseNetRegressor, SparseNetClassifier])
+def test_what_predictions_do_not_need_is_no_reason_to_refuse(
+    kind, name, value, tmp_path
+):
     X, y = regression()
-    net = SparseNetRegressor(
-        (5,), loss=my_loss, normalize_y=True, max_iter=2, random_state=0
-    ).fit(X, y)
-    with pytest.raises(TypeError, match="loss"):
+    y = y > 0 if kind is SparseNetClassifier else y / 100
+    net = kind((5,), max_iter=2, random_state=0, **{name: value}).fit(X, y)
+    net.save(tmp_path / "net")
+    again = load(tmp_path / "net")
+    assert_array_equal(again.predict(X), net.predict(X))
+    assert getattr(again, name) is None
+    with pytest.raises(ValueError, match=f"'{name}' parameter"):
+        again.fit(X, y)
+    again.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "net").read_bytes()
+    again.set_params(**{name: value}).fit(X, y)
+
+
+def test_what_is_not_kept_and_changes_the_score_is_told(tmp_path):
+    X, y = regression()
+    scorer = make_scorer(lambda y, found: 1.0)
+    settings = {"target_sparsities": [20], "cv": 2, "max_iter": 5, "scoring": scorer}
+    net = SparseNetRegressorCV((5,), random_state=0, **settings).fit(X, y)
+    with pytest.warns(UserWarning, match="scoring=.* is not kept"):
         net.save(tmp_path / "net")
+    assert load(tmp_path / "net").score(X, y) < 1
+
+
+def test_code_that_predicts_is_refused_by_name(tmp_path):
+    X, y = regression()
+    net = SparseNetRegressor((5,), loss=MyLoss(), max_iter=2, random_state=0).fit(X, y)
+    with pytest.raises(TypeError, match=r"loss=.* by code of your own"):
+        net.save(tmp_path / "net")
+    own = type("Own", (SparseNetRegressor,), {})((5,), max_iter=2).fit(X, y)
+    with pytest.raises(TypeError, match="Own is a class of your own"):
+        own.save(tmp_path / "net")
     with pytest.raises(ValueError, match="not fitted"):
         SparseNetRegressor().save(tmp_path / "net")
+    with pytest.raises(ValueError, match="'tol' parameter"):
+        net.set_params(tol=-1.0, loss="huber").save(tmp_path / "net")
+    assert not list(tmp_path.iterdir())
 
 
 def test_files_of_others_and_of_other_versions_are_refused(tmp_path):
-    from safetensors.numpy import save_file
+    save_file = pytest.importorskip("safetensors.numpy").save_file
 
     path = tmp_path / "net"
     save_file({"a": np.zeros(3)}, path)
@@ -338,18 +380,23 @@ def test_damaged_files_are_refused_or_harmless(tmp_path):
 def test_numbers_and_names_of_numpy_are_what_they_were(tmp_path):
     X, y = regression()
     net = SparseNetRegressor(
-        (5,),
-        np.str_("tanh"),
+        activation=np.str_("tanh"),
         target_sparsity=np.int64(20),
         tol=np.float32(0),
-        max_iter=5,
+        max_iter=np.int64(5),
+        shuffle=np.bool_(True),
+        hidden_layer_sizes=np.array([5], dtype=object),
+        alpha_bounds=np.array([1e-7, 1e-2]),
+        random_state=np.int64(3),
     ).fit(X, y)
     net.save(tmp_path / "net.safetensors")
     again = load(tmp_path / "net.safetensors")
     assert (again.target_sparsity, again.tol) == (20, 0)
     assert np.ndim(again.target_sparsity) == np.ndim(again.tol) == 0
     assert again.activation == "tanh"
-    assert again.fit(X, y).n_nonzero_ == 20
+    assert again.random_state == 3
+    assert_array_equal(again.fit(X, y).predict(X), net.predict(X))
+    assert again.n_nonzero_ == 20
 
 
 @pytest.mark.parametrize("cv", [KFold(2), list(KFold(2).split(np.zeros(120)))])

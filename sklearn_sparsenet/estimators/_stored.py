@@ -1,0 +1,256 @@
+"""What a file may set of an estimator: these attributes and parameters, no others."""
+
+from __future__ import annotations
+
+from typing import Any, get_type_hints
+
+import numpy as np
+import torch
+from torch import nn
+
+from sklearn_sparsenet import losses, penalties, search
+from sklearn_sparsenet.compaction import SelectInputs
+from sklearn_sparsenet.declared import fits
+from sklearn_sparsenet.estimators._validation import (
+    check_bounds,
+    check_hidden_layers,
+    check_objects,
+    resolve_dtype,
+)
+from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
+from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
+from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
+from sklearn_sparsenet.optimality import Certificate
+from sklearn_sparsenet.packing import Packed
+from sklearn_sparsenet.search.narrowing import Stages
+from sklearn_sparsenet.shapes import output_shape
+
+__all__ = [
+    "KINDS",
+    "KNOWN",
+    "OF_THE_USER",
+    "check_attributes",
+    "check_network",
+    "check_params",
+    "declared_attributes",
+]
+
+_LOSSES = (
+    losses.SquaredError, losses.AbsoluteError, losses.Huber, losses.Poisson,
+    losses.PoissonEmission, losses.LogLoss, losses.OneBit, losses.CrossEntropy,
+)  # fmt: skip
+KNOWN: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        *_LOSSES, penalties.L1, penalties.MCP, penalties.L0,
+        search.BracketSearch, search.OnePassSearch, search.ContinuationSearch,
+        Stages, Certificate, Packed,
+    )
+}  # fmt: skip
+# Parameters whose objects and functions are of no use for predictions. None in their
+# place is refused by `fit`, which names the parameter; `score` takes no scoring for R²
+# or the accuracy.
+OF_THE_USER = ("loss", "penalty", "search", "selection", "scoring")
+_OF_THE_PROCESS = ("module", "checkpoint")
+Numbers = dict[str, np.ndarray]
+
+
+class _Fitted:
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    _n_outputs_asked: int
+    _sample_shape: tuple[int, ...]
+    _is_sparse: bool
+    _loss_: Any
+    certificate_: Certificate
+    penalized_coefs_: list[Packed]
+    penalized_intercepts_: list[np.ndarray]
+    layer_names_: list[str]
+    n_nonzero_per_layer_: np.ndarray
+    n_nonzero_: int
+    sparsity_: float
+    target_n_nonzero_: int | np.ndarray | None
+    alpha_: float | np.ndarray
+    kkt_residual_: float
+    loss_: float
+    loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    search_history_: Numbers
+    narrowing_history_: Numbers | None
+    n_outer_iter_: int
+    n_iter_: int
+    converged_: bool
+    n_live_: int | None
+    support_: np.ndarray | None
+    feature_importances_: np.ndarray | None
+
+
+class _Regressor(_Fitted):
+    _flat_target: bool
+    y_mean_: np.ndarray
+    y_scale_: np.ndarray
+
+
+class _Classifier(_Fitted):
+    _multilabel: bool
+    classes_: np.ndarray
+
+
+class _Chosen:
+    target_sparsities_: list[Any]
+    test_scores_: np.ndarray
+    train_scores_: np.ndarray
+    n_nonzeros_: np.ndarray
+    alphas_: np.ndarray
+    cv_results_: dict[str, Any]
+    best_index_: int
+    best_score_: float
+    target_sparsity_: Any
+
+
+_ATTRIBUTES: dict[type, tuple[type, ...]] = {
+    SparseNetRegressor: (_Regressor,),
+    SparseNetClassifier: (_Classifier,),
+    SparseNetRegressorCV: (_Regressor, _Chosen),
+    SparseNetClassifierCV: (_Classifier, _Chosen),
+}
+KINDS = {kind.__name__: kind for kind in _ATTRIBUTES}
+
+
+def declared_attributes(kind: type) -> dict[str, Any]:
+    """Return the types of the attributes of a fitted estimator, by their names."""
+    parts = _ATTRIBUTES[kind]
+    return {k: v for part in parts for k, v in get_type_hints(part).items()}
+
+
+def check_params(kind: type, params: dict[str, Any]) -> None:
+    """Refuse parameters that `fit` would refuse, and those that no file may set.
+
+    Raises
+    ------
+    ValueError, TypeError
+        With the name of the parameter.
+    """
+    set_by_file = [k for k in _OF_THE_PROCESS if params.get(k) is not None]
+    if set_by_file:
+        raise ValueError(f"it sets {set_by_file}, which no file may do")
+    left_out = [k for k in OF_THE_USER if k in params and params[k] is None]
+    estimator = kind(**{k: v for k, v in params.items() if k not in left_out})
+    estimator._validate_params()
+    check_objects(estimator)
+    check_hidden_layers(estimator.hidden_layer_sizes)
+    check_bounds(estimator.alpha_bounds)
+    resolve_dtype(estimator.dtype, np.zeros(0), torch.device("cpu"), estimator.solver)
+    torch.device("cpu" if estimator.device == "auto" else estimator.device)
+
+
+def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
+    """Refuse attributes that no fit sets, or that do not fit together.
+
+    Raises
+    ------
+    ValueError
+        With the name of the attribute.
+    """
+    declared = declared_attributes(kind)
+    odd = (declared.keys() ^ attributes.keys()) - {"feature_names_in_"}
+    if odd:
+        raise ValueError(f"it has too few or too many attributes: {sorted(odd)}")
+    wrong = [k for k, value in attributes.items() if not fits(value, declared[k])]
+    shape = tuple(attributes["_sample_shape"])
+    if wrong or not shape or min(shape) < 1 or shape[0] != attributes["n_features_in_"]:
+        raise ValueError(f"{wrong or 'its _sample_shape'} cannot be")
+    if type(attributes["_loss_"]) not in _LOSSES:
+        raise ValueError("its _loss_ is none of this library")
+    n_outputs = attributes["_n_outputs_asked"]
+    arrays = {
+        "support_": ("b", shape),
+        "feature_importances_": ("f", shape),
+        "feature_names_in_": ("O", shape[:1]),
+        "n_nonzero_per_layer_": ("iu", (len(attributes["layer_names_"]),)),
+        "y_mean_": ("f", (n_outputs,)),
+        "y_scale_": ("f", (n_outputs,)),
+        "classes_": ("biufmMUO", (_n_classes(attributes),)),
+    }
+    for name, (kinds, expected) in arrays.items():
+        array = attributes.get(name)
+        if array is not None and not _is_array(array, kinds, expected):
+            raise ValueError(f"its {name} is {array.dtype} of shape {array.shape}")
+    if n_outputs not in _possible_outputs(attributes):
+        raise ValueError(f"{n_outputs} outputs do not serve for its target")
+    _check_records(attributes)
+
+
+def _is_array(array: np.ndarray, kinds: str, shape: tuple[int, ...]) -> bool:
+    return array.dtype.kind in kinds and array.shape == shape
+
+
+def _n_classes(attributes: dict[str, Any]) -> int:
+    return attributes["classes_"].size if "classes_" in attributes else 0
+
+
+def _possible_outputs(attributes: dict[str, Any]) -> tuple[int, ...]:
+    """Return how many outputs a network for these classes or targets may have."""
+    if "classes_" not in attributes:
+        return (attributes["y_mean_"].size,)
+    n_classes = _n_classes(attributes)
+    if attributes["_multilabel"] or n_classes > 2:
+        return (n_classes,)
+    return (1, 2) if n_classes == 2 else ()
+
+
+def _check_records(attributes: dict[str, Any]) -> None:
+    """Refuse records of the search and of folds that do not fit together."""
+    n_layers = len(attributes["layer_names_"])
+    for name in ("search_history_", "narrowing_history_"):
+        columns = list((attributes[name] or {}).values())
+        shapes = {column.shape[1:] for column in columns}
+        lengths = {column.shape[:1] for column in columns}
+        if () in lengths or len(lengths) > 1 or not shapes <= {(), (1,), (n_layers,)}:
+            raise ValueError(f"its {name} has columns of several lengths")
+    alpha = np.asarray(attributes["alpha_"])
+    if alpha.dtype.kind not in "iuf" or alpha.shape not in ((), (1,), (n_layers,)):
+        raise ValueError(f"its alpha_ is {alpha.dtype} of shape {alpha.shape}")
+    if "best_index_" in attributes:
+        n_targets, scores = len(attributes["target_sparsities_"]), ("test", "train")
+        kept = [attributes[f"{kind}_scores_"] for kind in scores]
+        if (
+            any(each.ndim != 2 or len(each) != n_targets for each in kept)
+            or not 0 <= attributes["best_index_"] < n_targets
+        ):
+            raise ValueError("its scores are not those of its targets")
+
+
+def check_network(network: nn.Module, attributes: dict[str, Any]) -> None:
+    """Refuse a network whose predictions would fail, without running it.
+
+    Parameters
+    ----------
+    network : nn.Module
+        As `recipes.build_from` makes it; with its weights.
+    attributes : dict
+        Checked.
+
+    Raises
+    ------
+    ValueError
+    """
+    weights = dict(network.named_parameters())
+    for name in attributes["layer_names_"]:
+        if name not in weights or weights[name].ndim < 2:
+            raise ValueError(f"the network has no layer {name!r}")
+    shape = tuple(attributes["_sample_shape"])
+    (*more, n_outputs) = output_shape(network.children(), shape)
+    if more or n_outputs not in _possible_outputs(attributes):
+        raise ValueError(f"the network has {(*more, n_outputs)} outputs")
+    background = np.shape(getattr(attributes["_loss_"], "background", 0.0))
+    if background not in ((), (1,), (n_outputs,)):
+        raise ValueError(f"{n_outputs} outputs have a background of shape {background}")
+    dtypes = {t.dtype for t in network.state_dict().values() if t.is_floating_point()}
+    if dtypes not in ({torch.float32}, {torch.float64}):
+        raise ValueError(f"the network computes in {dtypes}")
+    for child in network.children():
+        if isinstance(child, SelectInputs):
+            index = child.index
+            if not bool(((index >= 0) & (index < shape[0])).all()):
+                raise ValueError("the network selects inputs that there are not")
