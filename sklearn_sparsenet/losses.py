@@ -11,13 +11,16 @@ Equation numbers are those of Shen, Wang, Xu, Yan, arXiv 2408.02801.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from sklearn_sparsenet.arguments import checked_number, keep_number
 
 __all__ = [
     "AbsoluteError",
@@ -47,6 +50,9 @@ class Loss(Protocol):
     standardizes_target : bool
         Whether shifting and scaling the target leaves the loss meaningful, so that
         ``normalize_y="auto"`` may do it.
+    targets : tuple of str, optional
+        Which targets the loss is for: "real" ones, "indicators" (0.0 and 1.0) or
+        "classes" (their indices). Others are refused then.
     """
 
     @property
@@ -80,11 +86,28 @@ def _weighted_median(values: Tensor, weight: Tensor) -> Tensor:
     return ordered.gather(0, first)[0]
 
 
+def _as_counts(background: object) -> float | tuple[float, ...]:
+    """Return known counts as Python's own numbers."""
+    several = np.ndim(cast(Any, background)) > 0
+    entries = list(cast(Iterable[object], background)) if several else [background]
+    counts = [
+        checked_number(
+            "background",
+            entry,
+            lambda c: 0 <= c < math.inf,
+            "finite and not negative, or a sequence of such numbers",
+        )
+        for entry in entries
+    ]
+    return tuple(counts) if several else counts[0]
+
+
 @dataclass(frozen=True)
 class SquaredError:
     r"""Squared error :math:`\|f(x) - y\|_2^2`, without ½, equation (15)."""
 
     standardizes_target: ClassVar[bool] = True
+    targets: ClassVar[tuple[str, ...]] = ("real",)
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).square().sum(1)
@@ -137,6 +160,9 @@ class Huber(SquaredError):
 
     delta: float = 1.35
 
+    def __post_init__(self) -> None:
+        keep_number(self, "delta", lambda d: 0 < d < math.inf, "positive and finite")
+
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         each = functional.huber_loss(output, target, reduction="none", delta=self.delta)
         return 2 * each.sum(1)
@@ -156,6 +182,7 @@ class Poisson:
     r"""Count regression with log link: :math:`e^{f(x)} - y\,f(x)`."""
 
     standardizes_target: ClassVar[bool] = False
+    targets: ClassVar[tuple[str, ...]] = ("real",)
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output.exp() - target * output).sum(1)
@@ -199,14 +226,11 @@ class PoissonEmission:
     background: float | tuple[float, ...] = 0.0
     floor: float = 1e-2
     standardizes_target: ClassVar[bool] = False
+    targets: ClassVar[tuple[str, ...]] = ("real",)
 
     def __post_init__(self) -> None:
-        lowest = torch.as_tensor(self.background, dtype=torch.float64).min()
-        if not (lowest >= 0 and self.floor > 0):
-            raise ValueError(
-                "PoissonEmission needs background >= 0 and floor > 0; got "
-                f"background={self.background!r}, floor={self.floor!r}."
-            )
+        keep_number(self, "floor", lambda c: 0 < c < math.inf, "positive and finite")
+        object.__setattr__(self, "background", _as_counts(self.background))
 
     def _mean(self, output: Tensor) -> Tensor:
         return output + torch.as_tensor(self.background).to(output)
@@ -238,6 +262,7 @@ class LogLoss:
     """Binary cross-entropy on logits, summed over outputs (one per label)."""
 
     standardizes_target: ClassVar[bool] = False
+    targets: ClassVar[tuple[str, ...]] = ("real", "indicators")
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         each = functional.binary_cross_entropy_with_logits(
@@ -259,7 +284,7 @@ class LogLoss:
 
     def check_target(self, target: Tensor) -> None:
         if bool(((target < 0) | (target > 1)).any()):
-            raise ValueError("LogLoss needs targets between 0 and 1.")
+            raise ValueError("LogLoss and OneBit need y between 0 and 1.")
 
 
 @dataclass(frozen=True)
@@ -281,8 +306,7 @@ class OneBit(LogLoss):
     flip_rate: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.flip_rate < 0.5:
-            raise ValueError(f"flip_rate must be in [0, 0.5); got {self.flip_rate!r}.")
+        keep_number(self, "flip_rate", lambda rate: 0 <= rate < 0.5, "in [0, 0.5)")
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         if self.flip_rate == 0:
@@ -309,6 +333,7 @@ class CrossEntropy:
     """Cross-entropy of the softmax, equation (22); targets are class indices."""
 
     standardizes_target: ClassVar[bool] = False
+    targets: ClassVar[tuple[str, ...]] = ("classes",)
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.cross_entropy(output, target, reduction="none")
@@ -353,6 +378,12 @@ class CustomLoss:
     function: Callable[[Tensor, Tensor], Tensor]
     link: Callable[[Tensor], Tensor] | None = None
     standardizes_target: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(f"function={self.function!r} is not callable.")
+        if self.link is not None and not callable(self.link):
+            raise TypeError(f"link={self.link!r} is not callable.")
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         values = self.function(output, target)

@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.arguments import keep_number
 from sklearn_sparsenet.protocols import optional_method
 
 __all__ = [
@@ -244,11 +245,12 @@ class MCP:
     vanishes_at_zero: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.gamma < math.inf:
-            raise ValueError(
-                f"gamma={self.gamma!r} must be positive and finite; the limit of "
-                "large gamma is L1()."
-            )
+        keep_number(
+            self,
+            "gamma",
+            lambda gamma: 0 < gamma < math.inf,
+            "positive and finite; the limit of large gamma is L1()",
+        )
 
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
         """Return the sum of the penalties of all weights."""
@@ -345,6 +347,10 @@ class FixedSupport:
     penalty: Penalty | None = None
     separable: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.support, Tensor) or self.support.dtype != torch.bool:
+            raise TypeError(f"support={self.support!r} must be a tensor of bool.")
+
     def value(self, weight: Tensor, alpha: Strength) -> Tensor:
         """Return the penalty of the weights; admissible ones cost nothing else."""
         if self.penalty is None:
@@ -418,8 +424,13 @@ def as_penalty(penalty: str | Penalty) -> Penalty:
     ValueError
         If the name is unknown.
     TypeError
-        If an object lacks a member of the `Penalty` protocol.
+        If an object lacks a member of the `Penalty` protocol, or is a class.
     """
+    if isinstance(penalty, type):
+        raise TypeError(
+            f"penalty={penalty.__name__} is a class; make an object of it: "
+            f"penalty={penalty.__name__}(...)."
+        )
     if isinstance(penalty, str):
         if penalty not in PENALTIES:
             raise ValueError(

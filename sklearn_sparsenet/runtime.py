@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 __all__ = [
     "Later",
+    "available_memory",
     "computed_once",
     "forked_random_state",
     "random_states",
@@ -21,6 +23,13 @@ __all__ = [
     "set_random_states",
     "single_threaded",
 ]
+
+
+_MEMORY = Path("/proc/meminfo")  # of Linux
+_MEMORY_LIMITS = (  # of a container
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 def _find_thread_settings() -> Callable[[int, int], int]:
@@ -193,15 +202,35 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         # Unknown names, devices that are not there, and builds without their kind are
-        # three different errors.
+        # different errors. Some that are none, as "meta", make tensors nevertheless.
         resolved = torch.device(device)
-        torch.zeros(1, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=resolved).tolist()
+        n_devices = torch.get_device_module(resolved).device_count()
+        if (resolved.index or 0) >= n_devices:
+            raise RuntimeError(f"there are {n_devices} of its kind, counted from 0")
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise ValueError(
             f"device={device!r} is not available here ({error}); device='auto' falls "
             "back to the CPU."
         ) from error
     return resolved
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Return the bytes that can still be taken on a device; None if that is unknown."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+            device
+        )
+        return free + unused
+    found = []
+    if device.type == "cpu" and _MEMORY.exists():
+        lines = dict(line.split(":") for line in _MEMORY.read_text().splitlines())
+        found.append(1024 * int(lines["MemAvailable"].split()[0]))
+        limits = [path.read_text().strip() for path in _MEMORY_LIMITS if path.exists()]
+        found += [int(limit) for limit in limits if limit.isdigit()]
+    return min(found, default=None)
 
 
 class Later:

@@ -6,11 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from numbers import Integral, Real
+from numbers import Real
+from typing import TypeGuard
 
 import numpy as np
+from torch import Tensor
 
-__all__ = ["Target", "match_layers", "n_nonzero_of", "resolve_target"]
+from sklearn_sparsenet.arguments import as_number
+
+__all__ = ["Target", "has_entries", "match_layers", "n_nonzero_of", "resolve_target"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,13 @@ class Target:
         )
 
 
+def has_entries(value: object) -> TypeGuard[Sequence | np.ndarray | Tensor | Mapping]:
+    """Tell whether a parameter has entries for layers: is no number, and no text."""
+    if isinstance(value, str | bytes | bytearray):
+        return False
+    return isinstance(value, Mapping | Sequence) or getattr(value, "ndim", 0) > 0
+
+
 def n_nonzero_of(entry: object, size: int, where: str) -> int:
     """Return the number of weights that one entry of `target_sparsity` leaves.
 
@@ -82,20 +93,23 @@ def n_nonzero_of(entry: object, size: int, where: str) -> int:
         f"to {size} (the number of nonzero weights to keep) or a float in [0, 1) (the "
         "fraction of weights that are zero)"
     )
-    if isinstance(entry, bool | np.bool_) or not isinstance(entry, Real):
-        kind = ValueError if isinstance(entry, bool | np.bool_) else TypeError
-        raise kind(f"target_sparsity={entry!r} is not a target: {accepted}.")
-    if isinstance(entry, Integral):
-        if not 1 <= int(entry) <= size:
-            raise ValueError(f"target_sparsity={entry!r} is out of range: {accepted}.")
-        return int(entry)
-    if not 0 <= float(entry) < 1:  # also refuses NaN
+    number = as_number(entry)
+    if number is None:
+        value = entry[()] if isinstance(entry, np.ndarray) else entry
+        kind = ValueError if isinstance(value, Real | np.bool_) else TypeError
+        raise kind(f"target_sparsity={value!r} is not a target: {accepted}.")
+    in_range = 1 <= number <= size if isinstance(number, int) else 0 <= number < 1
+    if not in_range:  # NaN is not
         raise ValueError(f"target_sparsity={entry!r} is out of range: {accepted}.")
-    return max(1, math.floor((1 - float(entry)) * size + 0.5))
+    if isinstance(number, int):
+        return number
+    return max(1, math.floor((1 - number) * size + 0.5))
 
 
 def match_layers(
-    entries: Sequence | np.ndarray | Mapping, sizes: Mapping[str, int], parameter: str
+    entries: Sequence | np.ndarray | Tensor | Mapping,
+    sizes: Mapping[str, int],
+    parameter: str,
 ) -> dict[str, object]:
     """Assign the entries of a sequence or dict to layers.
 
@@ -151,11 +165,7 @@ def resolve_target(
     TypeError, ValueError
         If a target is none, or out of range.
     """
-    if isinstance(target_sparsity, np.ndarray) and target_sparsity.ndim == 0:
-        target_sparsity = target_sparsity.item()
-    if isinstance(target_sparsity, Mapping | Sequence | np.ndarray) and not isinstance(
-        target_sparsity, str
-    ):
+    if has_entries(target_sparsity):
         entries = match_layers(target_sparsity, sizes, "target_sparsity")
         if not entries:
             raise ValueError("target_sparsity={} names no layer at all.")

@@ -208,6 +208,12 @@ class ProblemTrainer:
         finish: Callable[[Tensor], None] | None = None,
     ) -> Solution:
         """Train with any penalty; see `sklearn_sparsenet.search.Trainer`."""
+        if self.continuation is not None:
+            raise ValueError(
+                "solver='lbfgs' solves for one λ after the other and trains nothing in "
+                "between, as search=OnePassSearch() would; use solver='adam', or "
+                "search='continuation'."
+            )
         self.problem.network.restore(self._initial if start is None else start.state)
         options = replace(
             self.options,

@@ -11,6 +11,7 @@ ROOT = Path(sklearn_sparsenet.__file__).parent
 LAYERS = [
     {
         "_version",
+        "arguments",
         "atomic_files",
         "exceptions",
         "progress",

@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 
-from sklearn_sparsenet.estimators._build import _auto_batch_size
+from sklearn_sparsenet.estimators._options import auto_batch_size
 
 __all__ = ["PROBLEMS", "Data", "Problem", "Schedule", "layer_targets"]
 
@@ -43,7 +43,7 @@ class Schedule:
     @classmethod
     def for_rows(cls, n_rows: int, steps: int) -> Schedule:
         """Return the schedule of about `steps` steps with the library's batch size."""
-        batch_size = _auto_batch_size(n_rows)
+        batch_size = auto_batch_size(n_rows)
         per_epoch = ceil(n_rows / batch_size)
         epochs = ceil(steps / per_epoch)
         return cls(batch_size, epochs, epochs * per_epoch)

@@ -12,22 +12,28 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.data import SubsetRows, make_rows
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _outcome as outcome
 from sklearn_sparsenet.estimators._callbacks import FitTasks
+from sklearn_sparsenet.estimators._options import build_limits, build_options
 from sklearn_sparsenet.estimators._reports import ReportsMixin
+from sklearn_sparsenet.estimators._scales import warn_about_scales
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
+    check_bounds,
+    check_data,
+    check_hidden_layers,
     check_objects,
     check_weights,
     fit_context,
+    naming,
     resolve_dtype,
-    warn_about_scales,
 )
 from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
 from sklearn_sparsenet.inference import predict_from
@@ -57,6 +63,14 @@ class SparseNet(
     """Base of the estimators: everything but losses and targets."""
 
     _parameter_constraints: dict = COMMON_CONSTRAINTS
+
+    def _validate_params(self) -> None:
+        """Refuse values that parameters cannot have, whatever the data."""
+        super()._validate_params()
+        check_objects(self)
+        check_hidden_layers(self.hidden_layer_sizes)
+        check_bounds(self.alpha_bounds)
+        resolve_device(self.device)
 
     @abstractmethod
     def _encode_target(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -144,7 +158,9 @@ class SparseNet(
     def _training(self, X, y, sample_weight):
         """Validate, build, and give trainer, search and limits to train with."""
         X, y, weight = self._check_fit_input(X, y, sample_weight)
-        seeds = build.Seeds.draw(check_random_state(self.random_state))
+        seed = as_number(self.random_state)
+        random_state = self.random_state if seed is None else seed
+        seeds = build.Seeds.draw(check_random_state(random_state))
         with torch.inference_mode(False), single_threaded():
             device = resolve_device(self.device)
             forked = forked_random_state(seeds.network, device)
@@ -166,8 +182,7 @@ class SparseNet(
         return "module_" in vars(self)
 
     def _check_fit_input(self, X, y, sample_weight):
-        check_objects(self)
-        X, y = validate_data(
+        X, y = check_data(
             self,
             X,
             y,
@@ -204,7 +219,7 @@ class SparseNet(
         loss = self._make_loss(n_outputs)
         search, target, layers = build.build_search(self, module)
         samples = self._split(rows, encoded, weight, n_outputs, seeds.split)
-        loss.check_target(samples.target)
+        build.check_loss(loss, samples.target, is_regressor(self))
         if not isinstance(self.loss, str):
             build.try_loss(loss, n_outputs, samples)
         problem = build.build_problem(self, module, layers, loss, samples)
@@ -213,7 +228,7 @@ class SparseNet(
         trainer = ProblemTrainer(
             problem,
             target,
-            build.build_options(self, samples),
+            build_options(self, rows.n_samples, samples.validation),
             seeds.shuffle,
             print if self.verbose else None,
         )
@@ -223,7 +238,7 @@ class SparseNet(
         # Rows that are held out for early stopping are no part of the problem.
         data = (encoded, weight)
         trainer.checkpoint = build.build_checkpoint(self, problem, data, guess)
-        return trainer, search, build.build_limits(self, guess)
+        return trainer, search, build_limits(self, guess)
 
     def _continues(self) -> bool:
         return self.warm_start and hasattr(self, "module_")
@@ -266,18 +281,20 @@ class SparseNet(
 
         index = torch.from_numpy(kept).to(device)
         held_rows = SubsetRows(rows, torch.from_numpy(held).to(device))
-        validation = Validation(held_rows, score, self.n_iter_no_change)
+        patience = int(as_number(self.n_iter_no_change))
+        validation = Validation(held_rows, score, patience)
         return build.Samples(
             SubsetRows(rows, index), target[index], weights[index], validation
         )
 
     def _split_rows(self, encoded, seed) -> tuple[np.ndarray, np.ndarray]:
-        kept, held = train_test_split(
-            np.arange(len(encoded)),
-            test_size=self.validation_fraction,
-            random_state=seed,
-            stratify=self._strata(encoded),
-        )
+        with naming("validation_fraction"):
+            kept, held = train_test_split(
+                np.arange(len(encoded)),
+                test_size=as_number(self.validation_fraction),
+                random_state=seed,
+                stratify=self._strata(encoded),
+            )
         return np.sort(kept), np.sort(held)
 
     def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
@@ -314,7 +331,7 @@ class SparseNet(
         self.converged_ = (
             found.met
             if trainer.target is not None
-            else penalized.kkt_residual <= self.kkt_tol
+            else penalized.kkt_residual <= as_number(self.kkt_tol)
         )
         self._loss_ = trainer.problem.loss
         self.module_ = network.copy_module()
@@ -380,7 +397,7 @@ class SparseNet(
     def _predictions(self, X) -> np.ndarray:
         """Return what the loss predicts for the outputs of the fitted network."""
         check_is_fitted(self)
-        X = validate_data(
+        X = check_data(
             self,
             X,
             accept_sparse=("csr", "csc"),

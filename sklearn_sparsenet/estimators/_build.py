@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
+from itertools import pairwise
+from math import inf
 from numbers import Integral
 
 import numpy as np
@@ -13,35 +14,46 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet._version import __version__
+from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.checkpoints import Checkpoint, fingerprint
 from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.estimators._identity import identify
-from sklearn_sparsenet.estimators._validation import check_bounds, check_hidden_layers
+from sklearn_sparsenet.estimators._validation import check_hidden_layers, naming
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
 from sklearn_sparsenet.owned_directories import usable_directory
-from sklearn_sparsenet.penalties import as_penalty
+from sklearn_sparsenet.penalties import Penalty, as_penalty
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import available_memory
 from sklearn_sparsenet.search import (
     BracketSearch,
     ContinuationSearch,
     FixedAlpha,
-    Limits,
     OnePassSearch,
     Search,
 )
-from sklearn_sparsenet.solvers import Schedule, SolverOptions, Validation
-from sklearn_sparsenet.targets import Target, match_layers, resolve_target
+from sklearn_sparsenet.solvers import Validation
+from sklearn_sparsenet.targets import (
+    Target,
+    has_entries,
+    match_layers,
+    resolve_target,
+)
 
 __all__ = ["Samples", "Seeds", "build_module", "build_problem", "build_search"]
 
-_FULL_BATCH_ROWS = 256
-_STEPS_PER_SOLVE = 1000
-_LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
-_ITERATIONS_PER_SOLVE = 3000
+# Numbers per weight that training takes at least: weight, gradient, two moments.
+_NUMBERS_PER_WEIGHT = 4
 _NOT_OF_A_FIT = ("checkpoint", "verbose")  # parameters that change nothing
 _TRIED_ROWS = 8  # for a loss
+_TRIED_ALPHA, _TRIED_STEP = 1e-3, 1e-2  # for a penalty
+_ERRORS_OF_USERS = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)
+_TARGETS = {
+    "real": "real numbers",
+    "indicators": "0.0 and 1.0 in shape (n_samples, n_outputs)",
+    "classes": "class indices in shape (n_samples,)",
+}
 DEFAULT_SEARCH = "one_pass"  # of the estimators
 SEARCHES = {
     "one_pass": OnePassSearch,
@@ -99,9 +111,11 @@ def build_module(
                 f"X has samples of shape {rows.sample_shape}; the network of "
                 "hidden_layer_sizes takes 1-dimensional ones. Pass a module=."
             )
+        hidden = check_hidden_layers(estimator.hidden_layer_sizes)
+        _check_memory([rows.sample_shape[0], *hidden, n_outputs], dtype, device)
         module: nn.Module = build_mlp(
             rows.sample_shape[0],
-            check_hidden_layers(estimator.hidden_layer_sizes),
+            hidden,
             n_outputs,
             estimator.activation,
             torch.Generator().manual_seed(seed),
@@ -109,6 +123,24 @@ def build_module(
     else:
         module = adopt_module(estimator.module, rows.sample_shape[0], n_outputs)
     return module.to(device=device, dtype=dtype)
+
+
+def _check_memory(widths: list[int], dtype: torch.dtype, device: torch.device) -> None:
+    """Refuse a perceptron that cannot be trained in the memory there is.
+
+    Raises
+    ------
+    ValueError
+    """
+    n_weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(widths))
+    needed = n_weights * dtype.itemsize * _NUMBERS_PER_WEIGHT
+    available = available_memory(device)
+    if available is not None and needed > available:
+        raise ValueError(
+            f"hidden_layer_sizes={tuple(widths[1:-1])} with {widths[0]} features and "
+            f"{widths[-1]} outputs are {n_weights} weights. They and the state of the "
+            f"solver take {needed} bytes; {available} are available on {device}."
+        )
 
 
 def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
@@ -121,7 +153,8 @@ def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
     """
     if isinstance(module, nn.Module):
         return copy.deepcopy(module)
-    made = module(n_features, n_outputs)
+    with naming("module"):
+        made = module(n_features, n_outputs)
     if not isinstance(made, nn.Module):
         raise TypeError(
             "module=callable(n_features, n_outputs) must return an nn.Module; got "
@@ -161,6 +194,27 @@ def count_outputs(module: nn.Module, rows: Rows) -> int:
     return 1 if output.ndim == 1 else int(output.shape[1])
 
 
+def check_loss(loss: Loss, target: Tensor, is_regression: bool) -> None:
+    """Refuse a loss that is for other targets.
+
+    Raises
+    ------
+    ValueError
+        If the loss says which ones it takes, and these are not among them, or not in
+        its domain.
+    """
+    given = "real" if is_regression else "indicators"
+    given = given if target.is_floating_point() else "classes"
+    taken = getattr(loss, "targets", tuple(_TARGETS))
+    if given not in taken:
+        wanted = " or ".join(_TARGETS[kind] for kind in taken)
+        raise ValueError(
+            f"loss={loss!r} is for targets that are {wanted}; here they are "
+            f"{_TARGETS[given]}."
+        )
+    loss.check_target(target)
+
+
 def try_loss(loss: Loss, n_outputs: int, samples: Samples) -> None:
     """Try a user's loss on outputs far and near, before any training.
 
@@ -177,11 +231,17 @@ def try_loss(loss: Loss, n_outputs: int, samples: Samples) -> None:
     try:
         with torch.enable_grad():
             values = loss.per_sample(output, target).sum()
-    except (RuntimeError, TypeError, IndexError, AttributeError) as error:
+            predicted = loss.predict(output.detach())
+    except _ERRORS_OF_USERS as error:
         raise ValueError(
             f"loss={loss!r} cannot be computed for {shapes} of type {target.dtype}: "
             f"{error}"
         ) from error
+    if not isinstance(predicted, Tensor) or predicted.shape != output.shape:
+        raise ValueError(
+            f"loss={loss!r} must predict a tensor of the shape of the outputs; for "
+            f"{shapes} it predicts {predicted!r}."
+        )
     slopes = None
     if values.requires_grad:
         (slopes,) = torch.autograd.grad(values, output, allow_unused=True)
@@ -215,12 +275,18 @@ def build_search(
     target = resolve_target(
         estimator.target_sparsity,
         sizes,
-        tol=estimator.tol,
-        min_layers=estimator.min_layers_on_target,
+        tol=as_number(estimator.tol),
+        min_layers=as_number(estimator.min_layers_on_target),
     )
     search = estimator.search
     if isinstance(search, str):
         search = SEARCHES[default_search(search, estimator.solver)]()
+    solvers = getattr(search, "solvers", None)
+    if solvers is not None and estimator.solver not in solvers:
+        raise ValueError(
+            f"search={estimator.search!r} goes with solver="
+            f"{' or '.join(map(repr, solvers))}, not with {estimator.solver!r}."
+        )
     return search, target, target.layer_names
 
 
@@ -233,13 +299,15 @@ def default_search(search: str, solver: str) -> str:
 
 
 def _resolve_alpha(alpha: object, sizes: dict[str, int]) -> dict[str, float]:
-    if np.ndim(alpha) == 0 and not isinstance(alpha, dict):
-        alpha = [alpha] * len(sizes)
-    matched = match_layers(alpha, sizes, "alpha")
-    values = {name: float(value) for name, value in matched.items()}
-    if not values or not all(0 <= value < np.inf for value in values.values()):
-        raise ValueError(f"alpha={alpha!r}: every λ must be finite and not negative.")
-    return values
+    entries = alpha if has_entries(alpha) else [alpha] * len(sizes)
+    matched = match_layers(entries, sizes, "alpha")
+    values = {name: as_number(value) for name, value in matched.items()}
+    possible = (value is not None and 0 <= value < inf for value in values.values())
+    if not values or not all(possible):
+        raise ValueError(
+            f"alpha={alpha!r}: every λ must be a number, finite and not negative."
+        )
+    return {name: float(value) for name, value in values.items()}
 
 
 def build_problem(
@@ -247,14 +315,38 @@ def build_problem(
 ) -> Problem:
     """Put data, loss, network and penalty together."""
     network = Network(module, layers, penalize_bias=estimator.penalize_bias)
-    return Problem(
-        network,
-        loss,
-        samples.rows,
-        samples.target,
-        samples.weight,
-        as_penalty(estimator.penalty),
-    )
+    penalty = as_penalty(estimator.penalty)
+    if not isinstance(estimator.penalty, str):
+        _try_penalty(penalty, network)
+    return Problem(network, loss, samples.rows, samples.target, samples.weight, penalty)
+
+
+def _try_penalty(penalty: Penalty, network: Network) -> None:
+    """Try a user's penalty on the weights, before any training.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be computed for them.
+    """
+    strengths = [_TRIED_ALPHA] * len(network.layers)
+    for where, shape, alpha in network.blocks(strengths, penalty.separable):
+        weight = network.parameters[where].view(shape).clone()
+        try:
+            moved = penalty.prox(weight, _TRIED_STEP, alpha)
+            distance = penalty.subdifferential_distance(moved, weight, alpha)
+            value = penalty.value(moved, alpha)
+            fits = moved.shape == distance.shape == weight.shape and value.ndim == 0
+        except _ERRORS_OF_USERS as error:
+            raise ValueError(
+                f"penalty={penalty!r} cannot be computed for weights of shape "
+                f"{tuple(shape)}: {error}"
+            ) from error
+        if not fits:
+            raise ValueError(
+                f"penalty={penalty!r} must give one number of all weights as its value,"
+                " and one of each as its prox and its distance."
+            )
 
 
 def build_checkpoint(estimator, problem: Problem, *more: object) -> Checkpoint | None:
@@ -297,94 +389,3 @@ def build_checkpoint(estimator, problem: Problem, *more: object) -> Checkpoint |
         directory / fingerprint(problem, text),
         lambda message: warn_user(message, UserWarning),
     )
-
-
-def build_options(estimator, samples: Samples) -> SolverOptions:
-    """Resolve the ``"auto"`` settings of the solver for this many samples.
-
-    The budget of a solve is a number of steps; the number of epochs follows from it,
-    so that 50 rows and a million get the same.
-    """
-    n_samples = samples.rows.n_samples
-    batch_size = estimator.batch_size
-    if batch_size == "auto":
-        batch_size = _auto_batch_size(n_samples)
-    batch_size = min(batch_size, n_samples)
-    max_iter = estimator.max_iter
-    if estimator.solver == "lbfgs":
-        return _full_batch_options(estimator, n_samples)
-    if max_iter == "auto":
-        max_iter = ceil(_STEPS_PER_SOLVE / ceil(n_samples / batch_size))
-    steps = max_iter * ceil(n_samples / batch_size)
-    rate = estimator.learning_rate_init
-    if rate == "auto":
-        rate = auto_learning_rate(estimator.solver, steps)
-    return SolverOptions(
-        solver=estimator.solver,
-        learning_rate=rate,
-        schedule=Schedule(estimator.learning_rate),
-        batch_size=batch_size,
-        max_iter=max_iter,
-        shuffle=estimator.shuffle,
-        kkt_tol=estimator.kkt_tol,
-        validation=samples.validation,
-    )
-
-
-def auto_learning_rate(solver: str, steps: int) -> float:
-    """Return the first step size for a budget of steps.
-
-    Adam's falls with the root of the budget beyond the default one: long runs with
-    large steps fit noise (Mg, 5000 steps, 2 % left: test error .32 with 1e-2, .27
-    with 5e-3).
-    """
-    rate = _LEARNING_RATES[solver]
-    if solver == "adam" and steps > _STEPS_PER_SOLVE:
-        rate *= sqrt(_STEPS_PER_SOLVE / steps)
-    return rate
-
-
-def _full_batch_options(estimator, n_samples: int) -> SolverOptions:
-    """Return the settings of ``solver="lbfgs"``, which has neither batches nor steps.
-
-    Raises
-    ------
-    ValueError
-        For settings that contradict it.
-    """
-    if estimator.early_stopping:
-        raise ValueError(
-            "solver='lbfgs' solves to optimality; early_stopping=True needs "
-            "solver='adam' or 'sgd'."
-        )
-    size = estimator.batch_size
-    if size != "auto" and size < n_samples:
-        raise ValueError(
-            f"solver='lbfgs' takes all samples at once; batch_size={size} needs "
-            "solver='adam' or 'sgd'."
-        )
-    auto = estimator.max_iter == "auto"
-    return SolverOptions(
-        solver="lbfgs",
-        batch_size=n_samples,
-        max_iter=_ITERATIONS_PER_SOLVE if auto else estimator.max_iter,
-        kkt_tol=estimator.kkt_tol,
-    )
-
-
-def _auto_batch_size(n_samples: int) -> int:
-    """All rows of small data, then 64, from 12800 rows on a two-hundredth, to 512."""
-    if n_samples <= _FULL_BATCH_ROWS:
-        return n_samples
-    return min(512, max(64, n_samples // 200))
-
-
-def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:
-    """Return where the search starts and how long it may last."""
-    debias = estimator.debias
-    if debias == "auto":
-        # With lbfgs a refit to the last digit fits noise, and the certificate is not
-        # its own.
-        debias = estimator.alpha is None and estimator.solver != "lbfgs"
-    bounds = check_bounds(estimator.alpha_bounds)
-    return Limits(bounds, estimator.max_outer_iter, guess, debias)

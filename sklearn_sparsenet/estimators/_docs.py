@@ -84,7 +84,8 @@ batch_size : int or "auto", default="auto"
     "auto": all of at most 256 rows, else 64 to 512. At least n_samples: full batches.
 max_iter : int or "auto", default="auto"
     Epochs of each solve, for "one_pass" in all; "auto": as many as make about 1000
-    steps. With "lbfgs": iterations, "auto": 3000.
+    steps. With "lbfgs": iterations of each solve, "auto": 3000; the starts that a
+    solve begins with have no more either.
 kkt_tol : float, default=1e-3
     A solve on full batches ends once its relative KKT residual is this small. With
     "lbfgs", a solution counts only then.

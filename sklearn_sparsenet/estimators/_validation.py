@@ -3,41 +3,58 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral, Real
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import _fit_context as fit_context
+from sklearn.base import is_regressor
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as count_samples
+from sklearn.utils.validation import validate_data
 
-from sklearn_sparsenet.estimators._warnings import warn_user
-from sklearn_sparsenet.exceptions import DataScaleWarning
+from sklearn_sparsenet.arguments import as_number
+from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
 from sklearn_sparsenet.solvers import OPTIMIZERS
+from sklearn_sparsenet.targets import has_entries
 
 __all__ = [
     "CALLBACK_ATTRIBUTES",
     "COMMON_CONSTRAINTS",
     "POSITIVE_INT",
     "HasMethods",
+    "Number",
     "StrOptions",
     "check_bounds",
+    "check_class_weight",
+    "check_data",
     "check_hidden_layers",
     "check_objects",
     "check_weights",
     "count_samples",
     "fit_context",
+    "naming",
     "resolve_dtype",
     "safe_indexing",
-    "warn_about_scales",
-    "warn_about_target_scale",
 ]
 
+_OF_A_LOSS = (
+    "standardizes_target",
+    "per_sample",
+    "predict",
+    "best_constant",
+    "check_target",
+)
+# What checks of values raise, and what values themselves do when they are converted.
+_OF_VALUES = (ValueError, TypeError, OverflowError, IndexError)
 # Of an estimator, while it is fitted and after: no part of what a fit found.
 CALLBACK_ATTRIBUTES = (
     "_skl_callbacks",
@@ -45,8 +62,18 @@ CALLBACK_ATTRIBUTES = (
     "_callback_fit_ctx",
     "_parent_callback_ctx",
 )
-POSITIVE_INT = Interval(Integral, 1, None, closed="left")
-_NON_NEGATIVE = Interval(Real, 0, None, closed="left")
+
+
+class Number(Interval):
+    """Numbers of an interval, as `as_number` knows them: no booleans, no durations."""
+
+    def is_satisfied_by(self, val: object) -> bool:
+        """Tell whether a value is such a number."""
+        return super().is_satisfied_by(as_number(val))
+
+
+POSITIVE_INT = Number(Integral, 1, None, closed="left")
+_NON_NEGATIVE = Number(Real, 0, None, closed="left")
 
 COMMON_CONSTRAINTS: dict[str, list | str] = {
     "hidden_layer_sizes": ["array-like", POSITIVE_INT],
@@ -68,7 +95,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
     "learning_rate_init": [
         StrOptions({"auto"}),
-        Interval(Real, 0, None, closed="neither"),
+        Number(Real, 0, None, closed="neither"),
     ],
     "learning_rate": [StrOptions({"cosine", "constant"})],
     "batch_size": [StrOptions({"auto"}), POSITIVE_INT],
@@ -76,20 +103,19 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "kkt_tol": [_NON_NEGATIVE],
     "shuffle": ["boolean"],
     "early_stopping": ["boolean"],
-    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "validation_fraction": [Number(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [POSITIVE_INT],
     "warm_start": ["boolean"],
     "dtype": "no_validation",  # by resolve_dtype
     "device": [str, torch.device],
     "checkpoint": [None, str, os.PathLike],
-    "random_state": ["random_state"],
+    "random_state": [
+        Number(Integral, 0, 2**32 - 1, closed="both"),
+        np.random.RandomState,
+        None,
+    ],
     "verbose": ["verbose"],
 }
-
-_SCALE_RATIO = 1e3
-_OFFSET, _FEW_ROWS = 20.0, 10
-_SCALE_ROWS = 10_000
-_TARGET_RATIO = 50.0
 
 
 def resolve_dtype(
@@ -122,7 +148,7 @@ def resolve_dtype(
 
 
 def _by_name(dtype: object) -> torch.dtype:
-    if dtype is None:
+    if not isinstance(dtype, str | type | np.dtype):
         raise TypeError
     return getattr(torch, np.dtype(dtype).name)
 
@@ -135,14 +161,14 @@ def check_hidden_layers(hidden_layer_sizes: object) -> list[int]:
     ValueError
         If a width is not a positive integer.
     """
-    sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).tolist()
-    for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
-            raise ValueError(
-                "hidden_layer_sizes must be > 0 integers, got "
-                f"{list(sizes)}; () is a network without hidden layer."
-            )
-    return [int(size) for size in sizes]
+    given = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).tolist()
+    sizes = [as_number(size) for size in given]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ValueError(
+            "hidden_layer_sizes must be > 0 integers, got "
+            f"{given}; () is a network without hidden layer."
+        )
+    return sizes
 
 
 def check_bounds(alpha_bounds: object) -> tuple[float, float]:
@@ -153,20 +179,20 @@ def check_bounds(alpha_bounds: object) -> tuple[float, float]:
     ValueError
         If it is not a pair of numbers with 0 < low < high.
     """
-    try:
-        low, high = (float(bound) for bound in alpha_bounds)
-    except (TypeError, ValueError):
-        low, high = 1.0, 0.0
-    if not 0 < low < high < np.inf:
-        raise ValueError(
-            f"alpha_bounds={alpha_bounds!r} must be a pair (low, high) with "
-            "0 < low < high."
-        )
-    return low, high
+    is_sequence = has_entries(alpha_bounds) and not isinstance(alpha_bounds, Mapping)
+    bounds = [as_number(bound) for bound in alpha_bounds] if is_sequence else []
+    if len(bounds) == 2 and None not in bounds:
+        low, high = map(float, bounds)
+        if 0 < low < high < np.inf:
+            return low, high
+    raise ValueError(
+        f"alpha_bounds={alpha_bounds!r} must be a pair (low, high) of numbers with "
+        "0 < low < high."
+    )
 
 
 def check_objects(estimator: object) -> None:
-    """Refuse classes where objects are expected.
+    """Refuse classes where objects are expected, and losses that are none.
 
     Raises
     ------
@@ -179,6 +205,70 @@ def check_objects(estimator: object) -> None:
                 f"{name}={value.__name__} is a class; make an object of it: "
                 f"{name}={value.__name__}(...)."
             )
+    loss = estimator.loss
+    if not isinstance(loss, str | Loss) and not callable(loss):
+        missing = [member for member in _OF_A_LOSS if not hasattr(loss, member)]
+        raise TypeError(
+            f"loss={loss!r} lacks {missing}; a loss object has {_OF_A_LOSS}."
+        )
+
+
+@contextmanager
+def naming(parameter: str) -> Iterator[None]:
+    """Let errors name the parameter that they are about."""
+    try:
+        yield
+    except _OF_VALUES as error:
+        if re.search(rf"\b{parameter}\b", str(error)):
+            raise
+        raise _named(error, parameter) from error
+
+
+def _named(error: Exception, parameter: str) -> Exception:
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{parameter}: {error}")
+
+
+def check_data(estimator, X, y="no_validation", **rules):
+    """Return X, and y, as `validate_data` does, with errors that name one of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Also for dates and durations, which NumPy would turn into numbers.
+    """
+    try:
+        found = validate_data(estimator, X, y, **rules)
+    except _OF_VALUES as error:
+        if re.search(r"\b[Xy]\b", str(error)):
+            raise
+        raise _named(error, _culprit(X, rules)) from error
+    if not isinstance(found, tuple):
+        return _in_numbers("X", found)
+    X, y = found
+    return _in_numbers("X", X), _in_numbers("y", y) if is_regressor(estimator) else y
+
+
+def _in_numbers(name: str, values):
+    if values.dtype.kind in "biuf":
+        return values
+    if values.dtype.kind in "mM":
+        raise ValueError(
+            f"{name} has dates or durations (dtype {values.dtype}), which are no "
+            "numbers. Make numbers of them, such as days since the first one."
+        )
+    with naming(name):
+        return values.astype(np.float64)
+
+
+def _culprit(X: object, rules: dict) -> str:
+    """Return which of X and y cannot be used, given that one of them cannot."""
+    shared = ("accept_sparse", "allow_nd", "dtype")
+    try:
+        check_array(X, **{name: rules[name] for name in shared if name in rules})
+    except _OF_VALUES:
+        return "X"
+    return "y" if rules.get("reset", True) else "X"
 
 
 def check_weights(sample_weight: object, X: object) -> np.ndarray:
@@ -186,12 +276,17 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If weights are negative or not finite, or all are zero.
+    ValueError, TypeError
+        If weights are negative, not finite or no numbers, or all are zero.
     """
-    weight = check_sample_weight(
-        sample_weight, X, dtype=np.float64, ensure_non_negative=True
-    )
+    with naming("sample_weight"):
+        if np.asarray(sample_weight).dtype.kind in "mM":
+            raise ValueError("dates and durations are no weights.")
+        weight = check_sample_weight(
+            sample_weight, X, dtype=np.float64, ensure_non_negative=True
+        )
+    if not np.isfinite(weight).all():
+        raise ValueError(f"sample_weight={sample_weight!r} is not finite.")
     if not weight.any():
         raise ValueError(
             "sample_weight is zero for all samples: nothing to learn from."
@@ -199,61 +294,19 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
     return weight
 
 
-def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
-    """Tell the user of columns that one step size cannot suit.
+def check_class_weight(class_weight: Mapping | str | None) -> None:
+    """Refuse weights of classes that are none.
 
-    Judged by means and positive standard deviations of the columns in a sample of the
-    rows: scales that are wildly different, or far from 1 altogether, and columns that
-    are far from zero in terms of their deviation.
+    Raises
+    ------
+    ValueError
+        If a weight is no number, negative or not finite, or all are zero.
     """
-    if X.ndim != 2 or X.shape[0] < 2:
+    if not isinstance(class_weight, Mapping):
         return
-    mean, deviation = _moments(X[:: max(1, X.shape[0] // _SCALE_ROWS)])
-    # Rounding leaves constant columns a deviation that is not exactly zero.
-    varies = deviation > 1e-12 * max(1.0, deviation.max())
-    if not varies.any():
-        return
-    mean, deviation = np.abs(mean[varies]), deviation[varies]
-    smallest, largest = deviation.min(), deviation.max()
-    # Few rows, and columns that rarely change, have small deviations by chance.
-    usual = np.maximum(deviation, np.median(deviation))
-    offset = (mean / usual).max() if X.shape[0] >= _FEW_ROWS else 0.0
-    if largest > _SCALE_RATIO * smallest:
-        trouble = f"differ in scale by a factor of {largest / smallest:.0e}"
-    elif smallest > _SCALE_RATIO or largest < 1 / _SCALE_RATIO:
-        trouble = f"have standard deviations from {smallest:.0e} to {largest:.0e}"
-    elif offset > _OFFSET:
-        trouble = f"have means of up to {offset:.0e} standard deviations"
-    else:
-        return
-    warn_user(
-        f"The columns of X {trouble}; one step size and one penalty cannot suit them "
-        "all. Put a StandardScaler (for sparse X: MaxAbsScaler) before the network.",
-        DataScaleWarning,
-    )
-
-
-def warn_about_target_scale(y: np.ndarray) -> None:
-    """Tell the user of a target, not standardised, that the steps do not suit."""
-    deviation = y.std(axis=0)
-    deviation = deviation[deviation > 1e-12 * np.abs(y).max(axis=0)]
-    scales = np.concatenate([deviation, 1 / deviation])
-    if len(scales) and scales.max() > _TARGET_RATIO:
-        warn_user(
-            "y has standard deviations from "
-            f"{deviation.min():.0e} to {deviation.max():.0e}, and a loss of your own "
-            "gets it as it is; steps suit values near 1. Set normalize_y=True if the "
-            "loss allows for it, False if y is to stay.",
-            DataScaleWarning,
+    weights = [as_number(weight) for weight in class_weight.values()]
+    if not all(weight is not None and 0 <= weight < np.inf for weight in weights):
+        raise ValueError(
+            f"class_weight={class_weight!r} has negative weights, or some that are no "
+            "finite numbers."
         )
-
-
-def _moments(rows: np.ndarray | sparse.spmatrix) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of each column."""
-    rows = rows.astype(np.float64)
-    if not sparse.issparse(rows):
-        rows = np.asarray(rows)
-        return rows.mean(axis=0), rows.std(axis=0)
-    mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
-    square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64).ravel()
-    return mean, np.sqrt(np.maximum(square - mean**2, 0))

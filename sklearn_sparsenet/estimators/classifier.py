@@ -15,7 +15,12 @@ from torch import Tensor
 
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
+from sklearn_sparsenet.estimators._validation import (
+    HasMethods,
+    StrOptions,
+    check_class_weight,
+    naming,
+)
 from sklearn_sparsenet.losses import CrossEntropy, CustomLoss, LogLoss, Loss, OneBit
 
 __all__ = ["SparseNetClassifier"]
@@ -187,6 +192,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         return {"classes": None if self._multilabel else self.classes_}
 
     def _adjust_weight(self, y, weight):
+        check_class_weight(self.class_weight)
         if self.class_weight is None:
             return weight
         if self.class_weight == "balanced" and y.ndim == 1:
@@ -202,18 +208,20 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
                 "class_weight as a dict is for one label with several classes; for "
                 "several labels there are 'balanced' and sample_weight."
             )
-        adjusted = weight * compute_sample_weight(self.class_weight, y)
-        if (adjusted < 0).any():
+        with naming("class_weight"):
+            adjusted = weight * compute_sample_weight(self.class_weight, y)
+        if not adjusted.any():
             raise ValueError(
-                f"class_weight={self.class_weight!r} has negative weights."
+                f"class_weight={self.class_weight!r} leaves all samples without weight."
             )
         return adjusted
 
     def _encode_target(self, y, weight):
         if sparse.issparse(y):
             y = y.toarray()
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
+        with naming("y"):
+            check_classification_targets(y)
+            kind = type_of_target(y, input_name="y")
         if kind == "multiclass-multioutput":
             raise ValueError(
                 "y has several outputs with several classes each; only indicators of "
@@ -225,7 +233,8 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         if self._multilabel:
             self.classes_ = np.arange(y.shape[1])
             return y.astype(np.int64)
-        classes, encoded = np.unique(y, return_inverse=True)
+        with naming("y"):
+            classes, encoded = np.unique(y, return_inverse=True)
         if continuing and not np.array_equal(known, classes):
             raise ValueError(
                 "warm_start=True needs the same classes as the fit before; got "

@@ -25,9 +25,11 @@ from sklearn_sparsenet.estimators._jobs import as_here
 from sklearn_sparsenet.estimators._validation import (
     CALLBACK_ATTRIBUTES,
     POSITIVE_INT,
+    Number,
     StrOptions,
     check_weights,
     fit_context,
+    naming,
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
@@ -49,7 +51,7 @@ def _constraints(single: type) -> dict:
         "selection": [StrOptions(set(SELECTIONS)), callable],
         "cv": ["cv_object"],
         "scoring": [str, callable, None],
-        "n_jobs": [Integral, None],
+        "n_jobs": [Number(Integral, None, None, closed="neither"), None],
     }
 
 
@@ -98,7 +100,8 @@ class CrossValidated:
             sample_weight = check_weights(sample_weight, X)
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
         what = (X, y, sample_weight, groups, is_classifier(self))
-        folds = make_folds(self.cv, *what)
+        with naming("cv"):
+            folds = make_folds(self.cv, *what)
         scorer = check_scoring(single, self.scoring)
         data = (X, y, sample_weight)
         root = self._init_callback_context(max_subtasks=2)

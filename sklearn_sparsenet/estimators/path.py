@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks import find_layers
 from sklearn_sparsenet.path import Station, train_path
 from sklearn_sparsenet.search import FixedAlpha, Search
-from sklearn_sparsenet.targets import resolve_target
+from sklearn_sparsenet.targets import has_entries, resolve_target
 from sklearn_sparsenet.training import ProblemTrainer
 
 __all__ = ["SparseNetPath", "as_grid", "plan_path", "run_path", "sparsenet_path"]
@@ -143,6 +144,8 @@ def sparsenet_path(
         )
     if (X_test is None) != (y_test is None):
         raise ValueError("X_test and y_test go together; got only one of them.")
+    if X_test is None and sample_weight_test is not None:
+        raise ValueError("sample_weight_test goes with X_test and y_test.")
     first = clone(estimator)
     if alphas is not None:
         grid = _as_alphas(alphas)
@@ -172,31 +175,29 @@ def as_grid(target_sparsities) -> int | list:
     TypeError, ValueError
         If they are neither, or none.
     """
-    if isinstance(target_sparsities, Integral):
-        return int(target_sparsities)
-    try:
-        if isinstance(target_sparsities, str | Mapping):
-            raise TypeError
-        grid = list(target_sparsities)
-    except TypeError:
+    number = as_number(target_sparsities)
+    if isinstance(number, int):
+        return number
+    if not has_entries(target_sparsities) or isinstance(target_sparsities, Mapping):
         raise TypeError(
             f"target_sparsities={target_sparsities!r} must be a number of targets "
             "(int), or a sequence of targets."
-        ) from None
+        )
+    grid = list(target_sparsities)
     if not grid:
         raise ValueError("target_sparsities is empty: give a target at least.")
     return grid
 
 
 def _as_alphas(alphas) -> list[float]:
-    grid = np.atleast_1d(np.asarray(alphas, dtype=float))
-    usable = grid.ndim == 1 and bool((np.isfinite(grid) & (grid >= 0)).all())
-    if not usable or not len(grid):
+    entries = list(alphas) if has_entries(alphas) else [alphas]
+    grid = [as_number(entry) for entry in entries]
+    if not grid or not all(a is not None and 0 <= a < np.inf for a in grid):
         raise ValueError(
             f"alphas={alphas!r} must be numbers that are finite and not negative, each "
             "for all layers, and not an empty grid."
         )
-    return np.sort(grid).tolist()
+    return sorted(map(float, grid))
 
 
 def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str], bool]:
@@ -289,6 +290,8 @@ def _spread(n_targets: int, sizes: dict[str, int]) -> list[int]:
     size = sum(sizes.values())
     most = max(len(sizes), round(_DENSEST * size))  # one in each layer, for a path
     least = min(most, max(round(_SPARSEST * size), _PER_LAYER * len(sizes)))
+    # With so many, steps are below 1: all counts there are.
+    n_targets = min(n_targets, 2 + math.ceil(most * math.log(most / least)))
     return np.unique(np.geomspace(most, least, n_targets).round().astype(int)).tolist()
 
 

@@ -12,11 +12,8 @@ from torch import Tensor
 
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._validation import (
-    HasMethods,
-    StrOptions,
-    warn_about_target_scale,
-)
+from sklearn_sparsenet.estimators._scales import warn_about_target_scale
+from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions, naming
 from sklearn_sparsenet.losses import (
     AbsoluteError,
     CustomLoss,
@@ -177,7 +174,8 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
 
     def _encode_target(self, y, weight):
         self._flat_target = y.ndim == 1
-        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        with naming("y"):
+            values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         standardizes = (
             self._base_loss().standardizes_target
             if self.normalize_y == "auto"

@@ -209,7 +209,8 @@ class Search(Protocol):
     """A strategy for finding λ.
 
     It may have a method ``max_solves(limits) -> int or None``, the most solves that it
-    makes, refit included, where that is known: progress is shown as a part of it.
+    makes, refit included, where that is known: progress is shown as a part of it. An
+    attribute ``solvers`` names those that it works with, if it does not with all.
     """
 
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:

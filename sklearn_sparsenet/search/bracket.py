@@ -177,7 +177,7 @@ class BracketSearch:
             ("midpoint", Midpoint),
         ):
             value = getattr(self, name)
-            if value not in get_args(accepted):
+            if not isinstance(value, str) or value not in get_args(accepted):
                 raise ValueError(f"{name}={value!r}; accepted: {get_args(accepted)}.")
 
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:

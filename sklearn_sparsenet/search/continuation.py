@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 from sklearn_sparsenet.solvers import Continuation, Status
@@ -45,6 +46,8 @@ class ContinuationSearch:
     Without a certified solution on target, the nearest certified one is returned,
     and the reason.
     """
+
+    solvers: ClassVar[tuple[str, ...]] = ("lbfgs",)
 
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
         """Search for the target of `trainer`.

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.arguments import keep_number
 from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.runtime import Later
@@ -64,7 +65,9 @@ class Stages:
     hold: float = 0.6
 
     def __post_init__(self) -> None:
-        if not 0 <= self.begin < self.reach <= self.hold < 1:
+        for name in ("begin", "reach", "hold"):
+            keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
+        if not self.begin < self.reach <= self.hold:
             raise ValueError(f"{self} is not in order within [0, 1).")
 
     @classmethod

@@ -15,11 +15,14 @@ loses anything by it. How far the solve came is what the residual tells.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.arguments import keep_number
 from sklearn_sparsenet.penalties import FixedSupport
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
@@ -56,10 +59,16 @@ class OnePassSearch:
     steady: float = 0.7
     solve_share: float = 0.1
     solve_rate: float = 0.1
+    solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.steady < 1:
-            raise ValueError(f"steady={self.steady!r} must lie in [0, 1).")
+        for name in ("steady", "solve_share"):
+            keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
+        keep_number(
+            self, "solve_rate", lambda rate: 0 < rate < math.inf, "positive and finite"
+        )
+        if not isinstance(self.stages, Stages | None):
+            raise TypeError(f"stages={self.stages!r} must be Stages, or None.")
 
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
         """Search for the target of `trainer`.

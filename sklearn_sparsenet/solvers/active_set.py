@@ -237,6 +237,7 @@ class _Run:
         self.losses.append(face.evaluate(x)[0])
 
     def _lbfgs(self, face: Face, x: Array, tolerance: float) -> Array:
+        left = max(1, self.options.max_iter - self.n_iter)
         start, _ = face.evaluate(x)
         ceiling = start + 1e3 * (abs(start) + 1)
 
@@ -261,8 +262,8 @@ class _Run:
             bounds=bounds,
             callback=keep,
             options={
-                "maxiter": max(1, min(self.round, self.options.max_iter - self.n_iter)),
-                "maxfun": 10 * self.round,
+                "maxiter": min(self.round, left),
+                "maxfun": 10 * min(self.round, left),
                 "maxcor": _MEMORY,
                 "ftol": 0.0,
                 "gtol": tolerance,

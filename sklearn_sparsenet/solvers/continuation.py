@@ -56,7 +56,8 @@ class Continuation:
     problem : Problem
         Its network stands at the initial point.
     options : ActiveSetOptions
-        Of the solve for λ itself; grid points are solved loosely.
+        Of the solve for λ itself; grid points are solved loosely, and with no more
+        iterations.
     progress : Progress, optional
         Is told of solves, and of those of grid points before them.
     kept : callable(run) -> Solution, optional
@@ -151,12 +152,17 @@ class Continuation:
         # A network that starts at zero has no hidden layer: its problem is convex.
         if bool(network.weights.any()):
             generator = torch.Generator()  # full batches draw nothing from it
-            warm = solve(self.problem, alphas, _WARM_UP, generator)
+            warm_up = replace(_WARM_UP, max_iter=self._at_most(_WARM_UP.max_iter))
+            warm = solve(self.problem, alphas, warm_up, generator)
             if warm.status is Status.INTERRUPTED:
                 return warm
             steps = warm.epochs
-        found = solve_active_set(self.problem, alphas, _LOOSE)
+        loose = replace(_LOOSE, max_iter=self._at_most(_LOOSE.max_iter))
+        found = solve_active_set(self.problem, alphas, loose)
         return replace(found, epochs=found.epochs + steps)
+
+    def _at_most(self, max_iter: float) -> int:
+        return int(min(max_iter, self.options.max_iter))
 
 
 def _position(alpha: Sequence[float]) -> float:

@@ -15,11 +15,13 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sklearn_sparsenet.penalties import L1, Penalty, Strength, is_identity
+from sklearn_sparsenet.arguments import checked_number
+from sklearn_sparsenet.penalties import L1, Penalty, Strength, as_penalty, is_identity
 from sklearn_sparsenet.protocols import optional_method
 
 __all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
@@ -29,6 +31,14 @@ __all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
 _FLUSH_EVERY = 128
 _FLUSH_BELOW = 1e-25
 _MOST_HELD = 0.3  # of the entries, for it to pay to leave out the others
+# What the numbers of a group must be; tensors are not read back from their device.
+_NOT_NEGATIVE = (lambda number: 0 <= number < math.inf, "finite and not negative")
+_SETTINGS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "lr": (lambda rate: 0 < rate < math.inf, "positive and finite"),
+    "alpha": _NOT_NEGATIVE,
+    "eps": _NOT_NEGATIVE,
+    "floor": _NOT_NEGATIVE,
+}
 
 
 class _Workspace:
@@ -52,22 +62,27 @@ class ProximalOptimizer(Optimizer):
     """What both optimisers share: the loop over parameters and the prox."""
 
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
-        if defaults["lr"] <= 0:
-            raise ValueError(f"lr={defaults['lr']!r} must be positive.")
         super().__init__(params, {**defaults, "n_penalized": None})
         self._memory: dict[Tensor, _Workspace] = {}
-        for group in self.param_groups:
-            alpha = group["alpha"]
-            if not isinstance(alpha, Tensor) and alpha < 0:
-                raise ValueError(f"alpha={alpha!r} must not be negative.")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, as `torch.optim.Optimizer` does.
 
         What decorates its method loads PyTorch's compiler first, which takes longer
         than many a fit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For settings that cannot be.
         """
-        inspect.unwrap(Optimizer.add_param_group)(self, param_group)
+        settings = {**self.defaults, **param_group}
+        for name, (accepts, accepted) in _SETTINGS.items():
+            if name in settings and not isinstance(settings[name], Tensor):
+                number = checked_number(name, settings[name], accepts, accepted)
+                settings[name] = number
+        settings["penalty"] = as_penalty(settings["penalty"])
+        inspect.unwrap(Optimizer.add_param_group)(self, settings)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -180,7 +195,8 @@ class ProximalSGD(ProximalOptimizer):
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
-        super().__init__(params, {"lr": lr, "alpha": alpha, "penalty": penalty or L1()})
+        penalty = L1() if penalty is None else penalty
+        super().__init__(params, {"lr": lr, "alpha": alpha, "penalty": penalty})
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
@@ -237,10 +253,14 @@ class ProximalAdam(ProximalOptimizer):
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"betas={betas!r} must lie in [0, 1).")
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "floor": floor}
-        objective = {"alpha": alpha, "penalty": penalty or L1()}
+        if np.ndim(betas) != 1 or len(betas) != 2:
+            raise ValueError(f"betas={betas!r} must be a pair of numbers.")
+        decays = tuple(
+            checked_number("betas", beta, lambda beta: 0 <= beta < 1, "in [0, 1)")
+            for beta in betas
+        )
+        defaults = {"lr": lr, "betas": decays, "eps": eps, "floor": floor}
+        objective = {"alpha": alpha, "penalty": L1() if penalty is None else penalty}
         super().__init__(params, {**defaults, **objective})
 
     def _descend(

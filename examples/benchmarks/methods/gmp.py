@@ -26,7 +26,7 @@ from benchmarks.methods.base import (
     weights_of,
 )
 from benchmarks.problems import Data, Schedule
-from sklearn_sparsenet.estimators._build import auto_learning_rate
+from sklearn_sparsenet.estimators._options import auto_learning_rate
 
 __all__ = ["fit", "fit_steady", "fit_tuned"]
 

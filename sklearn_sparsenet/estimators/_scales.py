@@ -1,0 +1,76 @@
+"""Warnings about the scales of the data."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.exceptions import DataScaleWarning
+
+__all__ = ["warn_about_scales", "warn_about_target_scale"]
+
+_SCALE_RATIO = 1e3
+_OFFSET, _FEW_ROWS = 20.0, 10
+_SCALE_ROWS = 10_000
+_TARGET_RATIO = 50.0
+
+
+def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
+    """Tell the user of columns that one step size cannot suit.
+
+    Judged by means and positive standard deviations of the columns in a sample of the
+    rows: scales that are wildly different, or far from 1 altogether, and columns that
+    are far from zero in terms of their deviation.
+    """
+    if X.ndim != 2 or X.shape[0] < 2:
+        return
+    mean, deviation = _moments(X[:: max(1, X.shape[0] // _SCALE_ROWS)])
+    # Rounding leaves constant columns a deviation that is not exactly zero.
+    varies = deviation > 1e-12 * max(1.0, deviation.max())
+    if not varies.any():
+        return
+    mean, deviation = np.abs(mean[varies]), deviation[varies]
+    smallest, largest = deviation.min(), deviation.max()
+    # Few rows, and columns that rarely change, have small deviations by chance.
+    usual = np.maximum(deviation, np.median(deviation))
+    offset = (mean / usual).max() if X.shape[0] >= _FEW_ROWS else 0.0
+    if largest > _SCALE_RATIO * smallest:
+        trouble = f"differ in scale by a factor of {largest / smallest:.0e}"
+    elif smallest > _SCALE_RATIO or largest < 1 / _SCALE_RATIO:
+        trouble = f"have standard deviations from {smallest:.0e} to {largest:.0e}"
+    elif offset > _OFFSET:
+        trouble = f"have means of up to {offset:.0e} standard deviations"
+    else:
+        return
+    warn_user(
+        f"The columns of X {trouble}; one step size and one penalty cannot suit them "
+        "all. Put a StandardScaler (for sparse X: MaxAbsScaler) before the network.",
+        DataScaleWarning,
+    )
+
+
+def warn_about_target_scale(y: np.ndarray) -> None:
+    """Tell the user of a target, not standardised, that the steps do not suit."""
+    deviation = y.std(axis=0)
+    deviation = deviation[deviation > 1e-12 * np.abs(y).max(axis=0)]
+    scales = np.concatenate([deviation, 1 / deviation])
+    if len(scales) and scales.max() > _TARGET_RATIO:
+        warn_user(
+            "y has standard deviations from "
+            f"{deviation.min():.0e} to {deviation.max():.0e}, and a loss of your own "
+            "gets it as it is; steps suit values near 1. Set normalize_y=True if the "
+            "loss allows for it, False if y is to stay.",
+            DataScaleWarning,
+        )
+
+
+def _moments(rows: np.ndarray | sparse.spmatrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column."""
+    rows = rows.astype(np.float64)
+    if not sparse.issparse(rows):
+        rows = np.asarray(rows)
+        return rows.mean(axis=0), rows.std(axis=0)
+    mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
+    square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64).ravel()
+    return mean, np.sqrt(np.maximum(square - mean**2, 0))
