@@ -77,6 +77,8 @@ def _leave_modes() -> ExitStack:
     for kind in ("cpu", "cuda"):
         if torch.is_autocast_enabled(kind):
             left.enter_context(torch.autocast(kind, enabled=False))
+    if torch.get_default_device().type != "cpu":
+        left.enter_context(torch.device("cpu"))
     return left
 
 
@@ -100,8 +102,9 @@ class single_threaded(ContextDecorator):
     that computes with PyTorch does it in here. It holds for the thread that enters it,
     and to enter it again costs next to nothing.
 
-    The inference mode and the autocast of the caller's end at its door, too: neither
-    makes other numbers of a fit, nor tensors that cannot be trained of a loaded one.
+    The caller's inference mode, autocast and default device do not reach inside, either:
+    they would change the numbers of a fit, leave a loaded network that cannot be
+    trained, or put half of the tensors on another device.
     """
 
     def __enter__(self) -> None:

@@ -232,7 +232,13 @@ def autocast():
     return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, autocast])
+def another_default_device():
+    return torch.device("meta")
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.no_grad, torch.inference_mode, autocast, another_default_device]
+)
 @pytest.mark.parametrize("module", [None, skipping])
 def test_modes_of_the_callers_have_no_part_in_it(mode, module):
     """Nor in what is loaded: it can be trained on."""
