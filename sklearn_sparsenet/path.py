@@ -59,7 +59,7 @@ def train_path(
             search = continued()
         result = train(trainer.aim(station.target, start, share), search, limits)
         yield result
-        if result.is_cut_short:
+        if result.was_interrupted:
             return
         start = result.final
         alpha = result.search.best.alpha

@@ -47,11 +47,13 @@ class Progress:
     ----------
     stopped : bool
         Whether the monitor has asked for the end at the end of a solve.
+    interrupted : bool
+        Whether the user interrupted the monitor there, which is such a request, too.
     """
 
     def __init__(self, monitor: Monitor | None = None) -> None:
         self.monitor = monitor
-        self.stopped = False
+        self.stopped = self.interrupted = False
 
     @contextmanager
     def solve(self, name: str, n_epochs: int = 0) -> Iterator[None]:
@@ -59,5 +61,8 @@ class Progress:
         if self.monitor is not None:
             self.monitor.begin_solve(name, n_epochs)
         yield
-        if self.monitor is not None and self.monitor.end_solve():
-            self.stopped = True
+        try:
+            if self.monitor is not None and self.monitor.end_solve():
+                self.stopped = True
+        except KeyboardInterrupt:
+            self.stopped = self.interrupted = True

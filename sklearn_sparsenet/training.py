@@ -391,9 +391,9 @@ class TrainingResult:
         return stopped and not self.was_interrupted
 
     @property
-    def is_cut_short(self) -> bool:
-        """Whether there was either."""
-        return self.was_interrupted or self.was_stopped
+    def met_by_itself(self) -> bool:
+        """Whether the search met the target by its own means, not by being cut off."""
+        return self.search.met and not self.search.cut_off
 
     @property
     def _last_statuses(self) -> tuple[Status, Status]:

@@ -211,8 +211,9 @@ def test_interruption_keeps_a_network(diabetes, monkeypatch, at):
     monkeypatch.setattr(solver_module, "solve_active_set", active_set)
     monkeypatch.setattr(solver_module, "solve", warm_up)
     net = regressor(target_sparsity=20)
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted"):
         net.fit(*diabetes)
+    assert not net.converged_
     assert np.isfinite(net.predict(diabetes[0])).all()
 
 

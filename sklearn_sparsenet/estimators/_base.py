@@ -119,6 +119,9 @@ class SparseNet(
         ValueError, TypeError
             For input or parameters that cannot be used, before any training, and
             if the loss stays infinite or NaN however small the steps.
+        KeyboardInterrupt
+            If the user interrupts it (Ctrl-C), with the network that there is kept;
+            see Notes.
 
         Warns
         -----
@@ -130,6 +133,12 @@ class SparseNet(
         Callbacks of `set_callbacks` see each solve and blocks of its epochs as tasks.
         One that returns True at the end of such a task ends the fit, with the best
         network so far; the one-pass search brings it to the target.
+
+        An interruption (Ctrl-C) ends `fit`, and whatever it is a part of: a search, a
+        pipeline. Before that the network in training is brought to the target, as after
+        a stop by a callback, and stored, so that one can go on with it; `converged_` is
+        False. A second interruption meanwhile, or one before training, leaves the
+        estimator as it was.
         """
         message = self._fit(X, y, sample_weight)
         if message is not None:
@@ -147,12 +156,32 @@ class SparseNet(
             n_solves = max_solves(trainer, search, limits)
             trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
-            self._store(trainer, result)
-            if trainer.checkpoint is not None and not result.is_cut_short:
-                trainer.checkpoint.remove()
-            message = self._message(trainer.problem, result)
+            is_interrupted = self._keep(trainer, result)
+            if not is_interrupted:
+                message = self._message(trainer.problem, result)
+        if is_interrupted:
+            raise KeyboardInterrupt(outcome.interruption(self))
         tasks.end()
         return message
+
+    def _keep(self, trainer: ProblemTrainer, result: TrainingResult) -> bool:
+        """Store what was found; return whether the user interrupted anything so far.
+
+        A second interruption is not held up.
+        """
+        is_interrupted = result.was_interrupted or trainer.progress.interrupted
+        try:
+            self._store(trainer, result)
+        except KeyboardInterrupt:
+            if is_interrupted:
+                raise
+            is_interrupted = True
+            self._store(trainer, result)
+        if is_interrupted:
+            self.converged_ = False
+        elif trainer.checkpoint is not None and not result.was_stopped:
+            trainer.checkpoint.remove()
+        return is_interrupted
 
     @contextmanager
     def _training(self, X, y, sample_weight):
@@ -329,7 +358,7 @@ class SparseNet(
         self.n_outer_iter_ = len(found.history)
         self.n_iter_ = result.n_epochs
         self.converged_ = (
-            found.met
+            result.met_by_itself
             if trainer.target is not None
             else penalized.kkt_residual <= as_number(self.kkt_tol)
         )
@@ -359,12 +388,10 @@ class SparseNet(
             self.feature_importances_ = paths.input_strength.numpy()
 
     def _message(self, problem: Problem, result: TrainingResult) -> str | None:
-        """Return what to warn of: an interruption, a missed target, a dead network."""
+        """Return what to warn of: a target that was missed, a dead network."""
         searched = self.target_n_nonzero_ is not None
         parts = []
-        if result.was_interrupted:
-            parts.append("training was interrupted; the best state so far is kept")
-        elif searched and not result.search.met and result.was_stopped:
+        if searched and not result.search.met and result.was_stopped:
             parts.append("a callback stopped the training; the best state is kept")
         elif searched and not result.search.met:
             parts.append(

@@ -94,9 +94,7 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
     grid = [setting["target_sparsity"] for setting in settings]
     first = clone(single).set_params(target_sparsity=grid[0])
     with told_before():
-        points, messages, interrupted = run_path(first, *train, grid)
-    if interrupted:
-        raise KeyboardInterrupt
+        points, messages = run_path(first, *train, grid)
 
     def score(X, y, sample_weight) -> np.ndarray:
         weights = weights_for(scorer, sample_weight)

@@ -21,6 +21,7 @@ from sklearn_sparsenet.targets import Target
 __all__ = [
     "describe",
     "history",
+    "interruption",
     "is_constant",
     "kept_on_errors",
     "linear_layers",
@@ -47,6 +48,19 @@ def describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str
             "be certified"
         )
     return f"{text}. Raise max_iter or kkt_tol"
+
+
+def interruption(estimator: Any) -> str:
+    """Say what an interrupted fit has kept."""
+    goal = estimator.target_n_nonzero_
+    asked = "" if goal is None else f" (asked for {goal})"
+    text = (
+        f"{type(estimator).__name__} was interrupted; it keeps the network that it had,"
+        f" with {estimator.n_nonzero_} weights{asked}, and converged_ is False."
+    )
+    if estimator.checkpoint is None:
+        return text
+    return f"{text} The same fit goes on from its checkpoint."
 
 
 def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -113,16 +127,15 @@ def is_constant(problem: Problem) -> bool:
 
 @contextmanager
 def kept_on_errors(estimator: Any) -> Iterator[None]:
-    """Leave a fitted estimator as it was if another fit comes to nothing."""
+    """Leave an estimator as it was if a fit comes to nothing."""
     before = dict(vars(estimator))
     try:
         yield
     except BaseException:
-        if "module_" in before:
-            for name in vars(estimator).keys() - before.keys():
-                if name.endswith("_"):
-                    delattr(estimator, name)
-            fitted = before.keys() - estimator.get_params(deep=False).keys()
-            for name in fitted.difference(CALLBACK_ATTRIBUTES):
-                setattr(estimator, name, before[name])
+        for name in vars(estimator).keys() - before.keys():
+            if name.endswith("_"):
+                delattr(estimator, name)
+        fitted = before.keys() - estimator.get_params(deep=False).keys()
+        for name in fitted.difference(CALLBACK_ATTRIBUTES):
+            setattr(estimator, name, before[name])
         raise

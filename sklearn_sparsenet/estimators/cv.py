@@ -84,7 +84,8 @@ class CrossValidated:
         ValueError, TypeError
             As for a single target; for folds without rows or scores to choose by.
         KeyboardInterrupt
-            Before the target is chosen. Later the best network so far is kept.
+            If the user interrupts it (Ctrl-C): without all scores there is nothing to
+            choose by.
 
         Warns
         -----

@@ -40,16 +40,12 @@ class SparseNetPath:
         What `score` says on the training data, larger is better.
     test_scores : ndarray of shape (n_targets,) or None
         The same on the test data, if there are any.
-    interrupted : bool
-        Whether the user interrupted the run: the last network is then the best one
-        so far, and those of sparser targets are missing.
     """
 
     estimators: tuple[BaseEstimator, ...]
     targets: list[int | tuple[int, ...]] | None
     train_scores: np.ndarray
     test_scores: np.ndarray | None
-    interrupted: bool = False
 
     @property
     def alphas(self) -> np.ndarray:
@@ -120,11 +116,14 @@ def sparsenet_path(
     ------
     TypeError, ValueError
         As for `fit`; for another estimator; for a grid that is empty or is none.
+    KeyboardInterrupt
+        If the user interrupts it (Ctrl-C). With `checkpoint=`, the same call goes on
+        from where it was.
 
     Warns
     -----
     ConvergenceWarning
-        For each target that was not met, and of an interruption.
+        For each target that was not met.
 
     Examples
     --------
@@ -154,7 +153,7 @@ def sparsenet_path(
         grid = as_grid(target_sparsities)
         some = _DENSEST if isinstance(grid, int) else grid[0]
         first.set_params(alpha=None, target_sparsity=some)
-    points, messages, interrupted = run_path(first, X, y, sample_weight, grid)
+    points, messages = run_path(first, X, y, sample_weight, grid)
     for message in messages:
         warn_user(message, ConvergenceWarning)
     targets = None
@@ -164,7 +163,7 @@ def sparsenet_path(
     if X_test is not None:
         test = _scores(points, X_test, y_test, sample_weight_test)
     train = _scores(points, X, y, sample_weight)
-    return SparseNetPath(tuple(points), targets, train, test, interrupted)
+    return SparseNetPath(tuple(points), targets, train, test)
 
 
 def as_grid(target_sparsities) -> int | list:
@@ -200,8 +199,8 @@ def _as_alphas(alphas) -> list[float]:
     return sorted(map(float, grid))
 
 
-def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str], bool]:
-    """Return fitted estimators, for the entries of the grid that were reached.
+def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str]]:
+    """Return fitted estimators, for the entries of the grid.
 
     Parameters
     ----------
@@ -216,7 +215,11 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str], bool]:
     points : list of SparseNet
     messages : list of str
         What there is to warn of their outcomes.
-    interrupted : bool
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user interrupts it.
     """
     first._validate_params()
     points, messages = [], []
@@ -226,27 +229,19 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str], bool]:
         if trainer.checkpoint is not None:
             trainer.checkpoint = trainer.checkpoint.of_part(repr(settings))
         results = train_path(trainer, stations, limits)
-        try:
-            for setting, station, result in zip(
-                settings, stations, results, strict=False
-            ):
-                point = copy.copy(first).set_params(**setting)
-                there = trainer.aim(station.target, None, 1.0)
-                point._store(there, result)
-                messages.append(point._message(trainer.problem, result))
-                points.append(point)
-            interrupted = result.is_cut_short
-        except KeyboardInterrupt:  # between two solves
-            if not points:
-                raise
-            interrupted = True
-            messages.append(
-                f"The path was interrupted; {len(points)} of its {len(stations)} "
-                "networks are kept."
-            )
-        if trainer.checkpoint is not None and not interrupted:
+        for setting, station, result in zip(settings, stations, results, strict=True):
+            if result.was_interrupted:
+                raise KeyboardInterrupt(
+                    "A path was interrupted; nothing of it is kept."
+                )
+            point = copy.copy(first).set_params(**setting)
+            there = trainer.aim(station.target, None, 1.0)
+            point._store(there, result)
+            messages.append(point._message(trainer.problem, result))
+            points.append(point)
+        if trainer.checkpoint is not None:
             trainer.checkpoint.remove()
-    return points, [text for text in messages if text is not None], interrupted
+    return points, [text for text in messages if text is not None]
 
 
 def plan_path(

@@ -195,6 +195,9 @@ class SearchResult:
     refitted : Solution or None
         The surviving weights trained without penalty, where the search has done that
         already.
+    cut_off : bool
+        Whether the best network only has the weights it has because training was cut
+        short: it was brought to the target at once, or is one that passes by.
     """
 
     best: Trial
@@ -202,6 +205,7 @@ class SearchResult:
     met: bool
     reason: str = ""
     refitted: Solution | None = None
+    cut_off: bool = False
 
 
 @runtime_checkable

@@ -262,8 +262,10 @@ class _Record:
 
     def result(self, limits: Limits) -> SearchResult:
         assert self.best is not None
-        reason = "" if self.best.met else self._reason(limits)
-        return SearchResult(self.best, tuple(self.trials), self.best.met, reason)
+        best, trials = self.best, tuple(self.trials)
+        reason = "" if best.met else self._reason(limits)
+        cut_off = best.solution.status.is_cut_short
+        return SearchResult(best, trials, best.met, reason, cut_off=cut_off)
 
     def _reason(self, limits: Limits) -> str:
         counts = [trial.n_nonzero for trial in self.trials]

@@ -127,6 +127,11 @@ class Narrowing(Constraint):
         Whether survivors are not shrunk at all (for ℓ0).
     stages : Stages or None
         None: those for the number of steps.
+
+    Attributes
+    ----------
+    is_forced : bool
+        Whether the target was gone to at once, at the end.
     """
 
     def __init__(
@@ -150,6 +155,7 @@ class Narrowing(Constraint):
         self._allowed: Tensor | None = None
         self._lacks: Later | None = None  # what the last choice lacked
         self._progress, self._is_due = 0.0, False
+        self.is_forced = False
         self._cuts: list[tuple[float, tuple[int, ...], Tensor]] = []
 
     @property
@@ -235,7 +241,9 @@ class Narrowing(Constraint):
         """
         counted = weight[: self.n_weights]
         self._progress = self.stages.hold
-        if self.support is None or bool((counted[~self.support] != 0).any()):
+        holds = self.support is not None and not (counted[~self.support] != 0).any()
+        self.is_forced = not holds
+        if self.is_forced:
             self._narrow(counted, 1.0)
         assert self.support is not None
         sow(counted, self.support, self.groups)

@@ -81,7 +81,8 @@ class OnePassSearch:
         if trainer.target is None:
             raise ValueError("OnePassSearch needs a target.")
         # 1) Narrow, and train what is left.
-        refitted = self._narrow(trainer)
+        narrowing = self._narrowing(trainer)
+        refitted = self._train(trainer, narrowing)
         # 2) λ from the gradient off the support.
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
@@ -92,7 +93,9 @@ class OnePassSearch:
             trial = self._solve(trainer, refitted, support, alpha)
         met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met
         reason = "" if met else _reason(trial)
-        return SearchResult(trial, (trial.without_state(),), met, reason, refitted)
+        cut_off = refitted.status.is_cut_short and narrowing.is_forced
+        history = (trial.without_state(),)
+        return SearchResult(trial, history, met, reason, refitted, cut_off)
 
     def max_solves(self, limits: Limits) -> int:
         """Return the number of solves; the first one is the refit."""
@@ -107,9 +110,9 @@ class OnePassSearch:
             solve_share=0.0,
         )
 
-    def _narrow(self, trainer: Trainer) -> Solution:
+    def _narrowing(self, trainer: Trainer) -> Narrowing:
         assert trainer.target is not None
-        narrowing = Narrowing(
+        return Narrowing(
             trainer.groups,
             trainer.target.n_nonzero,
             trainer.flow,
@@ -117,6 +120,8 @@ class OnePassSearch:
             hard=getattr(trainer.penalty, "frees_zeros", False),
             stages=self.stages,
         )
+
+    def _train(self, trainer: Trainer, narrowing: Narrowing) -> Solution:
         return trainer.train(
             narrowing,
             tuple(0.0 for _ in trainer.groups),

@@ -32,7 +32,7 @@ from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import live_parameters, make_objective
-from sklearn_sparsenet.solvers.solution import Solution, Status
+from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 
 __all__ = ["ActiveSetOptions", "check_supported", "solve_active_set"]
 
@@ -118,14 +118,18 @@ def solve_active_set(
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
         run.write(run.best)
-    return Solution.at(
-        problem,
-        alpha,
-        epochs=run.n_iter,
-        seconds=time.perf_counter() - started,
-        loss_curve=tuple(run.losses),
-        status=status,
-    )
+
+    def evaluate(status: Status) -> Solution:
+        return Solution.at(
+            problem,
+            alpha,
+            epochs=run.n_iter,
+            seconds=time.perf_counter() - started,
+            loss_curve=tuple(run.losses),
+            status=status,
+        )
+
+    return conclude(evaluate, status)
 
 
 class _Run:

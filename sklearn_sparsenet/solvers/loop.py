@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol, cast
 
@@ -23,7 +24,7 @@ from sklearn_sparsenet.runtime import (
     single_threaded,
 )
 from sklearn_sparsenet.solvers.options import SolverOptions
-from sklearn_sparsenet.solvers.solution import Solution, Status
+from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.solvers.stepper import Stepper
 from sklearn_sparsenet.solvers.stopping import EarlyStopping
 from sklearn_sparsenet.sparsity import count_nonzero
@@ -133,19 +134,11 @@ def solve(
     if finish is not None:
         finish(problem.network.weights)
     problem.network.module.eval()
-    try:
-        return _conclude(problem, alpha, run, status)
-    except KeyboardInterrupt:  # the network is there; only its evaluation is not
-        if status is Status.INTERRUPTED:  # the second one
-            raise
-        return _conclude(problem, alpha, run, Status.INTERRUPTED)
+    return conclude(partial(_evaluate, problem, alpha, run), status)
 
 
-def _conclude(
-    problem: Problem,
-    alpha: Sequence[float],
-    run: _Run,
-    status: Status,
+def _evaluate(
+    problem: Problem, alpha: Sequence[float], run: _Run, status: Status
 ) -> Solution:
     found = Solution.at(
         problem,

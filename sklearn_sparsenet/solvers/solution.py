@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -14,7 +14,7 @@ from sklearn_sparsenet.optimality import Certificate, certify
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.sparsity import count_per_layer
 
-__all__ = ["Solution", "Status"]
+__all__ = ["Solution", "Status", "conclude"]
 
 
 class Status(Enum):
@@ -139,3 +139,19 @@ class Solution:
         """Return what is worth keeping of a solution that is given up."""
         nothing = self.gradient.new_empty(0)
         return replace(self, state=(nothing, {}), gradient=nothing, rest=None)
+
+
+def conclude(evaluate: Callable[[Status], Solution], status: Status) -> Solution:
+    """Return the solution where a solve has ended, also if the user interrupts that.
+
+    Parameters
+    ----------
+    evaluate : callable(status) -> Solution
+    status : Status
+    """
+    try:
+        return evaluate(status)
+    except KeyboardInterrupt:  # the network is there; only its evaluation is not
+        if status is Status.INTERRUPTED:  # the second one
+            raise
+        return evaluate(Status.INTERRUPTED)

@@ -51,8 +51,9 @@ def test_an_interruption_anywhere_leaves_a_usable_network(diabetes, at, debias):
     if at > 31 and not debias:  # over before
         net.fit(X, y)
         return
-    with pytest.warns(ConvergenceWarning, match="SparseNetRegressor:.*interrupted"):
+    with pytest.raises(KeyboardInterrupt, match="SparseNetRegressor was interrupted"):
         net.fit(X, y)
+    assert not net.converged_
     assert np.isfinite(net.predict(X)).all()
     counts = [np.count_nonzero(coef) for coef in net.coefs_]
     assert net.n_nonzero_per_layer_.tolist() == counts
@@ -154,7 +155,7 @@ def test_an_interrupted_step_leaves_the_count(params, owner, name, call, monkeyp
     settings = {"max_iter": 20, "batch_size": 50, "random_state": 0, **params}
     net = SparseNetRegressor((20, 10), target_sparsity=15, **settings)
     interrupt_at(call, monkeypatch, owner, name)
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with pytest.raises(KeyboardInterrupt, match="with 15 weights"):
         net.fit(X, X[:, 0] * X[:, 1])
     assert net.n_nonzero_ == 15
 

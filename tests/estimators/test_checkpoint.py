@@ -8,7 +8,6 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_diabetes
-from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
@@ -147,7 +146,7 @@ def test_an_interruption_by_the_user_leaves_a_network_and_the_checkpoint(
     loss = Fragile(KeyboardInterrupt)
     loss.fails_at = 60
     stopped = make(loss=loss, checkpoint=tmp_path)
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with pytest.raises(KeyboardInterrupt, match="goes on from its checkpoint"):
         stopped.fit(*data)
     assert stopped.n_nonzero_ == 15
     gone_on = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits, load_iris
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
@@ -162,14 +161,14 @@ def test_an_interruption_keeps_what_there_is(diabetes):
     net = SparseNetRegressor(
         (10,), loss=Interrupting(500), normalize_y=False, random_state=0
     )
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted"):
         net.fit(X, y)
     assert np.isfinite(net.predict(X)).all()
     assert net.search_history_["status"][-1] == "interrupted"
     fixed = SparseNetRegressor(
         (10,), alpha=1e-3, loss=Interrupting(500), normalize_y=False, random_state=0
     )
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
+    with pytest.raises(KeyboardInterrupt, match="interrupted"):
         fixed.fit(X, y)
     assert np.isfinite(fixed.predict(X)).all()
 

@@ -18,7 +18,6 @@ from sklearn_sparsenet import (
     SparseNetRegressorCV,
     sparsenet_path,
 )
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers.loop import _Run
 
 
@@ -157,36 +156,10 @@ def test_verbose_runs_number_their_solves(net, diabetes, capsys):
     assert [line.split(":")[0] for line in lines] == ["solve 1", "solve 2", "solve 3"]
 
 
-def test_an_interruption_keeps_the_networks_so_far(net, diabetes, monkeypatch):
+def test_an_interruption_ends_a_path(net, diabetes, monkeypatch):
     interrupt_epoch(monkeypatch, 105)
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
-        path = sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30, 20])
-    assert path.interrupted
-    assert path.targets == path.n_nonzeros.tolist() == [60, 40]
-    assert len(path.train_scores) == 2
-
-
-@pytest.mark.parametrize("solve", [1, 3])
-def test_an_interruption_between_solves_keeps_them_too(
-    net, diabetes, monkeypatch, solve
-):
-    evaluate, numbers = Problem.evaluate, itertools.count(1)
-
-    def interrupted(self):
-        if next(numbers) in (solve, solve + 1):
-            raise KeyboardInterrupt
-        return evaluate(self)
-
-    monkeypatch.setattr(Problem, "evaluate", interrupted)
-    net.set_params(alpha=0.01)
-    if solve == 1:
-        with pytest.raises(KeyboardInterrupt):
-            sparsenet_path(net, *diabetes, alphas=[0.01, 0.02, 0.04])
-        return
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
-        path = sparsenet_path(net, *diabetes, alphas=[0.01, 0.02, 0.04])
-    assert path.interrupted
-    assert len(path.estimators) == 2
+    with pytest.raises(KeyboardInterrupt, match="path was interrupted"):
+        sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30, 20])
 
 
 def test_a_checkpoint_of_other_targets_is_not_gone_on_with(
@@ -195,13 +168,11 @@ def test_a_checkpoint_of_other_targets_is_not_gone_on_with(
     net.set_params(checkpoint=tmp_path)
     with monkeypatch.context() as patch:
         interrupt_epoch(patch, 135)
-        with pytest.warns(ConvergenceWarning, match="interrupted"):
-            cut = sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
-    assert cut.interrupted
-    assert cut.targets == [60, 40, 30]
+        with pytest.raises(KeyboardInterrupt):
+            sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
+    assert list(tmp_path.iterdir())
     path = sparsenet_path(net, *diabetes, target_sparsities=[60, 20, 10])
     assert path.n_nonzeros.tolist() == [60, 20, 10]
-    assert not path.interrupted
 
 
 def test_a_target_that_cannot_be_met_warns(diabetes):
