@@ -20,6 +20,7 @@ from sklearn_sparsenet.data import SubsetRows, make_rows
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _outcome as outcome
 from sklearn_sparsenet.estimators._callbacks import FitTasks
+from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
 from sklearn_sparsenet.estimators._options import build_limits, build_options
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import warn_about_scales
@@ -267,7 +268,9 @@ class SparseNet(
         # Rows that are held out for early stopping are no part of the problem.
         data = (encoded, weight)
         trainer.checkpoint = build.build_checkpoint(self, problem, data, guess)
-        return trainer, search, build_limits(self, guess)
+        limits = build_limits(self, guess)
+        warn_of_idle_parameters(self, search, limits, problem.penalty)
+        return trainer, search, limits
 
     def _continues(self) -> bool:
         return self.warm_start and hasattr(self, "module_")

@@ -30,7 +30,8 @@ counted nor, by default, penalised. X should be scaled (StandardScaler).
 
 PARAMETERS_FIRST = """
 hidden_layer_sizes : array-like of int, default=(100,)
-    Widths of the hidden layers. ``()`` is a linear model.
+    Widths of the hidden layers. ``()`` is a linear model. Without effect, as
+    `activation`, with `module`.
 activation : str, default="relu"
     "relu", "tanh", "logistic", "identity", "leaky_relu", "elu", "gelu", "silu" or
     "softplus". Only with smooth ones do the optimality conditions hold everywhere.
@@ -43,23 +44,28 @@ target_sparsity : float, int, sequence or dict, default=0.9
     See above. Keys of a dict are layer names (``"0.weight"``) or globs, ``"*"`` for
     the rest; a layer that it does not cover is neither penalised nor counted.
 tol : float, default=0.01
-    The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly.
+    The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. Without
+    effect on "one_pass", whose count is exact, and with a given `alpha`.
 max_outer_iter : int, default=20
-    Most solves of a bracket search.
+    Most solves of "bracket" and "continuation"; without effect otherwise.
 min_layers_on_target : int, default=None
-    How many layers must meet their targets (the paper's N0). All by default.
+    How many layers must meet their targets (the paper's N0). All by default. Without
+    effect on "one_pass", where all do, and with a given `alpha`.
 search : {"one_pass", "bracket", "continuation"} or object, default="one_pass"
     How λ is found: in one training run that ends with the exact count whatever `tol`
     (`OnePassSearch`), or in several solves, as in the paper (`BracketSearch`).
     "continuation" goes with, and the default stands for it with, ``solver="lbfgs"``.
 alpha : float, sequence or dict, default=None
-    λ, or one per layer. Given, there is no search and `target_sparsity` is ignored.
+    λ, or one per layer. Given, there is no search: `target_sparsity`, `search`, `tol`,
+    `max_outer_iter`, `min_layers_on_target` and `alpha_bounds` are without effect.
 alpha_bounds : (float, float), default=(1e-7, 1e-2)
-    First bracket of λ for "bracket"; widened where the target lies outside.
+    First bracket of λ for "bracket"; widened where the target lies outside. Without
+    effect on other searches.
 penalty : {"l1", "mcp", "l0"} or Penalty, default="l1"
     "mcp" (minimax concave) does not shrink large weights, "l0" none that stays; both
     are nonconvex. ``MCP(gamma=...)`` has an option. The λ of "l0" is the loss that a
-    weight must save, on another scale than that of the others.
+    weight must save, on another scale than that of the others. With "one_pass" and
+    `debias`, "mcp" changes the penalised solution alone, not the network.
 penalize_bias : bool, default=False
     Whether biases are penalised too. They are not counted in any case.
 debias : bool or "auto", default="auto"
@@ -73,7 +79,8 @@ solver : {"adam", "sgd", "lbfgs"}, default="adam"
     small data and smooth activations, solves the ℓ1 problem in float64 until
     `kkt_residual_` is at most `kkt_tol`; the solution is a function of λ and
     `random_state` alone, so that ``alpha=alpha_`` gives the same weights again. It
-    has no batches, step sizes or early stopping.
+    has no batches and no early stopping; `learning_rate_init`, `learning_rate`,
+    `shuffle` and `checkpoint` are without effect.
 learning_rate_init : float or "auto", default="auto"
     First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
     root of their number), 0.1 for sgd.
@@ -90,12 +97,15 @@ kkt_tol : float, default=1e-3
     A solve on full batches ends once its relative KKT residual is this small. With
     "lbfgs", a solution counts only then.
 shuffle : bool, default=True
+    Whether batches are drawn anew in each epoch. Without effect on full batches.
 early_stopping : bool, default=False
     Whether to hold samples out and keep the state that scores best on them. Only
     states on target compete, so that the count is as asked for.
 validation_fraction : float, default=0.1
+    Of the rows, with `early_stopping` only.
 n_iter_no_change : int, default=10
-    Epochs on target without a better score after which a solve ends.
+    Epochs on target without a better score after which a solve ends, with
+    `early_stopping` only.
 """
 
 PARAMETERS_THIRD = """

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.runtime import single_threaded
 
@@ -50,7 +50,7 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     check_is_fitted(estimator)
     twin = _unfitted(estimator)
     twin.set_params(device="cpu", checkpoint=None, verbose=0, warm_start=False)
-    with twin._training(X, y, sample_weight) as (trainer, _, _):
+    with told_before(), twin._training(X, y, sample_weight) as (trainer, _, _):
         _check_same(estimator, twin, "n_features_in_", "features")
         _check_same(estimator, twin, "classes_", "classes")
         problem = trainer.problem

@@ -72,10 +72,10 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn_sparsenet import SparseNetRegressor
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> net = SparseNetRegressor((20,), target_sparsity=40, tol=0.05, random_state=0)
+    >>> net = SparseNetRegressor((20,), target_sparsity=40, random_state=0)
     >>> net = net.fit(X / X.std(axis=0), y)
-    >>> bool(abs(net.n_nonzero_ - 40) <= 2)
-    True
+    >>> net.n_nonzero_
+    40
     """
 
     _parameter_constraints: ClassVar[dict] = {

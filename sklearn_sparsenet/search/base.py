@@ -16,6 +16,10 @@ from sklearn_sparsenet.targets import Target
 __all__ = ["FixedAlpha", "Limits", "Search", "SearchResult", "Trainer", "Trial"]
 
 
+# Parameters that say when a target is met, and where and how long to look.
+OF_SEARCHES = ("tol", "min_layers_on_target", "max_outer_iter", "alpha_bounds")
+
+
 @dataclass(frozen=True)
 class Trial:
     """One solve, seen by a search: a *group* of weights shares its λ.
@@ -214,7 +218,9 @@ class Search(Protocol):
 
     It may have a method ``max_solves(limits) -> int or None``, the most solves that it
     makes, refit included, where that is known: progress is shown as a part of it. An
-    attribute ``solvers`` names those that it works with, if it does not with all.
+    attribute ``solvers`` names those that it works with, if it does not with all. A
+    method ``ignored(limits, penalty)`` returns the names of the parameters that change
+    nothing in the network that it finds.
     """
 
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
@@ -235,3 +241,7 @@ class FixedAlpha:
     def max_solves(self, limits: Limits) -> int:
         """Return the number of solves, refit included."""
         return 1 + limits.debias
+
+    def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
+        """Return what says how to search."""
+        return ("target_sparsity", "search", *OF_SEARCHES)

@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
 from sklearn_sparsenet.solvers import Continuation, Status
 from sklearn_sparsenet.targets import Target
@@ -48,6 +49,10 @@ class ContinuationSearch:
     """
 
     solvers: ClassVar[tuple[str, ...]] = ("lbfgs",)
+
+    def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
+        """Return the names of parameters that change nothing: it has its own grid."""
+        return ("alpha_bounds",)
 
     def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
         """Search for the target of `trainer`.

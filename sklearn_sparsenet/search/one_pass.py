@@ -23,8 +23,14 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.arguments import keep_number
-from sklearn_sparsenet.penalties import FixedSupport
-from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+from sklearn_sparsenet.penalties import FixedSupport, Penalty
+from sklearn_sparsenet.search.base import (
+    OF_SEARCHES,
+    Limits,
+    SearchResult,
+    Trainer,
+    Trial,
+)
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
 from sklearn_sparsenet.solvers import Solution
 
@@ -100,6 +106,15 @@ class OnePassSearch:
     def max_solves(self, limits: Limits) -> int:
         """Return the number of solves; the first one is the refit."""
         return 2 if self.solve_share else 1
+
+    def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
+        """Return the names of parameters that change nothing.
+
+        The count is exact, and there is one run. After a refit the penalty has shaped
+        the penalised solution alone, unless it made the cuts hard.
+        """
+        shapes = getattr(penalty, "frees_zeros", False) or not limits.debias
+        return OF_SEARCHES if shapes else (*OF_SEARCHES, "penalty")
 
     def continued(self) -> OnePassSearch:
         """Return the search that goes on from the network of a denser target."""
