@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-__all__ = ["Rows", "SubsetRows", "make_rows"]
+__all__ = ["Rows", "SubsetRows", "batch_sizes", "make_rows"]
 
 
 class Rows(Protocol):
@@ -178,6 +179,18 @@ def _pieces(values: Any) -> Iterator[Any]:
     """Cut an array or a tensor into pieces of some rows each."""
     step = max(1, _PIECE_BYTES // max(1, values[:1].nbytes))
     return (values[i : i + step] for i in range(0, len(values), step))
+
+
+def batch_sizes(n_rows: int, size: int) -> list[int]:
+    """Return how many rows go together, `size` at a time.
+
+    A single one that is left over joins those before it: batch normalisation cannot do
+    with one.
+    """
+    starts = list(range(0, n_rows, size))
+    if len(starts) > 1 and n_rows - starts[-1] == 1:
+        starts.pop()
+    return [stop - start for start, stop in pairwise([*starts, n_rows])]
 
 
 # What is at most this large in floats is converted at once; larger sparse matrices,

@@ -343,7 +343,7 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 def fan_in(layer: Tensor) -> int:
     """Return the number of weights into a unit, at least one."""
-    return max(1, layer[0].numel())
+    return max(1, layer.numel() // max(1, len(layer)))
 
 
 def _linear_chain(module: nn.Module) -> list[Tensor] | None:

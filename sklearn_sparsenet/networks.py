@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +10,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.module_copies import copy_of
+
 __all__ = [
     "ACTIVATIONS",
     "Layer",
@@ -18,6 +19,7 @@ __all__ = [
     "build_mlp",
     "find_layers",
     "find_nonsmooth",
+    "outputs_of",
 ]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -123,7 +125,7 @@ def find_layers(module: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that can be penalised, by full name.
 
     Every trainable parameter with two or more dimensions, except those of
-    normalisation layers; tied parameters appear once.
+    normalisation layers and empty ones; tied parameters appear once.
     """
     normalizing = {
         id(parameter)
@@ -136,6 +138,7 @@ def find_layers(module: nn.Module) -> dict[str, nn.Parameter]:
         for name, parameter in module.named_parameters()
         if parameter.requires_grad
         and parameter.ndim >= 2
+        and parameter.numel()
         and id(parameter) not in normalizing
     }
 
@@ -144,6 +147,15 @@ def find_nonsmooth(module: nn.Module) -> list[str]:
     """Return the names of the layers that are not differentiable everywhere."""
     found = {type(m).__name__ for m in module.modules() if isinstance(m, NONSMOOTH)}
     return sorted(found)
+
+
+def outputs_of(module: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the outputs, shape (n_samples, n_outputs).
+
+    A module may leave out dimensions of size 1, as `Tensor.squeeze` does.
+    """
+    output: Tensor = module(inputs)
+    return output.reshape(inputs.shape[0], -1) if output.ndim < 2 else output
 
 
 class Network:
@@ -198,7 +210,8 @@ class Network:
             *((layer.size, index) for index, layer in enumerate(self.layers)),
             *((trainable[name].numel(), index) for name, index in biases.items()),
         ]
-        self._views = [trainable[k] for k in (*weights, *biases, *free)]
+        self._names = (*weights, *biases, *free)
+        self._views = [trainable[name] for name in self._names]
         self.parameters = torch.cat([p.detach().reshape(-1) for p in self._views])
         self.gradient = torch.zeros_like(self.parameters)
         self._attach()
@@ -211,15 +224,36 @@ class Network:
             parameter.grad = self.gradient[offset:end].view(parameter.shape)
             offset = end
 
+    def lost_parameters(self) -> list[str]:
+        """Return the names of those that the module has moved out of the flat vector.
+
+        Of those, too, whose gradients do not get into that of the flat vector.
+        """
+        own = dict(self.module.named_parameters())
+        pieces = zip(
+            self._names,
+            self._views,
+            self.parameters.split([view.numel() for view in self._views]),
+            self.gradient.split([view.numel() for view in self._views]),
+            strict=True,
+        )
+        return [
+            name
+            for name, view, values, gradient in pieces
+            if own.get(name) is not view
+            or view.data_ptr() != values.data_ptr()
+            or view.grad is None
+            or view.grad.data_ptr() != gradient.data_ptr()
+        ]
+
     @property
     def weights(self) -> Tensor:
         """The counted weights, a view of shape (n_weights,)."""
         return self.parameters[: self.n_weights]
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Return the outputs, shape (n_samples, n_outputs)."""
-        output = self.module(inputs)
-        return output[:, None] if output.ndim == 1 else output
+        """Return the outputs, shape (n_samples, n_outputs), in the inputs' dtype."""
+        return outputs_of(self.module, inputs).to(inputs.dtype)
 
     def per_weight(self, values: Sequence[float] | Tensor) -> float | Tensor:
         """Spread one value per layer over the penalised part.
@@ -273,23 +307,11 @@ class Network:
 
     def copy_module(self) -> nn.Module:
         """Return a copy of the module as it stands, its parameters on their own."""
-        for part in self.module.modules():
-            _detach_what_it_keeps(part)
-        module = copy.deepcopy(self.module)
+        module = copy_of(self.module)
         for parameter in module.parameters():
             parameter.data = parameter.detach().clone()
             parameter.grad = None
         return module
-
-
-def _detach_what_it_keeps(module: nn.Module) -> None:
-    """Cut outputs that a module keeps in attributes off from how they were computed.
-
-    PyTorch copies no others.
-    """
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor) and not value.is_leaf:
-            vars(module)[name] = value.detach()
 
 
 def _bias_beside(weight_name: str) -> str:

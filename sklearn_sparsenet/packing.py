@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.module_copies import holders_of_tensors
 from sklearn_sparsenet.runtime import single_threaded
 
 __all__ = ["Packed", "pack", "pack_module", "strip_module", "unpack_module"]
@@ -76,7 +78,8 @@ def pack(tensor: Tensor, *, may_be_sparse: bool = True) -> Packed:
     array = tensor.detach().cpu().numpy()
     flat = array.reshape(-1)
     stored = (flat != 0) | np.signbit(flat) if array.dtype.kind == "f" else flat != 0
-    if not may_be_sparse or array.ndim < 2 or stored.mean() >= _DENSE_FROM:
+    is_dense = stored.sum() >= _DENSE_FROM * array.size
+    if not may_be_sparse or array.ndim < 2 or is_dense:
         return Packed(array.shape, flat.copy())
     indices = np.flatnonzero(stored)
     small = np.uint32 if array.size <= np.iinfo(np.uint32).max else np.uint64
@@ -95,8 +98,9 @@ def pack_module(module: nn.Module, *, may_be_sparse: bool = True) -> dict[str, P
 @single_threaded()
 def strip_module(module: nn.Module) -> nn.Module:
     """Take the parameters out of a module, in place: only their shapes are left."""
+    holders = list(holders_of_tensors(module))
     for parameter in list(module.parameters()):
-        _replace(module, parameter, parameter.detach().to("meta"))
+        _replace(holders, parameter, parameter.detach().to("meta"))
     return module
 
 
@@ -122,8 +126,9 @@ def unpack_module(module: nn.Module, packed: Mapping[str, Packed]) -> nn.Module:
     wrong = [k for k, tensor in tensors.items() if not _serves(tensor, own[k])]
     if wrong:
         raise ValueError(f"{wrong} are of another type than those of this network.")
+    holders = list(holders_of_tensors(module))
     for name, tensor in tensors.items():
-        _replace(module, own[name], tensor)
+        _replace(holders, own[name], tensor)
     return module
 
 
@@ -140,12 +145,10 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
     return parameters | {k: v for k, v in buffers.items() if k in stored}
 
 
-def _replace(module: nn.Module, old: Tensor, new: Tensor) -> None:
+def _replace(holders: Sequence[tuple[Any, Any]], old: Tensor, new: Tensor) -> None:
     """Put a tensor in the place of another one, wherever the module has it."""
     if isinstance(old, nn.Parameter):
         new = nn.Parameter(new, requires_grad=old.requires_grad)
-    for child in module.modules():
-        for names in (child._parameters, child._buffers):
-            for name, tensor in names.items():
-                if tensor is old:
-                    names[name] = new  # type: ignore[assignment]
+    for holder, key in holders:
+        if holder[key] is old and not isinstance(holder, tuple):
+            holder[key] = new

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise, starmap
 from math import prod
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.backprop import GradientEngine, make_engine
-from sklearn_sparsenet.data import Rows
+from sklearn_sparsenet.data import Rows, batch_sizes
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1, Penalty
@@ -92,8 +93,8 @@ class Problem:
     def _chunks(self) -> Iterator[slice]:
         size = max(1, prod(self.rows.sample_shape), self._engine.row_size)
         rows = max(32, _CHUNK_ELEMENTS // size)
-        for start in range(0, self.n_samples, rows):
-            yield slice(start, min(start + rows, self.n_samples))
+        ends = accumulate(batch_sizes(self.n_samples, rows), initial=0)
+        yield from starmap(slice, pairwise(ends))
 
     def batches(self, order: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
         """Yield the rows of `order`, that many at a time."""

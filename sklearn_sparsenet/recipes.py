@@ -111,7 +111,8 @@ def describe(module: nn.Module) -> Recipe | None:
         if isinstance(child, _WITH_BIAS):
             step["bias"] = child.bias is not None
         recipe.append(step)
-    return recipe
+    own = module.state_dict().keys()  # a user may have added something to a layer
+    return recipe if build_from(recipe).state_dict().keys() == own else None
 
 
 def _has_own_names(module: nn.Sequential) -> bool:

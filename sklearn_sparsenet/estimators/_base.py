@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.data import SubsetRows, make_rows
 from sklearn_sparsenet.estimators import _build as build
+from sklearn_sparsenet.estimators import _modules as modules
 from sklearn_sparsenet.estimators import _outcome as outcome
 from sklearn_sparsenet.estimators._callbacks import FitTasks
 from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
@@ -40,6 +41,7 @@ from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
 from sklearn_sparsenet.inference import predict_from
 from sklearn_sparsenet.live_paths import Paths, find_paths
 from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.probing import check_network
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.runtime import (
     forked_random_state,
@@ -245,7 +247,9 @@ class SparseNet(
                 rows, torch.from_numpy(np.flatnonzero(positive)).to(device)
             )
         module = self._start_module(rows, encoded, seeds.network, dtype, device)
-        n_outputs = build.count_outputs(module, rows)
+        n_outputs = modules.count_outputs(module, rows)
+        if self.module is not None:
+            rows = modules.rows_to_give(module, rows)
         loss = self._make_loss(n_outputs)
         search, target, layers = build.build_search(self, module)
         samples = self._split(rows, encoded, weight, n_outputs, seeds.split)
@@ -253,12 +257,15 @@ class SparseNet(
         if not isinstance(self.loss, str):
             build.try_loss(loss, n_outputs, samples)
         problem = build.build_problem(self, module, layers, loss, samples)
-        if self.module is None and not self._continues():
+        options = build_options(self, rows.n_samples, samples.validation)
+        if self.module is not None:
+            check_network(problem.network, samples.rows, options.batch_size)
+        elif not self._continues():
             problem.start_at_best_constant()
         trainer = ProblemTrainer(
             problem,
             target,
-            build_options(self, rows.n_samples, samples.validation),
+            options,
             seeds.shuffle,
             print if self.verbose else None,
         )
@@ -277,15 +284,9 @@ class SparseNet(
 
     def _start_module(self, rows, encoded, seed, dtype, device) -> nn.Module:
         n_outputs = self._n_outputs_asked = self._n_outputs(encoded)
-        module = build.build_module(self, rows, n_outputs, seed, dtype, device)
+        module = modules.build_module(self, rows, n_outputs, seed, dtype, device)
         if self._continues():
-            try:
-                module.load_state_dict(self.module_.state_dict())
-            except RuntimeError as error:
-                raise ValueError(
-                    "warm_start=True cannot continue from the fitted network, which "
-                    f"has another shape: {error}"
-                ) from error
+            modules.go_on_from(self.module_, module)
         return module
 
     def _alpha_guess(self, n_groups: int) -> tuple[float, ...] | None:
@@ -438,11 +439,10 @@ class SparseNet(
         predictor = self._route_.predictor(self.module_)
         if predictor is not None:
             return predict_from(predictor(X), self._loss_)
-        some = next(self.module_.parameters())
+        some = next(p for p in self.module_.parameters() if p.is_floating_point())
         with single_threaded():
             rows = make_rows(X, some.dtype, some.device)
             output = forward(self.module_.eval(), rows)
-            output = output[:, None] if output.ndim == 1 else output
             return self._loss_.predict(output.cpu()).numpy()
 
     @property

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from math import inf
 from numbers import Integral
 
@@ -18,14 +16,12 @@ from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.checkpoints import Checkpoint, fingerprint
 from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.estimators._identity import identify
-from sklearn_sparsenet.estimators._validation import check_hidden_layers, naming
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks import Network, find_layers
 from sklearn_sparsenet.owned_directories import usable_directory
 from sklearn_sparsenet.penalties import Penalty, as_penalty
 from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import available_memory
 from sklearn_sparsenet.search import (
     BracketSearch,
     ContinuationSearch,
@@ -41,10 +37,8 @@ from sklearn_sparsenet.targets import (
     resolve_target,
 )
 
-__all__ = ["Samples", "Seeds", "build_module", "build_problem", "build_search"]
+__all__ = ["Samples", "Seeds", "build_problem", "build_search"]
 
-# Numbers per weight that training takes at least: weight, gradient, two moments.
-_NUMBERS_PER_WEIGHT = 4
 _NOT_OF_A_FIT = ("checkpoint", "verbose")  # parameters that change nothing
 _TRIED_ROWS = 8  # for a loss
 _TRIED_ALPHA, _TRIED_STEP = 1e-3, 1e-2  # for a penalty
@@ -99,99 +93,6 @@ def is_ours(value: object) -> bool:
     """Tell whether a parameter has no code of the user's in it."""
     home = type(value).__module__.split(".")[0]
     return value is None or isinstance(value, str) or home == "sklearn_sparsenet"
-
-
-def build_module(
-    estimator, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype, device
-) -> nn.Module:
-    """Return a new module, or a copy of the user's, on its device, not yet trained."""
-    if estimator.module is None:
-        if len(rows.sample_shape) != 1:
-            raise ValueError(
-                f"X has samples of shape {rows.sample_shape}; the network of "
-                "hidden_layer_sizes takes 1-dimensional ones. Pass a module=."
-            )
-        hidden = check_hidden_layers(estimator.hidden_layer_sizes)
-        _check_memory([rows.sample_shape[0], *hidden, n_outputs], dtype, device)
-        module: nn.Module = build_mlp(
-            rows.sample_shape[0],
-            hidden,
-            n_outputs,
-            estimator.activation,
-            torch.Generator().manual_seed(seed),
-        )
-    else:
-        module = adopt_module(estimator.module, rows.sample_shape[0], n_outputs)
-    return module.to(device=device, dtype=dtype)
-
-
-def _check_memory(widths: list[int], dtype: torch.dtype, device: torch.device) -> None:
-    """Refuse a perceptron that cannot be trained in the memory there is.
-
-    Raises
-    ------
-    ValueError
-    """
-    n_weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(widths))
-    needed = n_weights * dtype.itemsize * _NUMBERS_PER_WEIGHT
-    available = available_memory(device)
-    if available is not None and needed > available:
-        raise ValueError(
-            f"hidden_layer_sizes={tuple(widths[1:-1])} with {widths[0]} features and "
-            f"{widths[-1]} outputs are {n_weights} weights. They and the state of the "
-            f"solver take {needed} bytes; {available} are available on {device}."
-        )
-
-
-def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
-    """Return a copy of the user's module, or what the user's callable makes.
-
-    Raises
-    ------
-    TypeError
-        If that is no module.
-    """
-    if isinstance(module, nn.Module):
-        return copy.deepcopy(module)
-    with naming("module"):
-        made = module(n_features, n_outputs)
-    if not isinstance(made, nn.Module):
-        raise TypeError(
-            "module=callable(n_features, n_outputs) must return an nn.Module; got "
-            f"{type(made).__name__}."
-        )
-    return made
-
-
-@torch.no_grad()
-def count_outputs(module: nn.Module, rows: Rows) -> int:
-    """Run a module on two samples and return its number of outputs.
-
-    Raises
-    ------
-    ValueError
-        If it cannot take the samples or gives no (n_samples, n_outputs).
-    """
-    inputs = rows.slice(0, min(2, rows.n_samples))
-    was_training = module.training
-    try:
-        output = module.eval()(inputs)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"module= cannot take samples of shape {rows.sample_shape}: {error}"
-        ) from error
-    module.train(was_training)
-    if (
-        not isinstance(output, Tensor)
-        or output.shape[0] != len(inputs)
-        or (output.ndim > 2)
-    ):
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output)
-        raise ValueError(
-            f"module= must return outputs of shape (n_samples, n_outputs); for "
-            f"{len(inputs)} samples it returned {shape}."
-        )
-    return 1 if output.ndim == 1 else int(output.shape[1])
 
 
 def check_loss(loss: Loss, target: Tensor, is_regression: bool) -> None:
@@ -265,7 +166,8 @@ def build_search(
     sizes = {name: p.numel() for name, p in find_layers(module).items()}
     if not sizes:
         raise ValueError(
-            "module= has no trainable parameter of two or more dimensions."
+            "module= has no trainable parameter of two or more dimensions, which are "
+            "what is counted. Frozen ones are left as they are: requires_grad_(True)."
         )
     if estimator.alpha is not None:
         alphas = _resolve_alpha(estimator.alpha, sizes)

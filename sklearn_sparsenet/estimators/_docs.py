@@ -39,7 +39,7 @@ module : nn.Module or callable, default=None
     A network in place of the multilayer perceptron; copied, never trained in place,
     its weights being the starting point. A callable gets (n_features, n_outputs) and
     returns one. Two classes need one output or two. Outputs are logits: no sigmoid or
-    softmax at the end.
+    softmax at the end. One that does not compute with what is counted is refused.
 target_sparsity : float, int, sequence or dict, default=0.9
     See above. Keys of a dict are layer names (``"0.weight"``) or globs, ``"*"`` for
     the rest; a layer that it does not cover is neither penalised nor counted.

@@ -22,7 +22,7 @@ from torch import nn
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.declared import fits
 from sklearn_sparsenet.documents import Reader, Writer
-from sklearn_sparsenet.estimators._build import adopt_module
+from sklearn_sparsenet.estimators._modules import adopt_module
 from sklearn_sparsenet.estimators._stored import (
     KINDS,
     KNOWN,

@@ -120,7 +120,7 @@ def is_constant(problem: Problem) -> bool:
     inputs, target = problem.rows.take(index), problem.target[index]
     if not bool((inputs != inputs[:1]).any() & (target != target[:1]).any()):
         return False
-    outputs = problem.network.module(inputs)
+    outputs = problem.network(inputs)
     spread = (outputs - outputs[:1]).abs().max()
     return bool(spread <= _SAME * (1 + outputs.abs().max()))
 

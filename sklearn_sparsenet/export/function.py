@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet import losses
+from sklearn_sparsenet.networks import outputs_of
 
 __all__ = ["Function", "Predictions"]
 
@@ -113,7 +114,7 @@ class Predictions(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return predictions, shape (n_samples, n_outputs or n_classes)."""
-        outputs = self.network(inputs)
+        outputs = outputs_of(self.network, inputs)
         predictions = self._loss.predict(outputs)
         if self._stacks and predictions.shape[1] == 1:
             predictions = torch.cat([1 - predictions, predictions], dim=1)

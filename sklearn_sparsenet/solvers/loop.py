@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.data import batch_sizes
 from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.optimality import certify
@@ -228,7 +228,7 @@ class _Run:
         losses: list[Tensor] = []
         ended = None
         # 1) Shuffle, and split into batches B_1, ..., B_m.
-        sizes = self._batch_sizes()
+        sizes = batch_sizes(self.problem.n_samples, self.options.batch_size)
         left = round((self.options.max_iter - self.epoch) * len(sizes))
         for number, batch in enumerate(self._batches(sizes[: max(left, 1)])):
             # 2) The gradient of L_B, all layers at once.
@@ -251,15 +251,6 @@ class _Run:
         self.epoch += 1
         self.losses.append(_weighted_mean(losses, sizes[: len(losses)]))
         return ended
-
-    def _batch_sizes(self) -> list[int]:
-        n, size = self.problem.n_samples, self.options.batch_size
-        if self.full_batch:
-            return [n]
-        starts = list(range(0, n, size))
-        if n - starts[-1] == 1:  # batch normalisation cannot do with a single row
-            starts.pop()
-        return [b - a for a, b in pairwise([*starts, n])]
 
     def _batches(self, sizes: list[int]) -> Iterator[Batch | None]:
         """Yield batches of these sizes, or None for all rows in their order."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sklearn_sparsenet.data import Rows
-from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.networks import Network, outputs_of
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 
@@ -19,13 +19,11 @@ _STATE = ("scores", "best_score", "best_state", "best_epoch")
 
 
 @torch.no_grad()
-def forward(module: Callable[[Tensor], Tensor], rows: Rows) -> Tensor:
+def forward(module: nn.Module, rows: Rows) -> Tensor:
     """Return the outputs for all rows, chunk by chunk."""
     starts = range(0, rows.n_samples, _CHUNK_ROWS)
-    outputs = [
-        module(rows.slice(i, min(i + _CHUNK_ROWS, rows.n_samples))) for i in starts
-    ]
-    return torch.cat(outputs)
+    chunks = (rows.slice(i, min(i + _CHUNK_ROWS, rows.n_samples)) for i in starts)
+    return torch.cat([outputs_of(module, chunk).to(chunk.dtype) for chunk in chunks])
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Validation:
         """Return the score of the network as it is, in eval mode."""
         was_training = network.module.training
         network.module.eval()
-        score = self.score(forward(network, self.rows))
+        score = self.score(forward(network.module, self.rows))
         network.module.train(was_training)
         return score
 

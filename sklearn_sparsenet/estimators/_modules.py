@@ -1,0 +1,155 @@
+"""The network that is trained: a new one, or a copy of the user's that was tried."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsenet.data import Rows, SubsetRows
+from sklearn_sparsenet.estimators._validation import check_hidden_layers
+from sklearn_sparsenet.module_copies import adopt
+from sklearn_sparsenet.networks import build_mlp
+from sklearn_sparsenet.probing import changes_inputs
+from sklearn_sparsenet.runtime import available_memory
+
+# Numbers per weight that training takes at least: weight, gradient, two moments.
+_NUMBERS_PER_WEIGHT = 4
+
+__all__ = [
+    "adopt_module",
+    "build_module",
+    "count_outputs",
+    "go_on_from",
+    "rows_to_give",
+]
+
+
+def build_module(
+    estimator, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype, device
+) -> nn.Module:
+    """Return a new module, or a copy of the user's, on its device, not yet trained."""
+    if estimator.module is None:
+        if len(rows.sample_shape) != 1:
+            raise ValueError(
+                f"X has samples of shape {rows.sample_shape}; the network of "
+                "hidden_layer_sizes takes 1-dimensional ones. Pass a module=."
+            )
+        hidden = check_hidden_layers(estimator.hidden_layer_sizes)
+        _check_memory([rows.sample_shape[0], *hidden, n_outputs], dtype, device)
+        module: nn.Module = build_mlp(
+            rows.sample_shape[0],
+            hidden,
+            n_outputs,
+            estimator.activation,
+            torch.Generator().manual_seed(seed),
+        )
+    else:
+        module = adopt_module(estimator.module, rows.sample_shape[0], n_outputs)
+    return module.to(device=device, dtype=dtype)
+
+
+def _check_memory(widths: list[int], dtype: torch.dtype, device: torch.device) -> None:
+    """Refuse a perceptron that cannot be trained in the memory there is.
+
+    Raises
+    ------
+    ValueError
+    """
+    n_weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(widths))
+    needed = n_weights * dtype.itemsize * _NUMBERS_PER_WEIGHT
+    available = available_memory(device)
+    if available is not None and needed > available:
+        raise ValueError(
+            f"hidden_layer_sizes={tuple(widths[1:-1])} with {widths[0]} features and "
+            f"{widths[-1]} outputs are {n_weights} weights. They and the state of the "
+            f"solver take {needed} bytes; {available} are available on {device}."
+        )
+
+
+def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
+    """Return a copy of the user's module, or of what the user's callable makes.
+
+    Of that, too: it may be in use elsewhere.
+
+    Raises
+    ------
+    TypeError
+        If that is no module, or none that can be copied.
+    ValueError
+        If the callable raises an error.
+    """
+    if isinstance(module, nn.Module):
+        return adopt(module)
+    try:
+        made = module(n_features, n_outputs)
+    except Exception as error:  # whatever it raises
+        raise ValueError(
+            f"module= cannot be called with n_features={n_features} and "
+            f"n_outputs={n_outputs}: {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise TypeError(
+            "module=callable(n_features, n_outputs) must return an nn.Module; got "
+            f"{type(made).__name__}."
+        )
+    return adopt(made)
+
+
+def go_on_from(fitted: nn.Module, module: nn.Module) -> None:
+    """Give a module the parameters and buffers of one that was fitted before.
+
+    Raises
+    ------
+    ValueError
+        If it has others.
+    """
+    try:
+        module.load_state_dict(fitted.state_dict())
+    except RuntimeError as error:
+        raise ValueError(
+            "warm_start=True cannot continue from the fitted network, which has "
+            f"another shape: {error}"
+        ) from error
+
+
+@torch.no_grad()
+def count_outputs(module: nn.Module, rows: Rows) -> int:
+    """Run a module on two samples and return its number of outputs.
+
+    Raises
+    ------
+    ValueError
+        If it cannot take the samples or gives no (n_samples, n_outputs).
+    """
+    inputs = rows.slice(0, min(2, rows.n_samples)).clone()
+    was_training = module.training
+    try:
+        output = module.eval()(inputs)
+    except Exception as error:  # whatever it raises
+        raise ValueError(
+            f"module= cannot take samples of shape {rows.sample_shape} and "
+            f"{inputs.dtype}, to which its parameters and buffers were converted, but "
+            "not what it keeps in other places, such as plain attributes and closures: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    module.train(was_training)
+    n_rows = len(inputs)
+    shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    may_be_squeezed = n_rows == 1 and shape == ()
+    is_usable = isinstance(output, Tensor) and not output.is_complex()
+    if not (is_usable and len(shape) <= 2 and (may_be_squeezed or shape[0] == n_rows)):
+        raise ValueError(
+            "module= must return outputs of shape (n_samples, n_outputs), real numbers "
+            f"in one tensor; for {n_rows} samples it returned {shape}."
+        )
+    return 1 if len(shape) < 2 else int(shape[1])
+
+
+def rows_to_give(module: nn.Module, rows: Rows) -> Rows:
+    """Return rows that a module can be given: copies if it writes into its inputs."""
+    if not changes_inputs(module, rows):
+        return rows
+    index = torch.arange(rows.n_samples, device=rows.slice(0, 1).device)
+    return SubsetRows(rows, index)
