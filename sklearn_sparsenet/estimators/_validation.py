@@ -10,6 +10,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import _fit_context as fit_context
 from sklearn.base import is_regressor
 from sklearn.utils import _safe_indexing as safe_indexing
@@ -20,6 +21,7 @@ from sklearn.utils.validation import _num_samples as count_samples
 from sklearn.utils.validation import validate_data
 
 from sklearn_sparsenet.arguments import as_number
+from sklearn_sparsenet.estimators._sparse_input import check_sparse
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
@@ -235,8 +237,11 @@ def check_data(estimator, X, y="no_validation", **rules):
     Raises
     ------
     ValueError, TypeError
-        Also for dates and durations, which NumPy would turn into numbers.
+        Also for dates and durations, which NumPy would turn into numbers, and for
+        malformed sparse matrices, before any compiled code reads them.
     """
+    X, y = check_sparse(X, "X"), check_sparse(y, "y")
+    y = y.toarray() if sparse.issparse(y) else y
     try:
         found = validate_data(estimator, X, y, **rules)
     except _OF_VALUES as error:

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
@@ -217,8 +216,6 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         return adjusted
 
     def _encode_target(self, y, weight):
-        if sparse.issparse(y):
-            y = y.toarray()
         with naming("y"):
             check_classification_targets(y)
             kind = type_of_target(y, input_name="y")
