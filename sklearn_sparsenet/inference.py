@@ -25,7 +25,9 @@ __all__ = ["Predictor", "predict_from"]
 
 Array = np.ndarray
 # Rows that are passed through the network at once: what a layer gives stays in cache.
+# Fewer where they have more inputs than this in all: bounds the peak memory.
 _BLOCK = 256
+_BLOCK_INPUTS = 2**23
 # Multiplications and additions a second, and seconds of a call: measured on one thread,
 # with float32; only their ratios matter (docs/design_notes.md).
 _DENSE_RATE, _DENSE_CALL = 40e9, 1.5e-6
@@ -200,11 +202,20 @@ class Predictor:
     layers : list of _Layer
     columns : ndarray of int or None
         Inputs that the first layer reads; None: all.
+    n_features : int
+        Inputs in all.
     """
 
-    def __init__(self, layers: list[_Layer], columns: Array | None) -> None:
+    def __init__(
+        self, layers: list[_Layer], columns: Array | None, n_features: int
+    ) -> None:
         self._layers = layers
         self._columns = columns
+        # Where an input stands among those that are read; -1: it is not.
+        self._places = np.arange(n_features)
+        if columns is not None:
+            self._places = np.full(n_features, -1)
+            self._places[columns] = np.arange(len(columns))
         self._plans: dict[int, list[bool]] = {}
 
     @classmethod
@@ -230,7 +241,7 @@ class Predictor:
                 if activate is None or not layers or layers[-1].activate is not None:
                     return None
                 layers[-1].activate = activate
-        return cls(layers, columns)
+        return cls(layers, columns, n_features)
 
     @property
     def dtype(self) -> np.dtype:
@@ -249,7 +260,7 @@ class Predictor:
 
     def with_plan(self, is_sparse: list[bool]) -> Predictor:
         """Return a predictor that takes the given products, whatever the rows."""
-        fixed = Predictor(self._layers, self._columns)
+        fixed = Predictor(self._layers, self._columns, len(self._places))
         fixed._plans = dict.fromkeys(range(_BLOCK + 1), is_sparse)
         return fixed
 
@@ -271,24 +282,40 @@ class Predictor:
         -------
         ndarray of shape (n_samples, n_outputs)
         """
+        read = self._read_dense
         if sparse.issparse(X):
-            X = X.tocsr()
-        plan = self._plan(X.shape[0])
-        outputs = np.empty((X.shape[0], len(self._layers[-1].bias)), self.dtype)
-        for start in range(0, X.shape[0], _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            columns = self._read_columns(X[rows])
+            X, read = X.tocsr(), self._read_sparse
+        n_rows, n_inputs = X.shape[0], self._layers[0].dense.shape[1]
+        plan = self._plan(n_rows)
+        outputs = np.empty((n_rows, len(self._layers[-1].bias)), self.dtype)
+        block = max(1, min(_BLOCK, _BLOCK_INPUTS // n_inputs))
+        for start in range(0, n_rows, block):
+            rows = slice(start, min(start + block, n_rows))
+            columns = read(X, rows)
             for layer, as_sparse in zip(self._layers, plan, strict=True):
                 columns = layer.apply(columns, as_sparse)
             outputs[rows] = columns.T
         return outputs
 
-    def _read_columns(self, rows: Any) -> Array:
+    def _read_dense(self, X: Array, rows: slice) -> Array:
         """Return the transposed inputs, without those that nothing reads."""
-        if sparse.issparse(rows):
-            rows = rows.toarray()
-        columns = rows.T if self._columns is None else rows.T[self._columns]
+        columns = X[rows].T
+        if self._columns is not None:
+            columns = columns[self._columns]
         return np.ascontiguousarray(columns, self.dtype)
+
+    def _read_sparse(self, X: Any, rows: slice) -> Array:
+        """Do the same, and densify nothing else."""
+        ends = X.indptr[rows.start : rows.stop + 1]
+        stored = slice(ends[0], ends[-1])
+        lengths = np.diff(ends)
+        place = self._places[X.indices[stored]]
+        row = np.repeat(np.arange(len(lengths)), lengths)
+        used = place >= 0
+        columns = np.zeros((self._layers[0].dense.shape[1], len(lengths)), self.dtype)
+        # Entries that are stored in parts are summed.
+        np.add.at(columns, (place[used], row[used]), X.data[stored][used])
+        return columns
 
 
 def _read(linear: nn.Linear) -> _Layer:

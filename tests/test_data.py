@@ -6,7 +6,9 @@ import torch
 from scipy import sparse
 
 from sklearn_sparsenet import data
+from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.data import SubsetRows, make_rows
+from sklearn_sparsenet.solvers.stopping import forward
 
 CPU = torch.device("cpu")
 
@@ -127,3 +129,23 @@ def test_rows_of_their_own_type_are_converted_when_read(table):
     np.testing.assert_array_equal(rows.slice(4, 9), table[4:9])
     assert (rows.n_samples, rows.sample_shape) == (20, (3,))
     assert not rows.is_converted
+
+
+class WideRows:
+    """Rows that note how many were asked for at once."""
+
+    n_samples, sample_shape = 300, (200_000,)
+
+    def __init__(self):
+        self.asked = []
+
+    def slice(self, start, stop):
+        self.asked.append(stop - start)
+        return torch.arange(start, stop)[:, None].expand(-1, 200_000)
+
+
+def test_wide_rows_pass_through_a_network_a_few_at_a_time():
+    rows = WideRows()
+    outputs = forward(SelectInputs(torch.tensor([7])), rows)
+    assert outputs[:, 0].tolist() == list(range(300))
+    assert max(rows.asked) * 200_000 <= 2**23

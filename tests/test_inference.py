@@ -1,5 +1,7 @@
 """The NumPy route gives what PyTorch gives, whichever product each layer takes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -53,6 +55,35 @@ def test_any_depth_and_density(hidden, density):
     for table in (X, sparse.csr_matrix(X), np.asfortranarray(X), X[::-1]):
         assert_agrees(Predictor.of(module, 12), module, table, rtol=1e-9, atol=1e-9)
     assert Predictor.of(module, 12)(X[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_array])
+@pytest.mark.parametrize("n_used", [3, 20_000])
+def test_sparse_rows_are_densified_in_blocks_of_what_is_read(
+    convert, n_used, monkeypatch
+):
+    monkeypatch.setattr(inference, "_BLOCK_INPUTS", 2**18)
+    X = sparse.random(900, 20_000, 1e-3, "csr", random_state=0)
+    module = nn.Linear(20_000, 2).double()
+    with torch.no_grad():
+        module.weight[:, n_used:] = 0
+    predictor, table = Predictor.of(module, 20_000), convert(X)
+    predictor(table[:2])
+    tracemalloc.start()
+    outputs = predictor(table)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6 + 3 * X.data.nbytes  # a block of 256 rows would be 41 MB
+    wanted = X @ module.weight.detach().numpy().T + module.bias.detach().numpy()
+    np.testing.assert_allclose(outputs, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_entries_that_are_stored_in_parts_are_summed():
+    module = network("relu")
+    parts = (np.array([1.0, 2.0, 4.0]), np.array([7, 3, 7]), np.array([0, 3]))
+    X = sparse.csr_array(parts, shape=(1, 12))
+    whole = Predictor.of(module, 12)(X.toarray())
+    np.testing.assert_array_equal(Predictor.of(module, 12)(X), whole)
 
 
 def test_sparser_layers_and_more_rows_are_multiplied_sparsely():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _ASKED, _SAME = 256, 1e-6  # samples, and by how much their outputs differ
+_ASKED_ELEMENTS = 2**22  # of fewer samples, where they have many inputs
 
 
 def describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
@@ -114,8 +116,9 @@ def is_constant(problem: Problem) -> bool:
     As one does in which all units of a layer are dead, or nearly so. Asked are some
     samples, from all over the data.
     """
-    n_samples = problem.n_samples
-    index = torch.linspace(0, n_samples - 1, min(n_samples, _ASKED)).long()
+    n_samples, n_inputs = problem.n_samples, max(1, prod(problem.rows.sample_shape))
+    n_asked = min(n_samples, _ASKED, max(2, _ASKED_ELEMENTS // n_inputs))
+    index = torch.linspace(0, n_samples - 1, n_asked).long()
     index = index.to(problem.target.device)
     inputs, target = problem.rows.take(index), problem.target[index]
     if not bool((inputs != inputs[:1]).any() & (target != target[:1]).any()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
@@ -14,15 +15,20 @@ from sklearn_sparsenet.networks import Network, outputs_of
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 
+# Rows that are passed through a network at once, fewer where they have more elements
+# than this in all: CSR rows are densified then.
 _CHUNK_ROWS = 1024
+_CHUNK_ELEMENTS = 2**23
 _STATE = ("scores", "best_score", "best_state", "best_epoch")
 
 
 @torch.no_grad()
 def forward(module: nn.Module, rows: Rows) -> Tensor:
     """Return the outputs for all rows, chunk by chunk."""
-    starts = range(0, rows.n_samples, _CHUNK_ROWS)
-    chunks = (rows.slice(i, min(i + _CHUNK_ROWS, rows.n_samples)) for i in starts)
+    n_elements = max(1, prod(rows.sample_shape))
+    size = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // n_elements))
+    starts = range(0, rows.n_samples, size)
+    chunks = (rows.slice(i, min(i + size, rows.n_samples)) for i in starts)
     return torch.cat([outputs_of(module, chunk).to(chunk.dtype) for chunk in chunks])
 
 
