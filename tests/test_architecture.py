@@ -19,6 +19,7 @@ LAYERS = [
         "runtime",
         "data",
         "penalties",
+        "plain_penalties",
         "losses",
         "module_copies",
         "networks",

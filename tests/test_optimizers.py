@@ -1,14 +1,16 @@
 """The optimisers in a loop of one's own."""
 
 import copy
+import io
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from sklearn_sparsenet import ProximalAdam, ProximalSGD
-from sklearn_sparsenet.penalties import L1, FixedSupport
+from sklearn_sparsenet.penalties import L0, L1, MCP, FixedSupport
 
 F64 = torch.float64
 
@@ -117,6 +119,60 @@ def test_state_survives_a_round_trip(generator):
     again = ProximalAdam(layer.parameters(), lr=0.5)
     again.load_state_dict(kept)
     assert torch.equal(go(again, layer), wanted)
+
+
+SUPPORT = torch.tensor([[True, False, True, True, False]])
+PENALTIES = [
+    L1(), L0(), MCP(2.5), FixedSupport(SUPPORT), FixedSupport(SUPPORT, MCP(3.0))
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [ProximalAdam, ProximalSGD])
+@pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
+def test_state_is_loaded_without_trust(kind, penalty, generator):
+    """By `torch.load` as it is; on from there to the same bits."""
+    layer, loss = problem(generator)
+    weights = {"params": [layer.weight], "alpha": 1e-2, "penalty": penalty}
+    optimizer = kind([weights, {"params": layer.bias}], lr=np.float64(0.1))
+
+    def go(optimizer):
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss().backward()
+            optimizer.step()
+        return layer.weight.detach().clone()
+
+    go(optimizer)
+    file = io.BytesIO()
+    torch.save([layer.state_dict(), optimizer.state_dict()], file)
+    wanted = go(optimizer)
+    values, state = torch.load(io.BytesIO(file.getvalue()))
+    layer.load_state_dict(values)
+    again = kind([{"params": [layer.weight]}, {"params": layer.bias}], lr=0.5)
+    again.load_state_dict(state)
+    assert torch.equal(go(again), wanted)
+    assert repr(again.param_groups[0]["penalty"]) == repr(penalty)
+
+
+def test_state_of_a_held_support_survives():
+    """Indices stay indices."""
+    weight = nn.Parameter(torch.arange(10.0))
+    support = torch.arange(10) < 3
+    optimizer = ProximalAdam([weight], lr=0.1, penalty=FixedSupport(support))
+    optimizer.hold(support)
+
+    def go(optimizer):
+        weight.grad = weight.detach() - 1
+        optimizer.step()
+        return weight.detach().clone()
+
+    go(optimizer)
+    kept, before = copy.deepcopy(optimizer.state_dict()), weight.detach().clone()
+    wanted = go(optimizer)
+    weight.data = before
+    again = ProximalAdam([weight])
+    again.load_state_dict(kept)
+    assert torch.equal(go(again), wanted)
 
 
 def test_moments_never_become_subnormal():

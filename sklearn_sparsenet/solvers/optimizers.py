@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 
 from sklearn_sparsenet.arguments import checked_number
 from sklearn_sparsenet.penalties import L1, Penalty, Strength, as_penalty, is_identity
+from sklearn_sparsenet.plain_penalties import from_plain, to_plain
 from sklearn_sparsenet.protocols import optional_method
 
 __all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
@@ -58,6 +59,14 @@ class _Workspace:
         return self._made_for == (parameter.data_ptr(), n_penalized)
 
 
+def _as_plain(value: Any) -> Any:
+    """Return an option of a group as `torch.load` reads it by default."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_as_plain, value))
+    is_of_numpy = hasattr(value, "__array__") and not isinstance(value, Tensor)
+    return value.tolist() if is_of_numpy else to_plain(value)
+
+
 class ProximalOptimizer(Optimizer):
     """What both optimisers share: the loop over parameters and the prox."""
 
@@ -87,6 +96,32 @@ class ProximalOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._memory = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as tensors and plain values: no code is needed to read it.
+
+        A penalty of your own stays the object that it is; `torch.load` has to be told
+        to trust it.
+        """
+        content = super().state_dict()
+        for group in content["param_groups"]:
+            group.update({name: _as_plain(value) for name, value in group.items()})
+        return content
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state; steps are the same to the last bit."""
+        groups = [
+            {**group, "penalty": from_plain(group["penalty"])}
+            for group in state_dict["param_groups"]
+        ]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+        # PyTorch gives all tensors the type of their parameters, indices as well.
+        numbers = [number for group in groups for number in group["params"]]
+        own = [p for group in self.param_groups for p in group["params"]]
+        for number, parameter in zip(numbers, own, strict=True):
+            for name, value in state_dict["state"].get(number, {}).items():
+                if isinstance(value, Tensor) and not value.is_floating_point():
+                    self.state[parameter][name] = value.to(parameter.device, copy=True)
 
     def _workspace(self, parameter: Tensor, group: dict[str, Any]) -> _Workspace:
         """Return memory for the step of a parameter, no part of the state.

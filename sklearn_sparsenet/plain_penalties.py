@@ -1,0 +1,29 @@
+"""Penalties as plain values, so that what holds them can be read without code."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from sklearn_sparsenet.penalties import L0, L1, MCP, FixedSupport
+
+__all__ = ["from_plain", "to_plain"]
+
+_KNOWN = {kind.__name__: kind for kind in (L1, MCP, L0, FixedSupport)}
+_NAME = "kind"
+
+
+def to_plain(value: Any) -> Any:
+    """Return a penalty of the library as its name and fields, others as they are."""
+    if type(value) not in _KNOWN.values():
+        return value
+    held = {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+    return {_NAME: type(value).__name__, **held}
+
+
+def from_plain(value: Any) -> Any:
+    """Return what `to_plain` was given."""
+    if not isinstance(value, dict):
+        return value
+    held = {k: from_plain(part) for k, part in value.items() if k != _NAME}
+    return _KNOWN[value[_NAME]](**held)
