@@ -312,6 +312,13 @@ class ShippingMixin:
     @single_threaded()
     def __getstate__(self):
         state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}
+        # What reads no code has no use for a type or a device of PyTorch.
+        of_torch = {
+            name: str(value).removeprefix("torch.")
+            for name in ("dtype", "device")
+            if isinstance(value := state.get(name), torch.dtype | torch.device)
+        }
+        state |= of_torch | {"_of_torch_": list(of_torch)} if of_torch else {}
         if "module_" not in state:
             return state
         # A fit on an accelerator must load on a machine without one.
@@ -329,6 +336,9 @@ class ShippingMixin:
     @single_threaded()
     def __setstate__(self, state):
         state = dict(state)
+        for name in state.pop("_of_torch_", ()):
+            make = torch.device if name == "device" else vars(torch).__getitem__
+            state[name] = make(state[name])
         if "_packed_" in state:
             skeleton = state.pop("_skeleton_")
             if not isinstance(skeleton, nn.Module):

@@ -161,11 +161,8 @@ class Graph:
             self._add_label(function.classes)
 
     def _add_label(self, classes: np.ndarray) -> None:
+        labels = _labels(classes)
         place = self.node("ArgMax", [self.last], axis=1, keepdims=0)
-        if classes.dtype.kind in "iubf":
-            labels = classes.astype(float if classes.dtype.kind == "f" else np.int64)
-        else:
-            labels = np.array([str(label) for label in classes], dtype=object)
         self.node("Gather", [self.constant(labels, "classes"), place], "label")
         self._declare("label", labels.dtype, [None])
 
@@ -192,3 +189,28 @@ class Graph:
         model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
         self.onnx.checker.check_model(model)
         return model
+
+
+def _labels(classes: np.ndarray) -> np.ndarray:
+    """Return classes as ONNX has them: numbers of the same type, or texts.
+
+    Raises
+    ------
+    TypeError
+        For classes that runtimes cannot return.
+    """
+    if classes.dtype.kind in "biuf" and classes.dtype.itemsize <= 8:
+        return classes
+    texts = classes.astype(str) if classes.dtype.kind == "M" else classes
+    if not all(isinstance(label, str) and _is_utf8(label) for label in texts):
+        raise TypeError(
+            f"classes_ of type {classes.dtype} are not those of ONNX, which has "
+            "integers, floats of up to 8 bytes, booleans and texts in Unicode; dates "
+            "become texts. Fit with such labels, or export to_module()."
+        )
+    return np.array([str(label) for label in texts], dtype=object)
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell whether a text can be written down: Python has halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

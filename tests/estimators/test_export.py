@@ -363,6 +363,57 @@ def test_skops_trusts_no_more_for_small_networks(change, tmp_path):
     assert_array_equal(skops.loads(data, trusted=trusted).predict(X), net.predict(X))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"dtype": torch.float32, "device": torch.device("cpu")},
+        {"dtype": np.float32},
+        {"hidden_layer_sizes": np.array([5, 4]), "kkt_tol": np.float64(0.5)},
+    ],
+)
+def test_skops_loads_the_parameters_that_it_dumps(settings):
+    skops = pytest.importorskip("skops.io")
+    X, y = regression()
+    settings = {"hidden_layer_sizes": (5,), "random_state": 0, **settings}
+    net = SparseNetRegressor(max_iter=2, **settings).fit(X, y)
+    data = skops.dumps(net)
+    unknown = skops.get_untrusted_types(data=data)
+    assert all(name.startswith("sklearn_sparsenet.") for name in unknown)
+    again = skops.loads(data, trusted=unknown)
+    assert repr(again) == repr(net)
+    assert_array_equal(again.fit(X, y).predict(X), net.predict(X))
+
+
+LABELS = {
+    "int8": np.array([-3, 7], np.int8),
+    "negative": np.array([-(2**60), -1]),
+    "unsigned": np.array([2**63 + 5, 2**63 + 9], np.uint64),
+    "booleans": np.array([False, True]),
+    "single": np.array([1, 3], np.float32),
+    "half": np.array([1, 3], np.float16),
+    "texts": np.array(["", "größe 雪 🐈"]),
+    "objects": np.array([np.str_("a"), "b\0c"], dtype=object),
+    "durations": np.array([3, 5], "m8[D]"),
+    "halves of characters": np.array(["\ud800", "b"]),
+    "long double": np.array([1, 2], np.longdouble),
+}
+REFUSED = {"durations", "halves of characters", "long double"}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_are_those_of_predict_or_refused(name):
+    X, y = classification(2, int)
+    net = SparseNetClassifier((5,), max_iter=2, random_state=0).fit(X, LABELS[name][y])
+    if name in REFUSED:
+        with pytest.raises(TypeError, match="classes_ of type"):
+            net.to_onnx()
+        return
+    _, label = by_onnxruntime(net, X)
+    expected = net.predict(X)
+    assert label.dtype == (object if expected.dtype.kind == "U" else expected.dtype)
+    assert_array_equal(label, expected)
+
+
 def test_joblib(fitted, tmp_path):
     import joblib
 
