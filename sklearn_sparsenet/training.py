@@ -160,6 +160,12 @@ class ProblemTrainer:
     def _damping(self) -> float:
         return _DAMPING if self.options.batch_size >= self.n_samples else 0.0
 
+    @property
+    def largest_residual(self) -> float:
+        """What the residual of a solution may be; see `TrainingResult`."""
+        judged = self.target is None or self.continuation is not None
+        return self.options.kkt_tol if judged else math.inf
+
     def noise_level(self) -> Tensor:
         """Return the last batch's gradient; see `sklearn_sparsenet.search.Trainer`."""
         network = self.problem.network
@@ -364,12 +370,34 @@ class TrainingResult:
     stages : tuple of Solution
         What was trained on the way to them, in its order; of a search with several
         solves the one that was kept.
+    target : Target or None
+        None with a fixed λ.
+    largest_residual : float
+        What the residual of the penalised solution may be: with a fixed λ, or a solver
+        that certifies its solutions, its tolerance; else anything, for the λ of a
+        search with steps of a first order is an estimate.
     """
 
     search: SearchResult
     penalized: Solution
     final: Solution
     stages: tuple[Solution, ...]
+    target: Target | None
+    largest_residual: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the final network has the number of weights that was asked for."""
+        return self.target is None or self.target.is_met(self.final.counts)
+
+    @property
+    def converged(self) -> bool:
+        """Whether it has, by the search's own means, and the residual is small enough.
+
+        Not by being cut off, that is, as after an interruption or a stop.
+        """
+        is_small = self.penalized.kkt_residual <= self.largest_residual
+        return self.met and not self.search.cut_off and is_small
 
     @property
     def n_epochs(self) -> int:
@@ -389,11 +417,6 @@ class TrainingResult:
         ended = self.search.history[-1].interrupted
         stopped = ended or Status.STOPPED in self._last_statuses
         return stopped and not self.was_interrupted
-
-    @property
-    def met_by_itself(self) -> bool:
-        """Whether the search met the target by its own means, not by being cut off."""
-        return self.search.met and not self.search.cut_off
 
     @property
     def _last_statuses(self) -> tuple[Status, Status]:
@@ -426,4 +449,5 @@ def train(trainer: ProblemTrainer, search: Search, limits: Limits) -> TrainingRe
     else:
         final, stages = penalized, (penalized,)
     trainer.problem.network.restore(final.state)
-    return TrainingResult(found, penalized, final, stages)
+    target, bound = trainer.target, trainer.largest_residual
+    return TrainingResult(found, penalized, final, stages, target, bound)

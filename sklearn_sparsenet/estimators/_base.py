@@ -361,11 +361,7 @@ class SparseNet(
         self.narrowing_history_ = outcome.narrowing(found.refitted)
         self.n_outer_iter_ = len(found.history)
         self.n_iter_ = result.n_epochs
-        self.converged_ = (
-            result.met_by_itself
-            if trainer.target is not None
-            else penalized.kkt_residual <= as_number(self.kkt_tol)
-        )
+        self.converged_ = result.converged
         self._loss_ = trainer.problem.loss
         self.module_ = network.copy_module()
         self._sample_shape = rows.sample_shape
@@ -394,13 +390,15 @@ class SparseNet(
     def _message(self, problem: Problem, result: TrainingResult) -> str | None:
         """Return what to warn of: a target that was missed, a dead network."""
         searched = self.target_n_nonzero_ is not None
+        is_missed = not (result.met and result.search.met)
         parts = []
-        if searched and not result.search.met and result.was_stopped:
+        if is_missed and result.was_stopped:
             parts.append("a callback stopped the training; the best state is kept")
-        elif searched and not result.search.met:
+        elif is_missed:
+            reason = result.search.reason or "the refit made weights exactly zero"
             parts.append(
-                f"the reason: {result.search.reason}. Raise tol, max_outer_iter or "
-                "max_iter, or widen alpha_bounds"
+                f"the reason: {reason}. Raise tol, max_outer_iter or max_iter, or "
+                "widen alpha_bounds"
             )
         if searched and self.n_live_ != 0 and outcome.is_constant(problem):
             parts.append(

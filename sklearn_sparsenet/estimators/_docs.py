@@ -143,10 +143,11 @@ layer_names_ : list of str
 target_n_nonzero_ : int, ndarray of shape (n_layers,) or None
     The target in numbers of weights. None with a given `alpha`.
 converged_ : bool
-    Whether the search met the target by its own means (with "lbfgs": by a certified
-    solution), not because a callback or an interruption had the network cut to it;
-    with a given `alpha`, whether `kkt_residual_` is at most `kkt_tol`. False after an
-    interruption.
+    With a target: whether the numbers of weights of the network, `n_nonzero_` or
+    `n_nonzero_per_layer_`, are within `tol` of it (in `min_layers_on_target` layers, if
+    that is given), and not because a callback had the network cut to it. With "lbfgs"
+    or a given `alpha`, besides: whether `kkt_residual_` is at most `kkt_tol`. False
+    after an interruption.
 kkt_residual_ : float
     Largest violation of the optimality conditions, relative to λ, of the penalised
     solution (before debiasing).
