@@ -12,11 +12,12 @@ from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
     GREY,
+    LITERAL,
     ORANGE,
+    as_text,
     count_axis,
     legend_above,
     one_axes,
-    shorten,
     text_width,
 )
 from sklearn_sparsenet.sparsity import count_nonzero
@@ -133,11 +134,16 @@ class LayersDisplay:
             self.live_bars_ = draw(rows, self.n_live, 0.3, color=ORANGE, label="live")
         self.labels_ = [
             self.ax_.text(
-                1.02, row, label, transform=self.ax_.get_yaxis_transform(), va="center"
+                1.02,
+                row,
+                label,
+                transform=self.ax_.get_yaxis_transform(),
+                va="center",
+                **LITERAL,
             )
             for row, label in enumerate(labels)
         ]
-        self.ax_.set_yticks(rows, [shorten(name) for name in self.names])
+        self.ax_.set_yticks(rows, [as_text(name) for name in self.names], **LITERAL)
         self.ax_.set(xscale="log", xlabel="weights", xlim=(0.7, 1.2 * weights.max()))
         self.ax_.invert_yaxis()
         count_axis(self.ax_.xaxis, 1, weights.max())

@@ -14,7 +14,15 @@ from sklearn_sparsenet.plots.fitted import (
     selected_inputs,
 )
 from sklearn_sparsenet.plots.graph import Graph, chain_weights, live_graph
-from sklearn_sparsenet.plots.style import BLUE, GREY, ORANGE, one_axes, shorten
+from sklearn_sparsenet.plots.style import (
+    BLUE,
+    GREY,
+    LITERAL,
+    ORANGE,
+    as_text,
+    length,
+    one_axes,
+)
 
 __all__ = ["NetworkDisplay"]
 
@@ -163,7 +171,7 @@ class NetworkDisplay:
         most = max(len(units) for units in graph.units)
         names = [self.input_names[unit] for unit in graph.units[0]]
         left, right = (
-            max((len(shorten(name)) for name in some), default=0)
+            max((len(as_text(name)) for name in some), default=0)
             for some in (names, self.output_names)
         )
         width = 2.2 * len(graph.weights) + 0.075 * (left + right) + 1.0
@@ -171,9 +179,9 @@ class NetworkDisplay:
 
     def _font_size(self) -> float:
         """Return the size of names that fits the column with most units."""
-        height = self.ax_.get_position().height * self.figure_.get_figheight()
         most = max(len(units) for units in self.graph_.units)
-        return float(min(9.0, 0.85 * height * _POINTS / max(1, most)))
+        room = 0.85 * length(self.ax_.yaxis) * _POINTS / max(1, most)
+        return float(min(9.0, room))
 
     def _connect(self, column: int, weight: Array) -> Any:
         from matplotlib.collections import LineCollection
@@ -220,20 +228,22 @@ class NetworkDisplay:
         self.ax_.set_ylim(1, 0)
         if font < _SMALLEST_FONT:
             places, names = places[:0], []
-        self.ax_.set_yticks(places, [shorten(n) for n in names], fontsize=font)
+        texts = [as_text(name) for name in names]
+        self.ax_.set_yticks(places, texts, fontsize=font, **LITERAL)
         self.ax_.tick_params(length=0)
 
     def _name_outputs(self, font: float) -> None:
         outputs = self.graph_.units[-1]
         self.output_labels_ = [
             self.ax_.annotate(
-                shorten(self.output_names[output]),
+                as_text(self.output_names[output]),
                 (len(self.weights), height),
                 (8, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=font,
                 annotation_clip=False,
+                **LITERAL,
             )
             for output, height in zip(outputs, _heights(len(outputs)), strict=True)
             if font >= _SMALLEST_FONT

@@ -14,10 +14,11 @@ from sklearn_sparsenet.plots.style import (
     BLUE,
     GREEN,
     GREY,
+    LITERAL,
     ORANGE,
+    as_text,
     count_axis,
     grid_of_axes,
-    shorten,
 )
 from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.sparsity import count_nonzero
@@ -252,8 +253,8 @@ class OptimalityDisplay:
         if number == 0:
             axis.set_ylabel("|∂L/∂w|")
         if self.names is not None:
-            title = f"{shorten(self.names[number])}\n{self._summary(number)}"
-            axis.set_title(title, fontsize="small")
+            title = f"{as_text(self.names[number])}\n{self._summary(number)}"
+            axis.set_title(title, fontsize="small", **LITERAL)
         if number == 0:  # what is sorted falls to the right
             axis.legend(loc="lower left", fontsize="small")
 

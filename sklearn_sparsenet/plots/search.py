@@ -11,13 +11,14 @@ from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
     GREY,
+    LITERAL,
+    as_text,
     colour,
     count_axis,
     dashes,
     grid_of_axes,
     legend_above,
     legend_beside,
-    shorten,
     text_width,
 )
 
@@ -137,7 +138,7 @@ class SearchDisplay:
         """
         width = 6.4
         if self._has_many_names:
-            width += 0.6 + text_width(self.names or ())
+            width += 0.6 + text_width(self.names)
         self.axes_ = grid_of_axes(ax, (2, 1), (width, 5.6), sharex=True)[:, 0]
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
@@ -146,9 +147,10 @@ class SearchDisplay:
         self.alpha_lines_ = self._draw(top, alphas)
         self.count_lines_ = self._draw(bottom, counts)
         self.target_lines_ = self._draw_targets(bottom)
-        self._draw_chosen(alphas, counts)
+        marks = self._draw_chosen(alphas, counts)
         top.set(yscale="log" if (alphas > 0).any() else "linear", ylabel="λ")
-        bottom.set(ylabel="weights left", xlabel=self.step_name)
+        bottom.set_ylabel("weights left")
+        bottom.set_xlabel(as_text(self.step_name), **LITERAL)
         top.tick_params(labelbottom=False)
         self._scale_counts(counts)
         largest = float(np.nanmax(alphas, initial=0.0))
@@ -160,7 +162,7 @@ class SearchDisplay:
             bottom.xaxis.get_major_locator().set_params(integer=True)
             if len(alphas) == 1:
                 bottom.set_xlim(0, 2)
-        self._draw_legend()
+        self._draw_legend(marks)
         return self
 
     @property
@@ -184,18 +186,20 @@ class SearchDisplay:
     def _draw(self, axis: Any, values: Array) -> list[Any]:
         steps = np.asarray(self.steps)
         marker = "." if len(steps) <= 60 else None
-        names = self.names or [""] * values.shape[1]
-        return [
+        lines = [
             axis.plot(
                 steps,
                 column,
                 marker=marker,
                 linestyle=dashes(number),
-                color=colour(number) if self.names else BLUE,
-                label=shorten(name) or None,
+                color=BLUE if self.names is None else colour(number),
             )[0]
-            for number, (column, name) in enumerate(zip(values.T, names, strict=True))
+            for number, column in enumerate(values.T)
         ]
+        if self.names is not None:
+            for line, name in zip(lines, self.names, strict=True):
+                line.set_label(as_text(name))  # `plot` takes none that are empty
+        return lines
 
     def _draw_targets(self, axis: Any) -> list[Any]:
         if self.targets is None:
@@ -215,25 +219,32 @@ class SearchDisplay:
             lines[0].set_label(f"target: {targets[0]:,}")
         return lines
 
-    def _draw_chosen(self, alphas: Array, counts: Array) -> None:
+    def _draw_chosen(self, alphas: Array, counts: Array) -> list[Any]:
+        """Mark the step that was kept; return the mark for the legend, if any."""
         if self.chosen is None or len(alphas) < 2:
-            return
-        for axis, values in zip(self.axes_, (alphas, counts), strict=True):
-            for number, value in enumerate(values[self.chosen]):
-                axis.plot(
-                    np.asarray(self.steps)[self.chosen],
-                    value,
-                    "o",
-                    color=colour(number) if self.names else BLUE,
-                    markerfacecolor="none",
-                    markersize=10,
-                    label="kept" if number == 0 else None,
-                )
+            return []
+        marks = [
+            axis.plot(
+                np.asarray(self.steps)[self.chosen],
+                value,
+                "o",
+                color=BLUE if self.names is None else colour(number),
+                markerfacecolor="none",
+                markersize=10,
+                label="kept" if number == 0 else None,
+            )[0]
+            for axis, values in zip(self.axes_, (alphas, counts), strict=True)
+            for number, value in enumerate(values[self.chosen])
+        ]
+        return marks[:1]
 
-    def _draw_legend(self) -> None:
+    def _draw_legend(self, marks: list[Any]) -> None:
         from matplotlib.lines import Line2D
 
-        handles = self.axes_[1].get_legend_handles_labels()[0]
+        handles = [] if self.names is None else list(self.count_lines_)
+        if len(self.target_lines_) == 1:
+            handles += self.target_lines_
+        handles += marks
         if len(self.target_lines_) > 1:
             line = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
             line.set_label("target")

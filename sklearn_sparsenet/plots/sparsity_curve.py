@@ -17,7 +17,9 @@ from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
     GREY,
+    LITERAL,
     ORANGE,
+    as_text,
     count_axis,
     legend_above,
     one_axes,
@@ -203,7 +205,8 @@ class SparsityCurveDisplay:
             (self.train_line_,) = self.ax_.plot(
                 counts, mean, ".--", color=GREY, label="train", zorder=2
             )
-        self.ax_.set(xscale="log", xlabel="weights", ylabel=self._label(kind))
+        self.ax_.set(xscale="log", xlabel="weights")
+        self.ax_.set_ylabel(as_text(self._label(kind)), **LITERAL)
         count_axis(self.ax_.xaxis, counts.min(), counts.max())
         self._draw_marks(counts, kind)
         legend_above(self.ax_)

@@ -1,7 +1,10 @@
 """What the plots have in common: axes, colours, ticks, legends.
 
 Colours are told apart by colour-blind readers and stand out from white and from black;
-text and frames keep those of the user's style.
+text and frames keep those of the user's style. Names that a user gave go through
+`as_text`, and the texts that show them are made with `LITERAL`, so that a name is drawn
+as it is written: matplotlib takes dollars for formulas, and labels that begin with an
+underscore for hidden ones.
 """
 
 from __future__ import annotations
@@ -15,8 +18,10 @@ __all__ = [
     "BLUE",
     "GREEN",
     "GREY",
+    "LITERAL",
     "NEUTRAL",
     "ORANGE",
+    "as_text",
     "colour",
     "count_axis",
     "dashes",
@@ -25,8 +30,8 @@ __all__ = [
     "import_pyplot",
     "legend_above",
     "legend_beside",
+    "length",
     "one_axes",
-    "shorten",
     "text_width",
 ]
 
@@ -42,6 +47,8 @@ _COLOURS = (
     "#8c6bb1",
     "#7f7f7f",
 )
+# Properties of a text that is neither a formula nor TeX.
+LITERAL = {"parse_math": False, "usetex": False}
 _LONGEST_LABEL = 48
 _CHARACTER = 0.075  # inches, in a legend
 
@@ -73,9 +80,9 @@ def dashes(number: int) -> str:
     return "-" if number < len(_COLOURS) else "-."
 
 
-def text_width(texts: Iterable[str]) -> float:
+def text_width(texts: Iterable[Any]) -> float:
     """Return about how many inches the longest text takes."""
-    return _CHARACTER * max((len(shorten(text)) for text in texts), default=0)
+    return _CHARACTER * max((len(as_text(text)) for text in texts), default=0)
 
 
 def diverging_map() -> Any:
@@ -93,10 +100,15 @@ def one_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
     """Return the user's axes, or those of a new figure.
 
     New figures have the constrained layout, which finds room for long names.
+
+    Raises
+    ------
+    TypeError
+        For what are no axes.
     """
     plt = import_pyplot()
     if ax is not None:
-        return ax
+        return _checked(ax)
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
@@ -118,6 +130,8 @@ def grid_of_axes(
 
     Raises
     ------
+    TypeError
+        For what are no axes.
     ValueError
         For another number of axes, or one that is in no grid and cannot be divided.
     """
@@ -126,6 +140,8 @@ def grid_of_axes(
         figure = plt.figure(figsize=figsize, layout="constrained")
         return np.asarray(figure.subplots(*shape, squeeze=False, **options))
     given = np.asarray(ax, dtype=object)
+    for one in given.flat:
+        _checked(one)
     if given.size == shape[0] * shape[1]:
         return given.reshape(shape)
     place = given.item().get_subplotspec() if given.size == 1 else None
@@ -137,6 +153,18 @@ def grid_of_axes(
     given.item().set_axis_off()
     inner = place.subgridspec(*shape)
     return np.asarray(inner.subplots(squeeze=False, **options))
+
+
+def _checked(ax: Any) -> Any:
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes) or ax.name in ("polar", "3d"):
+        kind = getattr(ax, "name", None) or type(ax).__name__
+        raise TypeError(
+            "ax must be axes with a horizontal and a vertical axis, such as "
+            f"figure.subplots() and subfigure.subplots() return; got {kind}."
+        )
+    return ax
 
 
 def count_axis(axis: Any, low: float, high: float) -> None:
@@ -153,12 +181,12 @@ def count_axis(axis: Any, low: float, high: float) -> None:
     decades = np.log10(max(high, 1) / max(low, 1))
     # Inches that a number takes, and numbers that find room beside each other.
     inches = 0.5 if axis.axis_name == "x" else 0.3
-    room = _length(axis) / inches
+    room = length(axis) / inches
     if decades < 0.5:
         axis.set_major_locator(ticker.MaxNLocator(max(2, min(5, int(room)))))
     else:
         # 1 and 2, and 5 and 10, are nearest to each other.
-        nearest = np.log10(2) * _length(axis) / decades
+        nearest = np.log10(2) * length(axis) / decades
         subs = (1, 2, 5) if nearest >= inches else (1,)
         axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=max(2, int(room))))
     axis.set_major_formatter(ticker.FuncFormatter(_short_number))
@@ -172,11 +200,11 @@ def _short_number(value: float, _: int) -> str:
     return f"{value / 1e3:g}k" if value >= 1e4 else f"{value:,.0f}"
 
 
-def _length(axis: Any) -> float:
+def length(axis: Any) -> float:
     """Return how long an axis is, in inches."""
     box = axis.axes.bbox
     pixels = box.width if axis.axis_name == "x" else box.height
-    return float(pixels / axis.get_figure(root=True).dpi)
+    return float(pixels / axis.axes.figure.dpi)
 
 
 def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:
@@ -184,32 +212,45 @@ def legend_above(ax: Any, handles: Sequence[Any] | None = None) -> None:
     if handles is None:
         handles = ax.get_legend_handles_labels()[0]
     widest = max(len(str(handle.get_label())) for handle in handles)
-    room = 0.7 * _length(ax.xaxis) / _CHARACTER  # what layouts leave
+    room = 0.7 * length(ax.xaxis) / _CHARACTER  # what layouts leave
     columns = int(np.clip(room // (widest + 5), 1, 4))
-    ax.legend(
-        handles=handles,
+    _legend(
+        ax,
+        handles,
         loc="lower left",
         bbox_to_anchor=(0.0, 1.0),
         ncols=min(columns, len(handles)),
-        frameon=False,
-        fontsize="small",
     )
 
 
 def legend_beside(ax: Any, handles: Sequence[Any]) -> None:
     """Put a legend with many entries to the right of the axes."""
-    ax.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        frameon=False,
-        fontsize="small",
-    )
+    _legend(ax, handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def shorten(name: str) -> str:
-    """Return a name, its middle left out if it is very long."""
-    if len(name) <= _LONGEST_LABEL:
-        return name
+def _legend(ax: Any, handles: Sequence[Any], **options: Any) -> None:
+    """Make a legend with an entry for each handle, whatever it is called."""
+    # Given as labels, names that begin with an underscore would be left out.
+    unnamed = [""] * len(handles)
+    legend = ax.legend(handles, unnamed, frameon=False, fontsize="small", **options)
+    for text, handle in zip(legend.get_texts(), handles, strict=True):
+        text.set(text=handle.get_label(), **LITERAL)
+
+
+def as_text(name: Any) -> str:
+    """Return a name as it is to be drawn.
+
+    Its middle is left out if it is very long. Characters that no font shows, tabs and
+    zeros and the like, are written as Python writes them.
+    """
+    text = "".join(map(_visible, str(name)))
+    if len(text) <= _LONGEST_LABEL:
+        return text
     half = (_LONGEST_LABEL - 1) // 2
-    return f"{name[:half]}…{name[-half:]}"
+    return f"{text[:half]}…{text[-half:]}"
+
+
+def _visible(character: str) -> str:
+    if character.isprintable() or character in "\n\N{NO-BREAK SPACE}":
+        return character
+    return ascii(character)[1:-1]

@@ -56,6 +56,29 @@ def test_a_display_draws_into_the_axes_of_a_user(draw):
     figure.canvas.draw()
 
 
+@pytest.mark.parametrize("layout", [None, "constrained", "tight"])
+def test_a_display_draws_into_a_subfigure(draw, layout):
+    figure = plt.figure(figsize=(14, 6), layout=layout)
+    current = plt.figure()
+    left, right = figure.subfigures(1, 2)
+    display = draw(right.subplots())
+    assert display.figure_ is right
+    assert right.axes
+    assert not left.axes
+    assert plt.gcf() is current
+    assert plt.get_fignums() == [figure.number, current.number]
+    figure.canvas.draw()  # warnings are errors
+
+
+def test_what_a_display_cannot_draw_into_is_refused(draw):
+    figure = plt.figure()
+    for place in (figure, figure.subfigures(), "axes"):
+        with pytest.raises(TypeError, match=f"ax must be .*{type(place).__name__}"):
+            draw(place)
+    with pytest.raises(TypeError, match=r"ax must be .*polar"):
+        draw(figure.add_subplot(projection="polar"))
+
+
 def test_plot_returns_the_display_and_leaves_its_data(draw):
     display = draw(None)
     before = {k: v for k, v in vars(display).items() if not k.endswith("_")}
