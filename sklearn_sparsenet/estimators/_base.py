@@ -26,6 +26,7 @@ from sklearn_sparsenet.estimators._options import build_limits, build_options
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import warn_about_scales
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
+from sklearn_sparsenet.estimators._surprises import warn_of_surprises
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
     check_bounds,
@@ -253,9 +254,10 @@ class SparseNet(
         loss = self._make_loss(n_outputs)
         search, target, layers = build.build_search(self, module)
         samples = self._split(rows, encoded, weight, n_outputs, seeds.split)
-        build.check_loss(loss, samples.target, is_regressor(self))
+        loss.check_target(samples.target)
         if not isinstance(self.loss, str):
             build.try_loss(loss, n_outputs, samples)
+            build.check_loss(loss, samples.target, is_regressor(self))
         problem = build.build_problem(self, module, layers, loss, samples)
         options = build_options(self, rows.n_samples, samples.validation)
         if self.module is not None:
@@ -277,6 +279,7 @@ class SparseNet(
         trainer.checkpoint = build.build_checkpoint(self, problem, data, guess)
         limits = build_limits(self, guess)
         warn_of_idle_parameters(self, search, limits, problem.penalty)
+        warn_of_surprises(self, search, trainer)
         return trainer, search, limits
 
     def _continues(self) -> bool:

@@ -101,8 +101,7 @@ def check_loss(loss: Loss, target: Tensor, is_regression: bool) -> None:
     Raises
     ------
     ValueError
-        If the loss says which ones it takes, and these are not among them, or not in
-        its domain.
+        If the loss says which ones it takes, and these are not among them.
     """
     given = "real" if is_regression else "indicators"
     given = given if target.is_floating_point() else "classes"
@@ -113,7 +112,6 @@ def check_loss(loss: Loss, target: Tensor, is_regression: bool) -> None:
             f"loss={loss!r} is for targets that are {wanted}; here they are "
             f"{_TARGETS[given]}."
         )
-    loss.check_target(target)
 
 
 def try_loss(loss: Loss, n_outputs: int, samples: Samples) -> None:

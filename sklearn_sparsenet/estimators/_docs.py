@@ -56,8 +56,9 @@ search : {"one_pass", "bracket", "continuation"} or object, default="one_pass"
     (`OnePassSearch`), or in several solves, as in the paper (`BracketSearch`).
     "continuation" goes with, and the default stands for it with, ``solver="lbfgs"``.
 alpha : float, sequence or dict, default=None
-    λ, or one per layer. Given, there is no search: `target_sparsity`, `search`, `tol`,
-    `max_outer_iter`, `min_layers_on_target` and `alpha_bounds` are without effect.
+    λ, or one per layer. Given, there is no search, and `target_sparsity` is ignored:
+    `search`, `tol`, `max_outer_iter`, `min_layers_on_target` and `alpha_bounds` are
+    without effect.
 alpha_bounds : (float, float), default=(1e-7, 1e-2)
     First bracket of λ for "bracket"; widened where the target lies outside. Without
     effect on other searches.
@@ -91,7 +92,8 @@ batch_size : int or "auto", default="auto"
     "auto": all of at most 256 rows, else 64 to 512. At least n_samples: full batches.
 max_iter : int or "auto", default="auto"
     Epochs of each solve, for "one_pass" in all; "auto": as many as make about 1000
-    steps. With "lbfgs": iterations of each solve, "auto": 3000; the starts that a
+    steps. "one_pass" needs 100 steps at least to be sensible, and warns below. With
+    "lbfgs": iterations of each solve, "auto": 3000; the starts that a
     solve begins with have no more either.
 kkt_tol : float, default=1e-3
     A solve on full batches ends once its relative KKT residual is this small. With

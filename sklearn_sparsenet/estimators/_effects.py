@@ -14,7 +14,7 @@ from sklearn_sparsenet.search import Limits, Search
 
 __all__ = ["warn_of_idle_parameters"]
 
-_HAPPENS_ANYWAY = {"tol": 0, "target_sparsity": None}  # where they change nothing
+_HAPPENS_ANYWAY = {"tol": 0}  # where it changes nothing
 
 
 def warn_of_idle_parameters(

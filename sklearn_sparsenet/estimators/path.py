@@ -148,7 +148,7 @@ def sparsenet_path(
     first = clone(estimator)
     if alphas is not None:
         grid = _as_alphas(alphas)
-        first.set_params(alpha=grid[0], target_sparsity=None)
+        first.set_params(alpha=grid[0])
     else:
         grid = as_grid(target_sparsities)
         some = _DENSEST if isinstance(grid, int) else grid[0]

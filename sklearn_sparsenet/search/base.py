@@ -243,5 +243,5 @@ class FixedAlpha:
         return 1 + limits.debias
 
     def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
-        """Return what says how to search."""
-        return ("target_sparsity", "search", *OF_SEARCHES)
+        """Return what says how to search; that it has no target is the rule."""
+        return ("search", *OF_SEARCHES)

@@ -245,6 +245,7 @@ def test_names_of_an_earlier_fit_are_forgotten(net, diabetes):
     ],
 )
 def test_warnings_of_the_data_come_once(net, diabetes, category, change):
+    net.set_params(max_iter=100)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         net.fit(*change(*diabetes))
@@ -252,7 +253,7 @@ def test_warnings_of_the_data_come_once(net, diabetes, category, change):
 
 
 def test_targets_that_folds_miss_are_told_once(net, diabetes):
-    net.set_params(target_sparsities=[30, 1], selection=lambda results: 0)
+    net.set_params(target_sparsities=[30, 1], selection=lambda results: 0, max_iter=100)
     with pytest.warns(ConvergenceWarning) as caught:
         net.fit(*diabetes)
     (warning,) = caught

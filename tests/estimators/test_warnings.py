@@ -1,9 +1,11 @@
 """Warnings point at the line of the user's that they are about."""
 
+import re
 import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.model_selection import GridSearchCV
@@ -46,3 +48,52 @@ def test_warnings_of_the_data_do():
     found = {w.category for w in caught}
     assert found >= {DataScaleWarning, DataConversionWarning}
     assert {w.filename for w in caught} == {__file__}
+
+
+def messages(net, X, y):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        net.fit(X, y)
+    return [str(w.message) for w in caught]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_iter": 40}, "makes 40.*Write max_iter=100 or more"),
+        ({"max_iter": 4, "batch_size": 10}, "makes 24.*Write max_iter=17 or more"),
+        ({"target_sparsity": 0.02}, "keeps 54 of the 55 weights.*1 zero.*write 0.98"),
+        ({"target_sparsity": [0.05, 0.5]}, "keeps 48 of the 50.*0.weight.*write 0.95"),
+        ({"target_sparsity": {"*": 4}}, "each of the 2 layers.*8 in all.*sparsity=4"),
+    ],
+)
+def test_what_is_probably_not_meant_is_told_once(settings, said):
+    X, y = load_diabetes(return_X_y=True)
+    net = SparseNetRegressor((5,), **{"max_iter": 100, "random_state": 0, **settings})
+    (message,) = messages(net, X[:60], y[:60])
+    assert re.search(said, message)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"max_iter": 100}, {"target_sparsity": 0.0}, {"target_sparsity": {"0*": 9}},
+     {"target_sparsity": {"*": 0.5}}, {"target_sparsity": {"2*": 3, "*": 9}},
+     {"alpha": 1e-2, "max_iter": 9}],
+    ids=str,
+)  # fmt: skip
+def test_nothing_is_told_of_what_is_usual(settings):
+    X, y = load_diabetes(return_X_y=True)
+    net = SparseNetRegressor((5,), **{"max_iter": 100, "random_state": 0, **settings})
+    assert messages(net, X[:60], y[:60]) == []
+
+
+def test_faint_columns_are_told_of_indicators_are_not():
+    rng = np.random.default_rng(0)
+    counts = sparse.random(200, 800, density=0.02, random_state=rng, format="csr")
+    faint = counts.multiply(np.geomspace(0.02, 0.5, 800)).tocsr()
+    rare = sparse.csr_matrix(np.eye(800)[rng.integers(800, size=200)])
+    net = SparseNetRegressor((2,), max_iter=100, random_state=0)
+    y = rng.normal(size=200)
+    (message,) = messages(net, faint, y)
+    assert "MaxAbsScaler" in message
+    assert messages(net, rare, y) == []

@@ -1,0 +1,81 @@
+"""Warnings of parameters that do what few people mean by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_sparsenet.arguments import as_number
+from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.search import Search
+from sklearn_sparsenet.targets import has_entries, match_layers, n_nonzero_of
+from sklearn_sparsenet.training import ProblemTrainer
+
+__all__ = ["warn_of_surprises"]
+
+_DENSE = 0.1  # shares of zeros below this are probably meant to be shares of weights
+
+
+def warn_of_surprises(estimator: Any, search: Search, trainer: ProblemTrainer) -> None:
+    """Tell of so few steps, and of such targets, that something else may be meant."""
+    _warn_of_few_steps(search, trainer)
+    if trainer.target is None:
+        return
+    sizes = {layer.name: layer.size for layer in trainer.problem.network.layers}
+    _warn_of_dense_targets(estimator.target_sparsity, sizes)
+    _warn_of_counts_for_many(estimator.target_sparsity, sizes)
+
+
+def _warn_of_few_steps(search: Search, trainer: ProblemTrainer) -> None:
+    fewest = getattr(search, "fewest_steps", 0)
+    options = trainer.options
+    per_epoch = ceil(trainer.n_samples / options.batch_size)
+    n_steps = round(options.max_iter * per_epoch)
+    if n_steps < fewest:
+        warn_user(
+            f"Too few steps: max_iter={options.max_iter} with batches of "
+            f"{options.batch_size} rows makes {n_steps}. To learn, to cut weights and "
+            f"to learn again takes {fewest} at least, and errors are large with less. "
+            f"Write max_iter={ceil(fewest / per_epoch)} or more; 'auto' makes about "
+            "1000 steps.",
+            ConvergenceWarning,
+        )
+
+
+def _warn_of_dense_targets(asked: object, sizes: dict[str, int]) -> None:
+    entries = {"the network": asked}
+    if has_entries(asked):
+        entries = match_layers(asked, sizes, "target_sparsity")
+    for name, entry in entries.items():
+        share = as_number(entry)
+        if isinstance(share, float) and 0 < share < _DENSE:
+            size = sizes.get(name, sum(sizes.values()))
+            kept = n_nonzero_of(entry, size, name)
+            warn_user(
+                f"target_sparsity={share:g} keeps {kept} of the {size} weights of "
+                f"{name} and makes {size - kept} zero: a float is the fraction of "
+                f"zeros. To keep a fraction of {share:g}, write {1 - share:g}.",
+                UserWarning,
+            )
+            return
+
+
+def _warn_of_counts_for_many(asked: object, sizes: dict[str, int]) -> None:
+    if not isinstance(asked, Mapping):
+        return
+    key_of = match_layers({key: key for key in asked}, sizes, "target_sparsity")
+    for key, entry in asked.items():
+        names = [name for name in key_of if key_of[name] == key]
+        count = as_number(entry)
+        if isinstance(count, int) and len(names) > 1:
+            warn_user(
+                f"target_sparsity={asked!r} keeps {count} weights in each of the "
+                f"{len(names)} layers that {key!r} matches, {count * len(names)} in "
+                f"all. For {count} in all write target_sparsity={count}; if it is "
+                f"meant, name the layers: {dict.fromkeys(names, count)}.",
+                UserWarning,
+            )
+            return
