@@ -135,9 +135,9 @@ def kept_on_errors(estimator: Any) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for name in vars(estimator).keys() - before.keys():
-            if name.endswith("_"):
-                delattr(estimator, name)
+        new = vars(estimator).keys() - before.keys()
+        for name in new.difference(CALLBACK_ATTRIBUTES):
+            delattr(estimator, name)
         fitted = before.keys() - estimator.get_params(deep=False).keys()
         for name in fitted.difference(CALLBACK_ATTRIBUTES):
             setattr(estimator, name, before[name])

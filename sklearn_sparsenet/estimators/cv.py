@@ -109,14 +109,14 @@ class CrossValidated:
         root.call_on_fit_task_begin(**facts)
         results = self._run_folds(root, folds, single, data, settings, scorer)
         warn_of_the_folds(results, type(self).__name__)
-        self._store_scores(settings, results)
+        chosen = self._choose(settings, results)
         refit = root.subcontext(task_name="refit")
         refit.call_on_fit_task_begin(**facts)
-        single.set_params(target_sparsity=self.target_sparsity_)
+        single.set_params(target_sparsity=chosen["target_sparsity_"])
         with refit.propagate_callback_context(single), told_before():
             message = single._fit(X, y, sample_weight)
         refit.call_on_fit_task_end(**facts)
-        self._adopt(single)
+        self._adopt(single, chosen)
         root.call_on_fit_task_end(**facts, reconstruction_attributes={})
         if message is not None:
             warn_user(message, ConvergenceWarning)
@@ -165,34 +165,41 @@ class CrossValidated:
         shared = self._single().get_params(deep=False).keys() - set(_NOT_OF_CV)
         return clone(self._single(**{name: own[name] for name in shared}))
 
-    def _store_scores(self, settings: list[dict], results: list[dict]) -> None:
-        """Keep what the folds gave, and choose."""
-        self.target_sparsities_ = [setting["target_sparsity"] for setting in settings]
-        self.test_scores_, self.train_scores_ = (
+    def _choose(self, settings: list[dict], results: list[dict]) -> dict:
+        """Choose by what the folds gave; return that, and the choice, as attributes."""
+        targets = [setting["target_sparsity"] for setting in settings]
+        test, train = (
             np.stack([result[kind] for result in results], axis=1)
             for kind in ("test", "train")
         )
-        self.n_nonzeros_ = np.mean([r["n_nonzero"] for r in results], axis=0)
-        self.alphas_ = np.stack([result["alpha"] for result in results], axis=1)
-        self.cv_results_ = _as_results(
-            self.target_sparsities_, self.test_scores_, self.train_scores_
-        )
+        cv_results = _as_results(targets, test, train)
         if callable(self.selection):
-            index = checked(self.selection(self.cv_results_), len(settings))
+            index = checked(self.selection(cv_results), len(settings))
         else:
-            index = SELECTIONS[self.selection](self.test_scores_)
-        self.best_index_ = index
-        self.best_score_ = float(self.test_scores_[index].mean())
-        self.target_sparsity_ = self.target_sparsities_[index]
+            index = SELECTIONS[self.selection](test)
+        return {
+            "target_sparsities_": targets,
+            "test_scores_": test,
+            "train_scores_": train,
+            "n_nonzeros_": np.mean([r["n_nonzero"] for r in results], axis=0),
+            "alphas_": np.stack([result["alpha"] for result in results], axis=1),
+            "cv_results_": cv_results,
+            "best_index_": index,
+            "best_score_": float(test[index].mean()),
+            "target_sparsity_": targets[index],
+        }
 
-    def _adopt(self, single) -> None:
-        """Take over what the fit of the chosen target found."""
+    def _adopt(self, single, chosen: dict) -> None:
+        """Take over the scores, and what the fit of the chosen target found.
+
+        All at once and at the end, so that they are of the same fit whatever happens.
+        """
         params = single.get_params(deep=False)
         found = {k: v for k, v in vars(single).items() if k not in params}
         for name in CALLBACK_ATTRIBUTES:
             found.pop(name, None)
         vars(self).pop("feature_names_in_", None)  # those of an earlier fit
-        vars(self).update(found)
+        vars(self).update(chosen | found)
 
 
 def _grid(single, X, y, sample_weight, target_sparsities) -> list[dict]:
