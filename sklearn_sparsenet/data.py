@@ -208,6 +208,7 @@ def make_rows(
     X: np.ndarray | sparse.spmatrix | sparse.sparray,
     dtype: torch.dtype,
     device: torch.device,
+    numbers: np.ndarray | None = None,
 ) -> Rows:
     """Choose how the rows of X are read.
 
@@ -216,14 +217,29 @@ def make_rows(
     X : ndarray, np.memmap, CSR or CSC matrix of shape (n_samples, ...)
     dtype, device
         Of the tensors that are handed out.
+    numbers : ndarray of int, optional
+        Of the rows that there are to be; None: all. What is converted at once is
+        that of these rows alone, as if there were no others; what is read batch by
+        batch is not copied.
     """
-    large = prod(X.shape) * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
+    n_elements = prod(X.shape[1:]) * (X.shape[0] if numbers is None else len(numbers))
+    large = n_elements * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
+    in_memory = isinstance(X, np.ndarray) and not _is_memory_mapped(X)
+    if large and not (in_memory and X.dtype.kind not in "bui"):
+        rows = _lazy_rows(X, dtype, device)
+        if numbers is None:
+            return rows
+        return SubsetRows(rows, torch.from_numpy(numbers).to(device))
+    if isinstance(X, np.ndarray):
+        values = X if numbers is None else X[numbers]
+    else:
+        values = (X if numbers is None else X.tocsr()[numbers]).toarray()
+    return TensorRows(_to_tensor(values, dtype, device), dtype)
+
+
+def _lazy_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Rows:
     if not isinstance(X, np.ndarray):
-        if large:
-            return SparseRows(X.tocsr(), dtype, device)
-        return TensorRows(_to_tensor(X.toarray(), dtype, device), dtype)
-    if not large or not (_is_memory_mapped(X) or X.dtype.kind in "bui"):
-        return TensorRows(_to_tensor(X, dtype, device), dtype)
+        return SparseRows(X.tocsr(), dtype, device)
     known = X.dtype in _ON_ACCELERATORS
     if device.type != "cpu" and known and _fits(X.nbytes, device):
         return TensorRows(torch.tensor(np.asarray(X), device=device), dtype)

@@ -27,6 +27,7 @@ from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import warn_about_scales
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
 from sklearn_sparsenet.estimators._surprises import warn_of_surprises
+from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
     check_bounds,
@@ -188,9 +189,16 @@ class SparseNet(
         return is_interrupted
 
     @contextmanager
-    def _training(self, X, y, sample_weight):
-        """Validate, build, and give trainer, search and limits to train with."""
+    def _training(self, X, y, sample_weight, numbers=None):
+        """Validate, build, and give trainer, search and limits to train with.
+
+        With the rows of these numbers alone, if any are given.
+        """
         X, y, weight = self._check_fit_input(X, y, sample_weight)
+        if numbers is None:
+            numbers = np.arange(len(weight))
+        y, weight = y[numbers], weight[numbers]
+        weight = self._adjust_weight(y, weight)
         seed = as_number(self.random_state)
         random_state = self.random_state if seed is None else seed
         seeds = build.Seeds.draw(check_random_state(random_state))
@@ -198,7 +206,7 @@ class SparseNet(
             device = resolve_device(self.device)
             forked = forked_random_state(seeds.network, device)
             with forked if self._may_draw() else nullcontext():
-                assembled = self._assemble(X, y, weight, seeds, device)
+                assembled = self._assemble(X, y, weight, numbers, seeds, device)
                 with to_be_told(), closing(assembled[0]):
                     yield assembled
 
@@ -232,21 +240,18 @@ class SparseNet(
                 DataConversionWarning,
             )
             y = y[:, 0]
-        weight = self._adjust_weight(y, check_weights(sample_weight, X))
+        weight = check_weights(sample_weight, X)
         warn_about_scales(X)
         return X, y, weight
 
-    def _assemble(self, X, y, weight, seeds, device):
+    def _assemble(self, X, y, weight, numbers, seeds, device):
         """Build everything that training needs."""
         dtype = resolve_dtype(self.dtype, X, device, self.solver)
         positive = weight > 0
         encoded = self._encode_target(y[positive], weight[positive])
-        weight = weight[positive]
-        rows = make_rows(X, dtype, device)
-        if not positive.all():
-            rows = SubsetRows(
-                rows, torch.from_numpy(np.flatnonzero(positive)).to(device)
-            )
+        weight, numbers = weight[positive], numbers[positive]
+        is_whole = np.array_equal(numbers, np.arange(X.shape[0]))
+        rows = make_rows(X, dtype, device, None if is_whole else numbers)
         module = self._start_module(rows, encoded, seeds.network, dtype, device)
         n_outputs = modules.count_outputs(module, rows)
         if self.module is not None:
@@ -429,6 +434,8 @@ class SparseNet(
     def _predictions(self, X) -> np.ndarray:
         """Return what the loss predicts for the outputs of the fitted network."""
         check_is_fitted(self)
+        if isinstance(X, TableRows):
+            return np.concatenate([self._predictions(rows) for rows in X.blocks()])
         X = check_data(
             self,
             X,

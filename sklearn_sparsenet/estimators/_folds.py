@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
+from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.path import run_path
@@ -35,13 +36,18 @@ def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tup
     """
     n_samples = count_samples(X)
     kept = np.arange(n_samples)
-    parts = [X, y, groups]
     if sample_weight is not None and not sample_weight.all():
         kept = np.flatnonzero(sample_weight)
-        parts = [None if part is None else safe_indexing(part, kept) for part in parts]
+        y, groups = (
+            None if part is None else safe_indexing(part, kept) for part in (y, groups)
+        )
     if cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
-        splitter = check_cv(cv, parts[1], classifier=is_classifier)
-        folds = [(kept[train], kept[test]) for train, test in splitter.split(*parts)]
+        splitter = check_cv(cv, y, classifier=is_classifier)
+        # Those of scikit-learn only count the rows of X.
+        is_known = type(splitter).__module__.startswith("sklearn.model_selection.")
+        X = kept if is_known else safe_indexing(X, kept)
+        parts = splitter.split(X, y, groups)
+        folds = [(kept[train], kept[test]) for train, test in parts]
     else:  # rows, which the user has numbered
         given = [[np.arange(n_samples)[rows] for rows in fold] for fold in cv]
         folds = [
@@ -85,19 +91,31 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
     KeyboardInterrupt
         If the user interrupted it: without all scores there is nothing to choose by.
     """
+    table, *others = data
     train, test = (
-        [None if part is None else safe_indexing(part, rows) for part in data]
-        for rows in fold
+        [
+            TableRows(table, numbers),
+            *(
+                part if part is None else safe_indexing(part, numbers)
+                for part in others
+            ),
+        ]
+        for numbers in fold
     )
-    facts = {"estimator": single, "X": train[0], "y": train[1]}
+    facts = {"estimator": single, "y": train[1]}
+    if task._callbacks:
+        facts["X"] = train[0].take()
     task.call_on_fit_task_begin(**facts)
     grid = [setting["target_sparsity"] for setting in settings]
     first = clone(single).set_params(target_sparsity=grid[0])
     with told_before():
-        points, messages = run_path(first, *train, grid)
+        points, messages = run_path(first, *data, grid, fold[0])
 
     def score(X, y, sample_weight) -> np.ndarray:
         weights = weights_for(scorer, sample_weight)
+        # Those of scikit-learn look at the predictions only.
+        if type(scorer).__module__ != "sklearn.metrics._scorer":
+            X = X.take()
         return np.array([scorer(point, X, y, **weights) for point in points])
 
     found = {

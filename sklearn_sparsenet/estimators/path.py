@@ -199,7 +199,7 @@ def _as_alphas(alphas) -> list[float]:
     return sorted(map(float, grid))
 
 
-def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str]]:
+def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list[str]]:
     """Return fitted estimators, for the entries of the grid.
 
     Parameters
@@ -209,6 +209,8 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str]]:
     X, y, sample_weight
         As for `fit`.
     grid : list, or int
+    numbers : ndarray of int, optional
+        Of the rows to train with; None: all.
 
     Returns
     -------
@@ -223,7 +225,8 @@ def run_path(first, X, y, sample_weight, grid) -> tuple[list, list[str]]:
     """
     first._validate_params()
     points, messages = [], []
-    with first._training(X, y, sample_weight) as (trainer, search, limits):
+    training = first._training(X, y, sample_weight, numbers)
+    with training as (trainer, search, limits):
         settings, stations = plan_path(first, trainer, search, grid)
         # Solves are known by their number: other targets are another run.
         if trainer.checkpoint is not None:

@@ -1,0 +1,51 @@
+"""Rows of a table that are known by their numbers, and copied a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from sklearn_sparsenet.estimators._validation import safe_indexing
+
+__all__ = ["TableRows"]
+
+_BLOCK_ELEMENTS = 2**23
+_BLOCK_ROWS = 1024  # a multiple of what predictions take at once: the same bits
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """Some rows of X, of a memory map say, that are asked about and not copied.
+
+    Fitted networks predict for them as for X.
+
+    Parameters
+    ----------
+    table : array-like, sparse matrix or frame
+    numbers : ndarray of int
+    """
+
+    table: Any
+    numbers: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self) -> Any:
+        """Return a copy of the rows."""
+        return safe_indexing(self.table, self.numbers)
+
+    def blocks(self) -> Iterator[Any]:
+        """Yield copies of some rows at a time, of all where they are small."""
+        n_elements = max(1, prod(getattr(self.table, "shape", (0,))[1:]))
+        size = max(1, _BLOCK_ELEMENTS // n_elements)
+        if size > _BLOCK_ROWS:
+            size -= size % _BLOCK_ROWS
+        n_blocks = max(1, len(self) // size)
+        for number in range(n_blocks):
+            stop = len(self) if number == n_blocks - 1 else (number + 1) * size
+            yield safe_indexing(self.table, self.numbers[number * size : stop])
