@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise, starmap
+
 import torch
 from torch import Tensor
 
@@ -14,7 +17,7 @@ from sklearn_sparsenet.live_paths import (
 )
 from sklearn_sparsenet.networks import Layer, Network
 
-__all__ = ["Flow"]
+__all__ = ["Flow", "parts_of"]
 
 
 class Flow:
@@ -35,8 +38,8 @@ class Flow:
         self._network = network
         # Not every accelerator knows float64; to others nothing need be copied.
         device = network.parameters.device
-        where = device if device.type == "cuda" else "cpu"
-        self._probe = PathProbe(network.module, sample_shape, where)
+        self._device = device if device.type == "cuda" else torch.device("cpu")
+        self._probe = PathProbe(network.module, sample_shape, self._device)
         names = {layer.name for layer in network.layers}
         self._others = {  # what is trained does not stay zero
             name: (parameter.detach() != 0) | parameter.requires_grad
@@ -76,6 +79,31 @@ class Flow:
             [g.reshape(-1) / fan_in(g) for g in gradients if g is not None]
         )
         return flat.to(sizes.device)
+
+    def at_few(self, where: Tensor, sizes: Tensor) -> Tensor:
+        """Return what `at` does of some weights, all others being zero.
+
+        Parameters
+        ----------
+        where : Tensor of int, shape (n_few,)
+            Their numbers, ascending.
+        sizes : Tensor of float64, shape (n_few,)
+
+        Returns
+        -------
+        Tensor of shape (n_few,), on the device of `sizes`
+        """
+        layers = self._network.layers
+        few = {}
+        for layer, part in zip(layers, parts_of(where, layers), strict=True):
+            inside = (where[part] - layer.start).to(self._device)
+            few[layer.name] = inside, sizes[part].to(self._device)
+        found = self._probe.follow_few(few, self._others)
+        if found is None:
+            whole = sizes.new_zeros(layers[-1].stop)
+            return self.at(whole.index_copy_(0, where, sizes))[where]
+        flat = [found[x.name] / fan_in(self._probe.layers[x.name]) for x in layers]
+        return torch.cat(flat).to(sizes.device)
 
     def chain(self) -> list[Layer | None] | None:
         """Return the layers of a chain of linear layers, in the order of the data.
@@ -127,3 +155,17 @@ class Flow:
             for layer in self._network.layers
             if group.start <= layer.start < group.stop
         )
+
+
+def parts_of(where: Tensor, groups: Sequence[slice] | Sequence[Layer]) -> list[slice]:
+    """Return where those of each group are among some weights.
+
+    Parameters
+    ----------
+    where : Tensor of int
+        The numbers of the weights, ascending.
+    groups : sequence
+        Slices of all weights, one after another from the first on.
+    """
+    ends = where.new_tensor([0, *(group.stop for group in groups)])
+    return list(starmap(slice, pairwise(torch.searchsorted(where, ends).tolist())))

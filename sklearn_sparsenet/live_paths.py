@@ -10,10 +10,14 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.compaction import SelectInputs, has_hooks, leaves
-from sklearn_sparsenet.networks import ACTIVATIONS, NORMALIZATIONS
+from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.sparsity import count_nonzero
+from sklearn_sparsenet.stand_ins import (
+    linear_chain,
+    linear_chain_behind_inputs,
+    only_weights,
+)
 
 __all__ = [
     "NOT_FOLLOWED",
@@ -25,28 +29,6 @@ __all__ = [
     "live_weights",
     "weights_of",
 ]
-
-# Between the weights and the activations of a path these only scale or gate.
-_TRANSPARENT = (
-    *(kind for kind in ACTIVATIONS.values()),
-    *NORMALIZATIONS,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Softmax,
-    nn.LogSoftmax,
-)
-
-_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
-_AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
-    nn.MaxPool1d: (nn.AvgPool1d, _WINDOW),
-    nn.MaxPool2d: (nn.AvgPool2d, _WINDOW),
-    nn.MaxPool3d: (nn.AvgPool3d, _WINDOW),
-    nn.AdaptiveMaxPool1d: (nn.AdaptiveAvgPool1d, ("output_size",)),
-    nn.AdaptiveMaxPool2d: (nn.AdaptiveAvgPool2d, ("output_size",)),
-    nn.AdaptiveMaxPool3d: (nn.AdaptiveAvgPool3d, ("output_size",)),
-}
-
 
 _FAR_FROM_ZERO = 2.0**20  # beyond what inputs are centred by
 _SAMPLES = 4  # that a network is tried with
@@ -120,8 +102,8 @@ class PathProbe:
                 parameter.requires_grad_(True)
             for parameter in others.values():
                 parameter.zero_()
-        self._module = _identities(probe)
-        self._chain = _linear_chain(self._module) if len(sample_shape) == 1 else None
+        self._module = only_weights(probe)
+        self._chain = linear_chain(self._module) if len(sample_shape) == 1 else None
         self.linear_names = self._names_of_linear_layers()
         shape = (1, *sample_shape)
         self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
@@ -140,13 +122,10 @@ class PathProbe:
     def _names_of_linear_layers(self) -> list[str]:
         """Return the layers of a chain of linear ones, in the order of the data.
 
-        Empty for other networks. What comes before the first may rearrange the inputs.
+        Empty for other networks.
         """
         names = {id(p): name for name, p in self.layers.items()}
-        kept = [c for c in leaves(self._module) if type(c) is not nn.Identity]
-        while kept and type(kept[0]) in (nn.Flatten, SelectInputs):
-            del kept[0]
-        weights = _weights_of_a_chain(self._module, kept) or []
+        weights = linear_chain_behind_inputs(self._module) or []
         return [names[id(weight)] for weight in weights]
 
     def _least_gradient(self) -> float:
@@ -196,11 +175,7 @@ class PathProbe:
         Tensor of the shape of a sample
             The gradient with respect to the inputs.
         """
-        with torch.no_grad():
-            for name, values in sizes.items():
-                layer = self.layers[name]
-                # Without the division products over layers would soon overflow.
-                layer.copy_(values).div_(fan_in(layer))
+        self._set(sizes)
         if self._chain is not None:
             return self._follow_chain(self._chain)
         for parameter in self.layers.values():
@@ -215,16 +190,67 @@ class PathProbe:
         return inputs.grad[0]
 
     @torch.no_grad()
+    def _set(self, sizes: Mapping[str, Tensor]) -> None:
+        for name, values in sizes.items():
+            layer = self.layers[name]
+            # Without the division products over layers would soon overflow.
+            layer.copy_(values).div_(fan_in(layer))
+
+    @torch.no_grad()
     def _follow_chain(self, chain: Sequence[Tensor]) -> Tensor:
         """Do the same through linear layers, without autograd: that takes longer."""
-        into = [self._inputs[0]]
-        for weight in chain[:-1]:
-            into.append(weight @ into[-1])
-        onwards = chain[-1].new_ones(len(chain[-1]))
-        for weight, reached in zip(reversed(chain), reversed(into), strict=True):
+        sides = self._sides(chain)
+        for weight, (reached, onwards) in zip(chain, sides, strict=True):
             weight.grad = torch.outer(onwards, reached)
-            onwards = onwards @ weight
-        return onwards
+        return sides[0][1] @ chain[0]
+
+    def _sides(self, chain: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return what reaches the units below each layer, and goes on from those above.
+
+        Their product is the gradient at the weight between two of them.
+        """
+        reached, onwards = [self._inputs[0]], [chain[-1].new_ones(len(chain[-1]))]
+        for weight in chain[:-1]:
+            reached.append(weight @ reached[-1])
+        for weight in reversed(chain[1:]):
+            onwards.append(onwards[-1] @ weight)
+        return list(zip(reached, reversed(onwards), strict=True))
+
+    @torch.no_grad()
+    def follow_few(
+        self, few: Mapping[str, tuple[Tensor, Tensor]], others: Mapping[str, Tensor]
+    ) -> dict[str, Tensor] | None:
+        """Return the gradients at a few weights, the others of their layers being zero.
+
+        Takes little but products of matrices and vectors for what `follow` builds
+        whole matrices for.
+
+        Parameters
+        ----------
+        few : mapping from layer name to a pair of Tensors
+            The numbers of these weights within their layer, and their sizes.
+        others : mapping from layer name to Tensor
+            As for `follow`.
+
+        Returns
+        -------
+        dict from layer name to Tensor, or None
+            None if the network is no chain of linear layers.
+        """
+        if self._chain is None:
+            return None
+        self._set(others)
+        for name, (where, sizes) in few.items():
+            layer = self.layers[name]
+            layer.zero_().view(-1)[where] = sizes / fan_in(layer)
+        gradients = {}
+        sides = self._sides(self._chain)
+        for name, (reached, onwards) in zip(self.linear_names, sides, strict=True):
+            if name in few:
+                above = few[name][0] // len(reached)
+                below = few[name][0] - above * len(reached)
+                gradients[name] = onwards[above] * reached[below]
+        return gradients
 
     @single_threaded()
     def find(self, weights: Mapping[str, Tensor], layer_names: Sequence[str]) -> Paths:
@@ -344,31 +370,3 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 def fan_in(layer: Tensor) -> int:
     """Return the number of weights into a unit, at least one."""
     return max(1, layer.numel() // max(1, len(layer)))
-
-
-def _linear_chain(module: nn.Module) -> list[Tensor] | None:
-    """Return the weights of a chain of linear layers, or None for other modules."""
-    called = [child for child in leaves(module) if type(child) is not nn.Identity]
-    return _weights_of_a_chain(module, called)
-
-
-def _weights_of_a_chain(
-    module: nn.Module, called: Sequence[nn.Module]
-) -> list[Tensor] | None:
-    if has_hooks(module) or any(type(child) is not nn.Linear for child in called):
-        return None
-    weights = [child.weight for child in called if isinstance(child, nn.Linear)]
-    shared = len({id(weight) for weight in weights}) < len(weights)
-    return None if shared or not weights else weights
-
-
-def _identities(module: nn.Module) -> nn.Module:
-    if isinstance(module, _TRANSPARENT):
-        return nn.Identity()
-    if isinstance(module, tuple(_AVERAGES)):
-        # A maximum would let the gradient through to one input of each window only.
-        average, same = _AVERAGES[type(module)]
-        return average(**{name: getattr(module, name) for name in same})
-    for name, child in module.named_children():
-        setattr(module, name, _identities(child))
-    return module

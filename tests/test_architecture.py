@@ -35,7 +35,7 @@ LAYERS = [
         "state_files",
     },
     {"chains", "compaction", "probing"},
-    {"backprop", "inference", "recipes", "shapes", "export"},
+    {"backprop", "inference", "recipes", "shapes", "stand_ins", "export"},
     {"live_paths", "targets", "problem"},
     {"optimality", "live", "flow"},
     {"solvers"},

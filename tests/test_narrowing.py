@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.live_paths import find_paths
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import OnePassSearch, Stages
-from sklearn_sparsenet.search.connection import largest
+from sklearn_sparsenet.search.connection import Connector, largest
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise
 
 F64 = torch.float64
@@ -274,3 +275,34 @@ def test_a_cut_that_leaves_no_path_is_taken_back_and_the_next_follows_the_flow()
     k = DEFAULT.kept(0.51, network.n_weights, 12)
     assert 12 <= int((network.weights != 0).sum()) <= k
     assert n_live(network) > 0
+
+
+@pytest.mark.parametrize("kind", ["chain", "convolution"])
+def test_the_flow_at_a_few_weights_is_that_of_all(kind, generator):
+    if kind == "chain":
+        network, shape = network_of((30, 20, 3)), (30,)
+    else:
+        module = nn.Sequential(nn.Conv1d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2))
+        network, shape = Network(module, find_layers(module)), (2, 6)
+    flow = Flow(network, shape)
+    sizes = torch.rand(network.n_weights, generator=generator, dtype=F64)
+    sizes[torch.rand(network.n_weights, generator=generator) < 0.7] = 0
+    where = sizes.nonzero().flatten()
+    assert torch.equal(flow.at_few(where, sizes[where]), flow.at(sizes)[where])
+
+
+def test_following_the_flow_costs_what_the_weights_that_are_left_do(monkeypatch):
+    network = network_of((400, 20, 5))
+    flow, score, asked = Flow(network, (400,)), network.weights.abs(), []
+    at_few = Flow.at_few
+
+    def spy(self, where, sizes):
+        asked.append(len(where))
+        return at_few(self, where, sizes)
+
+    monkeypatch.setattr(Flow, "at_few", spy)
+    monkeypatch.setattr(Flow, "at", None)  # of all weights, however many are cut
+    groups = [slice(0, network.n_weights)]
+    kept = Connector(flow, groups, [80]).follow_the_flow(score, [80])
+    assert int(kept.sum()) == 80
+    assert sum(asked) < 25 * network.n_weights

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.flow import Flow
+from sklearn_sparsenet.flow import Flow, parts_of
 from sklearn_sparsenet.search.wiring import Wiring
 
 __all__ = ["Connector", "largest", "sow"]
@@ -97,19 +97,22 @@ class Connector:
         Cuts, in many small steps, the weights through which least flows: never the
         last path while there is anything else.
         """
-        kept = score > 0
-        sizes = [int(kept[group].sum()) for group in self.groups]
+        where = (score > 0).nonzero().flatten()
+        values = score[where].double()
+        sizes = [len(where[part]) for part in parts_of(where, self.groups)]
         for number in range(1, _FLOW_ROUNDS + 1):
-            values = torch.where(kept, score, 0.0).double()
-            for group in self.groups:  # units of scale do not matter within a group
-                values[group] /= values[group].max().clamp(min=1e-300)
-            through = values * self.flow.at(values)
-            through = torch.where(kept, through, -1.0)
-            for group, size, goal in zip(self.groups, sizes, goals, strict=True):
+            parts, relative = parts_of(where, self.groups), values.clone()
+            for part in parts:  # units of scale do not matter within a group
+                if part.stop > part.start:
+                    relative[part] /= relative[part].max().clamp(min=1e-300)
+            through = relative * self.flow.at_few(where, relative)
+            stays = torch.ones_like(where, dtype=torch.bool)
+            for part, size, goal in zip(parts, sizes, goals, strict=True):
                 if size > goal:
                     k = round(size * (goal / size) ** (number / _FLOW_ROUNDS))
-                    kept[group] &= largest(through[group], max(k, goal))[0]
-        return kept
+                    stays[part] = largest(through[part], max(k, goal))[0]
+            where, values = where[stays], values[stays]
+        return torch.zeros_like(score, dtype=torch.bool).index_fill_(0, where, True)
 
     def favour_units(self, score: Tensor) -> None:
         """Put the best weight into each unit first, where there are weights enough."""
