@@ -22,6 +22,7 @@ LAYERS = [
         "plain_penalties",
         "losses",
         "module_copies",
+        "by_content",
         "networks",
         "activation_rules",
         "packing",

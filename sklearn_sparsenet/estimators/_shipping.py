@@ -12,6 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sklearn_sparsenet.by_content import ByContent
 from sklearn_sparsenet.compaction import compact_module
 from sklearn_sparsenet.export import Function, Predictions, to_c, to_onnx
 from sklearn_sparsenet.inference import Predictor
@@ -311,6 +312,13 @@ class ShippingMixin:
 
     @single_threaded()
     def __getstate__(self):
+        # Pickles of modules would name the places of their tensors in the memory.
+        return {
+            name: ByContent(value) if ByContent.suits(value) else value
+            for name, value in self._plain_state().items()
+        }
+
+    def _plain_state(self):
         state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}
         # What reads no code has no use for a type or a device of PyTorch.
         of_torch = {
@@ -335,7 +343,10 @@ class ShippingMixin:
 
     @single_threaded()
     def __setstate__(self, state):
-        state = dict(state)
+        state = {
+            name: value.value if isinstance(value, ByContent) else value
+            for name, value in state.items()
+        }
         for name in state.pop("_of_torch_", ()):
             make = torch.device if name == "device" else vars(torch).__getitem__
             state[name] = make(state[name])
