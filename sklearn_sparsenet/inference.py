@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sklearn_sparsenet import losses
 from sklearn_sparsenet.compaction import SelectInputs, compact_module
 from sklearn_sparsenet.runtime import single_threaded
 
-__all__ = ["Predictor", "predict_from"]
+__all__ = ["Predictor", "log_link", "predict_from"]
 
 Array = np.ndarray
 # Rows that are passed through the network at once: what a layer gives stays in cache.
@@ -148,6 +149,32 @@ def predict_from(outputs: Array, loss: losses.Loss) -> Array:
     with single_threaded():
         predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
     return predicted
+
+
+def _log_flipped(loss: Any, outputs: Array) -> Array:
+    with np.errstate(divide="ignore"):  # of a rate of zero
+        kept, flipped = np.log1p(-loss.flip_rate), np.log(loss.flip_rate)
+    log_observed: Array = np.logaddexp(
+        kept + special.log_expit(outputs), flipped + special.log_expit(-outputs)
+    )
+    return log_observed.astype(outputs.dtype)
+
+
+_LOG_LINKS: dict[type, Callable[[Any, Array], Array]] = {
+    losses.LogLoss: lambda loss, outputs: special.log_expit(outputs),
+    losses.OneBit: _log_flipped,
+    losses.CrossEntropy: lambda loss, outputs: special.log_softmax(outputs, axis=1),
+}
+
+
+def log_link(loss: losses.Loss) -> Callable[[Array], Array] | None:
+    """Return what makes logarithms of probabilities of outputs, if that is known.
+
+    They are finite where the probability itself is too small for a number. Of a single
+    output, the negative one gives the other class.
+    """
+    link = _LOG_LINKS.get(type(loss))
+    return None if link is None else partial(link, loss)
 
 
 @dataclass

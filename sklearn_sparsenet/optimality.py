@@ -182,15 +182,19 @@ def certify(problem: Problem, gradient: Tensor, alpha: Sequence[float]) -> Certi
         ).reshape(-1)
     positive = [float(value) for value in alpha if value > 0]
     unit = min(positive, default=1.0)
-    scale = torch.full_like(residual, unit)
+    # In double precision, as a λ may be smaller than any number of single precision.
+    scale = torch.full_like(residual, unit, dtype=torch.float64)
     scale[: network.n_penalized] = network.per_weight(
         [value if value > 0 else unit for value in alpha]
     )
-    relative = residual / scale
+    most = torch.finfo(torch.float64).max
+    relative = (residual / scale).nan_to_num(nan=most, posinf=most)
     weights = relative[: network.n_weights]
+    largest = relative.max()
+    shares = relative / largest.clamp(min=torch.finfo(torch.float64).tiny)
     return Certificate(
-        largest=float(relative.max()),
-        root_mean_square=float(relative.square().mean().sqrt()),
+        largest=float(largest),
+        root_mean_square=float(largest * shares.square().mean().sqrt()),
         violations=float((weights > 0.01).double().mean()),
         per_layer=tuple(float(relative[layer.slice].max()) for layer in network.layers),
     )

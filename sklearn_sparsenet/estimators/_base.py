@@ -24,7 +24,11 @@ from sklearn_sparsenet.estimators._callbacks import FitTasks
 from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
 from sklearn_sparsenet.estimators._options import build_limits, build_options
 from sklearn_sparsenet.estimators._reports import ReportsMixin
-from sklearn_sparsenet.estimators._scales import warn_about_scales
+from sklearn_sparsenet.estimators._scales import (
+    check_finite,
+    check_range,
+    warn_about_scales,
+)
 from sklearn_sparsenet.estimators._shipping import ShippingMixin
 from sklearn_sparsenet.estimators._surprises import warn_of_surprises
 from sklearn_sparsenet.estimators._table_rows import TableRows
@@ -247,6 +251,7 @@ class SparseNet(
     def _assemble(self, X, y, weight, numbers, seeds, device):
         """Build everything that training needs."""
         dtype = resolve_dtype(self.dtype, X, device, self.solver)
+        check_range(X, dtype)
         positive = weight > 0
         encoded = self._encode_target(y[positive], weight[positive])
         weight, numbers = weight[positive], numbers[positive]
@@ -433,6 +438,10 @@ class SparseNet(
 
     def _predictions(self, X) -> np.ndarray:
         """Return what the loss predicts for the outputs of the fitted network."""
+        return predict_from(self._outputs(X), self._loss_)
+
+    def _outputs(self, X) -> np.ndarray:
+        """Return the outputs of the fitted network, of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
         if isinstance(X, TableRows):
             return np.concatenate([self._predictions(rows) for rows in X.blocks()])
@@ -445,13 +454,15 @@ class SparseNet(
             reset=False,
         )
         predictor = self._route_.predictor(self.module_)
-        if predictor is not None:
-            return predict_from(predictor(X), self._loss_)
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            outputs = predictor(X) if predictor is not None else self._forward(X)
+        return check_finite(outputs)
+
+    @single_threaded()
+    def _forward(self, X) -> np.ndarray:
         some = next(p for p in self.module_.parameters() if p.is_floating_point())
-        with single_threaded():
-            rows = make_rows(X, some.dtype, some.device)
-            output = forward(self.module_.eval(), rows)
-            return self._loss_.predict(output.cpu()).numpy()
+        rows = make_rows(X, some.dtype, some.device)
+        return forward(self.module_.eval(), rows).cpu().numpy()
 
     @property
     def coefs_(self) -> list[np.ndarray]:

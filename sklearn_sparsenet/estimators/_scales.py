@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
+import torch
 from scipy import sparse
 
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.exceptions import DataScaleWarning
 
-__all__ = ["warn_about_scales", "warn_about_target_scale"]
+__all__ = [
+    "check_finite",
+    "check_range",
+    "standardization",
+    "warn_about_scales",
+    "warn_about_target_scale",
+]
 
 _SCALE_RATIO = 1e3
 _OFFSET, _FEW_ROWS = 20.0, 10
@@ -18,6 +27,72 @@ _TARGET_RATIO = 50.0
 # rare words. The unit columns of load_diabetes (.048), and TF-IDF of more usual words
 # (.007 to .05), train as well as scaled ones.
 _FAINT, _LOW = (0.1, 0.003), 0.9
+
+
+def check_range(X: np.ndarray | sparse.spmatrix, dtype: torch.dtype) -> None:
+    """Refuse numbers whose squares are beyond the floating type of the fit.
+
+    Raises
+    ------
+    ValueError
+    """
+    values = X.data if sparse.issparse(X) else X
+    if values.dtype.kind != "f" or values.size == 0:
+        return
+    largest = max(float(values.max()), -float(values.min()))
+    limit = sqrt(torch.finfo(dtype).max)
+    if largest > limit:
+        name = str(dtype).removeprefix("torch.")
+        raise ValueError(
+            f"X has numbers of up to {largest:.0e}, too large to be computed with in "
+            f"{name}, whose squares end at {limit:.0e}. Put a StandardScaler before "
+            "the network, or divide X."
+        )
+
+
+def check_finite(predictions: np.ndarray) -> np.ndarray:
+    """Return predictions, all of which are numbers.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not np.isfinite(predictions).all():
+        raise ValueError(
+            "X has numbers that are too large for this network: what it computes from "
+            "them is infinite or NaN. Scale X as that of the fit."
+        )
+    return predictions
+
+
+def standardization(
+    values: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return standardised columns, and the means and deviations that were used.
+
+    Computed from values below 1, so that no square is too large or too small for a
+    number. Constant columns have the deviation 1.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_samples, n_columns)
+    weight : ndarray of shape (n_samples,)
+    """
+    largest = np.abs(values).max(axis=0)
+    _, exponent = np.frexp(largest)  # powers of two change no digit
+    scaled = np.ldexp(values, -exponent)
+    mean = np.average(scaled, axis=0, weights=weight)
+    centred = scaled - mean
+    deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
+    # Rounding leaves a constant target a deviation that is not exactly zero.
+    constant = deviation <= 1e-12 * np.ldexp(largest, -exponent)
+    standardized = np.where(
+        constant,
+        np.ldexp(centred, exponent),
+        centred / np.where(constant, 1, deviation),
+    )
+    scale = np.where(constant, 1.0, np.ldexp(deviation, exponent))
+    return standardized, np.ldexp(mean, exponent), scale
 
 
 def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
@@ -30,7 +105,8 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
     if X.ndim != 2 or X.shape[0] < 2:
         return
     rows = X[:: max(1, X.shape[0] // _SCALE_ROWS)]
-    mean, deviation = _moments(rows)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = _moments(rows)
     # Rounding leaves constant columns a deviation that is not exactly zero.
     varies = deviation > 1e-12 * max(1.0, deviation.max())
     if not varies.any():

@@ -97,7 +97,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
     "learning_rate_init": [
         StrOptions({"auto"}),
-        Number(Real, 0, None, closed="neither"),
+        Number(Real, 1e-15, 1e15, closed="both"),
     ],
     "learning_rate": [StrOptions({"cosine", "constant"})],
     "batch_size": [StrOptions({"auto"}), POSITIVE_INT],
@@ -179,17 +179,17 @@ def check_bounds(alpha_bounds: object) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        If it is not a pair of numbers with 0 < low < high.
+        If it is not a pair of numbers with 1e-30 <= low < high <= 1e30.
     """
     is_sequence = has_entries(alpha_bounds) and not isinstance(alpha_bounds, Mapping)
     bounds = [as_number(bound) for bound in alpha_bounds] if is_sequence else []
     if len(bounds) == 2 and None not in bounds:
         low, high = map(float, bounds)
-        if 0 < low < high < np.inf:
+        if 1e-30 <= low < high <= 1e30:
             return low, high
     raise ValueError(
         f"alpha_bounds={alpha_bounds!r} must be a pair (low, high) of numbers with "
-        "0 < low < high."
+        "1e-30 <= low < high <= 1e30."
     )
 
 
@@ -243,7 +243,8 @@ def check_data(estimator, X, y="no_validation", **rules):
     X, y = check_sparse(X, "X"), check_sparse(y, "y")
     y = y.toarray() if sparse.issparse(y) else y
     try:
-        found = validate_data(estimator, X, y, **rules)
+        with np.errstate(over="ignore", invalid="ignore"):  # in its search for NaN
+            found = validate_data(estimator, X, y, **rules)
     except _OF_VALUES as error:
         if re.search(r"\b[Xy]\b", str(error)):
             raise
@@ -296,7 +297,8 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
         raise ValueError(
             "sample_weight is zero for all samples: nothing to learn from."
         )
-    return weight
+    # Only ratios of weights count; a power of two keeps every digit of them.
+    return np.ldexp(weight, -np.frexp(weight.max())[1])
 
 
 def check_class_weight(class_weight: Mapping | str | None) -> None:

@@ -20,6 +20,7 @@ from sklearn_sparsenet.estimators._validation import (
     check_class_weight,
     naming,
 )
+from sklearn_sparsenet.inference import log_link
 from sklearn_sparsenet.losses import CrossEntropy, CustomLoss, LogLoss, Loss, OneBit
 
 __all__ = ["SparseNetClassifier"]
@@ -167,9 +168,19 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         return np.hstack([1 - values, values])
 
     def predict_log_proba(self, X):
-        """Predict the logarithms of the probabilities; see `predict_proba`."""
-        with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+        """Predict the logarithms of the probabilities; see `predict_proba`.
+
+        They are computed from the outputs of the network, and are finite where a
+        probability is too small for a number, unless the loss is your own.
+        """
+        link = log_link(self._loss_)
+        if link is None:
+            with np.errstate(divide="ignore"):
+                return np.log(self.predict_proba(X))
+        outputs = self._outputs(X)
+        if self._multilabel or outputs.shape[1] > 1:
+            return link(outputs)
+        return np.hstack([link(-outputs), link(outputs)])
 
     def predict(self, X):
         """Predict the class, or for several labels a 0/1 indicator of each.

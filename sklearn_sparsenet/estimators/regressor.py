@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,11 @@ from torch import Tensor
 
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._scales import warn_about_target_scale
+from sklearn_sparsenet.estimators._scales import (
+    check_finite,
+    standardization,
+    warn_about_target_scale,
+)
 from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions, naming
 from sklearn_sparsenet.losses import (
     AbsoluteError,
@@ -31,6 +36,10 @@ LOSSES = {
     "huber": Huber,
     "poisson": Poisson,
 }
+
+
+# Deviations of a target must be so many spacings of single precision at its mean.
+_DIGITS = 1e3
 
 
 @add_common_docs
@@ -161,13 +170,28 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         Returns
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            In the floating type of the fit.
+            In the floating type of the fit, or in double precision where a target in
+            single precision would lose its digits, as 1.7e9 ± 60 does.
+
+        Raises
+        ------
+        ValueError
+            If X is so large that what comes out is no number.
         """
         values = self._predictions(X)
-        values = values * self.y_scale_.astype(values.dtype) + self.y_mean_.astype(
-            values.dtype
-        )
+        dtype = np.result_type(values.dtype, self._target_type())
+        with np.errstate(over="ignore"):
+            values = values * self.y_scale_.astype(dtype) + self.y_mean_.astype(dtype)
+        check_finite(values)
         return values[:, 0] if self._flat_target else values
+
+    def _target_type(self) -> type[np.floating]:
+        """Return the smallest type that holds the target with its digits."""
+        single = np.finfo(np.float32)
+        digits = self.y_scale_ > _DIGITS * single.eps * np.abs(self.y_mean_)
+        size = np.abs(self.y_mean_) + self.y_scale_
+        sound = digits & (size < sqrt(single.max)) & (self.y_scale_ > sqrt(single.tiny))
+        return np.float32 if sound.all() else np.float64
 
     def _prediction_parts(self):
         return {"scale": self.y_scale_, "shift": self.y_mean_}
@@ -181,18 +205,14 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
             if self.normalize_y == "auto"
             else self.normalize_y
         )
+        if standardizes:
+            values, self.y_mean_, self.y_scale_ = standardization(values, weight)
+            return values
         self.y_mean_ = np.zeros(values.shape[1])
         self.y_scale_ = np.ones(values.shape[1])
-        if standardizes:
-            self.y_mean_ = np.average(values, axis=0, weights=weight)
-            centred = values - self.y_mean_
-            deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
-            # Rounding leaves a constant target a deviation that is not exactly zero.
-            constant = deviation <= 1e-12 * np.abs(values).max(axis=0)
-            self.y_scale_ = np.where(constant, 1.0, deviation)
-        elif self.normalize_y == "auto" and not isinstance(self.loss, str | Loss):
+        if self.normalize_y == "auto" and not isinstance(self.loss, str | Loss):
             warn_about_target_scale(values)
-        return (values - self.y_mean_) / self.y_scale_
+        return values
 
     def _n_outputs(self, encoded):
         return encoded.shape[1]

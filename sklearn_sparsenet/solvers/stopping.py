@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,12 +52,19 @@ class Validation:
     patience: int
 
     def evaluate(self, network: Network) -> float:
-        """Return the score of the network as it is, in eval mode."""
+        """Return the score of the network as it is, in eval mode.
+
+        Minus infinity where outputs or score are no finite numbers.
+        """
         was_training = network.module.training
         network.module.eval()
-        score = self.score(forward(network.module, self.rows))
+        outputs = forward(network.module, self.rows)
         network.module.train(was_training)
-        return score
+        if not bool(outputs.isfinite().all()):
+            return -math.inf
+        with np.errstate(over="ignore", invalid="ignore"):
+            score = self.score(outputs)
+        return score if math.isfinite(score) else -math.inf
 
 
 @dataclass
@@ -93,6 +102,8 @@ class EarlyStopping:
     def update(self, network: Network, epoch: int) -> bool:
         """Record an epoch; return True if training should end."""
         self.scores.append(self.validation.evaluate(network))
+        if self.scores[-1] == -math.inf:  # what the loss says of it comes to light soon
+            return False
         if not self.is_on_target(network.weights):
             self.best_score, self.best_state = -float("inf"), None
             return False
