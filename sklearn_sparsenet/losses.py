@@ -330,8 +330,15 @@ class OneBit(LogLoss):
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Cross-entropy of the softmax, equation (22); targets are class indices."""
+    """Cross-entropy of the softmax, equation (22); targets are class indices.
 
+    Parameters
+    ----------
+    n_classes : int
+        How many there are at least; targets may lack some of them.
+    """
+
+    n_classes: int = 0
     standardizes_target: ClassVar[bool] = False
     targets: ClassVar[tuple[str, ...]] = ("classes",)
 
@@ -354,7 +361,8 @@ class CrossEntropy:
         return output.softmax(1)
 
     def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
-        share = torch.bincount(target, weights=weight) / weight.sum()
+        total = torch.bincount(target, weights=weight, minlength=self.n_classes)
+        share = total / weight.sum()
         return share.clamp(min=1e-4).log().to(weight)
 
     def check_target(self, target: Tensor) -> None:

@@ -10,7 +10,6 @@ import torch
 from sklearn.base import BaseEstimator, is_regressor
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from sklearn_sparsenet.estimators import _modules as modules
 from sklearn_sparsenet.estimators import _outcome as outcome
 from sklearn_sparsenet.estimators._callbacks import FitTasks
 from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
+from sklearn_sparsenet.estimators._holdout import hold_out
 from sklearn_sparsenet.estimators._options import build_limits, build_options
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import (
@@ -40,7 +40,6 @@ from sklearn_sparsenet.estimators._validation import (
     check_objects,
     check_weights,
     fit_context,
-    naming,
     resolve_dtype,
 )
 from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
@@ -72,6 +71,8 @@ class SparseNet(
     """Base of the estimators: everything but losses and targets."""
 
     _parameter_constraints: dict = COMMON_CONSTRAINTS
+    # What y may lack: the networks of a cross-validation know the classes of all rows.
+    _known_classes: np.ndarray | None = None
 
     def _validate_params(self) -> None:
         """Refuse values that parameters cannot have, whatever the data."""
@@ -160,8 +161,9 @@ class SparseNet(
         tasks = FitTasks(self, X, y, sample_weight)
         with (
             outcome.kept_on_errors(self),
-            self._training(X, y, sample_weight) as (trainer, search, limits),
+            self._training(*self._check_fit_input(X, y, sample_weight)) as parts,
         ):
+            trainer, search, limits = parts
             n_solves = max_solves(trainer, search, limits)
             trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
@@ -193,12 +195,11 @@ class SparseNet(
         return is_interrupted
 
     @contextmanager
-    def _training(self, X, y, sample_weight, numbers=None):
-        """Validate, build, and give trainer, search and limits to train with.
+    def _training(self, X, y, weight, numbers=None):
+        """Build, from checked input, trainer, search and limits to train with.
 
         With the rows of these numbers alone, if any are given.
         """
-        X, y, weight = self._check_fit_input(X, y, sample_weight)
         if numbers is None:
             numbers = np.arange(len(weight))
         y, weight = y[numbers], weight[numbers]
@@ -315,12 +316,8 @@ class SparseNet(
         weights = torch.as_tensor(weight, dtype=dtype, device=device)
         if not self.early_stopping:
             return build.Samples(rows, target, weights)
-        kept, held = self._split_rows(encoded, seed)
-        if len(held) < 2:
-            raise ValueError(
-                f"early_stopping=True holds out {len(held)} of {len(encoded)} rows, "
-                "too few for a score. Raise validation_fraction."
-            )
+        fraction = as_number(self.validation_fraction)
+        kept, held = hold_out(self._strata(encoded), fraction, seed)
 
         def score(output: Tensor) -> float:
             return self._score_outputs(output, encoded[held], weight[held])
@@ -333,18 +330,9 @@ class SparseNet(
             SubsetRows(rows, index), target[index], weights[index], validation
         )
 
-    def _split_rows(self, encoded, seed) -> tuple[np.ndarray, np.ndarray]:
-        with naming("validation_fraction"):
-            kept, held = train_test_split(
-                np.arange(len(encoded)),
-                test_size=as_number(self.validation_fraction),
-                random_state=seed,
-                stratify=self._strata(encoded),
-            )
-        return np.sort(kept), np.sort(held)
-
-    def _strata(self, encoded: np.ndarray) -> np.ndarray | None:
-        return None
+    def _strata(self, encoded: np.ndarray) -> np.ndarray:
+        """Return the class of each row, all zeros where there are none."""
+        return np.zeros(len(encoded), dtype=int)
 
     def _store(self, trainer: ProblemTrainer, result: TrainingResult) -> None:
         """Set the fitted attributes; leave the network at the final solution."""

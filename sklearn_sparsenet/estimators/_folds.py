@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from inspect import signature
 from numbers import Integral
 
 import numpy as np
@@ -66,7 +68,15 @@ def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tup
     return folds
 
 
-def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -> dict:
+def fit_fold(
+    fold,
+    task,
+    single,
+    data,
+    settings: list[dict],
+    scorer: Callable,
+    classes: np.ndarray | None,
+) -> dict:
     """Fit the path to the training rows of a fold and score it on both parts.
 
     Parameters
@@ -79,6 +89,8 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
     settings : list of dict
         The target of each point.
     scorer : callable
+    classes : ndarray of shape (n_classes,), or None
+        Those of all folds together, which the networks know and the scores are about.
 
     Returns
     -------
@@ -108,15 +120,18 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
     task.call_on_fit_task_begin(**facts)
     grid = [setting["target_sparsity"] for setting in settings]
     first = clone(single).set_params(target_sparsity=grid[0])
+    first._known_classes = classes
     with told_before():
         points, messages = run_path(first, *data, grid, fold[0])
 
+    about_all = scorer if classes is None else with_labels(scorer, classes)
+
     def score(X, y, sample_weight) -> np.ndarray:
-        weights = weights_for(scorer, sample_weight)
+        weights = weights_for(about_all, sample_weight)
         # Those of scikit-learn look at the predictions only.
         if type(scorer).__module__ != "sklearn.metrics._scorer":
             X = X.take()
-        return np.array([scorer(point, X, y, **weights) for point in points])
+        return np.array([about_all(point, X, y, **weights) for point in points])
 
     found = {
         "train": score(*train),
@@ -127,6 +142,20 @@ def fit_fold(fold, task, single, data, settings: list[dict], scorer: Callable) -
     }
     task.call_on_fit_task_end(**facts)
     return found
+
+
+def with_labels(scorer: Callable, classes: np.ndarray) -> Callable:
+    """Return a scorer that tells its metric which classes there are.
+
+    Metrics that ask for them (``labels``) would take those of the rows that they are
+    given for all. A scorer that has been told is left as it is, as is a function.
+    """
+    metric = getattr(scorer, "_score_func", None)
+    if metric is None or "labels" not in signature(metric).parameters:
+        return scorer
+    told = copy.copy(scorer)
+    told._kwargs = {"labels": classes, **scorer._kwargs}
+    return told
 
 
 def weights_for(scorer: Callable, sample_weight) -> dict:

@@ -218,8 +218,12 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
                 "class_weight as a dict is for one label with several classes; for "
                 "several labels there are 'balanced' and sample_weight."
             )
+        wanted = self.class_weight
+        if self._known_classes is not None and not isinstance(wanted, str):
+            present = set(y.tolist())
+            wanted = {k: v for k, v in wanted.items() if k in present}
         with naming("class_weight"):
-            adjusted = weight * compute_sample_weight(self.class_weight, y)
+            adjusted = weight * compute_sample_weight(wanted, y)
         if not adjusted.any():
             raise ValueError(
                 f"class_weight={self.class_weight!r} leaves all samples without weight."
@@ -236,7 +240,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
                 "several labels are supported. Use MultiOutputClassifier."
             )
         continuing = self._continues()
-        known = self.classes_ if continuing else None
+        known = self.classes_ if continuing else self._known_classes
         self._multilabel = kind == "multilabel-indicator"
         if self._multilabel:
             self.classes_ = np.arange(y.shape[1])
@@ -248,6 +252,8 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
                 "warm_start=True needs the same classes as the fit before; got "
                 f"{classes}, had {known}."
             )
+        if known is not None and not continuing:
+            classes, encoded = known, np.searchsorted(known, y)
         self.classes_ = classes
         if len(self.classes_) < 2:
             raise ValueError(
@@ -270,7 +276,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         return self._loss_for(elementwise=self._multilabel or n_outputs == 1)
 
     def _loss_for(self, elementwise: bool) -> Loss:
-        default = LogLoss() if elementwise else CrossEntropy()
+        default = LogLoss() if elementwise else CrossEntropy(len(self.classes_))
         loss = OneBit() if self.loss == "one_bit" else self.loss
         if isinstance(loss, OneBit) and not elementwise:
             raise ValueError(
@@ -295,7 +301,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         return float(accuracy_score(encoded, predicted, sample_weight=weight))
 
     def _strata(self, encoded):
-        return None if self._multilabel else encoded
+        return super()._strata(encoded) if self._multilabel else encoded
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -35,7 +35,12 @@ from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.path import as_grid, plan_path
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
-from sklearn_sparsenet.estimators.selection import SELECTIONS, checked, mean_scores
+from sklearn_sparsenet.estimators.selection import (
+    SELECTIONS,
+    checked,
+    defined,
+    mean_scores,
+)
 
 __all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
 
@@ -96,18 +101,20 @@ class CrossValidated:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         single = self._make_single()
-        settings = _grid(single, X, y, sample_weight, self.target_sparsities)
+        grid = as_grid(self.target_sparsities)
+        settings, classes, used = _plan(single, X, y, sample_weight, grid)
         if sample_weight is not None:
             sample_weight = check_weights(sample_weight, X)
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
-        what = (X, y, sample_weight, groups, is_classifier(self))
+        what = (X, y, used, groups, is_classifier(self))
         with naming("cv"):
             folds = make_folds(self.cv, *what)
         scorer = check_scoring(single, self.scoring)
         data = (X, y, sample_weight)
         root = self._init_callback_context(max_subtasks=2)
         root.call_on_fit_task_begin(**facts)
-        results = self._run_folds(root, folds, single, data, settings, scorer)
+        what = (single, data, settings, scorer, classes)
+        results = self._run_folds(root, folds, *what)
         warn_of_the_folds(results, type(self).__name__)
         chosen = self._choose(settings, results)
         refit = root.subcontext(task_name="refit")
@@ -185,7 +192,7 @@ class CrossValidated:
             "alphas_": np.stack([result["alpha"] for result in results], axis=1),
             "cv_results_": cv_results,
             "best_index_": index,
-            "best_score_": float(test[index].mean()),
+            "best_score_": float(defined(test)[index].mean()),
             "target_sparsity_": targets[index],
         }
 
@@ -202,14 +209,28 @@ class CrossValidated:
         vars(self).update(chosen | found)
 
 
-def _grid(single, X, y, sample_weight, target_sparsities) -> list[dict]:
-    """Return the settings of the path, from dense to sparse; the same for all folds."""
-    grid = as_grid(target_sparsities)
+def _plan(single, X, y, sample_weight, grid: int | list) -> tuple:
+    """Return what all folds have in common.
+
+    Returns
+    -------
+    settings : list of dict
+        Of the path, from dense to sparse.
+    classes : ndarray, or None
+        All that are in rows of positive weight; None unless there are classes.
+    weight : ndarray of shape (n_samples,)
+        With that of the classes; rows of weight 0 are in no fold.
+    """
     if not isinstance(grid, int):
         single.set_params(target_sparsity=grid[0])
     single._validate_params()
-    with clone(single)._training(X, y, sample_weight) as (trainer, search, _):
-        return plan_path(single, trainer, search, grid)[0]
+    probe = clone(single)
+    X, y, weight = probe._check_fit_input(X, y, sample_weight)
+    with probe._training(X, y, weight) as (trainer, search, _):
+        settings = plan_path(single, trainer, search, grid)[0]
+    has_classes = is_classifier(probe) and y.ndim == 1
+    used = probe._adjust_weight(y, weight)
+    return settings, probe.classes_ if has_classes else None, used
 
 
 def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
@@ -218,6 +239,7 @@ def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
     for kind, scores in (("test", test), ("train", train)):
         for number, fold in enumerate(scores.T):
             results[f"split{number}_{kind}_score"] = fold
+        scores = defined(scores)
         results[f"mean_{kind}_score"] = scores.mean(axis=1)
         results[f"std_{kind}_score"] = scores.std(axis=1)
     ranks = rankdata(-mean_scores(test), method="min")

@@ -225,8 +225,8 @@ def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list
     """
     first._validate_params()
     points, messages = [], []
-    training = first._training(X, y, sample_weight, numbers)
-    with training as (trainer, search, limits):
+    checked = first._check_fit_input(X, y, sample_weight)
+    with first._training(*checked, numbers) as (trainer, search, limits):
         settings, stations = plan_path(first, trainer, search, grid)
         # Solves are known by their number: other targets are another run.
         if trainer.checkpoint is not None:

@@ -50,7 +50,11 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     check_is_fitted(estimator)
     twin = _unfitted(estimator)
     twin.set_params(device="cpu", checkpoint=None, verbose=0, warm_start=False)
-    with told_before(), twin._training(X, y, sample_weight) as (trainer, _, _):
+    with (
+        told_before(),
+        twin._training(*twin._check_fit_input(X, y, sample_weight)) as parts,
+    ):
+        trainer = parts[0]
         _check_same(estimator, twin, "n_features_in_", "features")
         _check_same(estimator, twin, "classes_", "classes")
         problem = trainer.problem

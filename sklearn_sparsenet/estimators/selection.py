@@ -10,10 +10,25 @@ __all__ = [
     "SELECTIONS",
     "best",
     "checked",
+    "defined",
     "mean_scores",
     "standard_errors",
     "within_one_standard_error",
 ]
+
+
+def defined(test_scores: np.ndarray) -> np.ndarray:
+    """Return the scores without the folds in which no target has one.
+
+    As with the area under a ROC curve, where the test part lacks a class. All of them
+    if no fold has a score.
+
+    Parameters
+    ----------
+    test_scores : ndarray of shape (n_targets, n_folds)
+    """
+    has_scores = ~np.isnan(test_scores).all(axis=0)
+    return test_scores[:, has_scores] if has_scores.any() else test_scores
 
 
 def mean_scores(test_scores: np.ndarray) -> np.ndarray:
@@ -23,7 +38,7 @@ def mean_scores(test_scores: np.ndarray) -> np.ndarray:
     ----------
     test_scores : ndarray of shape (n_targets, n_folds)
     """
-    means = test_scores.mean(axis=1)
+    means = defined(test_scores).mean(axis=1)
     return np.where(np.isnan(means), -np.inf, means)
 
 
@@ -52,10 +67,11 @@ def standard_errors(test_scores: np.ndarray) -> np.ndarray:
     ----------
     test_scores : ndarray of shape (n_targets, n_folds)
     """
-    n_folds = test_scores.shape[1]
+    scores = defined(test_scores)
+    n_folds = scores.shape[1]
     if n_folds < 2:
-        return np.zeros(len(test_scores))
-    return test_scores.std(axis=1, ddof=1) / np.sqrt(n_folds)
+        return np.zeros(len(scores))
+    return scores.std(axis=1, ddof=1) / np.sqrt(n_folds)
 
 
 def best(test_scores: np.ndarray) -> int:
@@ -71,11 +87,12 @@ def best(test_scores: np.ndarray) -> int:
     ValueError
         If there is no target with a mean.
     """
-    if np.isnan(test_scores).any(axis=1).all():
+    if np.isnan(defined(test_scores)).any(axis=1).all():
         raise ValueError(
             "No target has a score in every fold (NaN), so that none can be chosen. R² "
-            "needs two rows in each test part: with cv=LeaveOneOut() say, choose "
-            "scoring='neg_mean_squared_error'."
+            "needs two rows in each test part, the area under a ROC curve rows of each "
+            "class: with cv=LeaveOneOut() say, choose "
+            "scoring='neg_mean_squared_error' or 'neg_log_loss'."
         )
     means = mean_scores(test_scores)
     return int(np.flatnonzero(means == means.max())[-1])

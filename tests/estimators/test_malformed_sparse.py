@@ -72,7 +72,7 @@ def damaged(make, damage, X):
 def test_damaged_csr_and_csc_are_refused_at_fit_and_predict(data, fitted, make, damage):
     X, y = data
     bad = damaged(make, damage, X)
-    refused = pytest.raises(ValueError, match="X is a cs._.* malformed")
+    refused = pytest.raises(ValueError, match=r"X is a cs._.* malformed")
     for method in ("predict", "predict_proba", "predict_log_proba"):
         with refused:
             getattr(fitted, method)(bad)
@@ -106,7 +106,7 @@ def test_other_damaged_containers_are_refused(data, fitted, make, damage):
     X, y = data
     bad = damaged(make, damage, X)
     for use in (fitted.predict, lambda X: SparseNetClassifier(**QUICK).fit(X, y)):
-        with pytest.raises(ValueError, match="X is a"):
+        with pytest.raises(ValueError, match=r"X is a"):
             use(bad)
 
 
@@ -121,9 +121,9 @@ def test_every_other_entry_refuses_them(data, fitted):
         lambda: net.fit(X, y).compact().predict(bad),
         lambda: net.fit(bad, y),
     ):
-        with pytest.raises(ValueError, match="X is a csr_array .* malformed"):
+        with pytest.raises(ValueError, match=r"X is a csr_array .* malformed"):
             use()
-    with pytest.raises(ValueError, match="y is a csr_array .* malformed"):
+    with pytest.raises(ValueError, match=r"y is a csr_array .* malformed"):
         SparseNetClassifier(**QUICK).fit(
             X, damaged(sparse.csr_array, COMPRESSED["index beyond"], np.c_[y, 1 - y])
         )
