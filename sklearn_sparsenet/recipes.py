@@ -69,7 +69,7 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(("padding_mode", "approximate"), str),
 }
 _MAY_BE_ZERO = ("padding", "start_dim", "end_dim", "divisor_override")
-_MOST_LAYERS = 2000
+_MOST_LAYERS, _MOST_SIZE = 2000, 2**31 - 1
 _WITH_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BY_NAME = {kind.__name__: kind for kind in _ARGUMENTS}
 
@@ -149,10 +149,12 @@ def _build_layer(name: str, **arguments: Any) -> nn.Module:
 
 
 def _is_possible(name: str, value: Any) -> bool:
-    """Tell whether an argument is of its type, and a size not below one."""
+    """Tell whether an argument is of its type, and sizes are some, of 32 bits."""
+    least = -_MOST_SIZE if name in _MAY_BE_ZERO else 1
     sizes = value if isinstance(value, list) else [value]
-    is_positive = all(n >= 1 for n in sizes if type(n) is int)
-    return fits(value, _TYPES[name]) and (is_positive or name in _MAY_BE_ZERO)
+    return fits(value, _TYPES[name]) and all(
+        least <= n <= _MOST_SIZE for n in sizes if type(n) is int
+    )
 
 
 def _plain(value: Any) -> Any:
