@@ -22,6 +22,7 @@ __all__ = [
 _SCALE_RATIO = 1e3
 _OFFSET, _FEW_ROWS = 20.0, 10
 _SCALE_ROWS = 10_000
+_PIECE_ELEMENTS = 2**20
 _TARGET_RATIO = 50.0
 # Largest and smallest deviation of columns that are all small, as TF-IDF makes them of
 # rare words. The unit columns of load_diabetes (.048), and TF-IDF of more usual words
@@ -157,10 +158,15 @@ def _is_low(rows: np.ndarray | sparse.spmatrix) -> bool:
 
 def _moments(rows: np.ndarray | sparse.spmatrix) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each column."""
-    rows = rows.astype(np.float64)
     if not sparse.issparse(rows):
-        rows = np.asarray(rows)
-        return rows.mean(axis=0), rows.std(axis=0)
+        # Some columns at a time: copies of all of them would be larger than a batch.
+        width = max(2, _PIECE_ELEMENTS // len(rows))
+        starts = range(0, rows.shape[1], width)
+        parts = (np.float64(rows[:, start : start + width]) for start in starts)
+        pairs = [(part.mean(axis=0), part.std(axis=0)) for part in parts]
+        mean, deviation = zip(*pairs, strict=True)
+        return np.concatenate(mean), np.concatenate(deviation)
+    rows = rows.astype(np.float64)
     mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
     square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64).ravel()
     return mean, np.sqrt(np.maximum(square - mean**2, 0))
