@@ -8,6 +8,7 @@ from torch import nn
 
 from sklearn_sparsenet.compaction import SelectInputs
 from sklearn_sparsenet.recipes import build_from, describe
+from sklearn_sparsenet.shapes import output_shape
 
 LAYERS = [
     nn.Identity(),
@@ -85,6 +86,25 @@ def test_other_networks_have_none(module):
 def test_selections_and_unknown_layers():
     module = nn.Sequential(SelectInputs(torch.tensor([1, 3])), nn.Linear(2, 1))
     assert build_from(describe(module))[0].index.shape == (2,)
-    for step in ({"name": "Bilinear"}, {"name": "Linear", "in_features": 1, "f": 2}):
+    for step in (
+        {"name": "Bilinear"},
+        {"name": "Linear", "in_features": 1, "f": 2},
+        {"name": "Linear", "in_features": 0, "out_features": 1},
+        {"name": "MaxPool1d", "kernel_size": 2, "stride": 2**31},
+        {"name": "MaxPool1d", "kernel_size": "2"},
+    ):
         with pytest.raises(ValueError, match="no layer"):
             build_from([step])
+
+
+SAMPLES = {1: (2, 9), 2: (2, 9, 8), 3: (2, 9, 8, 7)}
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=repr)
+def test_shapes_are_those_of_pytorch(layer):
+    name = type(layer).__name__
+    sample = SAMPLES[int(name[-2])] if name[-1] == "d" else (4, 3)
+    channels = getattr(layer, "in_channels", getattr(layer, "num_features", sample[0]))
+    sample = (channels, *sample[1:])
+    expected = layer.eval()(torch.zeros(2, *sample)).shape[1:]
+    assert output_shape([layer], sample) == expected
