@@ -102,9 +102,9 @@ class single_threaded(ContextDecorator):
     that computes with PyTorch does it in here. It holds for the thread that enters it,
     and to enter it again costs next to nothing.
 
-    The caller's inference mode, autocast and default device do not reach inside, either:
-    they would change the numbers of a fit, leave a loaded network that cannot be
-    trained, or put half of the tensors on another device.
+    The caller's inference mode, autocast and default device do not reach inside,
+    either: they would change the numbers of a fit, leave a loaded network that cannot
+    be trained, or put half of the tensors on another device.
     """
 
     def __enter__(self) -> None:
@@ -193,6 +193,7 @@ def set_random_states(states: list[Tensor], device: torch.device) -> None:
         torch.cuda.set_rng_state(states[1].cpu(), device)
 
 
+@single_threaded()
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device of that name; ``"auto"`` is CUDA if there is any, else CPU.
 

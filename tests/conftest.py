@@ -1,8 +1,25 @@
 """Fixtures for all tests."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+
+# Told in tests as it should not be in the examples of README, docs and docstrings.
+UNTOLD = pytest.mark.filterwarnings(
+    # Tests share settings between searches and solvers that use different ones.
+    "ignore:Parameters that change nothing:UserWarning",
+    # Most of them can do with networks that have hardly learned.
+    "ignore:Too few steps:UserWarning",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Leave out some warnings in tests alone."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(UNTOLD)
 
 
 @pytest.fixture

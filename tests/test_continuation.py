@@ -177,7 +177,7 @@ def test_refusals_before_training(diabetes, settings, message, monkeypatch):
 
 
 def test_continuation_needs_lbfgs(diabetes):
-    with pytest.raises(ValueError, match="needs solver='lbfgs'"):
+    with pytest.raises(ValueError, match="goes with solver='lbfgs'"):
         regressor(solver="adam", search="continuation").fit(*diabetes)
 
 

@@ -80,10 +80,16 @@ def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
 
 
 @pytest.mark.parametrize(
-    "wrong", [(0.5, 0.4, 0.6), (0.1, 0.5, 0.4), (0.1, 0.5, 1.0), (-0.1, 0.4, 0.5)]
+    ("wrong", "message"),
+    [
+        ((0.5, 0.4, 0.6), "not in order"),
+        ((0.1, 0.5, 0.4), "not in order"),
+        ((0.1, 0.5, 1.0), r"hold=1.0 must be in \[0, 1\)"),
+        ((-0.1, 0.4, 0.5), r"begin=-0.1 must be in \[0, 1\)"),
+    ],
 )
-def test_stages_out_of_order_are_refused(wrong):
-    with pytest.raises(ValueError, match="not in order"):
+def test_stages_out_of_order_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
         Stages(*wrong)
 
 

@@ -80,8 +80,8 @@ solver : {"adam", "sgd", "lbfgs"}, default="adam"
     small data and smooth activations, solves the ℓ1 problem in float64 until
     `kkt_residual_` is at most `kkt_tol`; the solution is a function of λ and
     `random_state` alone, so that ``alpha=alpha_`` gives the same weights again. It
-    has no batches and no early stopping; `learning_rate_init`, `learning_rate`,
-    `shuffle` and `checkpoint` are without effect.
+    has no batches and no early stopping; `learning_rate_init`, `learning_rate`
+    and `shuffle` are without effect.
 learning_rate_init : float or "auto", default="auto"
     First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
     root of their number), 0.1 for sgd.

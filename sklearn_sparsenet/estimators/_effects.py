@@ -27,7 +27,7 @@ def warn_of_idle_parameters(
     how = "a given alpha" if given_alpha else f"search={estimator.search!r}"
     reasons = {
         how: by_search,
-        "solver='lbfgs'": ("learning_rate_init", "learning_rate", "checkpoint")
+        "solver='lbfgs'": ("learning_rate_init", "learning_rate", "shuffle")
         if estimator.solver == "lbfgs"
         else (),
         "early_stopping=False": ()

@@ -8,7 +8,6 @@ import pickle
 import shutil
 import signal
 import struct
-import warnings
 from hashlib import sha256
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def data(n_samples=200):
 def make(**params):
     defaults = {
         "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
-        "max_iter": 20, "batch_size": 50, "random_state": 0, "loss": Loss(),
+        "max_iter": 25, "batch_size": 50, "random_state": 0, "loss": Loss(),
     }  # fmt: skip
     return SparseNetRegressor(**{**defaults, **params})
 
@@ -91,7 +90,7 @@ def alone():
 
 def stopped_at(part, directory, **params):
     """Let a fit end with an error; return the file of its state."""
-    loss = Loss(max(2, int(part * 86)), stop)
+    loss = Loss(max(2, int(part * 106)), stop)
     with pytest.raises(StoppedError):
         make(loss=loss, checkpoint=directory, **params).fit(*data())
     (run,) = directory.iterdir()
@@ -260,9 +259,8 @@ def run(function, *arguments, **named):
 
 
 def fit_silently(directory, **params):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        make(checkpoint=directory, **params).fit(*data())
+    """Fit; warnings are errors in all tests, and in children and threads of theirs."""
+    make(checkpoint=directory, **params).fit(*data())
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.8, 0.95])

@@ -24,7 +24,8 @@ IDLE = [
     ({"module": nn.Linear(4, 1)}, {"hidden_layer_sizes": (9,), "activation": "tanh"}),
     (
         {"solver": "lbfgs", "activation": "tanh", "alpha": 1e-2},
-        {"learning_rate_init": 0.3, "learning_rate": "constant"},
+        {"learning_rate_init": 0.3, "learning_rate": "constant",
+         "shuffle": False},
     ),
 ]  # fmt: skip
 
@@ -60,10 +61,14 @@ def test_what_is_said_to_change_nothing_does_not(settings, idle):
         {"penalty": "mcp", "debias": False},
         {"early_stopping": True, "n_iter_no_change": 3, "validation_fraction": 0.3},
         {"alpha": 1e-2, "target_sparsity": 3, "penalty": "mcp"},
+        {"solver": "lbfgs", "activation": "tanh", "alpha": 1e-2, "checkpoint": "new"},
     ],
     ids=str,
 )
-def test_nothing_is_said_of_what_matters_or_holds_anyway(settings):
+def test_nothing_is_said_of_what_matters_or_holds_anyway(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # where a checkpoint is made
     assert fit(**settings)[1] == []
 
 
