@@ -96,7 +96,8 @@ def soft_threshold(weight: Tensor, threshold: Strength) -> Tensor:
     # w - clip(w, -t, t): one rounding only, and w - w is an exact zero.
     if isinstance(threshold, Tensor):
         return weight - torch.clamp(weight, min=-threshold, max=threshold)
-    return weight - weight.clamp(-threshold, threshold)
+    largest = min(threshold, torch.finfo(weight.dtype).max)
+    return weight - weight.clamp(-largest, largest)
 
 
 def hard_threshold(weight: Tensor, threshold: Strength) -> Tensor:

@@ -34,6 +34,7 @@ from sklearn_sparsenet.estimators._surprises import warn_of_surprises
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import (
     COMMON_CONSTRAINTS,
+    as_ratios,
     check_bounds,
     check_data,
     check_hidden_layers,
@@ -203,7 +204,7 @@ class SparseNet(
         if numbers is None:
             numbers = np.arange(len(weight))
         y, weight = y[numbers], weight[numbers]
-        weight = self._adjust_weight(y, weight)
+        weight = as_ratios(self._adjust_weight(y, weight))
         seed = as_number(self.random_state)
         random_state = self.random_state if seed is None else seed
         seeds = build.Seeds.draw(check_random_state(random_state))
@@ -313,21 +314,22 @@ class SparseNet(
         dtype = rows.slice(0, 1).dtype
         device = rows.slice(0, 1).device
         target = self._target_tensor(encoded, n_outputs, dtype).to(device)
-        weights = torch.as_tensor(weight, dtype=dtype, device=device)
+        on_device = {"dtype": dtype, "device": device}
         if not self.early_stopping:
-            return build.Samples(rows, target, weights)
+            return build.Samples(rows, target, torch.as_tensor(weight, **on_device))
         fraction = as_number(self.validation_fraction)
         kept, held = hold_out(self._strata(encoded), fraction, seed)
 
         def score(output: Tensor) -> float:
-            return self._score_outputs(output, encoded[held], weight[held])
+            return self._score_outputs(output, encoded[held], as_ratios(weight[held]))
 
         index = torch.from_numpy(kept).to(device)
         held_rows = SubsetRows(rows, torch.from_numpy(held).to(device))
         patience = int(as_number(self.n_iter_no_change))
         validation = Validation(held_rows, score, patience)
+        weights = torch.as_tensor(as_ratios(weight[kept]), **on_device)
         return build.Samples(
-            SubsetRows(rows, index), target[index], weights[index], validation
+            SubsetRows(rows, index), target[index], weights, validation
         )
 
     def _strata(self, encoded: np.ndarray) -> np.ndarray:

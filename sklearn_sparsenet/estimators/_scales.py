@@ -14,6 +14,7 @@ from sklearn_sparsenet.exceptions import DataScaleWarning
 __all__ = [
     "check_finite",
     "check_range",
+    "check_target_range",
     "standardization",
     "warn_about_scales",
     "warn_about_target_scale",
@@ -51,6 +52,21 @@ def check_range(X: np.ndarray | sparse.spmatrix, dtype: torch.dtype) -> None:
         )
 
 
+def check_target_range(target: np.ndarray, dtype: torch.dtype) -> None:
+    """Refuse a target that the floating type of the fit cannot hold.
+
+    Raises
+    ------
+    ValueError
+    """
+    if np.abs(target).max() > torch.finfo(dtype).max:
+        name = str(dtype).removeprefix("torch.")
+        raise ValueError(
+            f"y has numbers beyond those of {name}, up to {np.abs(target).max():.0e}. "
+            "Divide y, or set normalize_y=True if the loss allows for it."
+        )
+
+
 def check_finite(predictions: np.ndarray) -> np.ndarray:
     """Return predictions, all of which are numbers.
 
@@ -72,7 +88,7 @@ def standardization(
     """Return standardised columns, and the means and deviations that were used.
 
     Computed from values below 1, so that no square is too large or too small for a
-    number. Constant columns have the deviation 1.
+    number. Constant columns have the deviation 1, and become zero.
 
     Parameters
     ----------
@@ -87,11 +103,7 @@ def standardization(
     deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
     # Rounding leaves a constant target a deviation that is not exactly zero.
     constant = deviation <= 1e-12 * np.ldexp(largest, -exponent)
-    standardized = np.where(
-        constant,
-        np.ldexp(centred, exponent),
-        centred / np.where(constant, 1, deviation),
-    )
+    standardized = np.where(constant, 0.0, centred / np.where(constant, 1, deviation))
     scale = np.where(constant, 1.0, np.ldexp(deviation, exponent))
     return standardized, np.ldexp(mean, exponent), scale
 

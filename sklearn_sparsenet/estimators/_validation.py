@@ -35,6 +35,7 @@ __all__ = [
     "HasMethods",
     "Number",
     "StrOptions",
+    "as_ratios",
     "check_bounds",
     "check_class_weight",
     "check_data",
@@ -297,8 +298,16 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
         raise ValueError(
             "sample_weight is zero for all samples: nothing to learn from."
         )
-    # Only ratios of weights count; a power of two keeps every digit of them.
-    return np.ldexp(weight, -np.frexp(weight.max())[1])
+    return as_ratios(weight)
+
+
+def as_ratios(weight: np.ndarray) -> np.ndarray:
+    """Return weights divided by a power of two, so that the largest is below 1.
+
+    Only their ratios count, and no digit of them is lost. What is positive remains so.
+    """
+    scaled = np.ldexp(weight, -np.frexp(weight.max())[1])
+    return np.maximum(scaled, np.finfo(np.float64).tiny * (weight > 0))
 
 
 def check_class_weight(class_weight: Mapping | str | None) -> None:

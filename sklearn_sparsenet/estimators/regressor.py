@@ -15,6 +15,7 @@ from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
 from sklearn_sparsenet.estimators._scales import (
     check_finite,
+    check_target_range,
     standardization,
     warn_about_target_scale,
 )
@@ -198,8 +199,9 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
 
     def _encode_target(self, y, weight):
         self._flat_target = y.ndim == 1
-        with naming("y"):
+        with naming("y"), np.errstate(over="ignore"):
             values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        check_target_range(values, torch.float64)
         standardizes = (
             self._base_loss().standardizes_target
             if self.normalize_y == "auto"
@@ -230,10 +232,13 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         return self._base_loss()
 
     def _target_tensor(self, encoded, n_outputs, dtype):
+        check_target_range(encoded, dtype)
         return torch.as_tensor(encoded, dtype=dtype)
 
     def _score_outputs(self, output: Tensor, encoded, weight):
         predicted = self._base_loss().predict(output).cpu().numpy()
+        if not np.isfinite(predicted).all():
+            return -np.inf
         return float(r2_score(encoded, predicted, sample_weight=weight))
 
     def __sklearn_tags__(self):

@@ -47,7 +47,7 @@ _PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss")
 
 _ADVICE = (
     "The training loss became infinite or NaN, also with a step size of {:.2g}. Scale "
-    "X (StandardScaler), set normalize_y=True, or a smaller learning_rate_init."
+    "X (StandardScaler) or y (normalize_y=True), or set a smaller learning_rate_init."
 )
 
 

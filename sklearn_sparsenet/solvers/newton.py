@@ -63,6 +63,7 @@ class Face:
         return np.where(self.signs * x < 0, 0.0, x)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # such steps are not taken
 def newton(
     face: Face, x: Array, max_iter: int, tolerance: Array
 ) -> tuple[Array, int, bool]:

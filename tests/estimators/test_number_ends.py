@@ -101,3 +101,53 @@ def test_a_divergence_that_is_recovered_from_does_not_end_early_stopping():
     assert net.n_nonzero_ == 40
     assert net.score(X, Y) > 0.3
     assert np.isfinite(net.validation_scores_[-1])
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("value", [1e15 / 3, 1e150 / 3, -1.7e308])
+def test_a_constant_target_is_predicted_whatever_its_size(dtype, value):
+    weight = np.random.default_rng(0).random(len(X))
+    net = regressor().fit(X.astype(dtype), np.full(len(X), value), weight)
+    assert_allclose(net.predict(X[:5].astype(dtype)), value, rtol=1e-14)
+
+
+def test_targets_beyond_the_type_are_refused():
+    long = Y.astype(np.longdouble) * np.longdouble(2.0) ** 2000
+    single = X.astype(np.float32)
+    for inputs, target in ((X, long), (single, 1e60 * np.abs(Y))):
+        with pytest.raises(ValueError, match="y has numbers beyond"):
+            regressor(loss="poisson").fit(inputs, target)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_a_class_of_tiny_weights_is_still_a_class(dtype, early_stopping):
+    labels = np.arange(len(X)) % 3
+    weight = np.array([1e300, 1e-300, 1.0])
+    net = SparseNetClassifier(
+        (5,), max_iter=20, early_stopping=early_stopping, random_state=0
+    )
+    by_row = net.fit(X.astype(dtype), labels, weight[labels]).predict_proba(X)
+    assert by_row.shape == (len(X), 3)
+    net.set_params(class_weight=dict(enumerate(weight.tolist())))
+    assert_allclose(net.fit(X.astype(dtype), labels).predict_proba(X), by_row)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "mcp", "l0"])
+@pytest.mark.parametrize("alpha", [1e300, [1e60, 1e-60]])
+def test_any_alpha_goes_with_plain_steps(penalty, alpha):
+    net = regressor(alpha=alpha, penalty=penalty, solver="sgd")
+    assert np.isfinite(net.fit(X.astype(np.float32), Y).kkt_residual_)
+
+
+def test_infinite_predictions_are_scored_as_bad_ones():
+    net = regressor(loss="poisson", learning_rate_init=1e3, early_stopping=True)
+    assert np.isfinite(net.fit(X, np.abs(Y)).predict(X)).all()
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_certified_solutions_of_huge_inputs_are_silent_or_told():
+    net = SparseNetRegressor((4,), solver="lbfgs", max_iter=20, target_sparsity=8)
+    assert np.isfinite(net.fit(X * 1e150, Y).kkt_residual_)
