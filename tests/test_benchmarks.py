@@ -137,6 +137,7 @@ def test_records_survive_the_file(tmp_path):
     assert {"target", "n_nonzero", "n_live", "error", "seconds"} <= set(found[0])
 
 
+@pytest.mark.slow
 def test_run_resumes(tmp_path):
     out = tmp_path / "results.json"
     job = harness.Job("lin_diabetes", "lars", 0.5, 0, 0)

@@ -10,6 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sklearn_sparsenet.estimators._base import SparseNet
@@ -173,6 +174,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         They are computed from the outputs of the network, and are finite where a
         probability is too small for a number, unless the loss is your own.
         """
+        check_is_fitted(self)
         link = log_link(self._loss_)
         if link is None:
             with np.errstate(divide="ignore"):

@@ -120,7 +120,10 @@ quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarnin
 
 
 @quiet
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.slow) if k == "lbfgs" else k for k in KINDS],
+)
 def test_tasks_are_a_tree_and_change_nothing(kind, data):
     params, names = KINDS[kind]
     alone = make(**params).fit(*data)
@@ -268,7 +271,7 @@ def test_a_network_that_is_not_finite_is_not_shown(data):
             super().on_fit_task_end(estimator, context)
 
     # That a step on all rows led to infinity is noticed after 20 of them at most.
-    net = make(solver="sgd", learning_rate_init=1e30, batch_size=200)
+    net = make(solver="sgd", learning_rate_init=1e15, batch_size=200)
     with pytest.raises(ValueError, match="infinite or NaN"):
         net.set_params(activation="relu").set_callbacks(Finite()).fit(*data)
     assert None in seen
@@ -303,7 +306,7 @@ def test_a_fit_again_shows_nothing_of_the_one_before(data):
     assert_array_equal(watcher.networks[-1][1], warm.predict(X))
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_progress_bars(n_jobs, data, capsys):
     X, y = data
     net = make(tol=0.3)

@@ -80,6 +80,6 @@ def test_another_process_says_the_same():
             [sys.executable, "-c", SCRIPT], check=True, capture_output=True,
             env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
-        for seed in ("1", "2", "3")
+        for seed in "12"
     }  # fmt: skip
     assert len(said) == 1

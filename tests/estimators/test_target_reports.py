@@ -113,7 +113,11 @@ def test_some_layers_suffice(wine):
 @pytest.mark.parametrize(("solves", "target"), [(1, 15), (2, 15), (3, [20, 20])])
 def test_never_more_solves_than_allowed(wine, solves, target):
     net = classifier(
-        target_sparsity=target, tol=0, max_outer_iter=solves, search="bracket"
+        target_sparsity=target,
+        tol=0,
+        max_outer_iter=solves,
+        search="bracket",
+        max_iter=100,
     )
     message = rf"max_outer_iter={solves} solves.*Raise tol, max_outer_iter or max_iter"
     with pytest.warns(ConvergenceWarning, match=message):
@@ -212,7 +216,7 @@ def test_more_penalty_fewer_weights(wine):
 
 def test_the_found_alpha_is_inside_or_beyond_the_bounds_as_needed(wine):
     """The first bracket is only where the search starts."""
-    wanted = {"target_sparsity": 100, "tol": 0.05, "max_iter": 300, "search": "bracket"}
+    wanted = {"target_sparsity": 100, "tol": 0.05, "max_iter": 100, "search": "bracket"}
     for bounds in ((1e-9, 1e-8), (1.0, 10.0), (1e-7, 1e-2)):
         net = classifier(alpha_bounds=bounds, **wanted).fit(*wine)
         assert abs(net.n_nonzero_ - 100) <= 5
