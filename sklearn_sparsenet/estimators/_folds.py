@@ -23,6 +23,7 @@ __all__ = [
     "make_folds",
     "warn_of_the_folds",
     "weights_for",
+    "with_labels",
 ]
 
 

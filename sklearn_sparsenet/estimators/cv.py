@@ -13,6 +13,7 @@ from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.estimators._docs import add_cv_docs
 from sklearn_sparsenet.estimators._folds import (
@@ -20,6 +21,7 @@ from sklearn_sparsenet.estimators._folds import (
     make_folds,
     warn_of_the_folds,
     weights_for,
+    with_labels,
 )
 from sklearn_sparsenet.estimators._jobs import as_here
 from sklearn_sparsenet.estimators._validation import (
@@ -145,7 +147,10 @@ class CrossValidated:
         """
         if self.scoring is None:
             return super().score(X, y, sample_weight)
+        check_is_fitted(self)
         scorer = check_scoring(self, self.scoring)
+        if is_classifier(self) and not self._multilabel:
+            scorer = with_labels(scorer, self.classes_)
         return scorer(self, X, y, **weights_for(scorer, sample_weight))
 
     def _run_folds(self, root, folds: list[tuple], *what) -> list[dict]:

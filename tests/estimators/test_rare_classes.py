@@ -184,3 +184,13 @@ def test_a_curve_that_some_folds_lack(data):
         net.fit(X, y)
     assert np.isfinite(net.best_score_)
     assert np.isnan(net.test_scores_[:, 1]).all()
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
+def test_rows_of_one_class_are_scored_afterwards(data):
+    X, y = data
+    net = SparseNetClassifierCV(
+        **QUICK, target_sparsities=TARGETS, cv=3, scoring="neg_log_loss"
+    ).fit(X, y)
+    expected = net.predict_log_proba(X[y == "b"])[:, 1].mean()
+    np.testing.assert_allclose(net.score(X[y == "b"], y[y == "b"]), expected)
