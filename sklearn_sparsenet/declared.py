@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import types
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-__all__ = ["fits"]
+__all__ = ["declared_types", "fits"]
 
 _NUMBERS: dict[Any, tuple[type, ...]] = {
     bool: (bool, np.bool_),
     int: (int, np.integer),
     float: (float, int, np.floating, np.integer),
 }
+
+
+@cache
+def declared_types(kind: type) -> Mapping[str, Any]:
+    """Return the types that a class declares for its attributes, by their names."""
+    return types.MappingProxyType(get_type_hints(kind))
 
 
 def fits(value: Any, declared: Any) -> bool:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from numbers import Integral, Real
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 
-from sklearn_sparsenet.declared import fits
+from sklearn_sparsenet.declared import declared_types, fits
 from sklearn_sparsenet.strict_json import FREE_MEMORY
 from sklearn_sparsenet.tensor_files import is_storable
 
@@ -155,7 +155,7 @@ class Reader:
         (name,) = names.values()  # "class", no name for a parameter
         kind = self._known[name]
         values = {name: self.decode(part) for name, part in of.items()}
-        declared = get_type_hints(kind)
+        declared = declared_types(kind)
         for name, value in values.items():
             if not fits(value, declared[name]):
                 raise ValueError(f"{kind.__name__} is stored with another {name}")

@@ -164,7 +164,10 @@ class Huber(SquaredError):
         keep_number(self, "delta", lambda d: 0 < d < math.inf, "positive and finite")
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
-        each = functional.huber_loss(output, target, reduction="none", delta=self.delta)
+        # Of other shapes PyTorch warns; the difference refuses them.
+        rest = output - target
+        zero = torch.zeros_like(rest)
+        each = functional.huber_loss(rest, zero, reduction="none", delta=self.delta)
         return 2 * each.sum(1)
 
     def values_and_slopes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 
 from sklearn_sparsenet import losses, penalties, search
 from sklearn_sparsenet.compaction import SelectInputs
-from sklearn_sparsenet.declared import fits
+from sklearn_sparsenet.declared import declared_types, fits
 from sklearn_sparsenet.estimators._validation import (
     check_bounds,
     check_hidden_layers,
@@ -120,7 +120,7 @@ KINDS = {kind.__name__: kind for kind in _ATTRIBUTES}
 def declared_attributes(kind: type) -> dict[str, Any]:
     """Return the types of the attributes of a fitted estimator, by their names."""
     parts = _ATTRIBUTES[kind]
-    return {k: v for part in parts for k, v in get_type_hints(part).items()}
+    return {k: v for part in parts for k, v in declared_types(part).items()}
 
 
 def check_params(kind: type, params: dict[str, Any]) -> None:

@@ -259,7 +259,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         self.classes_ = classes
         if len(self.classes_) < 2:
             raise ValueError(
-                "The number of classes has to be greater than one; got 1 class, "
+                "y needs a number of classes greater than one; it has 1 class, "
                 f"{self.classes_[0]!r} (in rows of positive weight)."
             )
         return encoded

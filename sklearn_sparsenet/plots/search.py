@@ -138,7 +138,7 @@ class SearchDisplay:
         """
         width = 6.4
         if self._has_many_names:
-            width += 0.6 + text_width(self.names or ())
+            width += 0.6 + text_width(() if self.names is None else self.names)
         self.axes_ = grid_of_axes(ax, (2, 1), (width, 5.6), sharex=True)[:, 0]
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure

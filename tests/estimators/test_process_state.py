@@ -27,7 +27,7 @@ from sklearn_sparsenet.runtime import single_threaded
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X[:, 0] - X[:, 1]
-SETTINGS = {"target_sparsity": 2, "max_iter": 2, "random_state": 0}  # for three layers
+SETTINGS = {"target_sparsity": 2, "max_iter": 100, "random_state": 0}
 MISSED = "missed their targets or did not converge|asked for"
 
 
@@ -46,7 +46,7 @@ def fit(**settings):
 
 def cross_validate():
     net = SparseNetRegressorCV(
-        (4, 4), target_sparsities=[9, 2], cv=3, max_iter=2, random_state=0
+        (4, 4), target_sparsities=[9, 2], cv=3, max_iter=100, random_state=0
     )
     with parallel_config(backend="threading", n_jobs=3):
         return net.fit(X * [1, 1e5, 1], Y)
@@ -235,7 +235,7 @@ class Skipping(nn.Module):
 
 X = np.random.default_rng(0).normal(size=(800, 400)).astype("float32")
 y = X[:, 0]
-few = {"max_iter": 1, "random_state": 0, "tol": 1.0}
+few = {"max_iter": 100, "random_state": 0, "tol": 1.0}
 path = sys.argv[1] + "/net"
 nets = {}
 
@@ -282,7 +282,7 @@ class Waiting(nn.Linear):
         may_end.wait(60)
         return super().forward(inputs)
 
-few = {"max_iter": 1, "random_state": 0, "tol": 1.0}
+few = {"max_iter": 100, "random_state": 0, "tol": 1.0}
 torch.ones(2000, 2000) @ torch.ones(2000, 2000)  # a user's: there are threads now
 waiting = SparseNetRegressor(module=Waiting(300, 1), **few)
 thread = threading.Thread(target=waiting.fit, args=(X, y))
