@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint types readme docs coverage table bench \
+.PHONY: demo test test-slow trust lint types readme docs coverage table bench \
 	bench-quick clean
 
 demo: $(VENV)/.installed
@@ -16,6 +16,10 @@ test: $(VENV)/.tested
 
 test-slow: $(VENV)/.tested
 	$(RUN) -m pytest -m slow -n 2 --dist worksteal
+
+# An hour or so: random fits, damaged files, kills, crowds; writes docs/trust.md.
+trust: $(VENV)/.tested
+	$(RUN) -m tests.trust --out docs/trust.json --page docs/trust.md
 
 coverage: $(VENV)/.tested
 	$(RUN) -m pytest -m "not slow" -n 2 --cov --cov-report=term-missing:skip-covered

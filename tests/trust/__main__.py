@@ -1,0 +1,106 @@
+"""Run the parts of the harness for long, and write down what they found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import secrets
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy
+import sklearn
+import torch
+
+import sklearn_sparsenet
+from tests.trust.campaigns import Tally, run_campaign
+from tests.trust.page import write_page
+from tests.trust.parts import PARTS, Part
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _circumstances(seed: int) -> dict[str, Any]:
+    return {
+        "date": date.today().isoformat(),
+        "commit": _commit(),
+        "seed": seed,
+        "cores": os.cpu_count(),
+        "versions": {
+            "sklearn_sparsenet": sklearn_sparsenet.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "scikit-learn": sklearn.__version__,
+            "numpy": numpy.__version__,
+        },
+    }
+
+
+def _run(part: Part, seed: int, args: argparse.Namespace) -> Tally:
+    part.prepare()
+    return run_campaign(
+        part.name,
+        part.check,
+        range(seed, seed + max(1, round(part.long * args.scale))),
+        jobs=args.jobs,
+        patience=part.patience,
+        block=part.block,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.trust", description=__doc__)
+    parser.add_argument("--seed", type=int, help="the first one; by default a new one")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="part of the long form"
+    )
+    parser.add_argument("--only", nargs="*", help="names of parts; by default all")
+    parser.add_argument("--out", type=Path, help="JSON file with what was found")
+    parser.add_argument("--page", type=Path, help="page to write from it")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the parts one after the other; return 1 if a promise was broken."""
+    args = _arguments()
+    # Seeds that nobody has used: below 2**52, far apart.
+    seed = secrets.randbelow(2**32) * 2**20 if args.seed is None else args.seed
+    record = _circumstances(seed) | {"scale": args.scale, "parts": []}
+    if args.only and args.out is not None and args.out.exists():
+        record = json.loads(args.out.read_text())  # the other parts stay
+    failures = 0
+    for part in sorted(PARTS, key=lambda part: part.long):
+        if args.only and part.name not in args.only:
+            continue
+        started = time.monotonic()
+        tally = _run(part, seed, args)
+        failures += tally.n_failures
+        record["parts"] = [p for p in record["parts"] if p["name"] != part.name]
+        record["parts"].append(tally.as_dict())
+        print(
+            f"{part.name}: {tally.cases} cases, {tally.n_failures} failures, "
+            f"{time.monotonic() - started:.0f} s; {dict(tally.facts)}",
+            flush=True,
+        )
+        for failure in tally.failures[:20]:
+            print(f"  seed {failure['seed']}: {failure['failure'][:400]}", flush=True)
+        if args.out is not None:
+            args.out.write_text(json.dumps(record, indent=1) + "\n")
+    if args.page is not None:
+        write_page(record, args.page)
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

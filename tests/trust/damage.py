@@ -1,0 +1,321 @@
+"""Files that were cut short, altered or forged: refused, or the same predictions."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sklearn_sparsenet import load
+from sklearn_sparsenet.declared import declared_types
+from sklearn_sparsenet.estimators._stored import KNOWN
+from tests.trust.campaigns import Finding
+from tests.trust.specimens import inputs, specimens
+
+__all__ = ["check_damaged_file", "check_forged_file", "saved_specimens"]
+
+Rng = np.random.Generator
+
+# What a file may cost beyond twice its size, as the process's address space grows.
+_SLACK = 48 * 2**20
+_CODE = (
+    "exec",
+    "compile",
+    "pickle.find_class",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "subprocess.Popen",
+    "socket.connect",
+    "import",
+)
+
+
+@cache
+def saved_specimens() -> tuple[bytes, ...]:
+    """Return the files of the specimens."""
+    files = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, estimator in enumerate(specimens()):
+            path = Path(folder) / str(number)
+            estimator.save(path)
+            files.append(path.read_bytes())
+    return tuple(files)
+
+
+class _Watch:
+    """Notes what a file makes the interpreter do while it is read."""
+
+    def __init__(self) -> None:
+        self.armed = False
+        self.seen: list[str] = []
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, details: tuple) -> None:
+        if not self.armed:
+            return
+        writes = event == "open" and isinstance(details[1], str) and "w" in details[1]
+        if event in _CODE or writes:
+            self.seen.append(f"{event}{details[:1]}")
+
+
+@cache
+def _watch() -> _Watch:
+    # What is imported or looked up when it is first needed is there from now on.
+    for content in saved_specimens():
+        load(BytesIO(content))
+    for kind in KNOWN.values():
+        declared_types(kind)
+    return _Watch()
+
+
+@contextmanager
+def _limited_memory(n_bytes: int) -> Iterator[None]:
+    """Let the process grow by so much, and no more."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = pages * resource.getpagesize() + n_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _load(content: bytes, found: Finding) -> Any:
+    """Load from memory; return None if that was refused."""
+    watch = _watch()
+    with _limited_memory(2 * len(content) + _SLACK):
+        watch.seen.clear()
+        watch.armed = True
+        try:
+            loaded = load(BytesIO(content))
+        except ValueError:
+            loaded = None
+        except BaseException as error:
+            loaded = None
+            found.failures.append(f"{type(error).__name__}: {error}"[:500])
+        finally:
+            watch.armed = False
+    found.check(not watch.seen, f"the file made the interpreter do {watch.seen}")
+    found.facts["read" if loaded is not None else "refused"] += 1
+    return loaded
+
+
+def check_damaged_file(seed: int) -> Finding:
+    """Damage a file at random; what is read must be what was written."""
+    rng = np.random.default_rng(seed)
+    number = int(rng.integers(len(saved_specimens())))
+    content = saved_specimens()[number]
+    name = str(rng.choice(list(_DAMAGES)))
+    found = Finding()
+    loaded = _load(_DAMAGES[name](rng, content), found)
+    if loaded is not None:
+        X, _ = inputs()
+        same = np.array_equal(loaded.predict(X), specimens()[number].predict(X))
+        found.check(same, "read, with other predictions")
+    found.failures = [f"{name} of specimen {number}: {t}" for t in found.failures]
+    return found
+
+
+def _cut(rng: Rng, content: bytes) -> bytes:
+    return content[: rng.integers(len(content))]
+
+
+def _flip(rng: Rng, content: bytes) -> bytes:
+    changed = bytearray(content)
+    for _ in range(rng.integers(1, 9)):
+        changed[rng.integers(len(changed))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def _overwrite(rng: Rng, content: bytes) -> bytes:
+    start = int(rng.integers(len(content)))
+    length = int(rng.integers(1, 65))
+    block = rng.integers(0, 256, size=length, dtype=np.uint8).tobytes()
+    return content[:start] + block + content[start + length :]
+
+
+def _insert(rng: Rng, content: bytes) -> bytes:
+    start = int(rng.integers(len(content) + 1))
+    return content[:start] + rng.bytes(int(rng.integers(1, 65))) + content[start:]
+
+
+def _remove(rng: Rng, content: bytes) -> bytes:
+    start = int(rng.integers(len(content)))
+    return content[:start] + content[start + int(rng.integers(1, 65)) :]
+
+
+def _splice(rng: Rng, content: bytes) -> bytes:
+    other = saved_specimens()[rng.integers(len(saved_specimens()))]
+    return content[: rng.integers(len(content))] + other[rng.integers(len(other)) :]
+
+
+def _zero(rng: Rng, content: bytes) -> bytes:
+    start, end = sorted(rng.integers(len(content) + 1, size=2))
+    return content[:start] + bytes(int(end - start)) + content[end:]
+
+
+_DAMAGES: dict[str, Callable[[Rng, bytes], bytes]] = {
+    "cut short": _cut,
+    "flipped bits": _flip,
+    "overwritten bytes": _overwrite,
+    "inserted bytes": _insert,
+    "removed bytes": _remove,
+    "two files joined": _splice,
+    "zeros": _zero,
+}
+
+
+# --- forged: a file that somebody meant to be read ---------------------------------
+
+
+def _unpack(content: bytes) -> tuple[dict, dict, bytes]:
+    """Return document, entries of the arrays and their bytes."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    metadata = header.pop("__metadata__")
+    return json.loads(metadata["document"]), header, content[8 + length :]
+
+
+_TYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "U32": "<u4",
+          "U64": "<u8", "U8": "|u1", "BOOL": "|b1", "I8": "|i1", "I16": "<i2",
+          "U16": "<u2", "F16": "<f2"}  # fmt: skip
+
+
+def _sign(text: str, header: dict, data: bytes) -> str:
+    """Return the checksum that the file claims: whoever forges a file knows how."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(header):
+        entry = header[name]
+        start, end = entry["data_offsets"]
+        shape = tuple(entry["shape"])
+        digest.update(f"{name} {_TYPES.get(entry['dtype'])} {shape}".encode())
+        digest.update(data[start:end])
+    return digest.hexdigest()
+
+
+def _pack(document: Any, header: dict, data: bytes) -> bytes:
+    text = json.dumps(document)
+    metadata = {
+        "format": "sklearn_sparsenet",
+        "format_version": "1",
+        "document": text,
+        "sha256": _sign(text, header, data),
+    }
+    encoded = json.dumps({"__metadata__": metadata, **header}).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + data
+
+
+_LONG_STRING = {"!": "strings", "dtype": "<U250000000", "of": ["a"]}
+_DATE = {"!": "scalar", "key": "0", "dtype": "<M8[s]"}
+_HOSTILE = [
+    None, True, -1, 0, 1, 2**31, 2**63, 10**18, 10**400, 1e308, -1e-320, "", "x",
+    "<U250000000", "__class__", "predict", "../../etc/passwd", "os.system", [], {},
+    [[]], "O", "<f8", "|V99999", float("nan"), float("inf"), _LONG_STRING, _DATE,
+    {"!": "dict", "of": []}, {"!": "array", "key": "0"},
+    {"!": "object", "class": "Packed", "of": {}}, {"!": "tuple", "of": [10**9, 10**9]},
+    {"!": "object", "class": "Stages", "of": {}},
+]  # fmt: skip
+
+
+def _places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+    yield path
+    if isinstance(value, dict):
+        for key in value:
+            yield from _places(value[key], (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from _places(part, (*path, index))
+
+
+def _at(value: Any, path: tuple) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+def _forge_document(rng: Rng, document: Any) -> Any:
+    """Replace, remove, move or repeat parts of a document."""
+    for _ in range(rng.integers(1, 4)):
+        places = [path for path in _places(document) if path]
+        if not places:
+            return document
+        path = places[rng.integers(len(places))]
+        parent, key = _at(document, path[:-1]), path[-1]
+        kind = rng.integers(5)
+        if kind == 0:
+            del parent[key]
+        elif kind == 1:
+            other = _at(document, places[rng.integers(len(places))])
+            parent[key] = copy.deepcopy(other)
+        elif kind == 2 and isinstance(parent, dict):
+            odd = ["predict", "__class__", "checkpoint", "module_", "_route_", "x_"]
+            parent[odd[rng.integers(len(odd))]] = parent[key]
+        elif kind == 3 and isinstance(parent[key], int):
+            parent[key] = int(parent[key] * 10.0 ** rng.integers(-1, 12))
+        else:
+            parent[key] = copy.deepcopy(_HOSTILE[rng.integers(len(_HOSTILE))])
+    return document
+
+
+def _forge_arrays(rng: Rng, header: dict, data: bytes) -> tuple[dict, bytes]:
+    name = sorted(header)[rng.integers(len(header))]
+    entry = header[name]
+    start, end = entry["data_offsets"]
+    kind = rng.integers(4)
+    if kind == 0 and end > start:  # other values
+        block = rng.bytes(end - start)
+        data = data[:start] + block + data[end:]
+    elif kind == 1:  # another type
+        entry["dtype"] = str(rng.choice([*_TYPES, "BF16", "F8_E4M3", "nonsense"]))
+    elif kind == 2:  # another shape
+        sizes = [0, 1, 7, 2**31, 2**62, -1]
+        entry["shape"] = [sizes[i] for i in rng.integers(len(sizes), size=2)]
+    else:
+        entry["data_offsets"] = [int(v) for v in rng.integers(0, 2**40, size=2)]
+    return header, data
+
+
+def check_forged_file(seed: int) -> Finding:
+    """Forge a file with the right checksum: refused, or read and of some use."""
+    rng = np.random.default_rng(seed)
+    number = int(rng.integers(len(saved_specimens())))
+    document, header, data = _unpack(saved_specimens()[number])
+    if rng.random() < 0.7:
+        document = _forge_document(rng, document)
+    if rng.random() < 0.4:
+        header, data = _forge_arrays(rng, header, data)
+    found = Finding()
+    loaded = _load(_pack(document, header, data), found)
+    if loaded is not None:
+        _check_use(loaded, found)
+    found.failures = [f"specimen {number}: {text}" for text in found.failures]
+    return found
+
+
+def _check_use(loaded: Any, found: Finding) -> None:
+    """A file that is read may say what it likes, as long as that is a network."""
+    X, _ = inputs()
+    found.check(not loaded.get_params().get("checkpoint"), "a file set checkpoint=")
+    try:
+        with np.errstate(all="ignore"):
+            predicted = loaded.predict(X)
+        found.check(len(predicted) == len(X), "predicts another number of rows")
+    except ValueError:
+        found.facts["read, and refuses to predict"] += 1
+    except BaseException as error:
+        found.failures.append(f"predict raised {type(error).__name__}: {error}"[:500])

@@ -1,0 +1,250 @@
+"""Random fits, and what is promised of each of them."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import signal
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from sklearn_sparsenet import SparseNetClassifier, load
+from tests.trust.campaigns import Finding
+from tests.trust.cases import Case, make_case
+from tests.trust.recount import count_live, live_is_possible, wanted_counts
+
+__all__ = ["check_fit"]
+
+_NAMES = sorted({"X", "y", "sample_weight", *SparseNetClassifier().get_params()} | {
+    "normalize_y",
+    "n_samples",
+    "n_features",
+})  # fmt: skip
+_NAMED = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, _NAMES))})(?!\w)")
+_EXPECTED = (ConvergenceWarning, UserWarning)  # kinds of warnings that a fit may give
+
+
+def _global_state() -> tuple:
+    numpy_state = np.random.get_state()  # noqa: NPY002 - it must not move
+    return (
+        numpy_state[1].tobytes(),
+        numpy_state[2],
+        torch.get_rng_state().numpy().tobytes(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+        torch.is_grad_enabled(),
+        tuple(np.geterr().items()),
+        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM),
+    )
+
+
+@contextmanager
+def _nothing_global_moves(found: Finding) -> Iterator[list]:
+    """Collect warnings; note what a block changes in the process."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        filters, before = list(warnings.filters), _global_state()
+        yield caught
+        found.check(warnings.filters == filters, "warnings.filters were changed")
+    found.check(_global_state() == before, "global state was changed")
+
+
+def check_fit(seed: int) -> Finding:
+    """Make the fit of a seed and hold it against every promise."""
+    found = Finding()
+    case = make_case(seed)
+    estimator = case.estimator
+    given = dict(estimator.get_params(deep=False))
+    fitted = False
+    with _nothing_global_moves(found) as caught:
+        try:
+            estimator.fit(case.X, case.y, case.sample_weight)
+            fitted = True
+        except (ValueError, TypeError) as error:
+            found.facts["refused"] += 1
+            found.check(_NAMED.search(str(error)), f"names nothing: {error!r}")
+        except Exception as error:
+            found.failures.append(f"raised {error!r}")
+    after = estimator.get_params(deep=False)
+    unchanged = all(after[name] is value for name, value in given.items())
+    found.check(unchanged, "fit changed a parameter")
+    for warning in caught:
+        known = issubclass(warning.category, _EXPECTED)
+        found.check(known, f"warned {warning.category.__name__}: {warning.message}")
+    if fitted:
+        found.facts["fits"] += 1
+        _check_fitted(case, found, caught)
+    else:
+        left = [k for k in vars(estimator) if k.endswith("_") and k[0] != "_"]
+        found.check(not left, f"a refused fit left {left}")
+    found.failures = [f"{text} | {case.describe()}" for text in found.failures]
+    return found
+
+
+def _check_fitted(case: Case, found: Finding, caught: list) -> None:
+    estimator = case.estimator
+    told = any(
+        issubclass(w.category, ConvergenceWarning) and "asked for" in str(w.message)
+        for w in caught
+    )
+    with _nothing_global_moves(found):
+        _check_counts(estimator, found, told)
+        predicted = _check_predictions(estimator, case.X, found)
+        _check_again(case, found, predicted)
+        _check_copies(estimator, case.X, found, predicted)
+
+
+def _layers(estimator: Any) -> dict[str, np.ndarray]:
+    """Return the weights that may be penalised, by name."""
+    normal = {
+        f"{name}.weight"
+        for name, child in estimator.module_.named_modules()
+        if isinstance(child, nn.BatchNorm1d)
+    }
+    return {
+        name: parameter.detach().numpy()
+        for name, parameter in estimator.module_.named_parameters()
+        if parameter.ndim >= 2 and name not in normal
+    }
+
+
+def _check_counts(estimator: Any, found: Finding, told: bool) -> None:
+    layers = _layers(estimator)
+    counts = {name: int(np.count_nonzero(w)) for name, w in layers.items()}
+    sizes = {name: w.size for name, w in layers.items()}
+    finite = all(np.isfinite(p.detach()).all() for p in estimator.module_.parameters())
+    found.check(finite, "a parameter is not finite")
+    found.check(np.isfinite(estimator.kkt_residual_), "kkt_residual_ is not finite")
+    names = estimator.layer_names_
+    own = estimator.n_nonzero_per_layer_.tolist()
+    found.check(own == [counts[n] for n in names], "n_nonzero_per_layer_ is wrong")
+    found.check(estimator.n_nonzero_ == sum(own), "n_nonzero_ is no sum of the layers")
+    wanted = None
+    if estimator.alpha is None:
+        wanted = wanted_counts(estimator.target_sparsity, sizes)
+        _check_target(estimator, found, counts, wanted, told)
+    if estimator.module is None:
+        live = count_live([w.T for w in layers.values()])
+        found.check(estimator.n_live_ == live, "n_live_ is wrong")
+        if live < sum(counts.values()):
+            _check_dead(estimator, found, layers, wanted)
+
+
+def _check_target(estimator, found, counts, wanted, told: bool) -> None:
+    goals = wanted if isinstance(wanted, dict) else {"": wanted}
+    kept = (
+        {n: counts[n] for n in goals} if "" not in goals else {"": sum(counts.values())}
+    )
+    off = [abs(kept[name] - goal) / goal for name, goal in goals.items()]
+    one_pass = len(estimator.narrowing_history_ or ()) > 0
+    tol = 0.0 if one_pass else estimator.tol
+    needed = estimator.min_layers_on_target or len(off)
+    met = sum(distance <= tol for distance in off) >= needed
+    found.facts["on target" if met else "off target, warned"] += 1
+    found.check(met or told, f"silent miss: {kept} instead of {goals}")
+    within = sum(distance <= estimator.tol for distance in off) >= needed
+    found.check(within or not estimator.converged_, "converged_, but off target")
+
+
+def _check_dead(estimator, found, layers, wanted) -> None:
+    """Dead weights may stay only where no live ones could be kept instead."""
+    if estimator.narrowing_history_ is None or wanted is None:
+        found.facts["fits with dead weights, by other searches"] += 1
+        return
+    shapes = [w.shape for w in layers.values()]
+    widths = [shapes[0][1], *(rows for rows, _ in shapes)]
+    per_layer = list(wanted.values()) if isinstance(wanted, dict) else wanted
+    if isinstance(per_layer, list) and len(per_layer) < len(shapes):
+        found.facts["fits with dead weights, some layers not asked for"] += 1
+        return
+    possible = live_is_possible(widths, per_layer)
+    found.facts["fits with dead weights, no live ones possible"] += not possible
+    found.check(
+        not possible,
+        f"dead weights: {estimator.n_live_} of {estimator.n_nonzero_} live, {widths}",
+    )
+
+
+def _check_predictions(estimator: Any, X: Any, found: Finding) -> np.ndarray:
+    predicted = estimator.predict(X)
+    if np.asarray(predicted).dtype.kind == "f":
+        found.check(np.isfinite(predicted).all(), "predictions are not finite")
+    if hasattr(estimator, "predict_proba"):
+        chances = np.asarray(estimator.predict_proba(X))
+        found.check(np.isfinite(chances).all(), "probabilities are not finite")
+        several = np.ndim(estimator.predict(X)) == 2
+        sums = chances.sum(axis=-1)
+        found.check(
+            several or np.allclose(sums, 1, atol=1e-3), "probabilities do not add up"
+        )
+        logs = np.asarray(estimator.predict_log_proba(X))
+        found.check(not np.isnan(logs).any(), "log probabilities are NaN")
+        found.check(np.isfinite(logs).all(), "log probabilities are infinite")
+    return np.asarray(predicted)
+
+
+def _same_bits(a: Any, b: Any) -> bool:
+    a, b = np.asarray(a), np.asarray(b)
+    same = a.dtype == b.dtype and a.shape == b.shape
+    if a.dtype.kind == "f":
+        return same and bool(np.array_equal(a, b, equal_nan=True))
+    return same and bool((a == b).all())
+
+
+def _check_again(case: Case, found: Finding, predicted: np.ndarray) -> None:
+    again = clone(case.estimator)
+    again.fit(case.X, case.y, case.sample_weight)
+    found.facts["fits"] += 1
+    pairs = zip(
+        case.estimator.module_.state_dict().values(),
+        again.module_.state_dict().values(),
+        strict=True,
+    )
+    same = all(_same_bits(a.numpy(), b.numpy()) for a, b in pairs)
+    found.check(same, "the same fit has other bits")
+    found.check(_same_bits(predicted, again.predict(case.X)), "other predictions")
+
+
+def _check_copies(estimator: Any, X: Any, found: Finding, predicted) -> None:
+    """Pickled, saved, sparsified and compact, it says the same."""
+    pickled = pickle.loads(pickle.dumps(estimator))
+    found.check(_same_bits(predicted, pickled.predict(X)), "pickled: other predictions")
+    if _can_be_saved(estimator):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net"
+            estimator.save(path)
+            loaded = load(path, module=estimator.module)
+        found.check(
+            _same_bits(predicted, loaded.predict(X)), "loaded: other predictions"
+        )
+        found.facts["saved and loaded"] += 1
+    sparse = pickled.sparsify()
+    found.check(_same_bits(predicted, sparse.predict(X)), "sparsify: other predictions")
+    try:
+        compact = pickled.compact()
+    except TypeError:
+        found.check(estimator.module is not None, "compact() refused an MLP")
+        return
+    found.facts["made compact"] += 1
+    small = np.asarray(compact.predict(X))
+    if small.dtype.kind == "f":
+        size = np.abs(predicted).max(initial=0.0)
+        near = np.abs(small - predicted).max(initial=0.0) <= 1e-3 * size
+    else:  # a label may change where two are equally probable, up to rounding
+        near = np.mean(small != predicted) <= 0.02 or len(small) < 50
+    found.check(near, "compact: other predictions")
+
+
+def _can_be_saved(estimator: Any) -> bool:
+    return not callable(estimator.module) or isinstance(estimator.module, type)

@@ -1,0 +1,401 @@
+"""Ends at the worst moment: of saves, of checkpoints, of fits that are made again."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from sklearn_sparsenet import SparseNetRegressor, atomic_files, load
+from tests.trust.campaigns import Finding
+from tests.trust.specimens import (
+    N_FEATURES,
+    fit_of,
+    inputs,
+    same_network,
+    specimens,
+)
+
+__all__ = [
+    "check_broken_checkpoint",
+    "check_broken_save",
+    "check_failing_fit",
+    "check_full_disk",
+    "check_killed_fit",
+    "check_killed_save",
+    "dies",
+]
+
+_OPERATIONS = ("open_new", "write", "fsync", "replace", "fsync_directory")
+_EXIT = 77  # of a process that ends itself
+
+
+def dies(work: Callable[[], object], after: float | None = None) -> bool:
+    """Run something in a forked child; return whether it was killed, or ended itself.
+
+    Parameters
+    ----------
+    work : callable
+    after : float, optional
+        Seconds after which the child gets a SIGKILL, if it is still there.
+    """
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    if after is not None:
+        time.sleep(after)
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1:
+        raise RuntimeError("the child raised an exception")
+    return os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == _EXIT
+
+
+@contextmanager
+def _broken(number: int, end: Callable[..., Any]) -> Iterator[None]:
+    """Let the n-th operation on the file system from here on end in some way.
+
+    Parameters
+    ----------
+    number : int
+        Counted from 1.
+    end : callable(original, *args)
+    """
+    calls = iter(range(1, 10**9))
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*args: Any) -> Any:
+            if next(calls) == number:
+                return end(original, *args)
+            return original(*args)
+
+        return operation
+
+    with ExitStack() as stack:
+        for name in _OPERATIONS:
+            original = getattr(atomic_files, name)
+            stack.enter_context(mock.patch.object(atomic_files, name, wrap(original)))
+        yield
+
+
+def _disk_is_full(original: Callable[..., Any], *args: Any) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def _disk_is_broken(original: Callable[..., Any], *args: Any) -> Any:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def _no_memory(original: Callable[..., Any], *args: Any) -> Any:
+    raise MemoryError
+
+
+def _killed_before(original: Callable[..., Any], *args: Any) -> Any:
+    os._exit(_EXIT)
+
+
+def _killed_after(original: Callable[..., Any], *args: Any) -> Any:
+    original(*args)
+    os._exit(_EXIT)
+
+
+def _killed_within(original: Callable[..., Any], *args: Any) -> Any:
+    """Write half of what is to be written, or do nothing at all."""
+    if len(args) == 2 and isinstance(args[1], (bytes, memoryview)):
+        original(args[0], bytes(args[1])[: len(args[1]) // 2])
+    os._exit(_EXIT)
+
+
+_RAISING = (_disk_is_full, _disk_is_broken, _no_memory)
+_KILLING = (_killed_before, _killed_after, _killed_within)
+
+
+def _is_one_of(path: Path, written: list[Any]) -> bool:
+    """Tell whether a file holds one of the estimators that were saved to it."""
+    X, _ = inputs()
+    loaded = load(path).predict(X)
+    return any(np.array_equal(loaded, one.predict(X)) for one in written)
+
+
+def check_broken_save(seed: int) -> Finding:
+    """Let one operation of `save` fail, or the process end in it."""
+    rng = np.random.default_rng(seed)
+    found = Finding()
+    old, new = specimens()[0], specimens()[2]
+    number, kills = int(rng.integers(1, 8)), bool(rng.random() < 0.5)
+    endings = _KILLING if kills else _RAISING
+    end = endings[rng.integers(len(endings))]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net"
+        old.save(path)
+
+        def save() -> None:
+            with _broken(number, end):
+                new.save(path)
+
+        if kills:
+            found.facts["kills of saves"] += dies(save)
+        else:
+            try:
+                save()
+            except (OSError, MemoryError):
+                found.facts["errors in saves"] += 1
+            left = [name for name in os.listdir(folder) if name != "net"]
+            found.check(not left, f"left behind: {left}")
+        found.check(_is_one_of(path, [old, new]), "the file is neither old nor new")
+        new.save(path)
+        found.check(_is_one_of(path, [new]), "cannot be saved again")
+    found.failures = [f"{end.__name__} at {number}: {t}" for t in found.failures]
+    return found
+
+
+def check_killed_save(seed: int) -> Finding:
+    """Kill a process that saves, and saves again, at any moment."""
+    rng = np.random.default_rng(seed)
+    found = Finding()
+    written = [specimens()[0], specimens()[2]]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net"
+        written[0].save(path)
+
+        def keep_saving() -> None:
+            for number in range(10**6):
+                written[number % 2].save(path)
+
+        found.facts["kills of saves"] += dies(keep_saving, after=rng.uniform(0, 0.05))
+        found.check(_is_one_of(path, written), "the file is neither old nor new")
+    return found
+
+
+# --- checkpoints ---------------------------------------------------------------------
+
+
+@cache
+def _fits() -> tuple[SparseNetRegressor, ...]:
+    """Return fits of several solves and stages, not made yet."""
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        nn.Linear(N_FEATURES, 6), nn.ReLU(), nn.Dropout(0.2), nn.Linear(6, 1)
+    )
+    return (
+        fit_of(3, search="bracket", max_outer_iter=4),
+        fit_of(4, batch_size=16),
+        fit_of(5, module=module, early_stopping=True),
+        fit_of(6, solver="sgd", target_sparsity={"*": 0.6}),
+    )
+
+
+def _fit(which: int, folder: Path | None) -> tuple[SparseNetRegressor, list[str]]:
+    """Make a fit that keeps its state at every epoch; return it, and the warnings."""
+    X, y = inputs()
+    estimator = clone(_fits()[which]).set_params(checkpoint=folder)
+    with (
+        mock.patch("sklearn_sparsenet.checkpoints._EVERY_SECONDS", 0.0),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always")
+        estimator.fit(X, y)
+    return estimator, [str(w.message) for w in caught if "checkpoint" in str(w.message)]
+
+
+def check_killed_fit(seed: int) -> Finding:
+    """Kill a fit, go on with it, kill it again: in the end it is the same."""
+    rng = np.random.default_rng(seed)
+    found = Finding()
+    which = int(rng.integers(len(_fits())))
+    whole, _ = _fit(which, None)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "checkpoints"
+        for _ in range(rng.integers(1, 4)):
+            killed = dies(lambda: _fit(which, folder), after=rng.uniform(0, 0.3))
+            found.facts["kills of fits"] += killed
+        resumed, messages = _fit(which, folder)
+        found.check(same_network(whole, resumed), "resumed to another network")
+        found.check(not messages, f"warned after a kill: {messages}")
+        left = [p for p in folder.rglob("*") if p.is_file()] if folder.exists() else []
+        found.check(not left, f"left behind: {left}")
+    found.failures = [f"fit {which}: {text}" for text in found.failures]
+    return found
+
+
+def check_broken_checkpoint(seed: int) -> Finding:
+    """Break the disk under a fit, or damage what it kept: it is made all the same."""
+    rng = np.random.default_rng(seed)
+    found = Finding()
+    which = int(rng.integers(len(_fits())))
+    whole, _ = _fit(which, None)
+    number = int(rng.integers(1, 60))
+    end = _RAISING[rng.integers(2)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "checkpoints"
+        if rng.random() < 0.5:
+            with _broken(number, end):
+                fitted, messages = _fit(which, folder)
+            found.facts["fits on a broken disk"] += 1
+        else:
+
+            def is_cut_off() -> None:
+                with _broken(number, _KILLING[rng.integers(3)]):
+                    _fit(which, folder)
+
+            found.facts["kills of fits"] += dies(is_cut_off)
+            found.facts["damaged checkpoints"] += _damage(rng, folder)
+            fitted, messages = _fit(which, folder)
+        found.check(same_network(whole, fitted), "another network")
+        found.check(len(messages) <= 1, f"{len(messages)} warnings: {messages[:2]}")
+    found.failures = [f"fit {which}, {number}: {text}" for text in found.failures]
+    return found
+
+
+def _damage(rng: np.random.Generator, folder: Path) -> int:
+    """Change bits in some of the files; return in how many."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    damaged = 0
+    for path in files:
+        content = bytearray(path.read_bytes())
+        if content and rng.random() < 0.7:
+            if rng.random() < 0.3:
+                del content[rng.integers(len(content)) :]
+            else:
+                content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+            path.write_bytes(bytes(content))
+            damaged += 1
+    return damaged
+
+
+def check_full_disk(seed: int) -> Finding:
+    """Let no file grow beyond some size: saves fail, fits do not."""
+    rng = np.random.default_rng(seed)
+    found = Finding()
+    size = int(rng.integers(0, 6000))
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "net"
+        old, new = specimens()[0], specimens()[2]
+        old.save(path)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            try:
+                new.save(path)
+            except OSError:
+                found.facts["saves on a full disk"] += 1
+            fitted, messages = _fit(0, Path(name) / "checkpoints")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        found.check(_is_one_of(path, [old, new]), "the file is neither old nor new")
+        found.check(same_network(fitted, _fit(0, None)[0]), "another network")
+        found.check(len(messages) <= 1, f"{len(messages)} warnings")
+        found.facts["fits on a full disk"] += 1
+    return found
+
+
+# --- errors in the user's code -------------------------------------------------------
+
+
+class _Fails:
+    """Is called; the n-th call raises."""
+
+    def __init__(self, number: int, error: BaseException) -> None:
+        self._left, self._error = number, error
+
+    def __call__(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise self._error
+
+    def __deepcopy__(self, memo: dict) -> _Fails:
+        return self  # calls of all copies are counted
+
+
+class _FailingModule(nn.Module):
+    def __init__(self, fails: _Fails) -> None:
+        super().__init__()
+        self.fails = fails
+        self.body = nn.Sequential(nn.Linear(N_FEATURES, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def forward(self, x):
+        self.fails()
+        return self.body(x)
+
+
+class _FailingCallback:
+    def __init__(self, fails: _Fails) -> None:
+        self.fails = fails
+
+    def setup(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context, **facts):
+        self.fails()
+
+    def on_fit_task_end(self, estimator, context, **facts):
+        self.fails()
+
+    def teardown(self, estimator, context):
+        pass
+
+
+_ERRORS = (MemoryError(), RuntimeError("no"), KeyboardInterrupt(), SystemExit(3),
+           OSError("disk"), ZeroDivisionError(), AssertionError())  # fmt: skip
+
+
+def check_failing_fit(seed: int) -> Finding:
+    """Let a module, loss or callback of the user's raise: the fit before is kept."""
+    rng = np.random.default_rng(seed)
+    found = Finding()
+    X, y = inputs()
+    estimator = fit_of(0).fit(X, y)
+    before, names = estimator.predict(X), set(vars(estimator))
+    error = _ERRORS[rng.integers(len(_ERRORS))]
+    fails = _Fails(int(rng.integers(1, 120)), error)
+    place = ("module", "loss", "callback")[rng.integers(3)]
+    if place == "module":
+        estimator.set_params(module=_FailingModule(fails), hidden_layer_sizes=(100,))
+    elif place == "loss":
+
+        def loss(output, target):
+            fails()
+            return ((output - target) ** 2).sum(dim=1)
+
+        estimator.set_params(loss=loss)
+    else:
+        estimator.set_callbacks(_FailingCallback(fails))
+    try:
+        estimator.fit(X, y)
+    except BaseException as raised:
+        found.facts[f"errors in a {place}"] += 1
+        own = isinstance(raised, (type(error), ValueError))
+        found.check(own, f"{error!r} became {raised!r}")
+        kept = not isinstance(error, KeyboardInterrupt)  # which keeps what it has
+        if kept:
+            estimator.set_params(module=None, loss="squared_error")
+            same = np.array_equal(before, estimator.predict(X))
+            found.check(same, "the fit before was lost")
+            new = set(vars(estimator)) - names - {"_skl_callbacks"}
+            found.check(not new, f"left behind: {new}")
+        found.check(np.isfinite(estimator.predict(X)).all(), "cannot predict any more")
+    else:
+        found.facts["never called so often"] += 1
+    found.failures = [f"{error!r} in a {place}: {text}" for text in found.failures]
+    return found

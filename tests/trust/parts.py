@@ -1,0 +1,195 @@
+"""The parts of the harness: what each of them promises, and how often it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.trust.campaigns import Check, Finding
+from tests.trust.crowds import CROWDS, check_crowd, check_soak
+from tests.trust.damage import check_damaged_file, check_forged_file, saved_specimens
+from tests.trust.fuzz import check_fit
+from tests.trust.kills import (
+    check_broken_checkpoint,
+    check_broken_save,
+    check_failing_fit,
+    check_full_disk,
+    check_killed_fit,
+    check_killed_save,
+)
+from tests.trust.specimens import specimens
+
+__all__ = ["PARTS", "Part"]
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A promise, and the check that tries to break it.
+
+    Attributes
+    ----------
+    name : str
+    promise, method : str
+        For the page: what is promised, and how it is tried.
+    check : callable(seed) -> Finding
+    long, short : int
+        How many seeds.
+    prepare : callable
+        Is called once, before children are forked.
+    block : int
+        Seeds that one child checks.
+    patience : float
+        Seconds that one check may take.
+    """
+
+    name: str
+    promise: str
+    method: str
+    check: Check
+    long: int
+    short: int
+    prepare: Callable[[], object] = _nothing
+    block: int = 50
+    patience: float = 120.0
+
+
+def _soak(seed: int) -> Finding:
+    return check_soak(2000)
+
+
+PARTS = (
+    Part(
+        "random fits",
+        "A fit either keeps exactly the weights that were asked for or says that it "
+        "did not. Its weights are live where live ones are possible, and its "
+        "predictions are finite. The same fit has the same bits, and so have its "
+        "copies: cloned, pickled, saved, sparsified. Bad input and bad parameters are "
+        "refused with a ValueError or TypeError that names what is wrong. Nothing "
+        "global is changed, and neither are parameters.",
+        "Random parameters (one in thirty is nonsense), 1 to 3000 rows, 1 to 2000 "
+        "columns, ten containers, eight types, scales from denormal to 1e300, rare "
+        "classes, sample weights. Weights and live paths are counted without the "
+        "library. Each fit that succeeds is made twice.",
+        check_fit,
+        long=19_000,
+        short=60,
+    ),
+    Part(
+        "damaged files",
+        "A file that was cut short or altered is refused with a ValueError, or read "
+        "with the same predictions. It runs no code, and memory is taken only for what "
+        "the file really holds.",
+        "Truncation, flipped, overwritten, inserted and removed bytes, zeros, and two "
+        "files joined. An audit hook watches the interpreter, and the address space "
+        "may grow by 48 MB and twice the file.",
+        check_damaged_file,
+        long=56_000,
+        short=300,
+        prepare=saved_specimens,
+        block=2000,
+    ),
+    Part(
+        "forged files",
+        "A file that somebody wrote by hand, with the right checksum, does not do "
+        "more than a damaged one: it is refused, or it is some network.",
+        "The document and the arrays are changed by their structure: parts removed, "
+        "exchanged, renamed, made huge, of other types; the checksum is then right.",
+        check_forged_file,
+        long=48_000,
+        short=300,
+        prepare=saved_specimens,
+        block=2000,
+    ),
+    Part(
+        "broken saves",
+        "`save` writes the file whole or leaves the one before. Nothing is left "
+        "beside it after an error.",
+        "Each operation on the file system fails in turn (disk full, input/output "
+        "error, no memory), or the process ends before it, after it, or halfway.",
+        check_broken_save,
+        long=1000,
+        short=40,
+        prepare=specimens,
+    ),
+    Part(
+        "killed saves",
+        "The same, whenever the process is killed.",
+        "SIGKILL at a random moment of a process that keeps saving.",
+        check_killed_save,
+        long=300,
+        short=10,
+        prepare=specimens,
+    ),
+    Part(
+        "killed fits",
+        "A fit with `checkpoint=` that was killed goes on and ends with the bits of "
+        "one that was not.",
+        "SIGKILL at up to three random moments of a fit, then the same fit once more.",
+        check_killed_fit,
+        long=200,
+        short=6,
+        prepare=specimens,
+        block=20,
+    ),
+    Part(
+        "broken checkpoints",
+        "A fit never fails because of its checkpoint: it warns once at most, and ends "
+        "with the same bits.",
+        "Operations on the file system fail or end the process; what was kept is "
+        "damaged; the fit is then made again.",
+        check_broken_checkpoint,
+        long=300,
+        short=8,
+        prepare=specimens,
+        block=20,
+    ),
+    Part(
+        "full disk",
+        "On a full disk a save fails and leaves the file before; a fit succeeds.",
+        "No file may grow beyond a random size.",
+        check_full_disk,
+        long=50,
+        short=4,
+        prepare=specimens,
+        block=20,
+    ),
+    Part(
+        "errors in a user's code",
+        "When a module, loss or callback raises an error, it is that error which "
+        "`fit` raises, and the fit before is kept. Ctrl-C keeps the network it has.",
+        "Seven kinds of errors, MemoryError, SystemExit and KeyboardInterrupt among "
+        "them, at the n-th call.",
+        check_failing_fit,
+        long=400,
+        short=20,
+        prepare=specimens,
+    ),
+    Part(
+        "crowds",
+        "Fits have the same bits alone and in a crowd, in threads and in processes, "
+        "however these were started, and nothing hangs.",
+        f"Eight fits at a time: {', '.join(CROWDS)}.",
+        check_crowd,
+        long=2 * len(CROWDS),
+        short=len(CROWDS),
+        prepare=specimens,
+        block=1,
+        patience=240.0,
+    ),
+    Part(
+        "soak",
+        "Fit after fit, nothing grows: no memory, descriptors, threads or files.",
+        "2000 fits in one process, each with a prediction, each tenth saved and "
+        "loaded; resources are counted before and after.",
+        _soak,
+        long=1,
+        short=0,
+        prepare=specimens,
+        block=1,
+        patience=1200.0,
+    ),
+)
