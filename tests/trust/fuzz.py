@@ -100,7 +100,12 @@ def _check_fitted(case: Case, found: Finding, caught: list) -> None:
     )
     with _nothing_global_moves(found):
         _check_counts(estimator, found, told)
-        predicted = _check_predictions(estimator, case.X, found)
+        try:
+            predicted = _check_predictions(estimator, case.X, found)
+        except ValueError as error:  # y beyond all numbers, X that was not scaled
+            found.facts["fits that refuse to predict"] += 1
+            found.check(_NAMED.search(str(error)), f"names nothing: {error!r}")
+            return
         _check_again(case, found, predicted)
         _check_copies(estimator, case.X, found, predicted)
 
