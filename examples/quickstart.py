@@ -49,9 +49,9 @@ def show(title: str, make, data, targets) -> None:
     dense, seconds = fit(make(alpha=0.0), data)
     print(f"  ... scores {dense:.3f} in {seconds:.1f} s", flush=True)
     lines = [HEADER]
-    for target, tol in targets:
-        print(f"\n  target_sparsity={target!r}, tol={tol}", flush=True)
-        estimator = make(target_sparsity=target, tol=tol, verbose=1)
+    for target in targets:
+        print(f"\n  target_sparsity={target!r}", flush=True)
+        estimator = make(target_sparsity=target, verbose=1)
         score, seconds = fit(estimator, data)
         lines.append(line(target, estimator, score, dense, seconds))
     print("\n" + "\n".join(lines), flush=True)
@@ -64,14 +64,14 @@ def main() -> None:
         "Digits, classifier 64-100-10 (7400 weights); test: accuracy",
         lambda **kw: SparseNetClassifier((100,), random_state=0, **kw),
         digits,
-        [(0.9, 0.01), (500, 0.01), ([600, 300], 0.05)],
+        [0.9, 500, [600, 300]],
     )
     diabetes = train_test_split(*load_diabetes(return_X_y=True), random_state=0)
     show(
         "Diabetes, regressor 10-50-20-1 (1520 weights); test: R²",
         lambda **kw: SparseNetRegressor((50, 20), random_state=0, **kw),
         diabetes,
-        [(0.95, 0.01), (30, 0.01), ({"0.weight": 40, "*": 0.9}, 0.1)],
+        [0.95, 30, {"0.weight": 40, "*": 0.9}],
     )
     print(
         "\ntarget: a float is the fraction of zeros, an int the number of weights to "
