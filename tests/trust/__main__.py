@@ -79,6 +79,7 @@ def main() -> int:
     record = _circumstances(seed) | {"scale": args.scale, "parts": []}
     if args.only and args.out is not None and args.out.exists():
         record = json.loads(args.out.read_text())  # the other parts stay
+        record["scale"] = min(record["scale"], args.scale)
     failures = 0
     for part in sorted(PARTS, key=lambda part: part.long):
         if args.only and part.name not in args.only:
