@@ -88,7 +88,7 @@ def main() -> int:
         tally = _run(part, seed, args)
         failures += tally.n_failures
         record["parts"] = [p for p in record["parts"] if p["name"] != part.name]
-        record["parts"].append(tally.as_dict())
+        record["parts"].append(tally.as_dict() | {"commit": _commit()})
         print(
             f"{part.name}: {tally.cases} cases, {tally.n_failures} failures, "
             f"{time.monotonic() - started:.0f} s; {dict(tally.facts)}",

@@ -36,13 +36,15 @@ def _summary(record: dict[str, Any]) -> str:
     minutes = round(sum(part["seconds"] for part in record["parts"]) / 60)
     share = record["scale"]
     what = "long run" if share >= 1 else f"run, of {share:.0%} of the long form,"
+    # Parts may have been run again by themselves, after others.
+    commits = ", ".join(sorted({part["commit"] for part in record["parts"]}))
     fits = _total(record, "fits")
     kills = _total(record, "kills of saves", "kills of fits")
     return (
         f"The last {what} of {record['date']}: **{fits:,} fits**, **{files:,} "
         f"damaged and forged files**, **{kills:,} kills**; broken promises: "
         f"**{failures:,}**. It took {minutes} minutes on {record['cores']} cores "
-        f"(commit {record['commit']}, first seed {record['seed']}; {versions})."
+        f"(commits {commits}; {versions}). The seeds are in trust.json."
     )
 
 
