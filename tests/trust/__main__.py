@@ -46,12 +46,19 @@ def _circumstances(seed: int) -> dict[str, Any]:
     }
 
 
+def _seeds(part: Part, first: int, args: argparse.Namespace) -> range:
+    """Return those of the short form below all others, the same in each run."""
+    if args.short:
+        return range(part.short)
+    return range(first, first + max(1, round(part.long * args.scale)))
+
+
 def _run(part: Part, seed: int, args: argparse.Namespace) -> Tally:
     part.prepare()
     return run_campaign(
         part.name,
         part.check,
-        range(seed, seed + max(1, round(part.long * args.scale))),
+        _seeds(part, seed, args),
         jobs=args.jobs,
         patience=part.patience,
         block=part.block,
@@ -65,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--scale", type=float, default=1.0, help="part of the long form"
     )
+    parser.add_argument("--short", action="store_true", help="the form of the tests")
     parser.add_argument("--only", nargs="*", help="names of parts; by default all")
     parser.add_argument("--out", type=Path, help="JSON file with what was found")
     parser.add_argument("--page", type=Path, help="page to write from it")
