@@ -78,6 +78,8 @@ class Number(Interval):
 POSITIVE_INT = Number(Integral, 1, None, closed="left")
 _NON_NEGATIVE = Number(Real, 0, None, closed="left")
 
+_ONE_TYPE = re.compile(r"[<>=|]?[A-Za-z]+[0-9]*")  # as NumPy writes it
+
 COMMON_CONSTRAINTS: dict[str, list | str] = {
     "hidden_layer_sizes": ["array-like", POSITIVE_INT],
     "activation": [StrOptions(set(ACTIVATIONS))],
@@ -152,6 +154,9 @@ def resolve_dtype(
 
 def _by_name(dtype: object) -> torch.dtype:
     if not isinstance(dtype, str | type | np.dtype):
+        raise TypeError
+    # NumPy parses others, of several types, as Python: not what a file may have it do.
+    if isinstance(dtype, str) and not _ONE_TYPE.fullmatch(dtype):
         raise TypeError
     return getattr(torch, np.dtype(dtype).name)
 

@@ -106,6 +106,17 @@ def test_what_gets_nowhere_is_refused_by_name(settings):
     assert next(iter(settings)) in refused(settings)
 
 
+@pytest.mark.parametrize("dtype", ["2f8", "(2,)f4"])
+def test_the_text_of_a_dtype_is_not_parsed_as_python(dtype, monkeypatch):
+    """It may come from a file."""
+
+    def parse(text):
+        raise AssertionError(f"parsed {text!r}")
+
+    monkeypatch.setattr("ast.literal_eval", parse)
+    assert "dtype" in refused({"dtype": dtype})
+
+
 def test_memory_is_asked_for_first():
     message = refused({"hidden_layer_sizes": (10**15,)})
     assert "5000000000000000 weights" in message

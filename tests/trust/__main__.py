@@ -84,6 +84,7 @@ def main() -> int:
     args = _arguments()
     # Seeds that nobody has used: below 2**52, far apart.
     seed = secrets.randbelow(2**32) * 2**20 if args.seed is None else args.seed
+    commit = _commit()  # before the files that are written make it a dirty one
     record = _circumstances(seed) | {"scale": args.scale, "parts": []}
     if args.only and args.out is not None and args.out.exists():
         record = json.loads(args.out.read_text())  # the other parts stay
@@ -96,7 +97,7 @@ def main() -> int:
         tally = _run(part, seed, args)
         failures += tally.n_failures
         record["parts"] = [p for p in record["parts"] if p["name"] != part.name]
-        record["parts"].append(tally.as_dict() | {"commit": _commit()})
+        record["parts"].append(tally.as_dict() | {"commit": commit})
         print(
             f"{part.name}: {tally.cases} cases, {tally.n_failures} failures, "
             f"{time.monotonic() - started:.0f} s; {dict(tally.facts)}",
