@@ -79,6 +79,7 @@ print(*[hashlib.sha256(content).hexdigest() for content in found])
 """
 
 
+@pytest.mark.slow
 def test_the_same_network_is_the_same_bytes_in_every_process(network, tmp_path):
     pytest.importorskip("onnx")
     network.save(tmp_path / "net")

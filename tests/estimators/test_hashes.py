@@ -122,6 +122,7 @@ print(joblib.hash(SparseNetClassifier(module=module)))
 """
 
 
+@pytest.mark.slow
 def test_another_process_has_the_same_hash():
     said = {
         subprocess.run(

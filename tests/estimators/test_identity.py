@@ -74,6 +74,7 @@ print(identify(loss))
 """
 
 
+@pytest.mark.slow
 def test_another_process_says_the_same():
     said = {
         subprocess.run(

@@ -67,6 +67,7 @@ def test_a_first_fit_loads_no_compiler_and_no_computer_algebra():
     assert ran.stdout.strip() == "set()"
 
 
+@pytest.mark.slow
 def test_any_setting_of_openmp():
     done = []
     for threads in ("1", "2"):
