@@ -434,7 +434,7 @@ class SparseNet(
         """Return the outputs of the fitted network, of shape (n_samples, n_outputs)."""
         check_is_fitted(self)
         if isinstance(X, TableRows):
-            return np.concatenate([self._predictions(rows) for rows in X.blocks()])
+            return np.concatenate([self._outputs(rows) for rows in X.blocks()])
         X = check_data(
             self,
             X,

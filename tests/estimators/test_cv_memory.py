@@ -8,7 +8,14 @@ from scipy import sparse
 from sklearn.metrics import make_scorer, r2_score
 from sklearn.model_selection import ShuffleSplit
 
-from sklearn_sparsenet import SparseNetClassifierCV, SparseNetRegressorCV, data, problem
+from sklearn_sparsenet import (
+    SparseNetClassifier,
+    SparseNetClassifierCV,
+    SparseNetRegressor,
+    SparseNetRegressorCV,
+    data,
+    problem,
+)
 from sklearn_sparsenet.estimators import _scales, _table_rows
 from sklearn_sparsenet.estimators._table_rows import TableRows
 
@@ -82,6 +89,25 @@ def test_folds_by_numbers_are_those_of_copies(hold, tmp_path, monkeypatch):
     monkeypatch.setattr(_table_rows, "_BLOCK_ELEMENTS", 2**13)
     for found, expected in zip(scores(), wanted, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_rows_by_number_have_the_probabilities_of_the_rows(n_classes):
+    X = np.random.default_rng(0).standard_normal((90, 3))
+    y = np.digitize(X[:, 0], [-0.5, 0.5][: n_classes - 1])
+    net = SparseNetClassifier((3,), target_sparsity=9, **QUICK).fit(X, y)
+    numbers = np.arange(80, 20, -1)
+    by_number = net.predict_proba(TableRows(X, numbers))
+    np.testing.assert_array_equal(by_number, net.predict_proba(X[numbers]))
+
+
+def test_counts_by_number_are_those_of_the_rows():
+    X = np.random.default_rng(0).standard_normal((90, 3))
+    y = np.random.default_rng(1).poisson(np.exp(X[:, 0]))
+    net = SparseNetRegressor((3,), loss="poisson", target_sparsity=9, **QUICK)
+    net.fit(X, y)
+    by_number = net.predict(TableRows(X, np.arange(30)))
+    np.testing.assert_array_equal(by_number, net.predict(X[:30]))
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
