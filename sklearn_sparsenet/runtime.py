@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ __all__ = [
     "available_memory",
     "computed_once",
     "forked_random_state",
+    "load_symbolic_shapes",
     "random_states",
     "resolve_device",
     "set_random_states",
@@ -191,6 +194,22 @@ def set_random_states(states: list[Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0].cpu())
     if device.type == "cuda" and len(states) > 1:
         torch.cuda.set_rng_state(states[1].cpu(), device)
+
+
+def load_symbolic_shapes() -> None:
+    """Load what PyTorch loads for batched products; leave the warnings filters alone.
+
+    It is a second's work, at the first product of a process. SymPy, which is part of
+    it, appends a filter for its own warnings to those of the process.
+    """
+    if "sympy" in sys.modules:
+        return
+    import torch.fx.experimental.symbolic_shapes  # noqa: F401
+
+    filters: Any = warnings.filters
+    for entry in list(filters):
+        if entry[2].__module__.startswith("sympy."):
+            filters.remove(entry)
 
 
 @single_threaded()

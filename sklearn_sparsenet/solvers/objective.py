@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks import ACTIVATIONS
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import load_symbolic_shapes
 
 __all__ = ["Objective", "live_parameters", "make_objective"]
 
@@ -165,6 +166,7 @@ class CompactChain:
     def _hessian_rows(self, gradient: Tensor, flat: Tensor, some: Tensor) -> Tensor:
         units = torch.zeros(len(some), len(flat), dtype=flat.dtype, device=flat.device)
         units[torch.arange(len(some)), some] = 1.0
+        load_symbolic_shapes()
         (rows,) = torch.autograd.grad(
             gradient, flat, units, retain_graph=True, is_grads_batched=True
         )

@@ -301,6 +301,24 @@ sys.exit(f"the child ended with {status}" if status else 0)
 """
 
 
+SECOND_DERIVATIVES = """
+import sys
+import warnings
+import numpy as np
+from sklearn_sparsenet import SparseNetRegressor
+
+X = np.random.default_rng(0).normal(size=(40, 3))
+before = list(warnings.filters)
+SparseNetRegressor((3,), "tanh", solver="lbfgs", alpha=0.01).fit(X, X[:, 0])
+assert "sympy" in sys.modules  # or there is nothing to see
+sys.exit(0 if warnings.filters == before else "the filters are others")
+"""
+
+
+def test_what_pytorch_loads_leaves_no_filter():
+    alone(SECOND_DERIVATIVES)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux")
 def test_nothing_starts_threads_that_children_would_wait_for(tmp_path):
     alone(OPERATIONS, str(tmp_path))
