@@ -309,7 +309,8 @@ from sklearn_sparsenet import SparseNetRegressor
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 before = list(warnings.filters)
-SparseNetRegressor((3,), "tanh", solver="lbfgs", alpha=0.01).fit(X, X[:, 0])
+net = SparseNetRegressor((3,), "tanh", solver="lbfgs", alpha=0.01, random_state=0)
+net.fit(X, X[:, 0])
 assert "sympy" in sys.modules  # or there is nothing to see
 sys.exit(0 if warnings.filters == before else "the filters are others")
 """
