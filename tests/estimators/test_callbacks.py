@@ -331,7 +331,7 @@ def test_progress_bars(n_jobs, data, capsys):
     assert search.best_estimator_[-1].n_nonzero_ in (10, 15)
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_scores_within_a_grid_search(n_jobs, data):
     monitor = ScoringMonitor(scoring="r2")
     net = make().set_callbacks(monitor)

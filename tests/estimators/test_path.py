@@ -119,6 +119,7 @@ def test_any_search(diabetes):
     assert (abs(path.n_nonzeros - [60, 30]) <= [12, 6]).all()
 
 
+@pytest.mark.slow
 def test_certified_solutions(diabetes):
     net = SparseNetRegressor(
         (5,), "tanh", solver="lbfgs", tol=0.2, random_state=0, target_sparsity=15

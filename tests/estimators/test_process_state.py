@@ -316,15 +316,18 @@ sys.exit(0 if warnings.filters == before else "the filters are others")
 """
 
 
+@pytest.mark.slow
 def test_what_pytorch_loads_leaves_no_filter():
     alone(SECOND_DERIVATIVES)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux")
+@pytest.mark.slow
 def test_nothing_starts_threads_that_children_would_wait_for(tmp_path):
     alone(OPERATIONS, str(tmp_path))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
+@pytest.mark.slow
 def test_a_child_that_is_forked_in_a_fit_of_a_module_can_fit():
     alone(FORK)
