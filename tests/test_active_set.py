@@ -152,6 +152,18 @@ def test_penalized_bias_and_no_penalty(diabetes):
     np.testing.assert_allclose(problem.network.weights, exact, atol=1e-5)
 
 
+def test_a_network_that_cannot_learn_anything_ends_at_zero():
+    """Inputs are constant and the target is centred: there is nothing to move."""
+    X, y = np.ones((4, 2)), np.array([1.0, -1.0, 2.0, -2.0])
+    problem = make_problem(X, y, hidden=(3,), penalize_bias=True)
+    last = problem.network.layers[-1].slice
+    problem.network.parameters[last] = 0.0
+    problem.network.parameters[problem.network.n_weights :] = 0.0
+    found = solve_active_set(problem, [0.1, 0.1], EXACT)
+    assert found.status is Status.STATIONARY
+    assert not problem.network.parameters.any()
+
+
 def test_fixed_support_is_least_squares(diabetes):
     X, y = diabetes
     support = torch.zeros(10, dtype=torch.bool)

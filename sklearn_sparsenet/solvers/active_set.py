@@ -225,6 +225,10 @@ class _Run:
         face = Face(objective, slope, kept)
         x = self.network.parameters[index].cpu().double().numpy()
         self.best = (index, x)
+        if not len(x):  # nothing has an influence, and the rest has been set to zero
+            self.n_iter += 1
+            self.losses.append(face.evaluate(x)[0])
+            return
         tolerance = 0.3 * self.options.kkt_tol * self.scale[index].cpu().numpy()
         x = self._lbfgs(face, x, float(tolerance.min()))
         self.best = (index, x)
