@@ -85,10 +85,9 @@ def main() -> int:
     # Seeds that nobody has used: below 2**52, far apart.
     seed = secrets.randbelow(2**32) * 2**20 if args.seed is None else args.seed
     commit = _commit()  # before the files that are written make it a dirty one
-    record = _circumstances(seed) | {"scale": args.scale, "parts": []}
+    record = _circumstances(seed) | {"parts": []}
     if args.only and args.out is not None and args.out.exists():
         record = json.loads(args.out.read_text())  # the other parts stay
-        record["scale"] = min(record["scale"], args.scale)
     failures = 0
     for part in sorted(PARTS, key=lambda part: part.long):
         if args.only and part.name not in args.only:
@@ -97,7 +96,9 @@ def main() -> int:
         tally = _run(part, seed, args)
         failures += tally.n_failures
         record["parts"] = [p for p in record["parts"] if p["name"] != part.name]
-        record["parts"].append(tally.as_dict() | {"commit": commit})
+        record["parts"].append(
+            tally.as_dict() | {"commit": commit, "scale": args.scale}
+        )
         print(
             f"{part.name}: {tally.cases} cases, {tally.n_failures} failures, "
             f"{time.monotonic() - started:.0f} s; {dict(tally.facts)}",

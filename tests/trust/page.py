@@ -34,7 +34,7 @@ def _summary(record: dict[str, Any]) -> str:
     failures = sum(part["n_failures"] for part in record["parts"])
     files = sum(p["cases"] for p in record["parts"] if p["name"].endswith("files"))
     minutes = round(sum(part["seconds"] for part in record["parts"]) / 60)
-    share = record["scale"]
+    share = min(part["scale"] for part in record["parts"])
     what = "long run" if share >= 1 else f"run, of {share:.0%} of the long form,"
     # Parts may have been run again by themselves, after others.
     commits = ", ".join(sorted({part["commit"] for part in record["parts"]}))
