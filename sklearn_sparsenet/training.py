@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.checkpoints import Checkpoint
 from sklearn_sparsenet.flow import Flow
-from sklearn_sparsenet.penalties import FixedSupport, Penalty
+from sklearn_sparsenet.penalties import L1, FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.progress import Progress
 from sklearn_sparsenet.protocols import optional_method
@@ -23,6 +23,8 @@ from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
     Continuation,
+    Count,
+    Settling,
     Solution,
     SolverOptions,
     Status,
@@ -43,6 +45,10 @@ _REFIT_RATE = 0.3
 # and it is thrown off, until differences of rounding are visible (figures ibidem).
 _DAMPING = 1.0
 _WHOLE_FROM = 10  # epochs; below, they are divided
+# What the search for a stationary point may cost, as a part of the training, and from
+# which number of samples on less of it: a step needs all of them.
+_SETTLING, _SETTLING_MANY, _MANY = 0.7, 0.1, 10_000
+_STEP, _MULTIPLY_ADDS = 250.0, 1e4 / 6  # microseconds; weights times rows in one
 
 
 class ProblemTrainer:
@@ -247,6 +253,29 @@ class ProblemTrainer:
         if self.stopped and not found.status.is_cut_short:
             return replace(found, status=Status.STOPPED)
         return found
+
+    def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
+        """Find a stationary point; see `sklearn_sparsenet.search.Trainer`."""
+        assert self.target is not None
+        if not isinstance(self.penalty, L1):
+            return None
+        self.problem.network.restore(start.state)
+        count = Count(tuple(self.target.n_nonzero), self.target.tol)
+        share = _SETTLING if self.n_samples < _MANY else _SETTLING_MANY
+        work = share * self._training_work
+        settling = Settling.of(self.problem, alpha, count, work)
+        if settling is None:
+            return None
+        monitor, kkt_tol = self.progress.monitor, self.options.kkt_tol
+        with self.progress.solve("solve", settling.most_steps):
+            return self._kept(lambda _: settling.solve(kkt_tol, monitor))
+
+    @property
+    def _training_work(self) -> float:
+        """What the training costs, in the nominal microseconds of `Settling`."""
+        size, n_weights = self.options.batch_size, self.problem.network.n_weights
+        n_steps = self.options.max_iter * math.ceil(self.n_samples / size)
+        return n_steps * (_STEP + size * n_weights / _MULTIPLY_ADDS)
 
     def refit(self, found: Solution) -> Solution:
         """Train the surviving weights on, without penalty and without the others."""

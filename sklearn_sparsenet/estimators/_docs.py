@@ -44,16 +44,18 @@ target_sparsity : float, int, sequence or dict, default=0.9
     See above. Keys of a dict are layer names (``"0.weight"``) or globs, ``"*"`` for
     the rest; a layer that it does not cover is neither penalised nor counted.
 tol : float, default=0.01
-    The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. Without
-    effect on "one_pass", whose count is exact, and with a given `alpha`.
+    The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. With
+    "one_pass" the count of the network is exact, and `tol` is how far that of the
+    penalised solution may be from it. Without effect with a given `alpha`.
 max_outer_iter : int, default=20
     Most solves of "bracket" and "continuation"; without effect otherwise.
 min_layers_on_target : int, default=None
     How many layers must meet their targets (the paper's N0). All by default. Without
     effect on "one_pass", where all do, and with a given `alpha`.
 search : {"one_pass", "bracket", "continuation"} or object, default="one_pass"
-    How λ is found: in one training run that ends with the exact count whatever `tol`
-    (`OnePassSearch`), or in several solves, as in the paper (`BracketSearch`).
+    How λ is found: in one training run, which has the exact count whatever `tol`, and
+    Newton steps to an ℓ1 solution near it (`OnePassSearch`), or in several solves, as
+    in the paper (`BracketSearch`).
     "continuation" goes with, and the default stands for it with, ``solver="lbfgs"``.
 alpha : float, sequence or dict, default=None
     λ, or one per layer. Given, there is no search, and `target_sparsity` is ignored:
@@ -96,8 +98,8 @@ max_iter : int or "auto", default="auto"
     "lbfgs": iterations of each solve, "auto": 3000; the starts that a
     solve begins with have no more either.
 kkt_tol : float, default=1e-3
-    A solve on full batches ends once its relative KKT residual is this small. With
-    "lbfgs", a solution counts only then.
+    Relative KKT residual at which a solve on full batches, or the steps to the ℓ1
+    solution of "one_pass", end. With "lbfgs", a solution counts only then.
 shuffle : bool, default=True
     Whether batches are drawn anew in each epoch. Without effect on full batches.
 early_stopping : bool, default=False
@@ -152,7 +154,9 @@ converged_ : bool
     after an interruption.
 kkt_residual_ : float
     Largest violation of the optimality conditions, relative to λ, of the penalised
-    solution (before debiasing).
+    solution, biases included. Above 1 it is no solution. With "one_pass" it is mostly
+    below `kkt_tol` for smooth activations and a few hundred weights, and mostly above 1
+    otherwise; see the user guide.
 certificate_ : Certificate
     The residual in more detail: ``largest``, ``root_mean_square``, ``violations`` (the
     share of weights with more than 0.01) and ``per_layer``.
@@ -178,7 +182,9 @@ module_ : nn.Module
 coefs_, intercepts_ : list of ndarray
     Weights (fan_in, fan_out) and biases per layer, without `module=`.
 penalized_coefs_, penalized_intercepts_ : list of ndarray
-    The same of the linear layers before debiasing: the penalised solution.
+    The same of the linear layers of the penalised solution, to which `alpha_`, `loss_`
+    and `kkt_residual_` belong. Before debiasing, or, with "one_pass", the ℓ1 solution
+    near the network: with a count within `tol`, and weights of its own.
 support_ : ndarray of bool, shape (n_features,)
     Inputs with a path of nonzero weights to an output. They are what
     ``SelectFromModel(net, importance_getter="support_")`` keeps. With a `module=` it

@@ -148,10 +148,27 @@ class Trainer(Protocol):
         start : Solution, optional
             Where to start; by default at the initial network.
         keep_support : bool
-            Whether steps by which weights leave are taken back, and the optimality
-            conditions end the training.
+            Whether a step by which a weight would become zero is taken back, for that
+            weight, and the optimality conditions end the training.
         finish : callable(weights), optional
             Brings the weights in order at the end.
+        """
+
+    def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
+        """Find a stationary point of the penalised problem that has the count.
+
+        Parameters
+        ----------
+        start : Solution
+        alpha : sequence of float
+            λ of each group to begin with.
+
+        Returns
+        -------
+        Solution or None
+            Its λ are others. The best that was found in the time there is, by count,
+            within the tolerance of the target, and residual. None where it takes too
+            long, or the problem is none that can be solved so.
         """
 
     def stay(self, where: Solution, alpha: Sequence[float]) -> Solution:

@@ -4,10 +4,11 @@ r"""Ours: the exact count at the price of one training.
    with a penalty that has faded by the end: the network that a refit would give.
 2. λ of each group is the low end of (35) there: the largest |∂L/∂w| off the support
    that a live path could use.
-3. Solve the ℓ1 problem for that λ, from there, on that support, as far as it keeps
-   the count. A minimiser may have fewer weights than were asked for: (35) is a
-   necessary condition, no sufficient one. Steps by which weights leave are taken back
-   and made smaller.
+3. Solve the ℓ1 problem from there. (35) is a necessary condition, no sufficient one,
+   and a minimiser for that λ has other weights, and another number of them. So λ moves
+   until the solution has the count, to the tolerance of the target (`Settling`). Where
+   that cannot be done, or takes too long: proximal steps for that λ on that support, as
+   far as no weight becomes zero.
 
 The refit comes before the solve because it is the better start of the two, and neither
 loses anything by it. How far the solve came is what the residual tells.
@@ -113,11 +114,13 @@ class OnePassSearch:
     def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
         """Return the names of parameters that change nothing.
 
-        The count is exact, and there is one run. After a refit the penalty has shaped
-        the penalised solution alone, unless it made the cuts hard.
+        There is one run, whose count is exact; `tol` is that of the penalised solution.
+        After a refit the penalty has shaped that one alone, unless it made the cuts
+        hard.
         """
+        idle = tuple(name for name in OF_SEARCHES if name != "tol")
         shapes = getattr(penalty, "frees_zeros", False) or not limits.debias
-        return OF_SEARCHES if shapes else (*OF_SEARCHES, "penalty")
+        return idle if shapes else (*idle, "penalty")
 
     def continued(self) -> OnePassSearch:
         """Return the search that goes on from the network of a denser target."""
@@ -155,15 +158,17 @@ class OnePassSearch:
         support: Tensor,
         alpha: tuple[float, ...],
     ) -> Trial:
-        solution = trainer.train(
-            FixedSupport(trainer.extend(support), trainer.penalty),
-            alpha,
-            share=self.solve_share,
-            rate=self.solve_rate,
-            start=start,
-            keep_support=True,
-        )
-        return trainer.trial(alpha, solution)
+        solution = trainer.settle(start, alpha)
+        if solution is None:
+            solution = trainer.train(
+                FixedSupport(trainer.extend(support), trainer.penalty),
+                alpha,
+                share=self.solve_share,
+                rate=self.solve_rate,
+                start=start,
+                keep_support=True,
+            )
+        return trainer.trial(solution.alpha[: len(alpha)], solution)
 
 
 def _reason(trial: Trial) -> str:

@@ -14,6 +14,7 @@ from sklearn_sparsenet.solvers.optimizers import (
     ProximalSGD,
 )
 from sklearn_sparsenet.solvers.options import Schedule, SolverOptions
+from sklearn_sparsenet.solvers.settling import Count, Settling
 from sklearn_sparsenet.solvers.solution import Solution, Status
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 
@@ -21,12 +22,14 @@ __all__ = [
     "OPTIMIZERS",
     "ActiveSetOptions",
     "Continuation",
+    "Count",
     "EarlyStopping",
     "Keeper",
     "ProximalAdam",
     "ProximalOptimizer",
     "ProximalSGD",
     "Schedule",
+    "Settling",
     "Solution",
     "SolverOptions",
     "Status",

@@ -27,13 +27,14 @@ from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.solvers.stepper import Stepper
 from sklearn_sparsenet.solvers.stopping import EarlyStopping
-from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["Keeper", "solve"]
 
 _CHECK_EVERY = 20
 _MAX_BACKOFFS = 5
-_RUNAWAY = 1e3  # times its first value, a loss is as bad as an infinite one
+# Times its first value, a loss is as bad as an infinite one; that of a network that has
+# been trained is good from the beginning.
+_RUNAWAY, _RUNAWAY_TRAINED = 1e3, 2.0
 _BACKOFF = 0.2
 # Adam's first steps have the same size for all weights, and what hidden units read is
 # positive. Where they read so much that the size, times the number of inputs, exceeds
@@ -98,8 +99,8 @@ def solve(
         Brings the weights in order, in place, at the end: after an interruption or a
         stop, or so few steps that they are not, or in a state that is gone back to.
     keep_support : bool
-        Whether a step by which weights become zero is taken back, and the step size
-        made smaller.
+        Whether a step by which a weight would become zero is taken back, for that
+        weight.
     keeper : Keeper, optional
         Keeps the state from time to time, and may have one to go on from.
     monitor : Monitor, optional
@@ -118,8 +119,7 @@ def solve(
     run = _Run(problem, alpha, options, generator, early)
     if test_from < 1:
         run.stop, run.stop_from = accepts, test_from * options.max_iter
-    if keep_support:
-        run.stepper.fewest = count_nonzero(problem.network.weights)
+    run.stepper.keeps_weights = keep_support
     if keeper is not None:
         keeper.resume(run.load_state)
     problem.network.module.train()
@@ -312,7 +312,8 @@ class _Run:
     def _keep_if_good(self) -> bool:
         """Keep the present state unless it is not finite, or the loss ran away."""
         assert self.first_loss is not None
-        limit = _RUNAWAY * (self.first_loss.abs() + 1)
+        most = _RUNAWAY_TRAINED if self.stepper.keeps_weights else _RUNAWAY
+        limit = most * (self.first_loss.abs() + 1)
         sound = self.network.parameters.sum().isfinite() & (self.losses[-1] < limit)
         good = bool(sound & self.losses[-1].isfinite())
         if good:

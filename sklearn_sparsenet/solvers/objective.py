@@ -21,7 +21,7 @@ from sklearn_sparsenet.networks import ACTIVATIONS
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.runtime import load_symbolic_shapes
 
-__all__ = ["Objective", "live_parameters", "make_objective"]
+__all__ = ["Objective", "chain_of", "live_parameters", "make_objective"]
 
 Array = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def make_objective(problem: Problem, active: Tensor) -> Objective:
     active : Tensor of bool, shape (n_parameters,)
         Parameters outside are taken to be zero, or to have no influence.
     """
-    chain = _chain_of(problem.network.module)
+    chain = chain_of(problem.network.module)
     if chain is None:
         return WholeNetwork(problem, active)
     return CompactChain(problem, active, chain)
@@ -66,7 +66,7 @@ def live_parameters(problem: Problem, active: Tensor) -> Tensor:
 
     All of them where the network is not a chain of linear layers.
     """
-    chain = _chain_of(problem.network.module)
+    chain = chain_of(problem.network.module)
     if chain is None:
         return active
     live = torch.zeros_like(active)
@@ -173,7 +173,7 @@ class CompactChain:
         return rows[:, self._slots]
 
 
-def _chain_of(module: nn.Module) -> list[nn.Module] | None:
+def chain_of(module: nn.Module) -> list[nn.Module] | None:
     """Return the modules of a chain of trainable linear layers, None if it is none."""
     if type(module) is not nn.Sequential:
         return None

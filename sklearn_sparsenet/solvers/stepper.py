@@ -16,8 +16,6 @@ from sklearn_sparsenet.solvers.options import SolverOptions
 
 __all__ = ["Stepper"]
 
-_SLOWER = 0.2
-
 
 class Stepper:
     """Takes the steps of a run, from where the network stands.
@@ -35,11 +33,8 @@ class Stepper:
 
     Attributes
     ----------
-    fewest : int
-        Weights that a step must leave: one that leaves fewer is taken back, and the
-        step size made smaller. 0: there is no such number.
-    slowdown : Tensor of shape ()
-        By how much it is smaller.
+    keeps_weights : bool
+        Whether a step that would make a weight zero is taken back, for that weight.
     """
 
     def __init__(
@@ -47,8 +42,7 @@ class Stepper:
     ) -> None:
         self._whole, self._alpha, self._options = problem, alpha, options
         self._n_rows = min(options.batch_size, problem.n_samples)
-        self.fewest = 0
-        self.slowdown = problem.network.parameters.new_ones(())
+        self.keeps_weights = False
         self.start()
 
     def start(self) -> None:
@@ -127,22 +121,18 @@ class Stepper:
     def set_rate(self, rate: float, damping: float) -> None:
         """Set the step size, and the floor of the metric, of the coming steps."""
         for group in self._optimizer.param_groups:
-            group["lr"] = rate * self.slowdown if self.fewest else rate
+            group["lr"] = rate
             group["floor"] = damping
 
     def step(self) -> None:
         """Take the step; its gradient has been computed."""
-        if not self.fewest:
+        if not self.keeps_weights:
             self._optimizer.update()
             return
-        # What became of the step is for the device alone to know: no one waits for it.
-        network = self._problem.network
-        before = network.parameters.clone()
+        weights = self._problem.network.weights
+        before = weights.clone()
         self._optimizer.update()
-        lost = network.weights.count_nonzero() < self.fewest
-        after = network.parameters
-        after.copy_(torch.where(lost, before, after))
-        self.slowdown = torch.where(lost, self.slowdown * _SLOWER, self.slowdown)
+        weights.copy_(torch.where(weights == 0, before, weights))
 
     def write_back(self) -> None:
         """Let the network have the parameters as they are now."""
@@ -153,7 +143,6 @@ class Stepper:
         """Return what is needed to go on, in tensors, numbers and containers."""
         return {
             "moments": self._moments(),
-            "slowdown": self.slowdown,
             "held": self._support is not None,
         }
 
@@ -164,7 +153,6 @@ class Stepper:
         """
         if state["held"]:
             self.hold(support)
-        self.slowdown = state["slowdown"]
         self._set_moments(state["moments"])
 
     def _moments(self) -> list[dict[str, Any]]:

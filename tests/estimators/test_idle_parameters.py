@@ -13,7 +13,7 @@ Y = X[:, 0] - X[:, 1]
 BOUNDS = (1e-6, 1e-1)
 
 IDLE = [
-    ({}, {"tol": 0.3, "alpha_bounds": BOUNDS, "max_outer_iter": 3, "penalty": "mcp"}),
+    ({}, {"alpha_bounds": BOUNDS, "max_outer_iter": 3, "penalty": "mcp"}),
     ({"target_sparsity": [6, 3]}, {"min_layers_on_target": 1}),
     (
         {"alpha": 1e-2},
@@ -54,7 +54,7 @@ def test_what_is_said_to_change_nothing_does_not(settings, idle):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"tol": 0},  # which holds
+        {"tol": 0.3},  # of the penalised solution
         {"tol": 0.01, "alpha_bounds": [1e-7, 1e-2], "max_outer_iter": np.int64(20)},
         {"search": "bracket", "tol": 0.3, "alpha_bounds": BOUNDS, "max_outer_iter": 9},
         {"penalty": "l0"},
@@ -73,11 +73,11 @@ def test_nothing_is_said_of_what_matters_or_holds_anyway(
 
 
 def test_folds_and_paths_say_it_once():
-    settings = {"tol": 0.3, "max_iter": 30, "random_state": 0}
-    with pytest.warns(UserWarning, match="tol=0.3") as caught:
+    settings = {"alpha_bounds": BOUNDS, "max_iter": 30, "random_state": 0}
+    with pytest.warns(UserWarning, match="alpha_bounds=") as caught:
         SparseNetRegressorCV((3,), target_sparsities=[9, 5], **settings).fit(X, Y)
     assert sum("change nothing" in str(w.message) for w in caught) == 1
     net = SparseNetRegressor((3,), target_sparsity=4, **settings)
-    with pytest.warns(UserWarning, match="tol=0.3") as caught:
+    with pytest.warns(UserWarning, match="alpha_bounds=") as caught:
         sparsenet_path(net, X, Y, alphas=[1e-2])
     assert "target_sparsity=" not in str(caught[0].message)
