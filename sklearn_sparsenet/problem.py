@@ -2,9 +2,10 @@ r"""The problem that is solved: data, loss, network and penalty in one object.
 
 .. math::
     \min_{W, b}\; \frac{1}{\sum_i s_i} \sum_i s_i\, \ell(f(x_i; W, b), y_i)
-    + \sum_j \lambda_j \|W_j\|_1
+    + \tfrac{\gamma}{2} \sum_j \|W_j\|_2^2 + \sum_j \lambda_j \|W_j\|_1
 
-Problem (25) of the paper with one λ, (45) with one per layer.
+Problem (25) of the paper with one λ, (45) with one per layer, and a weight decay γ. The
+loss and the weight decay are the smooth part, of which gradients are.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Problem:
     sample_weight : Tensor of shape (n_samples,)
         Non-negative; scaled here to mean 1.
     penalty : Penalty
+    weight_decay : float
+        γ, not negative.
     """
 
     network: Network
@@ -78,6 +81,7 @@ class Problem:
     target: Tensor
     sample_weight: Tensor
     penalty: Penalty = field(default_factory=L1)
+    weight_decay: float = 0.0
     _engine: GradientEngine = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -128,11 +132,21 @@ class Problem:
         Returns
         -------
         Tensor of shape ()
-            The loss of the batch. Nothing is synchronised with the device.
+            The loss of the batch, without weight decay. Nothing is synchronised with
+            the device.
         """
         if isinstance(batch, Tensor):
             batch = next(self.batches(batch, [len(batch)]))
-        return self._engine.add_gradient(*batch, fresh=True)
+        loss = self._engine.add_gradient(*batch, fresh=True)
+        self._add_decay()
+        return loss
+
+    def _add_decay(self) -> None:
+        """Add the gradient of the weight decay."""
+        if self.weight_decay:
+            decaying = slice(0, self.network.n_penalized)
+            gradient, weight = self.network.gradient, self.network.parameters
+            gradient[decaying].add_(weight[decaying], alpha=self.weight_decay)
 
     def full_gradient(self) -> Tensor:
         """Write the exact gradient over all samples into ``network.gradient``.
@@ -142,7 +156,7 @@ class Problem:
         Returns
         -------
         Tensor of shape ()
-            The weighted mean loss.
+            The weighted mean loss, without weight decay.
         """
         losses = [
             self._engine.add_gradient(
@@ -153,14 +167,15 @@ class Problem:
             )
             for chunk in self._chunks()
         ]
+        self._add_decay()
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     @single_threaded()
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Return loss and gradient, in eval mode, as new tensors.
 
-        What optimality is judged by: exact, without penalty, and without a trace of
-        earlier gradients.
+        What optimality is judged by: exact, with the weight decay in the gradient but
+        without penalty, and without a trace of earlier gradients.
 
         Returns
         -------

@@ -222,7 +222,7 @@ def test_newton_leaves_a_saddle():
         def hessian(self, x):
             return np.diag([3 * x[0] ** 2 - 1, 2.0])
 
-    face = Face(Saddle(), np.zeros(2), np.zeros(2))
+    face = Face(Saddle(), np.zeros(2), np.zeros(2), np.zeros(2))
     x, _, converged = newton(face, np.array([1e-3, 1.0]), 50, np.full(2, 1e-10))
     assert converged
     np.testing.assert_allclose(x, [1.0, 0.0], atol=1e-9)

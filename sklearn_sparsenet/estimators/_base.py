@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,7 +23,11 @@ from sklearn_sparsenet.estimators import _outcome as outcome
 from sklearn_sparsenet.estimators._callbacks import FitTasks
 from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
 from sklearn_sparsenet.estimators._holdout import hold_out
-from sklearn_sparsenet.estimators._options import build_limits, build_options
+from sklearn_sparsenet.estimators._options import (
+    build_limits,
+    build_options,
+    resolve_weight_decay,
+)
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import (
     check_finite,
@@ -276,6 +281,8 @@ class SparseNet(
             check_network(problem.network, samples.rows, options.batch_size)
         elif not self._continues():
             problem.start_at_best_constant()
+        decay = resolve_weight_decay(self, problem)
+        problem = replace(problem, weight_decay=decay)
         trainer = ProblemTrainer(
             problem,
             target,
@@ -354,6 +361,7 @@ class SparseNet(
         self.target_n_nonzero_ = outcome.unless_per_layer(trainer.target)
         alpha = np.array(found.best.alpha)
         self.alpha_ = alpha if self._has_alpha_per_layer(trainer) else float(alpha[0])
+        self.weight_decay_ = float(trainer.problem.weight_decay)
         self.kkt_residual_ = penalized.kkt_residual
         self.loss_ = penalized.loss
         parts = result.stages

@@ -71,9 +71,15 @@ penalty : {"l1", "mcp", "l0"} or Penalty, default="l1"
     `debias`, "mcp" changes the penalised solution alone, not the network.
 penalize_bias : bool, default=False
     Whether biases are penalised too. They are not counted in any case.
+weight_decay : float or "auto", default="auto"
+    γ of the term ½ γ Σw² over the penalised weights, which keeps the network from
+    fitting noise. It is a part of the objective, of its optimality conditions, and of
+    both solutions. "auto": (1 + 20 r²)/n for n different
+    samples, r the part of the loss that a short training leaves on some that it has not
+    seen; 0 with a given `alpha`, and above 10 000 samples.
 debias : bool or "auto", default="auto"
-    Whether surviving weights are refitted without penalty: "auto" after a search
-    with "adam" or "sgd".
+    Whether surviving weights are refitted without the ℓ1 penalty, but with
+    `weight_decay`: "auto" after a search with "adam" or "sgd".
 """
 
 PARAMETERS_SECOND = """
@@ -152,6 +158,8 @@ converged_ : bool
     that is given), and not because a callback had the network cut to it. With "lbfgs"
     or a given `alpha`, besides: whether `kkt_residual_` is at most `kkt_tol`. False
     after an interruption.
+weight_decay_ : float
+    γ of the fit: `weight_decay`, or what "auto" stood for.
 kkt_residual_ : float
     Largest violation of the optimality conditions, relative to λ, of the penalised
     solution, biases included. Above 1 it is no solution. With "one_pass" it is mostly
@@ -161,7 +169,7 @@ certificate_ : Certificate
     The residual in more detail: ``largest``, ``root_mean_square``, ``violations`` (the
     share of weights with more than 0.01) and ``per_layer``.
 loss_ : float
-    Mean loss of that solution on the training data, without penalty.
+    Mean loss of that solution on the training data, without penalty and weight decay.
 loss_curve_ : list of float
     Loss per epoch of the solve that was kept and of the refit, in their order.
 validation_scores_ : list of float or None

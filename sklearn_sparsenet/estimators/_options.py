@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from math import ceil, sqrt
+from math import ceil, prod, sqrt
 
 from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.estimators._validation import check_bounds
+from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Limits
-from sklearn_sparsenet.solvers import Schedule, SolverOptions, Validation
+from sklearn_sparsenet.solvers import (
+    Schedule,
+    SolverOptions,
+    Validation,
+    distinct_samples,
+    unexplained_share,
+)
 
-__all__ = ["auto_batch_size", "auto_learning_rate", "build_limits", "build_options"]
+__all__ = [
+    "auto_batch_size",
+    "auto_learning_rate",
+    "build_limits",
+    "build_options",
+    "resolve_weight_decay",
+]
 
 _FULL_BATCH_ROWS = 256
 _STEPS_PER_SOLVE = 1000
 _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
 _ITERATIONS_PER_SOLVE = 3000
+# Weight decay of noiseless data, and what noise adds to it, in terms of 1/n; above so
+# many samples, or elements of X, there is none (figures in docs/design_notes.md).
+_LEAST_DECAY, _DECAY_OF_NOISE = 1.0, 20.0
+_MANY_SAMPLES, _MANY_ELEMENTS = 10_000, 2**24
 
 
 def build_options(
@@ -91,6 +108,34 @@ def auto_batch_size(n_samples: int) -> int:
     if n_samples <= _FULL_BATCH_ROWS:
         return n_samples
     return min(512, max(64, n_samples // 200))
+
+
+def resolve_weight_decay(estimator, problem: Problem) -> float:
+    """Return γ: the one that was given, or one for this much data and noise.
+
+    As many units of the prior as a sample is worth, more where there is more noise:
+    (1 + 20 r²) / n, r the part of the loss that inputs do not explain
+    (`unexplained_share`), n the number of different samples. None for a given λ,
+    whose problem is the paper's, and none for many samples, which do not need it.
+    """
+    given = as_number(estimator.weight_decay)  # None: "auto"
+    if given is not None:
+        return float(given)
+    n_samples = problem.n_samples
+    n_elements = n_samples * prod(problem.rows.sample_shape)
+    is_large = n_samples > _MANY_SAMPLES or n_elements > _MANY_ELEMENTS
+    if estimator.alpha is not None or is_large:
+        return 0.0
+    if estimator._continues():  # the network has seen all samples
+        return estimator.weight_decay_
+    options = SolverOptions(
+        learning_rate=_LEARNING_RATES["adam"],
+        schedule=Schedule.CONSTANT,
+        batch_size=min(auto_batch_size(n_samples), n_samples),
+    )
+    n_distinct, number = distinct_samples(problem)
+    noise = unexplained_share(problem, number, options)
+    return (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct
 
 
 def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:

@@ -71,6 +71,7 @@ class _Fitted:
     sparsity_: float
     target_n_nonzero_: int | np.ndarray | None
     alpha_: float | np.ndarray
+    weight_decay_: float
     kkt_residual_: float
     loss_: float
     loss_curve_: list[float]

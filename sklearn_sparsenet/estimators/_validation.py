@@ -96,6 +96,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "alpha_bounds": ["array-like"],
     "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],
     "penalize_bias": ["boolean"],
+    "weight_decay": [StrOptions({"auto"}), _NON_NEGATIVE],
     "debias": ["boolean", StrOptions({"auto"})],
     "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
     "learning_rate_init": [

@@ -97,6 +97,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         alpha_bounds=(1e-7, 1e-2),
         penalty="l1",
         penalize_bias=False,
+        weight_decay="auto",
         debias="auto",
         loss="log_loss",
         solver="adam",
@@ -129,6 +130,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         self.alpha_bounds = alpha_bounds
         self.penalty = penalty
         self.penalize_bias = penalize_bias
+        self.weight_decay = weight_decay
         self.debias = debias
         self.loss = loss
         self.solver = solver

@@ -303,6 +303,7 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         alpha_bounds=(1e-7, 1e-2),
         penalty="l1",
         penalize_bias=False,
+        weight_decay="auto",
         debias="auto",
         loss="squared_error",
         solver="adam",
@@ -336,6 +337,7 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         self.alpha_bounds = alpha_bounds
         self.penalty = penalty
         self.penalize_bias = penalize_bias
+        self.weight_decay = weight_decay
         self.debias = debias
         self.loss = loss
         self.solver = solver
@@ -407,6 +409,7 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
         alpha_bounds=(1e-7, 1e-2),
         penalty="l1",
         penalize_bias=False,
+        weight_decay="auto",
         debias="auto",
         loss="log_loss",
         solver="adam",
@@ -440,6 +443,7 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
         self.alpha_bounds = alpha_bounds
         self.penalty = penalty
         self.penalize_bias = penalize_bias
+        self.weight_decay = weight_decay
         self.debias = debias
         self.loss = loss
         self.solver = solver

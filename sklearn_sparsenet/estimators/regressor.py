@@ -109,6 +109,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         alpha_bounds=(1e-7, 1e-2),
         penalty="l1",
         penalize_bias=False,
+        weight_decay="auto",
         debias="auto",
         loss="squared_error",
         solver="adam",
@@ -141,6 +142,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         self.alpha_bounds = alpha_bounds
         self.penalty = penalty
         self.penalize_bias = penalize_bias
+        self.weight_decay = weight_decay
         self.debias = debias
         self.loss = loss
         self.solver = solver

@@ -7,6 +7,7 @@ from sklearn_sparsenet.solvers.active_set import (
 )
 from sklearn_sparsenet.solvers.continuation import Continuation
 from sklearn_sparsenet.solvers.loop import Keeper, solve
+from sklearn_sparsenet.solvers.noise import distinct_samples, unexplained_share
 from sklearn_sparsenet.solvers.optimizers import (
     OPTIMIZERS,
     ProximalAdam,
@@ -35,6 +36,8 @@ __all__ = [
     "Status",
     "Validation",
     "check_supported",
+    "distinct_samples",
     "solve",
     "solve_active_set",
+    "unexplained_share",
 ]

@@ -144,6 +144,8 @@ class _Run:
         self.network = network = problem.network
         self.slope = torch.zeros_like(network.parameters)
         penalised = slice(0, network.n_penalized)
+        self.decay = torch.zeros_like(self.slope)
+        self.decay[penalised] = problem.weight_decay
         self.fixed = torch.zeros_like(self.slope, dtype=torch.bool)
         if isinstance(problem.penalty, FixedSupport):
             self.fixed[penalised] = ~problem.penalty.support
@@ -222,7 +224,8 @@ class _Run:
         index = objective.index
         slope = self.slope[index].cpu().double().numpy()
         kept = np.where(slope > 0, signs[index].cpu().double().numpy(), 0.0)
-        face = Face(objective, slope, kept)
+        decay = self.decay[index].cpu().double().numpy()
+        face = Face(objective, slope, kept, decay)
         x = self.network.parameters[index].cpu().double().numpy()
         self.best = (index, x)
         if not len(x):  # nothing has an influence, and the rest has been set to zero

@@ -37,7 +37,7 @@ _ROUNDING = 1e-14  # of the objective, relative
 
 @dataclass(frozen=True)
 class Face:
-    """An orthant: a loss, the slope of the penalty, and the signs that are kept.
+    """An orthant: a loss, the penalties, and the signs that are kept.
 
     Attributes
     ----------
@@ -46,17 +46,26 @@ class Face:
         λ of each variable.
     signs : ndarray of shape (n_variables,)
         -1 or 1 for variables that may not change their sign, 0 for free ones.
+    decay : ndarray of shape (n_variables,)
+        Weight decay of each variable.
     """
 
     objective: Objective
     slope: Array
     signs: Array
+    decay: Array
 
     def evaluate(self, x: Array) -> tuple[float, Array]:
         """Return the penalised objective and its gradient."""
         tilt = self.slope * self.signs
         loss, gradient = self.objective.evaluate(x)
-        return loss + float(tilt @ x), gradient + tilt
+        smooth = loss + float((self.decay * x) @ x) / 2
+        return smooth + float(tilt @ x), gradient + self.decay * x + tilt
+
+    def hessian(self, x: Array) -> Array | None:
+        """Return the Hessian, or None if it is too expensive."""
+        hessian = self.objective.hessian(x)
+        return None if hessian is None else hessian + np.diag(self.decay)
 
     def project(self, x: Array) -> Array:
         """Return the closest point of the orthant."""
@@ -92,7 +101,7 @@ def newton(
         free = (x != 0) | (face.signs == 0)
         if bool((np.abs(gradient) <= tolerance)[free].all()):
             return x, iteration, True
-        hessian = face.objective.hessian(x)
+        hessian = face.hessian(x)
         if hessian is None or not np.isfinite(hessian).all():
             return x, iteration, False
         model = _Model(hessian, gradient, free)

@@ -9,6 +9,7 @@ whole.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -30,7 +31,7 @@ _HESSIAN_ELEMENTS = 2**22  # of one batched product with unit vectors
 
 
 class Objective(Protocol):
-    """The loss, without penalty, as a function of some of the parameters.
+    """The loss, without penalties, as a function of some of the parameters.
 
     Attributes
     ----------
@@ -57,7 +58,7 @@ def make_objective(problem: Problem, active: Tensor) -> Objective:
     """
     chain = chain_of(problem.network.module)
     if chain is None:
-        return WholeNetwork(problem, active)
+        return WholeNetwork(replace(problem, weight_decay=0.0), active)
     return CompactChain(problem, active, chain)
 
 

@@ -234,7 +234,7 @@ class _Run:
         self.least = [_SMALLEST * value for value in self.alpha]
         self.damping = _FIRST_DAMPING
         self.decay = torch.zeros_like(network.parameters)
-        self.decay[: network.n_penalized] = getattr(problem, "weight_decay", 0.0)
+        self.decay[: network.n_penalized] = problem.weight_decay
         self.losses: list[float] = []
         self.curvature = self._curvature()
         self.at = self._evaluate(network.parameters.clone())

@@ -124,6 +124,7 @@ def test_signatures(ours, theirs):
         "alpha_bounds": (1e-7, 1e-2),
         "penalty": "l1",
         "penalize_bias": False,
+        "weight_decay": "auto",
         "debias": "auto",
         "learning_rate_init": "auto",
         "learning_rate": "cosine",

@@ -1,0 +1,160 @@
+r"""How much noise there is in few samples: what the weight decay goes by.
+
+A network that predicts well what it has not seen needs little weight decay, and one
+that cannot do better than a constant needs much. A few steps on four fifths of the
+samples tell which of the two it is, from the loss on the last fifth.
+
+What is held out depends on the samples alone, not on their order, and equal ones stay
+together: a sample that is there twice is worth one of twice the weight.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import ceil, isfinite
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.data import SubsetRows
+from sklearn_sparsenet.exceptions import NonFiniteLossError
+from sklearn_sparsenet.penalties import L1
+from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.runtime import (
+    random_states,
+    set_random_states,
+    single_threaded,
+)
+from sklearn_sparsenet.solvers.loop import solve
+from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.solution import Status
+from sklearn_sparsenet.solvers.stopping import Validation
+
+__all__ = ["distinct_samples", "unexplained_share"]
+
+_STEPS = 100
+_HELD_OUT = 5  # one in so many samples
+_ROWS_AT_ONCE = 256
+
+
+def distinct_samples(problem: Problem) -> tuple[int, Tensor]:
+    """Tell equal samples from each other.
+
+    Returns
+    -------
+    n_distinct : int
+    number : Tensor of int, shape (n_samples,)
+        The same for equal samples; otherwise as good as drawn at random.
+    """
+    numbers = np.concatenate(list(_digests(problem)))
+    return len(np.unique(numbers)), torch.from_numpy(numbers)
+
+
+def _digests(problem: Problem) -> Iterator[np.ndarray]:
+    for start in range(0, problem.n_samples, _ROWS_AT_ONCE):
+        stop = min(start + _ROWS_AT_ONCE, problem.n_samples)
+        rows = problem.rows.slice(start, stop).flatten(1).cpu().numpy() + 0.0
+        # Standardised targets differ by rounding.
+        target = problem.target[start:stop].float().view(stop - start, -1)
+        target = target.cpu().numpy()
+        pairs = zip(rows, target, strict=True)
+        digests = (
+            hashlib.blake2b(row.tobytes() + wanted.tobytes(), digest_size=7).digest()
+            for row, wanted in pairs
+        )
+        yield np.array([int.from_bytes(one, "little") for one in digests], np.int64)
+
+
+@single_threaded()
+def unexplained_share(
+    problem: Problem, number: Tensor, options: SolverOptions
+) -> float:
+    """Return what a short training leaves of the loss of the best constant.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its network is left as it is.
+    number : Tensor of int, shape (n_samples,)
+        Of each sample; see `distinct_samples`.
+    options : SolverOptions
+        How to train; the number of epochs is set here.
+
+    Returns
+    -------
+    float
+        The smallest loss on held-out samples, in [0, 1]; 1 where it cannot be told.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the user interrupts it.
+    """
+    held = number % _HELD_OUT == 0
+    weight = problem.sample_weight * held.to(problem.sample_weight)
+    constant = _loss_of_constant(problem, weight)
+    if constant is None or bool(held.all()):
+        return 1.0
+    network = problem.network
+    before, states = network.snapshot(), random_states(network.parameters.device)
+    try:
+        scores = _train(problem, held, options)
+    except NonFiniteLossError:
+        return 1.0
+    finally:
+        network.restore(before)
+        set_random_states(states, network.parameters.device)
+    least = min((-score for score in scores), default=constant)
+    return min(max(least / constant, 0.0), 1.0) if isfinite(least) else 1.0
+
+
+def _loss_of_constant(problem: Problem, weight: Tensor) -> float | None:
+    """Return the loss without inputs on some samples; None if it is no scale."""
+    constant = problem.loss.best_constant(problem.target, problem.sample_weight)
+    if constant is None or not bool(weight.any()):
+        return None
+    output = constant.expand(problem.n_samples, -1)
+    values = problem.loss.per_sample(output, problem.target)
+    loss = float(values @ weight / weight.sum())
+    return loss if isfinite(loss) and loss > 0 else None
+
+
+def _train(problem: Problem, held: Tensor, options: SolverOptions) -> tuple[float, ...]:
+    """Train on what is not held out; return minus the loss on what is, by epoch."""
+    kept, rest = (~held).nonzero()[:, 0], held.nonzero()[:, 0]
+    steps_per_epoch = ceil(len(kept) / options.batch_size)
+    validation = Validation(
+        SubsetRows(problem.rows, rest), _score(problem, rest), patience=_STEPS
+    )
+    part = replace(
+        problem,
+        rows=SubsetRows(problem.rows, kept),
+        target=problem.target[kept],
+        sample_weight=problem.sample_weight[kept],
+        penalty=L1(),
+        weight_decay=0.0,
+    )
+    short = replace(
+        options,
+        max_iter=ceil(_STEPS / steps_per_epoch),
+        kkt_tol=0.0,
+        validation=validation,
+    )
+    none = [0.0] * len(problem.network.layers)
+    found = solve(part, none, short, torch.Generator().manual_seed(0))
+    if found.status is Status.INTERRUPTED:
+        raise KeyboardInterrupt
+    return found.validation_scores
+
+
+def _score(problem: Problem, rest: Tensor) -> Callable[[Tensor], float]:
+    target, weight = problem.target[rest], problem.sample_weight[rest]
+    weight = weight / weight.sum()
+
+    def score(output: Tensor) -> float:
+        return -float(problem.loss.per_sample(output, target) @ weight)
+
+    return score

@@ -1,0 +1,149 @@
+"""Weight decay: a part of the objective, of its certificate, and of both solutions."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+
+
+def scaled(load):
+    X, y = load(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+def test_without_hidden_layers_it_is_ridge_regression():
+    """Mean of squares + ½γw² against sum of squares + αw²."""
+    X, y = scaled(load_diabetes)
+    gamma = 0.3
+    net = SparseNetRegressor(
+        (), alpha=0.0, weight_decay=gamma, solver="lbfgs", kkt_tol=1e-8, random_state=0
+    ).fit(X, y)
+    ridge = Ridge(alpha=gamma * len(y) / 2).fit(X, y)
+    np.testing.assert_allclose(net.predict(X), ridge.predict(X), rtol=1e-5)
+
+
+def test_without_hidden_layers_it_is_logistic_regression():
+    X, y = scaled(load_breast_cancer)
+    gamma = 0.02
+    net = SparseNetClassifier(
+        (), alpha=0.0, weight_decay=gamma, solver="lbfgs", kkt_tol=1e-8, random_state=0
+    ).fit(X, y)
+    other = LogisticRegression(C=1 / (gamma * len(y)), tol=1e-10, max_iter=10_000)
+    other.fit(X, y)
+    np.testing.assert_allclose(
+        net.predict_proba(X), other.predict_proba(X), rtol=1e-4, atol=1e-6
+    )
+
+
+def gradient(net, X, y):
+    """Return the smooth part's gradient at the penalised solution, by autograd."""
+    codes = torch.tensor(np.searchsorted(net.classes_, y))
+    pairs = zip(net.penalized_coefs_, net.penalized_intercepts_, strict=True)
+    layers = [(torch.tensor(w), torch.tensor(b)) for w, b in pairs]
+    for pair in layers:
+        for part in pair:
+            part.requires_grad_()
+    value = torch.tensor(X)
+    for number, (weight, bias) in enumerate(layers):
+        value = value @ weight + bias
+        value = value if number == len(layers) - 1 else value.tanh()
+    loss = torch.nn.functional.cross_entropy(value, codes)
+    loss = loss + net.weight_decay_ / 2 * sum(w.square().sum() for w, _ in layers)
+    loss.backward()
+    return layers
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_it_is_a_part_of_the_certificate(solver):
+    X, y = scaled(load_wine)
+    net = SparseNetClassifier(
+        (10,),
+        "tanh",
+        target_sparsity=30,
+        weight_decay=0.02,
+        solver=solver,
+        tol=0.2,
+        random_state=0,
+    ).fit(X, y)
+    worst = 0.0
+    for weight, bias in gradient(net, X, y):
+        weight, slopes = weight.detach(), weight.grad
+        kept = weight != 0
+        on = (slopes + net.alpha_ * weight.sign())[kept].abs()
+        off = (slopes.abs() - net.alpha_)[~kept].clamp(min=0)
+        worst = max(worst, *(float(v.max()) for v in (on, off, bias.grad.abs())))
+    assert worst <= 0.01 * net.alpha_
+    np.testing.assert_allclose(net.kkt_residual_, worst / net.alpha_, atol=1e-6)
+
+
+def test_it_shrinks_the_network_that_is_handed_over():
+    X, y = scaled(load_wine)
+    nets = [
+        SparseNetClassifier(target_sparsity=50, weight_decay=g, random_state=0)
+        for g in (0.0, 0.01, 0.1)
+    ]
+    sizes = [sum((w**2).sum() for w in net.fit(X, y).coefs_) for net in nets]
+    assert all(0.8 * before > after for before, after in pairwise(sizes))
+    assert all(net.n_nonzero_ == 50 for net in nets)
+
+
+def noisy(n_samples=300, noise=2.0, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, 8))
+    return X, X[:, 0] + noise * rng.normal(size=n_samples)
+
+
+def test_auto_follows_noise_and_number_of_samples():
+    def gamma(*data):
+        return SparseNetRegressor(max_iter=15, random_state=0).fit(*data).weight_decay_
+
+    assert gamma(*noisy()) > 4 * gamma(*noisy(noise=0.0))
+    assert gamma(*noisy()) > 3 * gamma(*noisy(n_samples=1500))
+
+
+def test_auto_is_none_for_a_given_alpha_and_for_many_samples():
+    X, y = noisy(50)
+    assert SparseNetRegressor(alpha=0.1, max_iter=10).fit(X, y).weight_decay_ == 0
+    X, y = noisy(10_001)
+    net = SparseNetRegressor((2,), max_iter=1, random_state=0)
+    assert net.fit(X, y).weight_decay_ == 0
+
+
+def test_auto_takes_repeated_samples_for_one():
+    """A sample that is there twice is one of twice the weight, in any order."""
+    X, y = noisy(60)
+    weight = np.random.default_rng(1).integers(1, 3, size=60)
+    again = np.repeat(np.arange(60), weight)[::-1]
+    net = SparseNetRegressor(random_state=0, max_iter=100)
+    weighted = net.fit(X, y, sample_weight=weight).weight_decay_
+    repeated = net.fit(X[again], y[again]).weight_decay_
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-6)
+
+
+def test_the_default_is_not_overconfident():
+    """On noisy rows its log loss is near that of a regularised linear model."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 20))
+    y = rng.random(500) < 1 / (1 + np.exp(-X[:, 0] - X[:, 1]))
+    X, X_test, y, y_test = train_test_split(X, y, random_state=0)
+    linear = LogisticRegression(C=0.1).fit(X, y)
+    best = log_loss(y_test, linear.predict_proba(X_test))
+    net = SparseNetClassifier(random_state=0)
+    plain = SparseNetClassifier(weight_decay=0.0, random_state=0)
+    assert log_loss(y_test, net.fit(X, y).predict_proba(X_test)) < 1.2 * best
+    assert log_loss(y_test, plain.fit(X, y).predict_proba(X_test)) > 1.5 * best
+
+
+@pytest.mark.parametrize("value", [-1.0, "x", None, np.nan, np.inf])
+def test_what_it_may_not_be(value):
+    X, y = noisy(30)
+    with pytest.raises((ValueError, TypeError), match="weight_decay"):
+        SparseNetRegressor(weight_decay=value).fit(X, y)
