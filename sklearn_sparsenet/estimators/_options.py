@@ -13,6 +13,7 @@ from sklearn_sparsenet.solvers import (
     SolverOptions,
     Validation,
     distinct_samples,
+    mean_square,
     unexplained_share,
 )
 
@@ -28,9 +29,10 @@ _FULL_BATCH_ROWS = 256
 _STEPS_PER_SOLVE = 1000
 _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
 _ITERATIONS_PER_SOLVE = 3000
-# Weight decay of noiseless data, and what noise adds to it, in terms of 1/n; above so
-# many samples, or elements of X, there is none (figures in docs/design_notes.md).
-_LEAST_DECAY, _DECAY_OF_NOISE = 1.0, 20.0
+# Weight decay of noiseless data, and what noise adds to it, in terms of 1/n, and the
+# most there is, for beyond it networks collapse; above so many samples, or elements of
+# X, there is none (figures in docs/design_notes.md).
+_LEAST_DECAY, _DECAY_OF_NOISE, _MOST_DECAY = 1.0, 20.0, 0.05
 _MANY_SAMPLES, _MANY_ELEMENTS = 10_000, 2**24
 
 
@@ -113,10 +115,10 @@ def auto_batch_size(n_samples: int) -> int:
 def resolve_weight_decay(estimator, problem: Problem) -> float:
     """Return γ: the one that was given, or one for this much data and noise.
 
-    As many units of the prior as a sample is worth, more where there is more noise:
-    (1 + 20 r²) / n, r the part of the loss that inputs do not explain
-    (`unexplained_share`), n the number of different samples. None for a given λ,
-    whose problem is the paper's, and none for many samples, which do not need it.
+    (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1: r is the
+    part of the loss that inputs do not explain (`unexplained_share`), n the number of
+    different samples. None for a given λ, whose problem is the paper's, and none for
+    many samples, which do not need it.
     """
     given = as_number(estimator.weight_decay)  # None: "auto"
     if given is not None:
@@ -135,7 +137,9 @@ def resolve_weight_decay(estimator, problem: Problem) -> float:
     )
     n_distinct, number = distinct_samples(problem)
     noise = unexplained_share(problem, number, options)
-    return (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct
+    decay = (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct
+    # Weights of smaller inputs have to be larger.
+    return min(decay, _MOST_DECAY) * min(mean_square(problem), 1.0)
 
 
 def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:

@@ -7,7 +7,11 @@ from sklearn_sparsenet.solvers.active_set import (
 )
 from sklearn_sparsenet.solvers.continuation import Continuation
 from sklearn_sparsenet.solvers.loop import Keeper, solve
-from sklearn_sparsenet.solvers.noise import distinct_samples, unexplained_share
+from sklearn_sparsenet.solvers.noise import (
+    distinct_samples,
+    mean_square,
+    unexplained_share,
+)
 from sklearn_sparsenet.solvers.optimizers import (
     OPTIMIZERS,
     ProximalAdam,
@@ -37,6 +41,7 @@ __all__ = [
     "Validation",
     "check_supported",
     "distinct_samples",
+    "mean_square",
     "solve",
     "solve_active_set",
     "unexplained_share",

@@ -33,7 +33,7 @@ from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Status
 from sklearn_sparsenet.solvers.stopping import Validation
 
-__all__ = ["distinct_samples", "unexplained_share"]
+__all__ = ["distinct_samples", "mean_square", "unexplained_share"]
 
 _STEPS = 100
 _HELD_OUT = 5  # one in so many samples
@@ -51,6 +51,15 @@ def distinct_samples(problem: Problem) -> tuple[int, Tensor]:
     """
     numbers = np.concatenate(list(_digests(problem)))
     return len(np.unique(numbers)), torch.from_numpy(numbers)
+
+
+def mean_square(problem: Problem) -> float:
+    """Return the weighted mean of the squared inputs, 1 for standardised columns."""
+    weight, total = problem.sample_weight, 0.0
+    for start in range(0, problem.n_samples, _ROWS_AT_ONCE):
+        rows = problem.rows.slice(start, start + _ROWS_AT_ONCE).flatten(1)
+        total += float(rows.square().mean(1) @ weight[start : start + len(rows)])
+    return total / float(weight.sum())
 
 
 def _digests(problem: Problem) -> Iterator[np.ndarray]:
