@@ -117,8 +117,9 @@ def resolve_weight_decay(estimator, problem: Problem) -> float:
 
     (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1: r is the
     part of the loss that inputs do not explain (`unexplained_share`), n the number of
-    different samples. None for a given λ, whose problem is the paper's, and none for
-    many samples, which do not need it.
+    different samples. None for a given λ, whose problem is the paper's, nor with
+    "lbfgs", whose λ has to give the same weights again; and none for many samples,
+    which do not need it.
     """
     given = as_number(estimator.weight_decay)  # None: "auto"
     if given is not None:
@@ -126,7 +127,8 @@ def resolve_weight_decay(estimator, problem: Problem) -> float:
     n_samples = problem.n_samples
     n_elements = n_samples * prod(problem.rows.sample_shape)
     is_large = n_samples > _MANY_SAMPLES or n_elements > _MANY_ELEMENTS
-    if estimator.alpha is not None or is_large:
+    is_certified = estimator.solver == "lbfgs"
+    if estimator.alpha is not None or is_certified or is_large:
         return 0.0
     if estimator._continues():  # the network has seen all samples
         return estimator.weight_decay_

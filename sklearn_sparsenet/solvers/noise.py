@@ -107,6 +107,8 @@ def unexplained_share(
     constant = _loss_of_constant(problem, weight)
     if constant is None or bool(held.all()):
         return 1.0
+    if constant == 0:  # of a constant target
+        return 0.0
     network = problem.network
     before, states = network.snapshot(), random_states(network.parameters.device)
     try:
@@ -128,7 +130,7 @@ def _loss_of_constant(problem: Problem, weight: Tensor) -> float | None:
     output = constant.expand(problem.n_samples, -1)
     values = problem.loss.per_sample(output, problem.target)
     loss = float(values @ weight / weight.sum())
-    return loss if isfinite(loss) and loss > 0 else None
+    return loss if isfinite(loss) and loss >= 0 else None
 
 
 def _train(problem: Problem, held: Tensor, options: SolverOptions) -> tuple[float, ...]:

@@ -16,9 +16,8 @@ def test_optimality_has_the_gradients_of_the_penalised_solution(net, diabetes):
     hidden = np.maximum(before, 0)
     error = (hidden @ W2 + b2)[:, 0] - (y - net.y_mean_) / net.y_scale_
     out = 2 * error[:, None] / len(y)
-    a = np.abs(
-        [*(X.T @ (out @ W2.T * (before > 0))).ravel(), *(hidden.T @ out).ravel()]
-    )
+    first = X.T @ (out @ W2.T * (before > 0)) + net.weight_decay_ * W1
+    a = np.abs([*first.ravel(), *(hidden.T @ out + net.weight_decay_ * W2).ravel()])
     support = np.array([*W1.ravel(), *W2.ravel()]) != 0
     np.testing.assert_allclose(
         display.sorted_lines_[0].get_ydata(), np.sort(a)[::-1], rtol=1e-6, atol=1e-12
