@@ -88,7 +88,9 @@ def make_estimator(run: Run) -> SparseNetRegressor:
         return SparseNetRegressor(
             HIDDEN, target_sparsity=run.target, tol=0, random_state=run.seed
         )
-    settings = {**SGD, "max_iter": run.epochs, "random_state": run.seed}
+    # The problem of these runs is the paper's, without weight decay.
+    common = {"max_iter": run.epochs, "weight_decay": 0.0, "random_state": run.seed}
+    settings = {**SGD, **common}
     if run.method == "l2":
         return SparseNetRegressor(
             HIDDEN, alpha=run.target, penalty=SquaredL2(), **settings

@@ -98,6 +98,7 @@ def make_estimator(run: Run, device: str) -> SparseNetClassifier:
         "dtype": "float32",
         "device": device,
         "max_iter": run.epochs,
+        "weight_decay": 0.0,  # the problem is the paper's
         "random_state": run.seed,
     }
     if run.method == "one_pass":
