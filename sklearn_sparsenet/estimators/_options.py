@@ -115,9 +115,9 @@ def auto_batch_size(n_samples: int) -> int:
 def resolve_weight_decay(estimator, problem: Problem) -> float:
     """Return γ: the one that was given, or one for this much data and noise.
 
-    (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1: r is the
-    part of the loss that inputs do not explain (`unexplained_share`), n the number of
-    different samples. None for a given λ, whose problem is the paper's, nor with
+    (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1. r is
+    the part of the loss that inputs do not explain (`unexplained_share`), n the number
+    of different samples. None for a given λ, whose problem is the paper's, nor with
     "lbfgs", whose λ has to give the same weights again; and none for many samples,
     which do not need it.
     """
