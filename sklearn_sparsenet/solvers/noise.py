@@ -41,16 +41,22 @@ _ROWS_AT_ONCE = 256
 
 
 def distinct_samples(problem: Problem) -> tuple[int, Tensor]:
-    """Tell equal samples from each other.
+    """Tell different samples from each other.
 
     Returns
     -------
     n_distinct : int
+        Samples with different inputs or targets.
     number : Tensor of int, shape (n_samples,)
-        The same for equal samples; otherwise as good as drawn at random.
+        The same for equal inputs; otherwise as good as drawn at random.
     """
-    numbers = np.concatenate(list(_digests(problem)))
-    return len(np.unique(numbers)), torch.from_numpy(numbers)
+    target = problem.target.reshape(problem.n_samples, -1).cpu().numpy()
+    of_inputs = np.concatenate(list(_digests(problem)))
+    of_both = {
+        (number, wanted.tobytes())
+        for number, wanted in zip(of_inputs.tolist(), target, strict=True)
+    }
+    return len(of_both), torch.from_numpy(of_inputs)
 
 
 def mean_square(problem: Problem) -> float:
@@ -63,16 +69,12 @@ def mean_square(problem: Problem) -> float:
 
 
 def _digests(problem: Problem) -> Iterator[np.ndarray]:
+    """Yield a number for the inputs of each sample, the same in each type."""
     for start in range(0, problem.n_samples, _ROWS_AT_ONCE):
         stop = min(start + _ROWS_AT_ONCE, problem.n_samples)
-        rows = problem.rows.slice(start, stop).flatten(1).cpu().numpy() + 0.0
-        # Standardised targets differ by rounding.
-        target = problem.target[start:stop].float().view(stop - start, -1)
-        target = target.cpu().numpy()
-        pairs = zip(rows, target, strict=True)
+        rows = problem.rows.slice(start, stop).flatten(1).float().cpu().numpy() + 0.0
         digests = (
-            hashlib.blake2b(row.tobytes() + wanted.tobytes(), digest_size=7).digest()
-            for row, wanted in pairs
+            hashlib.blake2b(row.tobytes(), digest_size=7).digest() for row in rows
         )
         yield np.array([int.from_bytes(one, "little") for one in digests], np.int64)
 
