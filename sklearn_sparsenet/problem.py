@@ -142,11 +142,20 @@ class Problem:
         return loss
 
     def _add_decay(self) -> None:
-        """Add the gradient of the weight decay."""
+        """Add the gradient of the weight decay, where the loss has one.
+
+        What the loss does not depend on, such as a column of zeros, is to be cut. With
+        the decay alone it would look to the metric of Adam like all the others.
+        """
         if self.weight_decay:
-            decaying = slice(0, self.network.n_penalized)
-            gradient, weight = self.network.gradient, self.network.parameters
-            gradient[decaying].add_(weight[decaying], alpha=self.weight_decay)
+            gradient, weight = self._decaying()
+            felt = (gradient != 0).to(gradient.dtype)
+            gradient.addcmul_(weight, felt, value=self.weight_decay)
+
+    def _decaying(self) -> tuple[Tensor, Tensor]:
+        """Return the gradient, and the values, of what the weight decay is for."""
+        network, penalized = self.network, slice(0, self.network.n_penalized)
+        return network.gradient[penalized], network.parameters[penalized]
 
     def full_gradient(self) -> Tensor:
         """Write the exact gradient over all samples into ``network.gradient``.
@@ -158,6 +167,11 @@ class Problem:
         Tensor of shape ()
             The weighted mean loss, without weight decay.
         """
+        loss = self._loss_gradient()
+        self._add_decay()
+        return loss
+
+    def _loss_gradient(self) -> Tensor:
         losses = [
             self._engine.add_gradient(
                 self.rows.slice(chunk.start, chunk.stop),
@@ -167,7 +181,6 @@ class Problem:
             )
             for chunk in self._chunks()
         ]
-        self._add_decay()
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     @single_threaded()
@@ -185,8 +198,10 @@ class Problem:
         was_training = self.network.module.training
         self.network.module.eval()
         self.restrict(self.network.parameters != 0, self.n_samples)
-        loss = self.full_gradient()
+        loss = self._loss_gradient()
         self.restrict(None, self.n_samples)
+        decaying, weight = self._decaying()
+        decaying.add_(weight, alpha=self.weight_decay)
         self.network.module.train(was_training)
         return loss, self.network.gradient.clone()
 

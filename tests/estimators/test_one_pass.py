@@ -79,7 +79,8 @@ def test_alpha_is_in_the_interval_of_theorem_5(diabetes):
     X, y = diabetes
     coef, intercept = net.penalized_coefs_[0], net.penalized_intercepts_[0]
     residual = X @ coef + intercept - ((y - y.mean()) / y.std())[:, None]
-    sizes = np.sort(np.abs(2 * X.T @ residual / len(X))[:, 0])
+    gradient = 2 * X.T @ residual / len(X) + net.weight_decay_ * coef
+    sizes = np.sort(np.abs(gradient)[:, 0])
     assert sizes[-4] <= net.alpha_
     np.testing.assert_allclose(sizes[-3:], net.alpha_, rtol=1e-3)
 

@@ -133,6 +133,7 @@ def test_digits_with_a_target(penalty):
         gradient = parameter.grad.numpy()
         if name in net.layer_names_:
             coef = parameter.detach().numpy()
+            gradient = gradient + net.weight_decay_ * coef
             gradient = residual_by_hand(penalty, coef, gradient, net.alpha_)
         found.append(np.abs(gradient).max() / net.alpha_)
     assert net.kkt_residual_ == pytest.approx(max(found), rel=1e-6)
