@@ -45,10 +45,7 @@ _REFIT_RATE = 0.3
 # and it is thrown off, until differences of rounding are visible (figures ibidem).
 _DAMPING = 1.0
 _WHOLE_FROM = 10  # epochs; below, they are divided
-# What the search for a stationary point may cost, as a part of the training, and from
-# which number of samples on less of it: a step needs all of them.
-_SETTLING, _SETTLING_MANY, _MANY = 0.7, 0.1, 10_000
-_STEP, _MULTIPLY_ADDS = 250.0, 1e4 / 6  # microseconds; weights times rows in one
+_NEXT_TO = 1.0  # residual of a start that is next to a solution
 
 
 class ProblemTrainer:
@@ -196,6 +193,8 @@ class ProblemTrainer:
             solution = self.continuation.solve(self._per_layer(alpha))
             return self.trial(alpha, solution)
         self.problem.network.restore(self._initial if start is None else start.state)
+        if start is None and (found := self._settle_near(self._per_layer(alpha))):
+            return self.trial(alpha, found)
         solution = self._solve(
             self.problem,
             self._per_layer(alpha),
@@ -257,25 +256,36 @@ class ProblemTrainer:
     def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
         """Find a stationary point; see `sklearn_sparsenet.search.Trainer`."""
         assert self.target is not None
-        if not isinstance(self.penalty, L1):
-            return None
         self.problem.network.restore(start.state)
-        count = Count(tuple(self.target.n_nonzero), self.target.tol)
-        share = _SETTLING if self.n_samples < _MANY else _SETTLING_MANY
-        work = share * self._training_work
-        settling = Settling.of(self.problem, alpha, count, work)
+        return self._settle(alpha, Count(tuple(self.target.n_nonzero), self.target.tol))
+
+    def _settle(self, alpha: Sequence[float], count: Count) -> Solution | None:
+        settling = Settling.of(self.problem, alpha, count, self.options)
         if settling is None:
             return None
-        monitor, kkt_tol = self.progress.monitor, self.options.kkt_tol
         with self.progress.solve("solve", settling.most_steps):
-            return self._kept(lambda _: settling.solve(kkt_tol, monitor))
+            return self._kept(lambda _: settling.solve(self.progress.monitor))
 
-    @property
-    def _training_work(self) -> float:
-        """What the training costs, in the nominal microseconds of `Settling`."""
-        size, n_weights = self.options.batch_size, self.problem.network.n_weights
-        n_steps = self.options.max_iter * math.ceil(self.n_samples / size)
-        return n_steps * (_STEP + size * n_weights / _MULTIPLY_ADDS)
+    def _settle_near(self, alpha: Sequence[float]) -> Solution | None:
+        """Return the solution for λ that the network starts at, or next to, if any.
+
+        Training would leave it: its steps are too large, or see too few samples.
+        """
+        weights = self.problem.network.weights
+        is_sparse = 0 < count_nonzero(weights) < len(weights)
+        if self.target is not None or not is_sparse or self.penalty != L1():
+            return None
+        facts = {"epochs": 1.0, "seconds": 0.0, "status": Status.STATIONARY}
+        here = Solution.at(self.problem, alpha, **facts)
+        if here.kkt_residual <= self.options.kkt_tol:
+            return replace(here, loss_curve=(here.loss,))
+        found = None
+        if here.kkt_residual <= _NEXT_TO:
+            found = self._settle(alpha, Count((), 0.0))
+        if found is None or found.status is Status.BUDGET:
+            self.problem.network.restore(self._initial)
+            return None
+        return found
 
     def refit(self, found: Solution) -> Solution:
         """Train the surviving weights on, without penalty and without the others."""

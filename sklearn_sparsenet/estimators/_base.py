@@ -309,6 +309,10 @@ class SparseNet(
         module = modules.build_module(self, rows, n_outputs, seed, dtype, device)
         if self._continues():
             modules.go_on_from(self.module_, module)
+            if self.alpha is not None and self.module is None:
+                # λ belongs to the penalised solution.
+                layers = self.penalized_coefs_, self.penalized_intercepts_
+                modules.set_linear_layers(module, *layers)
         return module
 
     def _alpha_guess(self, n_groups: int) -> tuple[float, ...] | None:

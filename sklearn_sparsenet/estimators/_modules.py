@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -112,6 +113,17 @@ def go_on_from(fitted: nn.Module, module: nn.Module) -> None:
             "warm_start=True cannot continue from the fitted network, which has "
             f"another shape: {error}"
         ) from error
+
+
+@torch.no_grad()
+def set_linear_layers(
+    module: nn.Module, coefs: list[np.ndarray], intercepts: list[np.ndarray]
+) -> None:
+    """Give a multilayer perceptron weights (fan_in, fan_out) and biases."""
+    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
+    for layer, coef, intercept in zip(linear, coefs, intercepts, strict=True):
+        layer.weight.copy_(torch.from_numpy(coef.T))
+        layer.bias.copy_(torch.from_numpy(intercept))
 
 
 @torch.no_grad()

@@ -32,8 +32,10 @@ from sklearn_sparsenet.progress import Monitor
 from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.solvers.curvature import Curvature, stages_of
 from sklearn_sparsenet.solvers.objective import chain_of
+from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.quadratic import convex, minimize_model
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
+from sklearn_sparsenet.solvers.work import Work, part_of_training
 
 __all__ = ["Count", "Settling"]
 
@@ -44,7 +46,6 @@ _FREE_STEPS = 20  # in which λ may move although the residual is large
 _FACTOR, _SMALL_FACTOR, _SMALL = 2.0, 1.3, 0.1  # on λ in one step; from a residual on
 _ABOUT = 0.05  # of the count: near enough while the residual is not small
 _BISECTIONS = 8
-_FEWEST_STEPS = 20  # that there must be time for
 _SMALLEST = 1e-3  # λ, in terms of the first one
 _NEAR = 0.8  # zeros enter the model from this part of λ on
 _ENTERING = (20, 0.2)  # at most so many, or that part of what is there
@@ -61,7 +62,7 @@ class Count:
     Attributes
     ----------
     goals : tuple of int
-        One for all weights, or one for each layer.
+        One for all weights, or one for each layer; none: λ stays as it is.
     tol : float
         Relative distance that is as good as none.
     """
@@ -73,7 +74,7 @@ class Count:
         """Return the weights that each goal is for."""
         if len(self.goals) == 1:
             return [slice(0, network.n_weights)]
-        return [layer.slice for layer in network.layers]
+        return [layer.slice for layer in network.layers][: len(self.goals)]
 
     def excess(self, weights: Sequence[Tensor]) -> list[int]:
         """Return by how many weights each group is too large."""
@@ -112,8 +113,9 @@ class Settling:
     alpha : sequence of float
         λ of each group to begin with.
     count : Count
-    most_work : float
-        What the steps may cost, in nominal microseconds.
+    options : SolverOptions
+        Of the training that the steps may cost a part of; its `kkt_tol` is the residual
+        at which they end, once the count is right.
 
     Attributes
     ----------
@@ -127,11 +129,15 @@ class Settling:
         problem: Problem,
         alpha: Sequence[float],
         count: Count,
-        most_work: float,
+        options: SolverOptions,
     ) -> None:
-        self._problem = problem
-        self._working, self._where = _working_problem(problem)
-        self._run = _Run(self._working, alpha, count, _Work(self._working, most_work))
+        self._problem, self._kkt_tol = problem, options.kkt_tol
+        working, self._where = _working_problem(problem)
+        if count.goals:  # that of a layer that lacks nothing is 0 at first
+            least = min(value for value in alpha if value > 0)
+            alpha = [value or least for value in alpha]
+        work = Work(working, part_of_training(problem, options))
+        self._run = _Run(working, alpha, count, work)
 
     @classmethod
     def of(
@@ -139,7 +145,7 @@ class Settling:
         problem: Problem,
         alpha: Sequence[float],
         count: Count,
-        most_work: float,
+        options: SolverOptions,
     ) -> Settling | None:
         """Return one, or None where the steps are not defined, or cost too much.
 
@@ -150,19 +156,18 @@ class Settling:
         n_elements = problem.n_samples * prod(problem.rows.sample_shape)
         is_chain = chain is not None and isinstance(chain[-1], nn.Linear)
         defined = is_chain and not find_nonsmooth(problem.network.module)
-        if not defined or n_elements > _MOST_ELEMENTS or min(alpha) <= 0:
+        is_penalised = isinstance(problem.penalty, L1) and max(alpha) > 0
+        if not defined or n_elements > _MOST_ELEMENTS or not is_penalised:
             return None
-        found = cls(problem, alpha, count, most_work)
+        found = cls(problem, alpha, count, options)
         return found if found._run.work.is_enough else None
 
     @single_threaded()
-    def solve(self, kkt_tol: float, monitor: Monitor | None = None) -> Solution:
+    def solve(self, monitor: Monitor | None = None) -> Solution:
         """Take steps, and leave the network at the best of the iterates.
 
         Parameters
         ----------
-        kkt_tol : float
-            Relative residual at which to stop, once the count is right.
         monitor : Monitor, optional
             Is told of the steps as of epochs, and may end the solve after each.
 
@@ -173,7 +178,7 @@ class Settling:
         """
         started, run = time.perf_counter(), self._run
         try:
-            status = run.take_steps(self.most_steps, kkt_tol, monitor)
+            status = run.take_steps(self.most_steps, self._kkt_tol, monitor)
         except KeyboardInterrupt:
             status = Status.INTERRUPTED
         network = self._problem.network
@@ -225,7 +230,7 @@ class _Run:
     """Newton steps in progress."""
 
     def __init__(
-        self, problem: Problem, alpha: Sequence[float], count: Count, work: _Work
+        self, problem: Problem, alpha: Sequence[float], count: Count, work: Work
     ) -> None:
         self.problem, self.count, self.work = problem, count, work
         self.network = network = problem.network
@@ -417,44 +422,3 @@ class _Run:
             if not changed:
                 break
         return alpha, target
-
-
-class _Work:
-    """What steps cost, in nominal microseconds, and what is left for them."""
-
-    def __init__(self, problem: Problem, most: float) -> None:
-        network = problem.network
-        self._left = most
-        n_free = len(network.parameters) - network.n_penalized
-        n_variables = int(network.weights.count_nonzero()) + n_free
-        self._n_outputs = 1 if problem.target.ndim == 2 else 10
-        self._gradient = 300 + 6 * problem.n_samples * network.n_weights / 1e4
-        per_row = self._n_outputs * n_variables**2 / 1e4
-        most_rows = int(most / _FEWEST_STEPS / per_row)
-        self.n_rows = min(problem.n_samples, max(1, most_rows))
-        # A Hessian of fewer rows than variables is none.
-        defined = self.n_rows * self._n_outputs >= min(n_variables, problem.n_samples)
-        step = self._hessian(n_variables) + 4 * self._model(n_variables)
-        step += 1.5 * self._gradient
-        self.is_enough = defined and _FEWEST_STEPS * step <= most
-
-    def _hessian(self, n_variables: int) -> float:
-        size = self._n_outputs * self.n_rows + 2 * n_variables
-        return 1800 + size * n_variables**2 / 1e4
-
-    @staticmethod
-    def _model(n_variables: int) -> float:
-        return 400 + n_variables**3 / 3e4
-
-    @property
-    def is_done(self) -> bool:
-        return self._left <= 0
-
-    def spend_on_gradient(self) -> None:
-        self._left -= self._gradient
-
-    def spend_on_hessian(self, n_variables: int) -> None:
-        self._left -= self._hessian(n_variables)
-
-    def spend_on_model(self, n_variables: int) -> None:
-        self._left -= self._model(n_variables)

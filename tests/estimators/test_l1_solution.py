@@ -1,0 +1,148 @@
+"""The penalised solution: stationary, with the count, whatever the library says of it.
+
+Residuals are computed here, by autograd in double precision.
+"""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+
+ENOUGH = 0.05  # times λ
+
+
+def scaled(load):
+    X, y = load(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture(scope="module")
+def diabetes():
+    return scaled(load_diabetes)
+
+
+def residual(net, X, y):
+    """Return the largest violation of (26), (27) and of ∂L/∂b = 0, in units of λ."""
+    coefs, intercepts = (
+        [torch.tensor(array, dtype=torch.float64).requires_grad_() for array in arrays]
+        for arrays in (net.penalized_coefs_, net.penalized_intercepts_)
+    )
+    value = torch.tensor(np.asarray(X, dtype=float))
+    for k, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        value = (torch.tanh(value) if k else value) @ coef + intercept
+    if isinstance(net, SparseNetRegressor):
+        target = (y - net.y_mean_[0]) / net.y_scale_[0]
+        loss = (value[:, 0] - torch.tensor(target)).square().mean()
+    else:
+        loss = torch.nn.functional.cross_entropy(value, torch.tensor(y))
+    decay = getattr(net, "weight_decay_", 0.0)
+    loss = loss + decay / 2 * sum(coef.square().sum() for coef in coefs)
+    loss.backward()
+    alphas = np.broadcast_to(net.alpha_, len(coefs))
+    found = [float(b.grad.abs().max()) / alphas.min() for b in intercepts]
+    for coef, alpha in zip(coefs, alphas, strict=True):
+        w, g = coef.detach(), coef.grad
+        off = torch.where(
+            w != 0, (g + alpha * w.sign()).abs(), (g.abs() - alpha).clamp(min=0)
+        )
+        found.append(float(off.max()) / alpha)
+    return max(found)
+
+
+def count(coefs):
+    return sum(np.count_nonzero(coef) for coef in coefs)
+
+
+def fit(kind, target, X, y, hidden=(100,), **settings):
+    settings = {"activation": "tanh", "random_state": 0, **settings}
+    return kind(hidden, target_sparsity=target, **settings).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "settings"),
+    [
+        ((100,), {"random_state": 0}),
+        ((100,), {"random_state": 2}),
+        ((10,), {"activation": "tanh"}),
+        ((), {}),
+        ((10,), {"penalize_bias": True}),
+        ((10, 5), {}),
+    ],
+    ids=str,
+)
+def test_the_conditions_hold_with_the_count(hidden, settings, diabetes):
+    target = 50 if hidden == (100,) else 20 if hidden else 5
+    net = fit(SparseNetRegressor, target, *diabetes, hidden, **settings)
+    assert count(net.coefs_) == count(net.penalized_coefs_) == target
+    assert net.kkt_residual_ <= ENOUGH
+    if "penalize_bias" not in settings:
+        assert residual(net, *diabetes) <= ENOUGH
+        assert residual(net, *diabetes) == pytest.approx(net.kkt_residual_, abs=1e-4)
+
+
+def test_a_lambda_for_each_layer(diabetes):
+    net = fit(SparseNetRegressor, [20, 5], *diabetes, (10,))
+    counts = [np.count_nonzero(coef) for coef in net.penalized_coefs_]
+    assert counts == net.target_n_nonzero_.tolist() == [20, 5]
+    assert residual(net, *diabetes) == pytest.approx(net.kkt_residual_, rel=1e-3)
+    assert any(map(np.any, map(np.subtract, net.coefs_, net.penalized_coefs_)))
+
+
+def test_float32_is_solved_in_double_precision(diabetes):
+    X, y = diabetes
+    net = fit(SparseNetRegressor, 20, X.astype(np.float32), y, (10,))
+    assert net.coefs_[0].dtype == net.penalized_coefs_[0].dtype == np.float32
+    assert residual(net, X.astype(np.float32), y) <= ENOUGH
+
+
+def test_several_classes():
+    X, y = scaled(load_digits)
+    net = fit(SparseNetClassifier, 25, X[:600], y[:600], (10,), random_state=1)
+    assert count(net.coefs_) == count(net.penalized_coefs_) == 25
+    assert residual(net, X[:600], y[:600]) <= ENOUGH
+
+
+def test_without_debias_it_is_the_network(diabetes):
+    kept = fit(SparseNetRegressor, 20, *diabetes, (10,), debias=False)
+    wanted = fit(SparseNetRegressor, 20, *diabetes, (10,))
+    assert kept.n_nonzero_ == 20
+    assert kept.converged_
+    for own, other in zip(kept.coefs_, wanted.penalized_coefs_, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_a_refit_from_there_stays_there(diabetes):
+    net = fit(SparseNetRegressor, 50, *diabetes, warm_start=True)
+    before = net.penalized_coefs_
+    net.set_params(alpha=net.alpha_).fit(*diabetes)
+    assert net.n_nonzero_ == 50
+    assert net.converged_
+    for own, other in zip(net.coefs_, before, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_a_refit_next_to_it_finds_it(diabetes):
+    net = fit(SparseNetRegressor, 50, *diabetes, warm_start=True)
+    net.set_params(alpha=1.002 * net.alpha_).fit(*diabetes)
+    assert abs(net.n_nonzero_ - 50) <= 2
+    assert residual(net, *diabetes) <= net.kkt_tol
+
+
+def test_the_network_does_not_depend_on_the_tolerance(diabetes):
+    """Which is that of the penalised solution alone."""
+    exact = fit(SparseNetRegressor, 20, *diabetes, (10,), tol=0)
+    loose = fit(SparseNetRegressor, 20, *diabetes, (10,), tol=0.5)
+    assert abs(count(loose.penalized_coefs_) - 20) <= 10
+    for own, other in zip(exact.coefs_, loose.coefs_, strict=True):
+        np.testing.assert_array_equal(own, other)
+
+
+def test_on_kinks_the_solution_has_the_weights_of_the_network(diabetes):
+    """Minimisers of a ReLU network lie where it has no derivative."""
+    net = fit(SparseNetRegressor, 20, *diabetes, (10,), activation="relu")
+    for own, other in zip(net.coefs_, net.penalized_coefs_, strict=True):
+        np.testing.assert_array_equal(own != 0, other != 0)
+    assert any(map(np.any, map(np.subtract, net.coefs_, net.penalized_coefs_)))
