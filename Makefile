@@ -62,6 +62,8 @@ bench: $(VENV)/.installed
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/adam.json --solver adam
 	$(BENCH).certificate --json $(RESULTS)/large.json --only "breast cancer, large"
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/mg.json --accuracy
+	$(BENCH).l1_solutions --data $(DATA) --json $(RESULTS)/l1_solutions.json \
+		--write docs/certificate.md
 	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
 	$(BENCH).inputs --data $(DATA) --out $(RESULTS)/inputs.json --jobs $(JOBS)
 	$(BENCH).report --results $(RESULTS)/results.json \

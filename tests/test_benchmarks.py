@@ -14,6 +14,7 @@ from benchmarks import (  # noqa: E402
     certificate,
     comparisons,
     harness,
+    l1_solutions,
     report,
     run,
     shipping,
@@ -176,6 +177,16 @@ def test_comparison_by_hand():
     assert found[0].is_worse
     assert not found[0].is_lower
     assert found[0].ratio == pytest.approx(4)
+
+
+def test_the_page_of_the_l1_solutions_builds(tmp_path):
+    cell = l1_solutions.run_cell("diabetes", 50, "tanh", 0, tmp_path)
+    assert cell["penalized"] == cell["again"] == cell["asked"] == 50
+    assert cell["residual"] <= 0.05
+    text = l1_solutions.page([cell, {**cell, "activation": "relu", "residual": 2.0}])
+    assert "| diabetes | 50 | 50 |" in text
+    assert "1 of 1 at most .2; count within 1 % in 1" in text
+    assert "0 of 1 at most .2" in text
 
 
 def test_report_builds(tmp_path):
