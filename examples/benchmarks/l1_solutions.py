@@ -78,8 +78,7 @@ def residual(net, X, y) -> float:
         loss = functional.binary_cross_entropy_with_logits(value[:, 0], target)
     else:
         loss = functional.cross_entropy(value, torch.tensor(y))
-    decay = getattr(net, "weight_decay_", 0.0)
-    loss = loss + decay / 2 * sum(coef.square().sum() for coef, _ in layers)
+    loss = loss + net.weight_decay_ / 2 * sum(coef.square().sum() for coef, _ in layers)
     loss.backward()
     worst = 0.0
     for coef, intercept in layers:
@@ -117,12 +116,9 @@ def run_cell(
         "alpha": net.alpha_,
         "part": float(net.search_history_["seconds"][-1]) / seconds,
     }
-    settings = {"alpha": net.alpha_}
-    if hasattr(net, "weight_decay_"):
-        settings["weight_decay"] = net.weight_decay_
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        again = net.set_params(**settings).fit(X, y)
+        again = net.set_params(alpha=net.alpha_).fit(X, y)
     return record | {"again": again.n_nonzero_}
 
 

@@ -124,14 +124,14 @@ def resolve_weight_decay(estimator, problem: Problem) -> float:
     given = as_number(estimator.weight_decay)  # None: "auto"
     if given is not None:
         return float(given)
+    if estimator._continues():  # the network has seen all samples; λ belongs to this γ
+        return estimator.weight_decay_
     n_samples = problem.n_samples
     n_elements = n_samples * prod(problem.rows.sample_shape)
     is_large = n_samples > _MANY_SAMPLES or n_elements > _MANY_ELEMENTS
     is_certified = estimator.solver == "lbfgs"
     if estimator.alpha is not None or is_certified or is_large:
         return 0.0
-    if estimator._continues():  # the network has seen all samples
-        return estimator.weight_decay_
     options = SolverOptions(
         learning_rate=_LEARNING_RATES["adam"],
         schedule=Schedule.CONSTANT,

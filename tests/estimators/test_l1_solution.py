@@ -38,8 +38,7 @@ def residual(net, X, y):
         loss = (value[:, 0] - torch.tensor(target)).square().mean()
     else:
         loss = torch.nn.functional.cross_entropy(value, torch.tensor(y))
-    decay = getattr(net, "weight_decay_", 0.0)
-    loss = loss + decay / 2 * sum(coef.square().sum() for coef in coefs)
+    loss = loss + net.weight_decay_ / 2 * sum(coef.square().sum() for coef in coefs)
     loss.backward()
     alphas = np.broadcast_to(net.alpha_, len(coefs))
     found = [float(b.grad.abs().max()) / alphas.min() for b in intercepts]
