@@ -11,9 +11,9 @@ together: a sample that is there twice is worth one of twice the weight.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from math import ceil, isfinite
+from math import ceil, isfinite, prod
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ __all__ = ["distinct_samples", "mean_square", "unexplained_share"]
 
 _STEPS = 100
 _HELD_OUT = 5  # one in so many samples
-_ROWS_AT_ONCE = 256
+_ELEMENTS_AT_ONCE = 2**15  # of inputs: CSR rows are densified
 
 
 def distinct_samples(problem: Problem) -> tuple[int, Tensor]:
@@ -50,33 +50,33 @@ def distinct_samples(problem: Problem) -> tuple[int, Tensor]:
     number : Tensor of int, shape (n_samples,)
         The same for equal inputs; otherwise as good as drawn at random.
     """
-    target = problem.target.reshape(problem.n_samples, -1).cpu().numpy()
-    of_inputs = np.concatenate(list(_digests(problem)))
-    of_both = {
-        (number, wanted.tobytes())
-        for number, wanted in zip(of_inputs.tolist(), target, strict=True)
-    }
-    return len(of_both), torch.from_numpy(of_inputs)
+    number = _digests(inputs.float() for inputs in _inputs(problem))
+    target = problem.target.reshape(problem.n_samples, -1)
+    n_distinct = len(np.unique(number ^ _digests([target])))
+    return n_distinct, torch.from_numpy(number)
 
 
 def mean_square(problem: Problem) -> float:
     """Return the weighted mean of the squared inputs, 1 for standardised columns."""
-    weight, total = problem.sample_weight, 0.0
-    for start in range(0, problem.n_samples, _ROWS_AT_ONCE):
-        rows = problem.rows.slice(start, start + _ROWS_AT_ONCE).flatten(1)
-        total += float(rows.square().mean(1) @ weight[start : start + len(rows)])
-    return total / float(weight.sum())
+    squares = [inputs.square().mean(1) for inputs in _inputs(problem)]
+    weight = problem.sample_weight
+    return float(torch.cat(squares).to(weight) @ weight / weight.sum())
 
 
-def _digests(problem: Problem) -> Iterator[np.ndarray]:
-    """Yield a number for the inputs of each sample, the same in each type."""
-    for start in range(0, problem.n_samples, _ROWS_AT_ONCE):
-        stop = min(start + _ROWS_AT_ONCE, problem.n_samples)
-        rows = problem.rows.slice(start, stop).flatten(1).float().cpu().numpy() + 0.0
-        digests = (
-            hashlib.blake2b(row.tobytes(), digest_size=7).digest() for row in rows
-        )
-        yield np.array([int.from_bytes(one, "little") for one in digests], np.int64)
+def _inputs(problem: Problem) -> Iterator[Tensor]:
+    """Yield the inputs of some samples after the other, as rows."""
+    size = max(1, _ELEMENTS_AT_ONCE // max(1, prod(problem.rows.sample_shape)))
+    for start in range(0, problem.n_samples, size):
+        stop = min(start + size, problem.n_samples)
+        yield problem.rows.slice(start, stop).flatten(1)
+
+
+def _digests(pieces: Iterable[Tensor]) -> np.ndarray:
+    """Return a number for each row, which tells what is in it."""
+    rows = (row for piece in pieces for row in piece.cpu().numpy() + 0)  # no -0.0
+    digests = (hashlib.blake2b(row.tobytes(), digest_size=7).digest() for row in rows)
+    numbers = (int.from_bytes(digest, "little") for digest in digests)
+    return np.fromiter(numbers, np.int64)
 
 
 @single_threaded()
@@ -131,7 +131,7 @@ def _loss_of_constant(problem: Problem, weight: Tensor) -> float | None:
         return None
     output = constant.expand(problem.n_samples, -1)
     values = problem.loss.per_sample(output, problem.target)
-    loss = float(values @ weight / weight.sum())
+    loss = float(values.to(weight) @ weight / weight.sum())
     return loss if isfinite(loss) and loss >= 0 else None
 
 
@@ -168,6 +168,6 @@ def _score(problem: Problem, rest: Tensor) -> Callable[[Tensor], float]:
     weight = weight / weight.sum()
 
     def score(output: Tensor) -> float:
-        return -float(problem.loss.per_sample(output, target) @ weight)
+        return -float(problem.loss.per_sample(output, target).to(weight) @ weight)
 
     return score

@@ -18,6 +18,7 @@ from sklearn_sparsenet import (
 )
 from sklearn_sparsenet.estimators import _scales, _table_rows
 from sklearn_sparsenet.estimators._table_rows import TableRows
+from sklearn_sparsenet.solvers import stopping
 
 QUICK = {"max_iter": 1, "batch_size": 100, "random_state": 0}
 
@@ -28,6 +29,7 @@ def small_pieces(monkeypatch):
     monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
     monkeypatch.setattr(_table_rows, "_BLOCK_ELEMENTS", 2**15)
     monkeypatch.setattr(problem, "_CHUNK_ELEMENTS", 2**15)
+    monkeypatch.setattr(stopping, "_CHUNK_ELEMENTS", 2**15)
     monkeypatch.setattr(_scales, "_SCALE_ROWS", 100)
 
 

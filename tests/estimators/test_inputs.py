@@ -287,7 +287,9 @@ def test_a_modules_weights_are_the_starting_point(xy):
 )
 def test_columns_far_from_zero_or_from_unit_scale_are_told(move, said):
     X = np.random.default_rng(0).normal(size=(60, 3))
-    net = SparseNetRegressor((3,), target_sparsity=6, max_iter=2, random_state=0)
+    net = SparseNetRegressor(
+        (3,), target_sparsity=6, max_iter=2, weight_decay=0.0, random_state=0
+    )
     with pytest.warns(DataScaleWarning, match=said):
         net.fit(move(X), X[:, 0])
 

@@ -58,7 +58,7 @@ def make(kind=SparseNetRegressor, **params):
     target = {"target_sparsity": 15} if kind is SparseNetRegressor else {}
     defaults = {
         "hidden_layer_sizes": (8,), "activation": "tanh", **target,
-        "max_iter": 20, "batch_size": 50, "random_state": 0,
+        "max_iter": 20, "batch_size": 50, "weight_decay": 0.01, "random_state": 0,
     }  # fmt: skip
     return kind(**{**defaults, **params})
 
@@ -162,6 +162,15 @@ PLACES = [
     (in_certified_solves, 3),
     (in_the_storing, 1),
 ]
+
+
+def test_what_comes_before_training_leaves_the_estimator_as_it_was(data, monkeypatch):
+    """The short training that measures noise is no fit."""
+    count, _ = at_call(20)
+    net = make(**in_a_module(count, monkeypatch), weight_decay="auto")
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(*data)
+    assert "module_" not in vars(net)
 
 
 @pytest.mark.parametrize(("place", "number"), PLACES)
