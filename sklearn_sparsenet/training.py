@@ -43,7 +43,7 @@ _REFIT_EPOCHS = 0.5
 _REFIT_RATE = 0.3
 # The gradient of all samples vanishes once a network interpolates; Adam's steps grow,
 # and it is thrown off, until differences of rounding are visible (figures ibidem).
-_DAMPING = 1.0
+_DAMPING = 1.5
 _WHOLE_FROM = 10  # epochs; below, they are divided
 _NEXT_TO = 1.0  # residual of a start that is next to a solution
 

@@ -281,7 +281,7 @@ class SparseNet(
             check_network(problem.network, samples.rows, options.batch_size)
         elif not self._continues():
             problem.start_at_best_constant()
-        decay = resolve_weight_decay(self, problem)
+        decay = resolve_weight_decay(self, problem, options)
         problem = replace(problem, weight_decay=decay)
         trainer = ProblemTrainer(
             problem,

@@ -77,7 +77,8 @@ weight_decay : float or "auto", default="auto"
     both solutions. "auto": (1 + 20 r²)/n, at most .05, for n different
     samples, times the mean square of X, at most 1, with r the part of the loss that a
     short training leaves on some that it has not seen; 0 with a given `alpha`, with
-    "lbfgs", and above 10 000 samples; with `warm_start` that of the fit before.
+    "lbfgs", above 10 000 samples, and in trainings of less than 200 steps; with
+    `warm_start` that of the fit before.
 debias : bool or "auto", default="auto"
     Whether surviving weights are refitted without the ℓ1 penalty, but with
     `weight_decay`: "auto" after a search with "adam" or "sgd".

@@ -31,9 +31,9 @@ _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
 _ITERATIONS_PER_SOLVE = 3000
 # Weight decay of noiseless data, and what noise adds to it, in terms of 1/n, and the
 # most there is, for beyond it networks collapse; above so many samples, or elements of
-# X, there is none (figures in docs/design_notes.md).
+# X, or below so many steps, there is none (figures in docs/design_notes.md).
 _LEAST_DECAY, _DECAY_OF_NOISE, _MOST_DECAY = 1.0, 20.0, 0.05
-_MANY_SAMPLES, _MANY_ELEMENTS = 10_000, 2**24
+_MANY_SAMPLES, _MANY_ELEMENTS, _FEW_STEPS = 10_000, 2**24, 200
 
 
 def build_options(
@@ -112,14 +112,16 @@ def auto_batch_size(n_samples: int) -> int:
     return min(512, max(64, n_samples // 200))
 
 
-def resolve_weight_decay(estimator, problem: Problem) -> float:
+def resolve_weight_decay(
+    estimator, problem: Problem, options: SolverOptions
+) -> float:
     """Return γ: the one that was given, or one for this much data and noise.
 
     (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1. r is
     the part of the loss that inputs do not explain (`unexplained_share`), n the number
     of different samples. None for a given λ, whose problem is the paper's, nor with
-    "lbfgs", whose λ has to give the same weights again; and none for many samples,
-    which do not need it.
+    "lbfgs", whose λ has to give the same weights again; and none for many samples, or
+    few steps, which do not need it.
     """
     given = as_number(estimator.weight_decay)  # None: "auto"
     if given is not None:
@@ -129,16 +131,17 @@ def resolve_weight_decay(estimator, problem: Problem) -> float:
     n_samples = problem.n_samples
     n_elements = n_samples * prod(problem.rows.sample_shape)
     is_large = n_samples > _MANY_SAMPLES or n_elements > _MANY_ELEMENTS
+    is_short = options.n_steps(n_samples) < _FEW_STEPS
     is_certified = estimator.solver == "lbfgs"
-    if estimator.alpha is not None or is_certified or is_large:
+    if estimator.alpha is not None or is_certified or is_large or is_short:
         return 0.0
-    options = SolverOptions(
+    pilot = SolverOptions(
         learning_rate=_LEARNING_RATES["adam"],
         schedule=Schedule.CONSTANT,
         batch_size=min(auto_batch_size(n_samples), n_samples),
     )
     n_distinct, number = distinct_samples(problem)
-    noise = unexplained_share(problem, number, options)
+    noise = unexplained_share(problem, number, pilot)
     decay = (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct
     # Weights of smaller inputs have to be larger.
     return min(decay, _MOST_DECAY) * min(mean_square(problem), 1.0)

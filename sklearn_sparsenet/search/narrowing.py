@@ -33,6 +33,7 @@ from sklearn_sparsenet.search.holding import Constraint, HeldSupport
 __all__ = ["Narrowing", "Noise", "Stages"]
 
 _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
+_ROUNDING = 1e-6  # of scores: what is above the threshold by so little, is as large
 _METRIC_FLOOR = 4.0  # times the mean curvature
 _NO_CURVATURE = 1e-4  # times the mean curvature
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
@@ -250,7 +251,9 @@ class Narrowing(Constraint):
 
     def _narrow(self, weight: Tensor, step: Strength) -> None:
         metric = self._metric(weight, step)
-        whole = weight.abs() * metric
+        # Weight decay balances the two weights of a unit that has no others: their
+        # scores are equal but for rounding, which is not to decide.
+        whole = (weight.abs() * metric).float().to(weight)
         # A weight that is exactly zero cannot be kept, whatever its metric.
         barred = weight == 0
         if self._allowed is not None:
@@ -361,5 +364,5 @@ class Narrowing(Constraint):
         """Firm threshold of what is above it; what is filled in stays as it is."""
         size = weight.abs()
         shrunk = (size - threshold) * (_FIRM / (_FIRM - 1))
-        applies = (size > threshold) & (size < _FIRM * threshold)
+        applies = (size > (1 + _ROUNDING) * threshold) & (size < _FIRM * threshold)
         weight.copy_(torch.where(applies, shrunk * weight.sign(), weight))

@@ -23,11 +23,7 @@ from sklearn_sparsenet.data import SubsetRows
 from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import (
-    random_states,
-    set_random_states,
-    single_threaded,
-)
+from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.solvers.loop import solve
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.solution import Status
@@ -111,15 +107,13 @@ def unexplained_share(
         return 1.0
     if constant == 0:  # of a constant target
         return 0.0
-    network = problem.network
-    before, states = network.snapshot(), random_states(network.parameters.device)
+    before = problem.network.snapshot()
     try:
         scores = _train(problem, held, options)
     except NonFiniteLossError:
         return 1.0
     finally:
-        network.restore(before)
-        set_random_states(states, network.parameters.device)
+        problem.network.restore(before)
     least = min((-score for score in scores), default=constant)
     return min(max(least / constant, 0.0), 1.0) if isfinite(least) else 1.0
 

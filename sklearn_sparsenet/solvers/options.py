@@ -60,3 +60,7 @@ class SolverOptions:
     shuffle: bool = True
     kkt_tol: float = 1e-3
     validation: Validation | None = None
+
+    def n_steps(self, n_samples: int) -> float:
+        """Return the number of steps of a solve on so many samples."""
+        return self.max_iter * math.ceil(n_samples / min(self.batch_size, n_samples))

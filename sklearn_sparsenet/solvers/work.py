@@ -6,8 +6,6 @@ else the machine is doing.
 
 from __future__ import annotations
 
-from math import ceil
-
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers.options import SolverOptions
 
@@ -25,10 +23,9 @@ def part_of_training(problem: Problem, options: SolverOptions) -> float:
     A step needs all samples, so that of many there is time for few.
     """
     size = min(options.batch_size, problem.n_samples)
-    n_steps = options.max_iter * ceil(problem.n_samples / size)
     step = _STEP + 6 * size * problem.network.n_weights / _FLOPS
     share = _SHARE if problem.n_samples < _MANY else _SHARE_OF_MANY
-    return share * n_steps * step
+    return share * options.n_steps(problem.n_samples) * step
 
 
 class Work:

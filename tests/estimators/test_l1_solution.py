@@ -99,8 +99,8 @@ def test_float32_is_solved_in_double_precision(diabetes):
 
 def test_several_classes():
     X, y = scaled(load_digits)
-    net = fit(SparseNetClassifier, 25, X[:600], y[:600], (10,), random_state=1)
-    assert count(net.coefs_) == count(net.penalized_coefs_) == 25
+    net = fit(SparseNetClassifier, 50, X[:600], y[:600], (10,), random_state=1)
+    assert count(net.coefs_) == count(net.penalized_coefs_) == 50
     assert residual(net, X[:600], y[:600]) <= ENOUGH
 
 

@@ -103,18 +103,25 @@ def noisy(n_samples=300, noise=2.0, seed=0):
 
 def test_auto_follows_noise_and_number_of_samples():
     def gamma(*data):
-        return SparseNetRegressor(max_iter=15, random_state=0).fit(*data).weight_decay_
+        return SparseNetRegressor(max_iter=40, random_state=0).fit(*data).weight_decay_
 
     assert gamma(*noisy()) > 4 * gamma(*noisy(noise=0.0))
     assert gamma(*noisy()) > 3 * gamma(*noisy(n_samples=1500))
 
 
-def test_auto_is_none_for_a_given_alpha_and_for_many_samples():
-    X, y = noisy(50)
-    assert SparseNetRegressor(alpha=0.1, max_iter=10).fit(X, y).weight_decay_ == 0
-    X, y = noisy(10_001)
-    net = SparseNetRegressor((2,), max_iter=1, random_state=0)
-    assert net.fit(X, y).weight_decay_ == 0
+@pytest.mark.parametrize(
+    "n_samples, params, has_some",
+    [
+        (50, {"max_iter": 200}, True),
+        (50, {"max_iter": 200, "alpha": 0.1}, False),
+        (50, {"max_iter": 199}, False),  # too few steps to fit noise
+        (10_000, {"max_iter": 2}, True),
+        (10_001, {"max_iter": 2}, False),
+    ],
+)
+def test_when_auto_is_none(n_samples, params, has_some):
+    net = SparseNetRegressor((2,), random_state=0, **params).fit(*noisy(n_samples))
+    assert (net.weight_decay_ > 0) == has_some
 
 
 def test_auto_takes_repeated_samples_for_one():
@@ -122,7 +129,7 @@ def test_auto_takes_repeated_samples_for_one():
     X, y = noisy(60)
     weight = np.random.default_rng(1).integers(1, 3, size=60)
     again = np.repeat(np.arange(60), weight)[::-1]
-    net = SparseNetRegressor(random_state=0, max_iter=100)
+    net = SparseNetRegressor(random_state=0, max_iter=200)
     weighted = net.fit(X, y, sample_weight=weight).weight_decay_
     repeated = net.fit(X[again], y[again]).weight_decay_
     np.testing.assert_allclose(weighted, repeated, rtol=1e-6)
