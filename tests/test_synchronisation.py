@@ -47,7 +47,12 @@ def fit(steps, device="cpu", **params):
     X, y = (X[:1000] / 16).astype(np.float32), y[:1000]
     if params.get("module"):
         X = X.reshape(-1, 1, 8, 8)
-    settings = {"max_iter": EPOCHS, "batch_size": 1000 // steps, "random_state": 0}
+    settings = {
+        "max_iter": EPOCHS,
+        "batch_size": 1000 // steps,
+        "weight_decay": 0.01,  # "auto" trains before, if there are many steps
+        "random_state": 0,
+    }
     if "alpha" not in params:
         params = {"target_sparsity": 0.8, **params}
     return SparseNetClassifier((30,), device=device, **settings, **params).fit(X, y)

@@ -112,9 +112,7 @@ def auto_batch_size(n_samples: int) -> int:
     return min(512, max(64, n_samples // 200))
 
 
-def resolve_weight_decay(
-    estimator, problem: Problem, options: SolverOptions
-) -> float:
+def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) -> float:
     """Return γ: the one that was given, or one for this much data and noise.
 
     (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1. r is

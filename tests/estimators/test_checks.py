@@ -48,3 +48,10 @@ def test_weights_are_repetitions_for_interpolating_networks(kind, density):
     """Differences of rounding must not grow over a thousand steps."""
     net = kind(target_sparsity=1 - density)
     check_sample_weight_equivalence_on_dense_data(kind.__name__, net)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
+def test_rounding_does_not_tell_equal_scores_apart():
+    """Weight decay balances the two weights of a unit that has no others."""
+    net = SparseNetClassifier(weight_decay=0.02)
+    check_sample_weight_equivalence_on_dense_data("SparseNetClassifier", net)

@@ -167,7 +167,7 @@ PLACES = [
 def test_what_comes_before_training_leaves_the_estimator_as_it_was(data, monkeypatch):
     """The short training that measures noise is no fit."""
     count, _ = at_call(20)
-    net = make(**in_a_module(count, monkeypatch), weight_decay="auto")
+    net = make(**in_a_module(count, monkeypatch), weight_decay="auto", max_iter=200)
     with pytest.raises(KeyboardInterrupt):
         net.fit(*data)
     assert "module_" not in vars(net)

@@ -110,7 +110,7 @@ def test_auto_follows_noise_and_number_of_samples():
 
 
 @pytest.mark.parametrize(
-    "n_samples, params, has_some",
+    ("n_samples", "params", "has_some"),
     [
         (50, {"max_iter": 200}, True),
         (50, {"max_iter": 200, "alpha": 0.1}, False),
@@ -154,3 +154,10 @@ def test_what_it_may_not_be(value):
     X, y = noisy(30)
     with pytest.raises((ValueError, TypeError), match="weight_decay"):
         SparseNetRegressor(weight_decay=value).fit(X, y)
+
+
+def test_the_pilot_leaves_the_generator_to_other_threads(monkeypatch):
+    """Setting it, even to what it was, would change what they draw meanwhile."""
+    monkeypatch.delattr(torch, "set_rng_state")
+    net = SparseNetRegressor((2,), max_iter=200, random_state=0).fit(*noisy(50))
+    assert net.weight_decay_ > 0
