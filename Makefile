@@ -66,6 +66,8 @@ bench: $(VENV)/.installed
 		--write docs/certificate.md
 	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
 	$(BENCH).inputs --data $(DATA) --out $(RESULTS)/inputs.json --jobs $(JOBS)
+	$(BENCH).small_tables --data $(DATA) --out docs/small_tables.json \
+		--jobs $(JOBS) --write docs/small_tables.md
 	$(BENCH).report --results $(RESULTS)/results.json \
 		--costs $(RESULTS)/costs.json \
 		--certificates $(RESULTS)/lbfgs.json $(RESULTS)/adam.json \
