@@ -5,8 +5,8 @@ Cross-validation chooses the number of weights
 How many weights should it be, without looking at test data?
 
 ``SparseNetClassifierCV`` fits a path of networks from dense to sparse in each fold.
-With ``selection="1se"`` it takes the sparsest target whose mean score is within one
-standard error of the best, and fits it anew to all rows.
+With ``selection="1se"`` it takes the sparsest target whose log loss is worse than the
+best by no more than one standard error of the difference, and fits it anew to all rows.
 """
 
 import matplotlib.pyplot as plt

@@ -221,14 +221,15 @@ target_sparsities : int or sequence, default=10
     A number of targets, evenly on a logarithmic scale from half of the weights to a
     two-hundredth of them; or the targets, each as `target_sparsity` takes it.
 selection : {"min", "1se"} or callable, default="min"
-    The best mean score, of equals the sparsest; the sparsest target whose mean is
-    within one standard error of the best; or a function that gets `cv_results_` and
-    returns an index.
+    The best mean score, of equals the sparsest; the sparsest target that is worse than
+    the best by no more than one standard error of their difference, over the folds; or
+    a function that gets `cv_results_` and returns an index.
 cv : int, cross-validation generator or iterable, default=None
     As in `GridSearchCV`; None: five folds.
 scoring : str, callable or None, default=None
-    None: `score` of the single fit. Of the targets, and what `score` returns. It gets
-    `sample_weight` if `fit` does.
+    Of the targets. None: "neg_log_loss" for classes, weighted by `class_weight` as in
+    the fit (with several labels their mean), and R² for regression. `score` returns it
+    too, but for None the accuracy of classes. It gets `sample_weight` if `fit` does.
 n_jobs : int, default=None
     Folds that are fitted at the same time.
 """

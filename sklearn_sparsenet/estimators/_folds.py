@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
+from sklearn_sparsenet.estimators._default_scores import minus_log_loss
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
@@ -129,8 +130,7 @@ def fit_fold(
 
     def score(X, y, sample_weight) -> np.ndarray:
         weights = weights_for(about_all, sample_weight)
-        # Those of scikit-learn look at the predictions only.
-        if type(scorer).__module__ != "sklearn.metrics._scorer":
+        if not _only_predicts(scorer):
             X = X.take()
         return np.array([about_all(point, X, y, **weights) for point in points])
 
@@ -143,6 +143,12 @@ def fit_fold(
     }
     task.call_on_fit_task_end(**facts)
     return found
+
+
+def _only_predicts(scorer: Callable) -> bool:
+    """Whether a scorer looks at predictions only: those of scikit-learn, and ours."""
+    known = type(scorer).__module__ == "sklearn.metrics._scorer"
+    return known or scorer is minus_log_loss
 
 
 def with_labels(scorer: Callable, classes: np.ndarray) -> Callable:

@@ -11,10 +11,10 @@ from scipy.stats import rankdata
 from sklearn.base import clone, is_classifier
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import check_scoring
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_sparsenet.estimators._default_scores import scorer_of
 from sklearn_sparsenet.estimators._docs import add_cv_docs
 from sklearn_sparsenet.estimators._folds import (
     fit_fold,
@@ -111,7 +111,7 @@ class CrossValidated:
         what = (X, y, used, groups, is_classifier(self))
         with naming("cv"):
             folds = make_folds(self.cv, *what)
-        scorer = check_scoring(single, self.scoring)
+        scorer = scorer_of(single, self.scoring)
         data = (X, y, sample_weight)
         root = self._init_callback_context(max_subtasks=2)
         root.call_on_fit_task_begin(**facts)
@@ -134,6 +134,8 @@ class CrossValidated:
     def score(self, X, y, sample_weight=None):
         """Return the score on other data: by `scoring`, if that is given.
 
+        Otherwise the accuracy, or R², as other estimators do.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
@@ -148,7 +150,7 @@ class CrossValidated:
         if self.scoring is None:
             return super().score(X, y, sample_weight)
         check_is_fitted(self)
-        scorer = check_scoring(self, self.scoring)
+        scorer = scorer_of(self, self.scoring)
         if is_classifier(self) and not self._multilabel:
             scorer = with_labels(scorer, self.classes_)
         return scorer(self, X, y, **weights_for(scorer, sample_weight))

@@ -12,7 +12,7 @@ __all__ = [
     "checked",
     "defined",
     "mean_scores",
-    "standard_errors",
+    "paired_errors",
     "within_one_standard_error",
 ]
 
@@ -60,18 +60,27 @@ def checked(index: object, n_targets: int) -> int:
     return int(index)
 
 
-def standard_errors(test_scores: np.ndarray) -> np.ndarray:
-    """Return the standard error of the mean over the folds, shape (n_targets,).
+def paired_errors(test_scores: np.ndarray, index: int) -> np.ndarray:
+    """Return the standard errors of the mean differences to the target at `index`.
+
+    That one fold is harder than another makes all scores differ between folds, and says
+    nothing of the targets: it is not in the differences within each fold.
 
     Parameters
     ----------
     test_scores : ndarray of shape (n_targets, n_folds)
+    index : int
+
+    Returns
+    -------
+    ndarray of shape (n_targets,)
+        0 at `index`, and for all with a single fold.
     """
     scores = defined(test_scores)
     n_folds = scores.shape[1]
     if n_folds < 2:
         return np.zeros(len(scores))
-    return scores.std(axis=1, ddof=1) / np.sqrt(n_folds)
+    return (scores[index] - scores).std(axis=1, ddof=1) / np.sqrt(n_folds)
 
 
 def best(test_scores: np.ndarray) -> int:
@@ -99,14 +108,15 @@ def best(test_scores: np.ndarray) -> int:
 
 
 def within_one_standard_error(test_scores: np.ndarray) -> int:
-    """Return the sparsest target whose mean is within one standard error of the best.
+    """Return the sparsest target that is worse than the best by one error at most.
 
-    Breiman et al. (1984), section 3.4.3. Parameters as `best`.
+    The rule of Breiman et al. (1984), section 3.4.3, but with the standard error of
+    the difference, fold by fold. Parameters as `best`.
     """
     top = best(test_scores)
     means = mean_scores(test_scores)
-    least = means[top] - standard_errors(test_scores)[top]
-    return int(np.flatnonzero(means >= least)[-1])
+    close = means[top] - means <= paired_errors(test_scores, top)
+    return int(np.flatnonzero(close)[-1])
 
 
 SELECTIONS = {"min": best, "1se": within_one_standard_error}

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.estimators._default_scores import default_score_name
 from sklearn_sparsenet.estimators.path import SparseNetPath
 from sklearn_sparsenet.estimators.selection import (
     best,
-    standard_errors,
+    paired_errors,
     within_one_standard_error,
 )
 from sklearn_sparsenet.plots.fitted import open_up
@@ -33,10 +34,11 @@ Array = np.ndarray
 class SparsityCurveDisplay:
     """Error, or score, against the number of weights.
 
-    With several test scores for each network, of folds: their mean, a band of one
-    standard error about it, and each fold. Marked are the best mean, of equals the
-    sparsest, and the 1-SE choice, the sparsest network whose mean is within one
-    standard error of it.
+    With several test scores for each network, of folds: their mean, each fold, and a
+    band about the mean of one standard error of the difference to the best network.
+    Marked are the best mean, of equals the sparsest, and the 1-SE choice, the sparsest
+    network that is worse by no more than that error. What all networks have in common
+    in a fold is not in the band: it says nothing of which one is better.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ class SparsityCurveDisplay:
     Examples
     --------
     >>> from sklearn_sparsenet.plots import SparsityCurveDisplay
-    >>> scores = [[0.93, 0.95], [0.94, 0.96], [0.93, 0.96], [0.80, 0.83]]
+    >>> scores = [[0.93, 0.95], [0.94, 0.96], [0.93, 0.965], [0.80, 0.83]]
     >>> display = SparsityCurveDisplay(n_nonzeros=[400, 200, 100, 50],
     ...                                test_scores=scores)
     >>> display.best_index, display.one_se_index
@@ -117,7 +119,7 @@ class SparsityCurveDisplay:
                 "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV; "
                 f"{type(net).__name__} has a single target. Look at sparsenet_path."
             )
-        name = _score_name(net) if net.scoring is None else net.scoring
+        name = default_score_name(net) if net.scoring is None else net.scoring
         display = cls(
             n_nonzeros=net.n_nonzeros_,
             test_scores=net.test_scores_,
@@ -224,18 +226,24 @@ class SparsityCurveDisplay:
             for line in self.fold_lines_:
                 line.set(linewidth=0.8)
             self.fold_lines_[0].set_label("folds")
-            error = standard_errors(values)
-            self.band_ = self.ax_.fill_between(
-                counts,
-                mean - error,
-                mean + error,
-                color=BLUE,
-                alpha=0.25,
-                linewidth=0,
-                label="± 1 standard error",
-            )
+            self._draw_band(counts, values)
         (self.mean_line_,) = self.ax_.plot(
             counts, mean, ".-", color=BLUE, label="mean of folds" if several else "test"
+        )
+
+    def _draw_band(self, counts: Array, values: Array) -> None:
+        top = self.best_index
+        if top is None:
+            return
+        mean, error = values.mean(axis=1), paired_errors(values, top)
+        self.band_ = self.ax_.fill_between(
+            counts,
+            mean - error,
+            mean + error,
+            color=BLUE,
+            alpha=0.25,
+            linewidth=0,
+            label="± 1 standard error of the difference to the best",
         )
 
     def _draw_marks(self, counts: Array, kind: str) -> None:

@@ -20,7 +20,7 @@ from sklearn_sparsenet import (
     load,
     sparsenet_path,
 )
-from sklearn_sparsenet.estimators.selection import SELECTIONS, standard_errors
+from sklearn_sparsenet.estimators.selection import SELECTIONS, paired_errors
 
 SMALL = {"max_iter": 60, "random_state": 0, "cv": 3, "tol": 0}
 
@@ -82,11 +82,24 @@ def test_folds_in_processes_give_the_same(fitted, diabetes):
 
 
 def test_selection():
-    scores = np.array([[0.80, 0.90], [0.88, 0.90], [0.88, 0.90], [0.87, 0.89], [0, 0]])
+    """By hand: 0.01 and -0.006 worse than the best are 0.002 ± 0.008."""
+    scores = np.array([[0.8, 0.9], [0.88, 0.9], [0.88, 0.9], [0.87, 0.906], [0, 0]])
     assert SELECTIONS["min"](scores) == 2  # of equals the sparsest
     assert SELECTIONS["1se"](scores) == 3
-    assert standard_errors(scores)[0] == pytest.approx(0.05)
+    np.testing.assert_allclose(
+        paired_errors(scores, 2), [0.04, 0, 0, 0.008, 0.01], atol=1e-12
+    )
     assert SELECTIONS["1se"](scores[:, :1]) == 2
+
+
+def test_what_all_targets_have_in_common_is_no_noise():
+    """Folds differ by far more than the targets, of which one is always better."""
+    fold = np.array([-0.9, -0.2, -0.5, -0.7, -0.3])
+    worse = np.array([0.03, 0.02, 0.04, 0.03, 0.02])
+    mixed = np.array([0.01, -0.02, 0.0, 0.0, 0.0])
+    scores = np.stack([fold - worse, fold, fold + mixed, fold - worse])
+    assert SELECTIONS["1se"](scores) == 2
+    assert SELECTIONS["1se"](scores + 100 * fold) == 2
 
 
 def test_a_selection_of_ones_own(diabetes):

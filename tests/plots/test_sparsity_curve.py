@@ -5,7 +5,7 @@ import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_sparsenet import SparseNetRegressorCV
+from sklearn_sparsenet import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.plots import SparsityCurveDisplay
 
 
@@ -14,7 +14,7 @@ def display():
     """A curve of two folds."""
     return SparsityCurveDisplay(
         n_nonzeros=[400, 200, 100, 50],
-        test_scores=[[0.70, 0.78], [0.76, 0.80], [0.74, 0.78], [0.60, 0.61]],
+        test_scores=[[0.70, 0.78], [0.76, 0.80], [0.74, 0.81], [0.60, 0.61]],
         chosen=2,
     )
 
@@ -28,16 +28,17 @@ def test_curve_has_mean_band_and_folds(display):
     for line, fold in zip(display.fold_lines_, errors.T, strict=True):
         np.testing.assert_allclose(line.get_ydata(), fold)
     band = display.band_.get_paths()[0].vertices
-    half = np.abs(errors[:, 0] - errors[:, 1]) / 2  # of two folds
-    at_200 = band[band[:, 0] == 200, 1]
-    assert at_200.min() == pytest.approx(mean[1] - half[1])
-    assert at_200.max() == pytest.approx(mean[1] + half[1])
+    # Of two folds, and of the differences to 200: 0.06 and 0.02.
+    for count, middle, half in ((400, mean[0], 0.02), (200, mean[1], 0.0)):
+        there = band[band[:, 0] == count, 1]
+        assert there.min() == pytest.approx(middle - half)
+        assert there.max() == pytest.approx(middle + half)
 
 
 def test_curve_marks_the_best_the_1se_choice_and_the_chosen_one(display):
     display.plot()
     marks = (display.best_, display.one_se_, display.chosen_)
-    # .78 ± .02: .76 is within, .605 is not.
+    # .005 ± .015 worse is within, .175 ± .015 is not.
     assert [mark.get_xdata()[0] for mark in marks] == [200, 100, 100]
     assert display.best_.get_ydata()[0] == pytest.approx(0.22)
     assert display.one_se_.get_label() == "1-SE: 100"
@@ -68,6 +69,18 @@ def test_curve_of_a_cross_validation(cross_validated):
     # The default rule is "min".
     assert display.best_index == net.best_index_ == display.chosen
     np.testing.assert_allclose(display.chosen_.get_ydata(), 1 - net.best_score_)
+
+
+def test_classes_are_shown_by_the_score_that_chose(diabetes):
+    X, y = diabetes
+    net = SparseNetClassifierCV(
+        (), target_sparsities=[8, 4], cv=2, max_iter=100, random_state=0
+    )
+    display = SparsityCurveDisplay.from_estimator(net.fit(X, y > 140))
+    assert display.ax_.get_ylabel() == "log loss"
+    assert display.score_name == "neg_log_loss"
+    mean = net.cv_results_["mean_test_score"]
+    np.testing.assert_allclose(display.mean_line_.get_ydata(), -mean)
 
 
 def test_marks_are_what_the_estimator_would_choose(diabetes):
