@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring, log_loss
 
@@ -40,7 +41,8 @@ def minus_log_loss(net, X, y, sample_weight=None) -> float:
     y : array-like of shape (n_samples,) or (n_samples, n_labels)
     sample_weight : array-like of shape (n_samples,), default=None
     """
-    probabilities, y = net.predict_proba(X), np.asarray(y)
+    probabilities = net.predict_proba(X)
+    y = y.toarray() if sparse.issparse(y) else np.asarray(y)
     weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
     weight = net._adjust_weight(y, weight)
     if not net._multilabel:

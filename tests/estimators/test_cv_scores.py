@@ -10,7 +10,8 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
-from sklearn_sparsenet import SparseNetClassifierCV
+from sklearn_sparsenet import SparseNetClassifier, SparseNetClassifierCV
+from sklearn_sparsenet.estimators._table_rows import TableRows
 
 QUICK = {"max_iter": 100, "random_state": 0}
 FOLDS = StratifiedKFold(2)
@@ -51,7 +52,9 @@ def test_several_labels_are_scored_by_the_mean_of_their_log_losses(iris):
     X, y = iris[0], np.c_[iris[1] == 0, iris[1] == 2].astype(int)
 
     def mean_loss(y, probability):
-        return np.mean([log_loss(y[:, j], probability[:, j]) for j in range(2)])
+        return np.mean(
+            [log_loss(y[:, j], probability[:, j], labels=[0, 1]) for j in range(2)]
+        )
 
     splits = list(FOLDS.split(X, y[:, 0]))
     net = cross_validated(cv=splits).fit(X, y)
@@ -85,3 +88,13 @@ def test_rows_without_weight_do_not_count(iris):
     net, kept = cross_validated(), weight > 0
     alone = clone(net).fit(X[kept], y[kept]).test_scores_
     assert_allclose(net.fit(X, y, weight).test_scores_, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [0, 1, 1]], ids=str)
+def test_rows_by_number_have_the_probabilities_of_the_rows(iris, labels):
+    """Not those of the probabilities, taken for outputs once more."""
+    X, y = iris[0], np.array(labels)[iris[1]]
+    net = SparseNetClassifier((5,), target_sparsity=20, **QUICK).fit(X, y)
+    numbers = np.arange(0, 150, 3)
+    found = net.predict_proba(TableRows(X, numbers))
+    assert_allclose(found, net.predict_proba(X[numbers]), rtol=1e-9)
