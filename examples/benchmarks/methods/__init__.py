@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from benchmarks.methods import (
+    acdc,
     adabreg,
     bisection,
     bracket,
+    chita,
     dense,
+    factorised,
     gmp,
+    granet,
     linear,
     one_shot,
     ours,
@@ -68,6 +72,11 @@ METHODS = {
     "gmp": Method(gmp.fit),
     "gmp_steady": Method(gmp.fit_steady, kinds=(NETWORK,)),
     "gmp_tuned": Method(gmp.fit_tuned, kinds=(NETWORK,)),
+    "acdc": Method(acdc.fit, kinds=(NETWORK,)),
+    "granet": Method(granet.fit, kinds=(NETWORK,)),
+    "factors_2": Method(partial(factorised.fit, depth=2), kinds=(NETWORK,)),
+    "factors_3": Method(partial(factorised.fit, depth=3), kinds=(NETWORK,)),
+    "chita": Method(chita.fit, kinds=(NETWORK,)),
     "one_shot": Method(one_shot.fit, kinds=(NETWORK,)),
     "bisection": Method(bisection.fit, kinds=(NETWORK,)),
     "paper": Method(partial(bracket.fit, **bracket.PAPER), kinds=(NETWORK,)),

@@ -83,7 +83,7 @@ def fit(
 ) -> Fitted:
     """Train once; the count follows its target."""
     assert isinstance(target, int)
-    network = build_network(data.sizes, seed)
+    network = build_network(data.sizes, seed, data.bias)
     weights = weights_of(network)
     generator = torch.Generator().manual_seed(seed)
     for weight in weights:

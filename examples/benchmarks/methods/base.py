@@ -23,7 +23,9 @@ __all__ = [
     "cosine",
     "fitted",
     "linear_layers",
+    "loss_of",
     "soft_threshold",
+    "steady",
     "top_k",
     "train",
     "weights_of",
@@ -31,6 +33,7 @@ __all__ = [
 
 Target = int | tuple[int, ...]
 ROWS_AT_ONCE = 4096
+STEADY = 0.7
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,11 @@ class Fitted:
         return paths.n_live
 
 
-def build_network(sizes: list[int], seed: int) -> nn.Sequential:
+def build_network(sizes: list[int], seed: int, bias: bool = True) -> nn.Sequential:
     """Return a perceptron with ReLU, drawn as PyTorch draws it."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        layers = [nn.Linear(*pair) for pair in pairwise(sizes)]
+        layers = [nn.Linear(*pair, bias=bias) for pair in pairwise(sizes)]
     return nn.Sequential(*[m for layer in layers for m in (layer, nn.ReLU())][:-1])
 
 
@@ -101,6 +104,12 @@ def loss_of(data: Data) -> Callable[[Tensor, Tensor], Tensor]:
 def cosine(step: int, steps: int) -> float:
     """Return the share of the first step size that is used at a step."""
     return 0.5 * (1 + cos(pi * step / steps))
+
+
+def steady(step: int, steps: int) -> float:
+    """Return 1 for 70 % of the run, then half a cosine, as the one-pass search does."""
+    first = round(STEADY * steps)
+    return cosine(max(step - first, 0), steps - first)
 
 
 def train(
@@ -157,7 +166,8 @@ def top_k(scores: list[Tensor], k: int) -> list[Tensor]:
     """Return 0-1 masks of the `k` largest entries in all, ties broken by index."""
     flat = torch.cat([score.reshape(-1) for score in scores])
     mask = torch.zeros_like(flat)
-    mask[np.argpartition(flat.numpy(), len(flat) - k)[len(flat) - k :]] = 1
+    first = len(flat) - k
+    mask[np.argpartition(flat.numpy(), min(first, len(flat) - 1))[first:]] = 1
     pieces = mask.split([score.numel() for score in scores])
     return [piece.view_as(s) for piece, s in zip(pieces, scores, strict=True)]
 

@@ -47,7 +47,7 @@ def fit(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitted:
 
 
 def _solve(data: Data, alpha: float, schedule: Schedule, seed: int) -> nn.Sequential:
-    network = build_network(data.sizes, seed)
+    network = build_network(data.sizes, seed, data.bias)
     weights = weights_of(network)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
 

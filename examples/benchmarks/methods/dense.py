@@ -13,7 +13,7 @@ __all__ = ["fit"]
 
 def fit(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitted:
     """Train all weights; the target is ignored. Adam's defaults but for the rate."""
-    network = build_network(data.sizes, seed)
+    network = build_network(data.sizes, seed, data.bias)
     optimizer = torch.optim.Adam(
         network.parameters(), lr=auto_learning_rate("adam", schedule.steps)
     )

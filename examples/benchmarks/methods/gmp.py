@@ -19,8 +19,8 @@ from benchmarks.methods.base import (
     Fitted,
     Target,
     build_network,
-    cosine,
     fitted,
+    steady,
     top_k,
     train,
     weights_of,
@@ -30,7 +30,7 @@ from sklearn_sparsenet.estimators._options import auto_learning_rate
 
 __all__ = ["fit", "fit_steady", "fit_tuned"]
 
-BEGIN, EVERY, STEADY = 0.1, 10, 0.7
+BEGIN, EVERY = 0.1, 10
 
 
 def fit(
@@ -43,7 +43,7 @@ def fit(
     shape: Callable[[int, int], float] | None = None,
 ) -> Fitted:
     """Prune from a tenth of the run on until the share `end` of it."""
-    network = build_network(data.sizes, seed)
+    network = build_network(data.sizes, seed, data.bias)
     weights = weights_of(network)
     total = sum(data.layer_sizes)
     masks = [torch.ones_like(weight) for weight in weights]
@@ -69,12 +69,7 @@ def fit(
 
 def fit_steady(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitted:
     """The same with steps that begin to fall when the last weights have been cut."""
-
-    def shape(step: int, steps: int) -> float:
-        steady = round(STEADY * steps)
-        return cosine(max(step - steady, 0), steps - steady)
-
-    return fit(data, target, schedule, seed, shape=shape)
+    return fit(data, target, schedule, seed, shape=steady)
 
 
 def fit_tuned(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitted:

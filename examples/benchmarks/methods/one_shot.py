@@ -21,7 +21,7 @@ __all__ = ["fit"]
 
 def fit(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitted:
     """Train for half of the budget, prune, train on with the step size rewound."""
-    network = build_network(data.sizes, seed)
+    network = build_network(data.sizes, seed, data.bias)
     half = schedule.part(0.5)
     rest = schedule.part(1 - half.epochs / schedule.epochs)
     _train(network, data, half, seed)
