@@ -17,11 +17,14 @@ from benchmarks.methods.factorised import Product
 from benchmarks.problems import PROBLEMS, Data, Schedule
 
 
-def make_data(bias=True):
+def make_data(n_classes=2, bias=True):
     rng = np.random.RandomState(0)
     X = rng.standard_normal((60, 6)).astype(np.float32)
-    y = (X[:, 0] > 0).astype(np.int64)
-    return Data(X, y, X, y, (4, 3), 2, bias=bias)
+    if n_classes:
+        y = (X[:, 0] > 0).astype(np.int64)
+    else:
+        y = X[:, 0] + 1
+    return Data(X, y, X, y, (4, 3), n_classes, bias=bias)
 
 
 def test_chita_moves_onto_the_support_what_it_cuts():
@@ -57,7 +60,7 @@ def test_factors_are_drawn_like_the_weights_they_replace(depth):
 
 @pytest.mark.parametrize("method", ["gmp", "acdc", "granet", "factors_2", "chita"])
 def test_rivals_train_layers_without_biases(method):
-    data = make_data(bias=False)
+    data = make_data(n_classes=0, bias=False)
     found = METHODS[method].fit(data, 15, Schedule.for_rows(60, 60), 0)
     assert sum(found.counts) == 15
     assert found.predict(np.zeros((1, 6), np.float32)) == 0  # f(0) = 0
