@@ -20,6 +20,7 @@ from sklearn_sparsenet.activation_rules import RULES
 from sklearn_sparsenet.chains import Chain, Link, LiveChain, live_units
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.sparse_inputs import Inputs
 
 __all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
 
@@ -36,18 +37,22 @@ class GradientEngine(Protocol):
     row_size : int
         Elements that a row of the inputs takes up inside, for bounds on memory;
         0 if unknown.
+    multiplies : bool
+        Whether inputs are but multiplied, so that they may be sparse.
     """
 
     row_size: int
+    multiplies: bool
 
     def add_gradient(
-        self, inputs: Tensor, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
     ) -> Tensor:
         """Write the gradient into ``network.gradient`` and return the value.
 
         Parameters
         ----------
-        inputs, target, weight : Tensor
+        inputs : Tensor or SparseInputs
+        target, weight : Tensor
             First dimension n_samples.
         fresh : bool
             Whether what is there is overwritten; otherwise it is added to.
@@ -90,6 +95,7 @@ class AutogradEngine:
     """PyTorch's own backward pass, for any module and loss."""
 
     row_size = 0
+    multiplies = False
 
     def __init__(self, network: Network, loss: Loss) -> None:
         self._network = network
@@ -97,8 +103,9 @@ class AutogradEngine:
 
     @torch.enable_grad()
     def add_gradient(
-        self, inputs: Tensor, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
     ) -> Tensor:
+        assert isinstance(inputs, Tensor)
         if fresh:
             self._network.gradient.zero_()
         value = self._loss.per_sample(self._network(inputs), target) @ weight
@@ -123,6 +130,8 @@ class ChainEngine:
     loss : Loss
     """
 
+    multiplies = True
+
     def __init__(self, network: Network, links: list[Link], loss: Loss) -> None:
         self._network, self._links, self._loss = network, links, loss
         self._whole = Chain(links, loss)
@@ -131,7 +140,7 @@ class ChainEngine:
         self.row_size = sum(len(link.weight) for link in links)
 
     def add_gradient(
-        self, inputs: Tensor, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
     ) -> Tensor:
         chain = self._whole if self._part is None else self._part
         return chain.add_gradient(inputs, target, weight, fresh=fresh)

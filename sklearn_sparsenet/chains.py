@@ -14,6 +14,7 @@ from sklearn_sparsenet.activation_rules import Rule
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.protocols import optional_method
+from sklearn_sparsenet.sparse_inputs import Inputs, add_outer_product, affine
 
 __all__ = ["Chain", "Link", "LiveChain", "live_units"]
 
@@ -60,7 +61,7 @@ class Chain:
         self._workspaces: dict[int, tuple[list[_Buffers], Tensor]] = {}
 
     def add_gradient(
-        self, inputs: Tensor, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
     ) -> Tensor:
         """Write the gradient where the links say, and return the value.
 
@@ -82,18 +83,15 @@ class Chain:
             self._workspaces[n_rows] = found
         return found
 
-    def _forward(self, inputs: Tensor, buffers: list[_Buffers]) -> Tensor:
+    def _forward(self, inputs: Inputs, buffers: list[_Buffers]) -> Tensor:
         for link, weight, memory in zip(
             self._links, self._transposed, buffers, strict=True
         ):
-            if link.bias is None:
-                torch.mm(inputs, weight, out=memory.before)
-            else:
-                torch.addmm(link.bias, inputs, weight, out=memory.before)
+            affine(inputs, weight, link.bias, memory.before)
             if link.rule is not None:
                 link.rule.forward(memory.before, memory.after)
             inputs = memory.after
-        return inputs
+        return buffers[-1].after
 
     def _start_backward(
         self, output: Tensor, target: Tensor, weight: Tensor, delta: Tensor
@@ -112,7 +110,7 @@ class Chain:
         return value.detach()
 
     def _backward(
-        self, inputs: Tensor, buffers: list[_Buffers], ones: Tensor, keep: float
+        self, inputs: Inputs, buffers: list[_Buffers], ones: Tensor, keep: float
     ) -> None:
         for k in range(len(self._links) - 1, -1, -1):
             link, memory = self._links[k], buffers[k]
@@ -120,7 +118,7 @@ class Chain:
                 kept = memory.after if link.rule.in_place else memory.before
                 link.rule.backward(memory.delta, kept)
             below = buffers[k - 1].after if k else inputs
-            link.weight_gradient.addmm_(memory.delta_transposed, below, beta=keep)
+            add_outer_product(memory.delta, below, link.weight_gradient, keep)
             if link.bias_gradient is not None:
                 link.bias_gradient.addmv_(memory.delta_transposed, ones, beta=keep)
             if k:
@@ -181,7 +179,7 @@ class LiveChain:
         return smaller
 
     def add_gradient(
-        self, inputs: Tensor, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
     ) -> Tensor:
         """Do what `Chain.add_gradient` does, for the whole chain."""
         network = self._network

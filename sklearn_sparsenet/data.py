@@ -1,7 +1,8 @@
 """Rows of X as tensors, batch by batch, whatever holds them.
 
-Nothing here densifies or converts all of X unless it is small: CSR rows are densified
-per batch, memory maps and integer images are read and converted per batch.
+Nothing here densifies or converts all of X unless it is small: CSR rows stay sparse
+where they are but multiplied, and are densified per batch elsewhere; memory maps and
+integer images are read and converted per batch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from sklearn_sparsenet.sparse_inputs import Factors, SparseFactors, SubsetFactors
+
 __all__ = ["Rows", "SubsetRows", "batch_sizes", "make_rows"]
 
 
@@ -31,6 +34,10 @@ class Rows(Protocol):
     def sample_shape(self) -> tuple[int, ...]: ...
 
     @property
+    def row_size(self) -> int:
+        """How many elements a row takes up when it is read."""
+
+    @property
     def is_converted(self) -> bool:
         """Whether the rows lie in a tensor already, so that reading is a copy."""
 
@@ -39,6 +46,15 @@ class Rows(Protocol):
 
     def slice(self, start: int, stop: int) -> Tensor:
         """Return rows start:stop."""
+
+    def factors(self) -> Factors:
+        """Return what is read where rows are but multiplied: these, or sparse ones."""
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        """Return some columns as rows of their own.
+
+        None where it saves nothing to read fewer.
+        """
 
     def stored(self) -> Iterator[np.ndarray]:
         """Yield the arrays that hold the rows as they are, piece by piece.
@@ -76,6 +92,16 @@ class TensorRows:
     def slice(self, start: int, stop: int) -> Tensor:
         return self.values[start:stop].to(self.dtype)
 
+    @property
+    def row_size(self) -> int:
+        return prod(self.sample_shape)
+
+    def factors(self) -> Factors:
+        return self
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        return None
+
     def stored(self) -> Iterator[np.ndarray]:
         for piece in _pieces(self.values):
             yield np.ascontiguousarray(piece.cpu().numpy())
@@ -107,13 +133,23 @@ class LazyRows:
     def slice(self, start: int, stop: int) -> Tensor:
         return _to_tensor(self.values[start:stop], self.dtype, self.device)
 
+    @property
+    def row_size(self) -> int:
+        return prod(self.sample_shape)
+
+    def factors(self) -> Factors:
+        return self
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        return None
+
     def stored(self) -> Iterator[np.ndarray]:
         yield from map(np.ascontiguousarray, _pieces(self.values))
 
 
 @dataclass(frozen=True)
 class SparseRows:
-    """Samples in a CSR matrix, densified when read."""
+    """Samples in a CSR matrix, densified when read but as factors."""
 
     values: sparse.csr_matrix | sparse.csr_array
     dtype: torch.dtype
@@ -137,6 +173,30 @@ class SparseRows:
 
     def slice(self, start: int, stop: int) -> Tensor:
         return _to_tensor(self.values[start:stop].toarray(), self.dtype, self.device)
+
+    @property
+    def row_size(self) -> int:
+        return prod(self.sample_shape)
+
+    def factors(self) -> Factors:
+        """Return sparse factors, if that many are zero, and on the CPU.
+
+        In canonical format, so that what they are made of changes no bit.
+        """
+        if self.device.type != "cpu" or not _is_worth_it(self.values):
+            return self
+        numpy_dtype = np.float64 if self.dtype == torch.float64 else np.float32
+        values = sparse.csr_array(self.values, dtype=numpy_dtype)
+        if not values.has_canonical_format:
+            values = values.copy()
+            values.sum_duplicates()
+        return SparseFactors(values)
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        if not _is_worth_it(self.values):
+            return None
+        values = self.values[:, numbers.cpu().numpy()]
+        return make_rows(values, self.dtype, self.device)
 
     def stored(self) -> Iterator[np.ndarray]:
         yield from (self.values.data, self.values.indices, self.values.indptr)
@@ -167,9 +227,26 @@ class SubsetRows:
     def slice(self, start: int, stop: int) -> Tensor:
         return self.rows.take(self.index[start:stop])
 
+    @property
+    def row_size(self) -> int:
+        return self.rows.row_size
+
+    def factors(self) -> Factors:
+        factors = self.rows.factors()
+        return self if factors is self.rows else SubsetFactors(factors, self.index)
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        rows = self.rows.columns(numbers)
+        return None if rows is None else SubsetRows(rows, self.index)
+
     def stored(self) -> Iterator[np.ndarray]:
         yield from self.rows.stored()
         yield self.index.cpu().numpy()
+
+
+def _is_worth_it(values: Any) -> bool:
+    """Tell whether a sparse product is faster than that of a densified matrix."""
+    return bool(values.nnz < _SPARSE_BELOW * prod(values.shape))
 
 
 _PIECE_BYTES = 2**24
@@ -196,6 +273,8 @@ def batch_sizes(n_rows: int, size: int) -> list[int]:
 # What is at most this large in floats is converted at once; larger sparse matrices,
 # memory maps and integer arrays are read batch by batch.
 _CONVERT_AT_ONCE_BYTES = 2**26
+# Below this part of entries that are stored, a sparse product is faster.
+_SPARSE_BELOW = 0.05
 # Of the free memory of an accelerator, the part that data may take. What fits is copied
 # there once: a copy per batch takes longer than the step.
 _ACCELERATOR_SHARE = 0.5

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks import Network
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.protocols import optional_method
+from sklearn_sparsenet.sparse_inputs import SparseInputs
 
 __all__ = ["LivePart", "live_part"]
 
@@ -21,18 +22,29 @@ class LivePart:
     """A chain without its isolated units, which are those without any weights.
 
     Such a unit reaches nothing, and on a support that is held it never will. What is
-    left computes the same, as a smaller network of its own.
+    left computes the same, as a smaller network of its own. Of sparse rows only the
+    columns are left that it reads.
 
     Attributes
     ----------
     problem : Problem
-        Of that network: the same data and loss, and what the penalty says there.
+        Of that network: the same samples and loss, and what the penalty says there.
     where : Tensor of int
         Its parameters, as places in the flat vector of the whole network.
+    read : Tensor of int
+        The columns that are left of sparse rows.
     """
 
     problem: Problem
     where: Tensor
+    read: Tensor
+
+    def batch(self, batch: Batch) -> Batch:
+        """Return a batch of the whole problem as one of this part."""
+        inputs = batch.inputs
+        if isinstance(inputs, SparseInputs):
+            inputs = inputs.columns(self.read)
+        return batch._replace(inputs=inputs)
 
     def write_back(self, network: Network) -> None:
         """Let the whole network have the weights and biases as they are now."""
@@ -63,7 +75,13 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
     if restricted_to is None or penalizes_biases or type(module) is not nn.Sequential:
         return None
     units = problem.live_units(support)
-    if units is None or sum(map(len, units)) == _n_units(module):
+    if units is None:
+        return None
+    read = _inputs_read(module, support)
+    rows = problem.rows.columns(read)
+    if rows is not None:
+        units[0] = read
+    if sum(map(len, units)) == _n_units(module):
         return None
     smaller = _smaller(module, units)
     network = Network(smaller, [layer.name for layer in whole.layers])
@@ -72,7 +90,19 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
     penalty = restricted_to(where[: network.n_weights])
     if penalty is None:
         return None
-    return LivePart(replace(problem, network=network, penalty=penalty), where)
+    rows = problem.rows if rows is None else rows
+    smaller_problem = replace(problem, network=network, penalty=penalty, rows=rows)
+    return LivePart(smaller_problem, where, read)
+
+
+def _inputs_read(module: nn.Sequential, support: Tensor) -> Tensor:
+    """Return the inputs that a weight of the support leads out of."""
+    first = next(child.weight for child in module if isinstance(child, nn.Linear))
+    start = _start(first)
+    part = support[start : start + first.numel()]
+    if len(part) < first.numel():  # not penalised: all are read
+        return torch.arange(first.shape[1], device=support.device)
+    return part.view(first.shape).any(0).nonzero().flatten()
 
 
 def _n_units(module: nn.Sequential) -> int:

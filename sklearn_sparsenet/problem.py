@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.backprop import GradientEngine, make_engine
-from sklearn_sparsenet.data import Rows, batch_sizes
+from sklearn_sparsenet.data import Factors, Rows, batch_sizes
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1, Penalty
 from sklearn_sparsenet.runtime import single_threaded
+from sklearn_sparsenet.sparse_inputs import Inputs
 
 __all__ = ["Batch", "Problem"]
 
@@ -44,14 +45,15 @@ class Batch(NamedTuple):
 
     Attributes
     ----------
-    inputs, target : Tensor
+    inputs : Tensor or SparseInputs
+    target : Tensor
         First dimension n_rows.
     weight : Tensor of shape (n_rows,)
         Divided by the mean over *all* samples and by n_rows; dividing by the batch's
         own sum would bias the gradient.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     target: Tensor
     weight: Tensor
 
@@ -83,11 +85,15 @@ class Problem:
     penalty: Penalty = field(default_factory=L1)
     weight_decay: float = 0.0
     _engine: GradientEngine = field(init=False, repr=False, compare=False)
+    _inputs: Factors = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         weight = self.sample_weight / self.sample_weight.mean()
         object.__setattr__(self, "sample_weight", weight)
-        object.__setattr__(self, "_engine", make_engine(self.network, self.loss))
+        engine = make_engine(self.network, self.loss)
+        object.__setattr__(self, "_engine", engine)
+        inputs = self.rows.factors() if engine.multiplies else self.rows
+        object.__setattr__(self, "_inputs", inputs)
 
     @property
     def n_samples(self) -> int:
@@ -95,7 +101,7 @@ class Problem:
         return self.rows.n_samples
 
     def _chunks(self) -> Iterator[slice]:
-        size = max(1, prod(self.rows.sample_shape), self._engine.row_size)
+        size = max(1, self._inputs.row_size, self._engine.row_size)
         rows = max(32, _CHUNK_ELEMENTS // size)
         ends = accumulate(batch_sizes(self.n_samples, rows), initial=0)
         yield from starmap(slice, pairwise(ends))
@@ -107,10 +113,11 @@ class Problem:
         divisor = lengths.repeat_interleave(lengths, output_size=len(order))
         weights = (self.sample_weight[order] / divisor).split(list(sizes))
         targets = self.target[order].split(list(sizes))
+        inputs: Iterator[Inputs]
         if self._may_gather(len(order), sizes[0]):
             inputs = iter(self.rows.take(order).split(list(sizes)))
         else:
-            inputs = (self.rows.take(index) for index in order.split(list(sizes)))
+            inputs = (self._inputs.take(index) for index in order.split(list(sizes)))
         yield from map(Batch, inputs, targets, weights)
 
     def _may_gather(self, n_rows: int, batch_size: int) -> bool:
@@ -174,7 +181,7 @@ class Problem:
     def _loss_gradient(self) -> Tensor:
         losses = [
             self._engine.add_gradient(
-                self.rows.slice(chunk.start, chunk.stop),
+                self._inputs.slice(chunk.start, chunk.stop),
                 self.target[chunk],
                 self.sample_weight[chunk] / self.n_samples,
                 fresh=chunk.start == 0,

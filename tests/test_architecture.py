@@ -18,6 +18,7 @@ LAYERS = [
         "protocols",
         "runtime",
         "data",
+        "sparse_inputs",
         "penalties",
         "plain_penalties",
         "losses",

@@ -207,6 +207,7 @@ def _working_problem(problem: Problem) -> tuple[Problem, Tensor]:
     part = live_part(replace(problem, penalty=FixedSupport(support, L1())), support)
     if part is not None:
         where, module = part.where, part.problem.network.module
+        rows = part.problem.rows
     else:
         where, module = torch.arange(len(network.parameters)), network.module
     cpu, wide = torch.device("cpu"), torch.float64

@@ -75,6 +75,8 @@ class Stepper:
         """Compute the gradient of a batch, or of all rows; return the loss."""
         if batch is None:
             return self._problem.full_gradient()
+        if self._part is not None:
+            batch = self._part.batch(batch)
         return self._problem.batch_gradient(batch)
 
     def hold(self, support: Tensor | None) -> None:

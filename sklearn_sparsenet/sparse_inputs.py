@@ -1,0 +1,154 @@
+"""Products of sparse rows and the weights of a first layer.
+
+Neither time nor memory grows with what is zero: a batch touches the columns that it
+has entries in, and no others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+__all__ = [
+    "Factors",
+    "Inputs",
+    "SparseFactors",
+    "SparseInputs",
+    "SubsetFactors",
+    "add_outer_product",
+    "affine",
+]
+
+
+class SparseInputs:
+    """Some rows of a CSR matrix in canonical format, as a factor of matrix products.
+
+    Parameters
+    ----------
+    rows : csr_array or csr_matrix of shape (n_rows, n_columns)
+        Floating numbers of the type of the weights.
+    """
+
+    def __init__(self, rows: sparse.csr_array | sparse.csr_matrix) -> None:
+        self._rows = rows
+
+    @cached_property
+    def _used(self) -> tuple[sparse.csr_array, Tensor]:
+        """The columns that have entries, and which they are."""
+        rows = self._rows
+        place = np.zeros(rows.shape[1], np.intp)
+        place[rows.indices] = 1
+        columns = np.flatnonzero(place)
+        place[columns] = np.arange(len(columns))
+        parts = (rows.data, place[rows.indices], rows.indptr)
+        entries = sparse.csr_array(parts, shape=(rows.shape[0], len(columns)))
+        return entries, torch.from_numpy(columns)
+
+    def __len__(self) -> int:
+        return int(self._rows.shape[0])
+
+    def times(self, weight: Tensor) -> Tensor:
+        """Return the product with a transposed weight, of shape (n_rows, n_units)."""
+        entries, columns = self._used
+        used = weight.t().index_select(1, columns).t().contiguous()
+        return torch.from_numpy(entries @ used.numpy())
+
+    def columns(self, numbers: Tensor) -> Tensor:
+        """Return some columns of these rows, densified."""
+        return torch.from_numpy(self._rows[:, numbers.numpy()].toarray())
+
+    def add_transposed_product(
+        self, delta: Tensor, gradient: Tensor, keep: float
+    ) -> None:
+        """Add the transposed of `delta`, (n_rows, n_units), times these rows.
+
+        Parameters
+        ----------
+        delta : Tensor of shape (n_rows, n_units)
+        gradient : Tensor of shape (n_units, n_columns)
+            Changed in place.
+        keep : float
+            1 to add to what is there, 0 to overwrite it.
+        """
+        entries, columns = self._used
+        product = torch.from_numpy(entries.T @ delta.numpy()).t()
+        if not keep:
+            gradient.zero_()
+        gradient.index_add_(1, columns, product)
+
+
+Inputs = Tensor | SparseInputs
+
+
+class Factors(Protocol):
+    """Rows as factors of matrix products."""
+
+    @property
+    def row_size(self) -> int:
+        """How many elements a row takes up."""
+
+    def take(self, index: Tensor) -> Inputs: ...
+
+    def slice(self, start: int, stop: int) -> Inputs: ...
+
+
+@dataclass(frozen=True)
+class SparseFactors:
+    """Rows of a CSR matrix, which stay sparse."""
+
+    values: sparse.csr_array
+
+    @property
+    def row_size(self) -> int:
+        return -(-self.values.nnz // max(1, self.values.shape[0]))
+
+    def take(self, index: Tensor) -> SparseInputs:
+        return SparseInputs(self.values[index.numpy()])
+
+    def slice(self, start: int, stop: int) -> SparseInputs:
+        return SparseInputs(self.values[start:stop])
+
+
+@dataclass(frozen=True)
+class SubsetFactors:
+    """Some rows among factors, without a copy."""
+
+    factors: Factors
+    index: Tensor
+
+    @property
+    def row_size(self) -> int:
+        return self.factors.row_size
+
+    def take(self, index: Tensor) -> Inputs:
+        return self.factors.take(self.index[index])
+
+    def slice(self, start: int, stop: int) -> Inputs:
+        return self.factors.take(self.index[start:stop])
+
+
+def affine(inputs: Inputs, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Write inputs · weight + bias; the weight is transposed, as it is multiplied."""
+    if isinstance(inputs, SparseInputs):
+        product = inputs.times(weight)
+        out.copy_(product if bias is None else product.add_(bias))
+    elif bias is None:
+        torch.mm(inputs, weight, out=out)
+    else:
+        torch.addmm(bias, inputs, weight, out=out)
+
+
+def add_outer_product(
+    delta: Tensor, inputs: Inputs, gradient: Tensor, keep: float
+) -> None:
+    """Make a gradient ``keep * gradient + delta.t() @ inputs``, in place."""
+    if isinstance(inputs, SparseInputs):
+        inputs.add_transposed_product(delta, gradient, keep)
+    else:
+        gradient.addmm_(delta.t(), inputs, beta=keep)
