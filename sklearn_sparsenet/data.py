@@ -178,12 +178,18 @@ class SparseRows:
     def row_size(self) -> int:
         return prod(self.sample_shape)
 
+    @property
+    def _stays_sparse(self) -> bool:
+        """Whether a sparse product is faster than that of a densified matrix."""
+        few = self.values.nnz < _SPARSE_BELOW * prod(self.values.shape)
+        return self.device.type == "cpu" and bool(few)
+
     def factors(self) -> Factors:
         """Return sparse factors, if that many are zero, and on the CPU.
 
         In canonical format, so that what they are made of changes no bit.
         """
-        if self.device.type != "cpu" or not _is_worth_it(self.values):
+        if not self._stays_sparse:
             return self
         numpy_dtype = np.float64 if self.dtype == torch.float64 else np.float32
         values = sparse.csr_array(self.values, dtype=numpy_dtype)
@@ -193,7 +199,7 @@ class SparseRows:
         return SparseFactors(values)
 
     def columns(self, numbers: Tensor) -> Rows | None:
-        if not _is_worth_it(self.values):
+        if not self._stays_sparse:
             return None
         values = self.values[:, numbers.cpu().numpy()]
         return make_rows(values, self.dtype, self.device)
@@ -242,11 +248,6 @@ class SubsetRows:
     def stored(self) -> Iterator[np.ndarray]:
         yield from self.rows.stored()
         yield self.index.cpu().numpy()
-
-
-def _is_worth_it(values: Any) -> bool:
-    """Tell whether a sparse product is faster than that of a densified matrix."""
-    return bool(values.nnz < _SPARSE_BELOW * prod(values.shape))
 
 
 _PIECE_BYTES = 2**24

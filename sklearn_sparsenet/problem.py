@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.backprop import GradientEngine, make_engine
-from sklearn_sparsenet.data import Factors, Rows, batch_sizes
+from sklearn_sparsenet.data import Rows, batch_sizes
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1, Penalty
 from sklearn_sparsenet.runtime import single_threaded
-from sklearn_sparsenet.sparse_inputs import Inputs
+from sklearn_sparsenet.sparse_inputs import Factors, Inputs
 
 __all__ = ["Batch", "Problem"]
 
