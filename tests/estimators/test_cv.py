@@ -76,6 +76,7 @@ def test_the_result_is_a_fit_of_the_chosen_target_to_all_data(fitted, diabetes):
     assert fitted.score(*diabetes) == single.score(*diabetes)
 
 
+@pytest.mark.slow
 def test_folds_in_processes_give_the_same(fitted, diabetes):
     other = clone(fitted).set_params(n_jobs=2).fit(*diabetes)
     np.testing.assert_array_equal(other.test_scores_, fitted.test_scores_)

@@ -90,11 +90,11 @@ def test_a_cv_is_of_one_fit(data, kind, fault, fits_before, monkeypatch):
         net.fit(X, y)
     if fault == "selection":
         net.set_params(selection=fail)
+    if fault == "fold":
+        net.set_params(scoring=fail)
     before = state(net)
     if fault == "refit":
         monkeypatch.setattr(kind._single, "_fit", fail)
-    if fault == "fold":
-        monkeypatch.setattr(kind._single, "score", fail)
     with pytest.raises(RuntimeError, match="on purpose"):
         net.fit(X[::-1, :2], y)
     assert_kept(net, before)

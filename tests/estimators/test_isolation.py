@@ -58,6 +58,7 @@ bits = net.fit(X, X[:, 0]).predict(X[:50]).tobytes().hex()
 """
 
 
+@pytest.mark.slow
 def test_a_first_fit_loads_no_compiler_and_no_computer_algebra():
     """They would take longer than it; every worker of joblib has a first fit."""
     script = SCRIPT + "import sys; print({'sympy', 'torch._dynamo'} & {*sys.modules})"

@@ -89,6 +89,7 @@ def in_threads(*calls):
 
 
 @pytest.mark.filterwarnings(f"ignore:.*({MISSED})", "ignore::UserWarning")
+@pytest.mark.slow
 def test_eight_threads_leave_warnings_generators_and_threads_as_they_were():
     torch.set_num_threads(3)
 

@@ -38,7 +38,9 @@ def fit_bits(seed):
     return bits(fit(seed))
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"]
+)
 def test_any_number_of_jobs(backend):
     wanted = [fit_bits(seed) for seed in (0, 1, 2)]
     with parallel_config(backend=backend, n_jobs=2):

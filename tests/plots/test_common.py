@@ -150,6 +150,7 @@ def test_estimators_that_chose_their_target_are_drawn_like_others(diabetes):
     assert FiltersDisplay.from_estimator(net, image_shape=(2, 5)).n_units == 4
 
 
+@pytest.mark.slow
 def test_the_package_does_without_matplotlib_until_something_is_plotted():
     code = (
         "import sys; sys.modules['matplotlib'] = None; import sklearn_sparsenet\n"
