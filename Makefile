@@ -62,12 +62,16 @@ bench: $(VENV)/.installed
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/adam.json --solver adam
 	$(BENCH).certificate --json $(RESULTS)/large.json --only "breast cancer, large"
 	$(BENCH).certificate --data $(DATA) --json $(RESULTS)/mg.json --accuracy
-	$(BENCH).l1_solutions --data $(DATA) --json $(RESULTS)/l1_solutions.json \
+	$(BENCH).l1_solutions --data $(DATA) --json docs/certificate.json \
 		--write docs/certificate.md
 	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
 	$(BENCH).inputs --data $(DATA) --out $(RESULTS)/inputs.json --jobs $(JOBS)
 	$(BENCH).small_tables --data $(DATA) --out docs/small_tables.json \
 		--jobs $(JOBS) --write docs/small_tables.md
+	$(BENCH).supports --data $(DATA) --out docs/supports.json --jobs $(JOBS) \
+		--write docs/supports.md
+	$(BENCH).mlpnet --data $(DATA) --out docs/mlpnet.json --write docs/supports.md
+	$(BENCH).text --json docs/text.json --write docs/text.md
 	$(BENCH).report --results $(RESULTS)/results.json \
 		--costs $(RESULTS)/costs.json \
 		--certificates $(RESULTS)/lbfgs.json $(RESULTS)/adam.json \

@@ -2,7 +2,7 @@
 
 Usage, in the folder `examples`::
 
-    python -m benchmarks.text [--seeds 3] [--json text.json] [--write ../docs/text.md]
+    python -m benchmarks.text [--seeds 3] [--json ../docs/text.json] [--write ../docs/text.md]
 
 TF-IDF of the standard library's sources (`benchmarks.standard_library`). Each fit runs
 in a process of its own, so that its peak memory is known. Linear models are asked for
@@ -138,7 +138,11 @@ def page(records: list[dict[str, Any]]) -> str:
         "# Text\n\nWritten by `python -m benchmarks.text --write ../docs/text.md`, run "
         f"in `examples`. TF-IDF of the standard library's sources, some {n_rows} × "
         f"{n_columns}; classes are packages, and no file is in both parts. Means of "
-        f"{len({r['seed'] for r in records})} splits.\n\n{table(header, rows)}\n"
+        f"{len({r['seed'] for r in records})} splits.\n\n{table(header, rows)}\n\n"
+        "Where words are few and weights many, a linear model with ℓ1 is the better "
+        "and much faster choice. The goal for *ours* is the accuracy of a linear model "
+        "in its own row of the table, within .03 with hidden units, and at most twice "
+        "its memory.\n"
     )
 
 
@@ -149,7 +153,7 @@ def main() -> None:
     """Parse the command line, run the fits, write JSON and page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/text.json"))
+    parser.add_argument("--json", type=Path, default=Path("../docs/text.json"))
     parser.add_argument("--write", type=Path)
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -165,7 +165,7 @@ weight_decay_ : float
 kkt_residual_ : float
     Largest violation of the optimality conditions, relative to λ, of the penalised
     solution, biases included. Above 1 it is no solution. With "one_pass" it is mostly
-    below `kkt_tol` for smooth activations and a few hundred weights, and mostly above 1
+    below `kkt_tol` for smooth activations and a few dozen weights, and mostly above 1
     otherwise; see the user guide.
 certificate_ : Certificate
     The residual in more detail: ``largest``, ``root_mean_square``, ``violations`` (the
