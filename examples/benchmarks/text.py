@@ -2,7 +2,7 @@
 
 Usage, in the folder `examples`::
 
-    python -m benchmarks.text [--seeds 3] [--json ../docs/text.json] [--write ../docs/text.md]
+    python -m benchmarks.text [--seeds 3] [--write ../docs/text.md]
 
 TF-IDF of the standard library's sources (`benchmarks.standard_library`). Each fit runs
 in a process of its own, so that its peak memory is known. Linear models are asked for
