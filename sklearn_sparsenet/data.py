@@ -63,8 +63,22 @@ class Rows(Protocol):
         """
 
 
+class DenseRows(Rows, Protocol):
+    """Rows that are as large when they are multiplied as when they are read."""
+
+    @property
+    def row_size(self) -> int:
+        return prod(self.sample_shape)
+
+    def factors(self) -> Factors:
+        return self
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        return None
+
+
 @dataclass(frozen=True)
-class TensorRows:
+class TensorRows(DenseRows):
     """Samples that lie in one tensor on the training device.
 
     Of the dtype that is handed out, or of another one and converted when read: bytes
@@ -92,23 +106,13 @@ class TensorRows:
     def slice(self, start: int, stop: int) -> Tensor:
         return self.values[start:stop].to(self.dtype)
 
-    @property
-    def row_size(self) -> int:
-        return prod(self.sample_shape)
-
-    def factors(self) -> Factors:
-        return self
-
-    def columns(self, numbers: Tensor) -> Rows | None:
-        return None
-
     def stored(self) -> Iterator[np.ndarray]:
         for piece in _pieces(self.values):
             yield np.ascontiguousarray(piece.cpu().numpy())
 
 
 @dataclass(frozen=True)
-class LazyRows:
+class LazyRows(DenseRows):
     """Samples in an array of any dtype, a memory map say, converted when read."""
 
     values: np.ndarray
@@ -132,16 +136,6 @@ class LazyRows:
 
     def slice(self, start: int, stop: int) -> Tensor:
         return _to_tensor(self.values[start:stop], self.dtype, self.device)
-
-    @property
-    def row_size(self) -> int:
-        return prod(self.sample_shape)
-
-    def factors(self) -> Factors:
-        return self
-
-    def columns(self, numbers: Tensor) -> Rows | None:
-        return None
 
     def stored(self) -> Iterator[np.ndarray]:
         yield from map(np.ascontiguousarray, _pieces(self.values))
