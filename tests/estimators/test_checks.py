@@ -21,15 +21,18 @@ SHORT = {"target_sparsities": [0.8, 0.9], "cv": 2, "max_iter": 150}
 # warning is right, and not what they test.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
-@parametrize_with_checks(
-    [
-        SparseNetClassifier(),
-        SparseNetRegressor(),
-        SparseNetClassifierCV(**SHORT),
-        SparseNetRegressorCV(**SHORT),
-    ]
-)
+@parametrize_with_checks([SparseNetClassifier(), SparseNetRegressor()])
 def test_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
+@parametrize_with_checks(
+    [SparseNetClassifierCV(**SHORT), SparseNetRegressorCV(**SHORT)]
+)
+def test_check_with_two_targets(estimator, check):
     check(estimator)
 
 
