@@ -106,6 +106,13 @@ class TensorRows(DenseRows):
     def slice(self, start: int, stop: int) -> Tensor:
         return self.values[start:stop].to(self.dtype)
 
+    def columns(self, numbers: Tensor) -> Rows | None:
+        n_bytes = self.n_samples * len(numbers) * self.dtype.itemsize
+        is_table, few = self.values.ndim == 2, _FEW_COLUMNS * prod(self.sample_shape)
+        if not is_table or len(numbers) > few or n_bytes > _CONVERT_AT_ONCE_BYTES:
+            return None
+        return TensorRows(self.values.index_select(1, numbers), self.dtype)
+
     def stored(self) -> Iterator[np.ndarray]:
         for piece in _pieces(self.values):
             yield np.ascontiguousarray(piece.cpu().numpy())
@@ -268,6 +275,8 @@ def batch_sizes(n_rows: int, size: int) -> list[int]:
 # What is at most this large in floats is converted at once; larger sparse matrices,
 # memory maps and integer arrays are read batch by batch.
 _CONVERT_AT_ONCE_BYTES = 2**26
+# Up to this part of the columns are copied where no others are read.
+_FEW_COLUMNS = 0.5
 # Below this part of entries that are stored, a sparse product is faster.
 _SPARSE_BELOW = 0.05
 # Of the free memory of an accelerator, the part that data may take. What fits is copied

@@ -22,8 +22,8 @@ class LivePart:
     """A chain without its isolated units, which are those without any weights.
 
     Such a unit reaches nothing, and on a support that is held it never will. What is
-    left computes the same, as a smaller network of its own. Of sparse rows only the
-    columns are left that it reads.
+    left computes the same, as a smaller network of its own. Where it reads few columns,
+    only those are left of the rows.
 
     Attributes
     ----------
@@ -31,20 +31,22 @@ class LivePart:
         Of that network: the same samples and loss, and what the penalty says there.
     where : Tensor of int
         Its parameters, as places in the flat vector of the whole network.
-    read : Tensor of int
-        The columns that are left of sparse rows.
+    read : Tensor of int or None
+        The columns that are left; None: all.
     """
 
     problem: Problem
     where: Tensor
-    read: Tensor
+    read: Tensor | None
 
     def batch(self, batch: Batch) -> Batch:
         """Return a batch of the whole problem as one of this part."""
+        if self.read is None:
+            return batch
         inputs = batch.inputs
         if isinstance(inputs, SparseInputs):
-            inputs = inputs.columns(self.read)
-        return batch._replace(inputs=inputs)
+            return batch._replace(inputs=inputs.columns(self.read))
+        return batch._replace(inputs=inputs.index_select(1, self.read))
 
     def write_back(self, network: Network) -> None:
         """Let the whole network have the weights and biases as they are now."""
@@ -90,9 +92,10 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
     penalty = restricted_to(where[: network.n_weights])
     if penalty is None:
         return None
-    rows = problem.rows if rows is None else rows
-    smaller_problem = replace(problem, network=network, penalty=penalty, rows=rows)
-    return LivePart(smaller_problem, where, read)
+    smaller_problem = replace(
+        problem, network=network, penalty=penalty, rows=rows or problem.rows
+    )
+    return LivePart(smaller_problem, where, None if rows is None else read)
 
 
 def _inputs_read(module: nn.Sequential, support: Tensor) -> Tensor:

@@ -54,7 +54,12 @@ def test_the_part_computes_the_same(activation, loss, density):
     assert n_live < len(problem.network.parameters)
     index = torch.tensor([3, 0, 11, 7, 7])
     whole = problem.batch_gradient(index)
-    torch.testing.assert_close(part.problem.batch_gradient(index), whole)
+    batch = next(problem.batches(index, [len(index)]))
+    for own in (index, part.batch(batch)):
+        torch.testing.assert_close(part.problem.batch_gradient(own), whole)
+    read = part.read
+    assert (read is None) == (part.problem.rows is problem.rows)
+    assert density or len(read) == 0  # of few columns a copy is made
     wanted = problem.network.gradient[part.where]
     torch.testing.assert_close(part.problem.network.gradient, wanted)
     # No weight of the support is left out, and what is written back arrives.
@@ -216,12 +221,20 @@ def leave_out_nothing(monkeypatch):
     monkeypatch.setattr(stepper, "live_part", lambda problem, support: None)
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"solver": "adam"},
+        {"solver": "sgd"},
+        {"batch_size": N, "max_iter": 150},
+        {"batch_size": N, "max_iter": 150, "damping": 1.5},
+    ],
+)
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_training_on_the_part_is_training_on_the_whole(
-    solver, activation, parts, monkeypatch
+    settings, activation, parts, monkeypatch
 ):
-    options = dataclasses.replace(ADAM, solver=solver)
+    options = dataclasses.replace(ADAM, **settings)
     found, _ = train(make((20, 15), activation), options)
     (part,) = parts
     assert part is not None
@@ -312,23 +325,42 @@ def test_weights_off_a_support_that_is_held_become_zero(parts):
     assert torch.equal(problem.network.weights != 0, support)
 
 
-def test_full_batches_keep_their_floor_after_going_back(parts, monkeypatch):
-    """Adam with a floor looks at all entries, whatever is held."""
-    take, calls, held = stepper.Stepper.take_gradient, [], []
+def test_full_batches_go_on_after_going_back(parts, monkeypatch):
+    """To a state in which the support is held, with new moments."""
+    take, calls = stepper.Stepper.take_gradient, []
 
     def broken(self, batch):
         calls.append(None)
-        held.append("held" in self._moments()[0])
         loss = take(self, batch)
         return loss * float("nan") if len(calls) == 300 else loss
 
     monkeypatch.setattr(stepper.Stepper, "take_gradient", broken)
     options = dataclasses.replace(ADAM, batch_size=N, max_iter=400, damping=1.0)
-    found, _ = train(make((20, 15)), options)
-    assert not parts
+    found, narrowing = train(make((20, 15)), options)
+    assert len(parts) == 2
     assert len(calls) > 401
-    assert not any(held)
-    assert sum(found.counts) == 20
+    assert torch.equal(found.weights != 0, narrowing.support)
+    assert found.loss < found.loss_curve[280]
+
+
+def test_a_solve_on_the_part_ends_where_the_whole_is_stationary(parts, monkeypatch):
+    """The gradient off the support is looked at as well, as often as without a part."""
+
+    def run(alpha):
+        problem, _ = on_support(make(), 0.15, L1())
+        options = dataclasses.replace(
+            ADAM, batch_size=N, max_iter=4000, learning_rate=3e-3, kkt_tol=1.9
+        )
+        generator = torch.Generator().manual_seed(0)
+        return solve(problem, [alpha] * 3, options, generator, keep_support=True)
+
+    found = run(0.05)
+    assert parts[0] is not None
+    leave_out_nothing(monkeypatch)
+    wanted = run(0.05)
+    assert found.status is wanted.status is Status.STATIONARY
+    assert found.epochs == wanted.epochs
+    torch.testing.assert_close(found.weights, wanted.weights, rtol=1e-6, atol=1e-9)
 
 
 def test_a_run_that_goes_back_begins_with_the_whole_again(parts, monkeypatch):

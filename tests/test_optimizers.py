@@ -324,11 +324,32 @@ def test_what_is_held_moves_as_if_nothing_had_been_left_out(
         assert len(held.state[weights[1]]["mean"]) == 4
 
 
-@pytest.mark.parametrize(("floor", "n_held"), [(1.0, 1), (0.0, 9)])
-def test_nothing_is_left_out_where_all_count_or_little_is_won(floor, n_held, generator):
+def test_a_floor_stays_where_what_is_held_cannot_tell_it(generator):
+    """Gradients become smaller, so that the largest mean of all is the first one."""
+    support = torch.arange(12) < 3
+    start = torch.randn(12, generator=generator, dtype=F64) * support
+    weights = [nn.Parameter(start.clone()) for _ in range(2)]
+    settings = {"penalty": FixedSupport(support), "floor": 0.5}
+    whole, held = (
+        ProximalAdam([{"params": [weight], **settings}], lr=0.05) for weight in weights
+    )
+    for step in range(20):
+        if step == 5:
+            held.hold(support)
+        # Larger on the support: its own mean is another one.
+        gradient = (1 + 9 * support) * 0.5**step * torch.ones(12, dtype=F64)
+        for weight in weights:
+            weight.grad = gradient.clone()
+        whole.step()
+        held.step()
+    assert len(held.state[weights[1]]["mean"]) == 3
+    torch.testing.assert_close(*weights, rtol=1e-14, atol=0)
+
+
+def test_nothing_is_left_out_where_little_is_won(generator):
     weight = nn.Parameter(torch.randn(10, generator=generator))
-    optimizer = ProximalAdam([{"params": [weight], "floor": floor}])
-    optimizer.hold(torch.arange(10) < n_held)
+    optimizer = ProximalAdam([weight])
+    optimizer.hold(torch.arange(10) < 9)
     weight.grad = torch.ones(10)
     optimizer.step()
     assert len(optimizer.state[weight]["mean"]) == 10

@@ -301,6 +301,7 @@ class _Run:
             return False
         if self.epoch == 0 and getattr(self.problem.penalty, "frees_zeros", False):
             return False
+        self.stepper.complete_gradient()
         found = certify(self.problem, self.network.gradient, self.alpha)
         return found.largest <= self.options.kkt_tol
 

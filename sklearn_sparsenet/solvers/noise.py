@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from math import ceil, isfinite, prod
+from math import ceil, inf, isfinite, prod
 
 import numpy as np
 import torch
@@ -21,8 +21,10 @@ from torch import Tensor
 
 from sklearn_sparsenet.data import SubsetRows
 from sklearn_sparsenet.exceptions import NonFiniteLossError
+from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.progress import Monitor
 from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.solvers.loop import solve
 from sklearn_sparsenet.solvers.options import SolverOptions
@@ -32,6 +34,7 @@ from sklearn_sparsenet.solvers.stopping import Validation
 __all__ = ["distinct_samples", "mean_square", "unexplained_share"]
 
 _STEPS = 100
+_LOOKS, _PATIENCE = 20, 0.25  # of the steps, without a smaller loss
 _HELD_OUT = 5  # one in so many samples
 _ELEMENTS_AT_ONCE = 2**15  # of inputs: CSR rows are densified
 
@@ -109,12 +112,12 @@ def unexplained_share(
         return 0.0
     before = problem.network.snapshot()
     try:
-        scores = _train(problem, held, options)
+        losses = _train(problem, held, options)
     except NonFiniteLossError:
         return 1.0
     finally:
         problem.network.restore(before)
-    least = min((-score for score in scores), default=constant)
+    least = min(losses, default=constant)
     return min(max(least / constant, 0.0), 1.0) if isfinite(least) else 1.0
 
 
@@ -129,13 +132,40 @@ def _loss_of_constant(problem: Problem, weight: Tensor) -> float | None:
     return loss if isfinite(loss) and loss >= 0 else None
 
 
-def _train(problem: Problem, held: Tensor, options: SolverOptions) -> tuple[float, ...]:
-    """Train on what is not held out; return minus the loss on what is, by epoch."""
+class _Looks(Monitor):
+    """Scores a network now and then, and ends a training that does not help it."""
+
+    def __init__(self, network: Network, validation: Validation, every: int) -> None:
+        self._network, self._validation, self._every = network, validation, every
+        self._best_epoch = 0
+        self.losses: list[float] = []
+
+    def begin_solve(self, name: str, n_epochs: int) -> None: ...
+
+    def begin_epoch(self, epoch: int) -> None: ...
+
+    def end_solve(self) -> bool:
+        return False
+
+    def end_epoch(self, epochs: int) -> bool:
+        if epochs % self._every:
+            return False
+        loss = -self._validation.evaluate(self._network)
+        if loss < min(self.losses, default=inf):
+            self._best_epoch = epochs
+        self.losses.append(loss)
+        return epochs - self._best_epoch >= self._validation.patience
+
+
+def _train(problem: Problem, held: Tensor, options: SolverOptions) -> list[float]:
+    """Train on what is not held out; return losses on what is, on the way."""
     kept, rest = (~held).nonzero()[:, 0], held.nonzero()[:, 0]
-    steps_per_epoch = ceil(len(kept) / options.batch_size)
+    n_epochs = ceil(_STEPS / ceil(len(kept) / options.batch_size))
+    every, patience = ceil(n_epochs / _LOOKS), ceil(n_epochs * _PATIENCE)
     validation = Validation(
-        SubsetRows(problem.rows, rest), _score(problem, rest), patience=_STEPS
+        SubsetRows(problem.rows, rest), _score(problem, rest), patience
     )
+    looks = _Looks(problem.network, validation, every)
     part = replace(
         problem,
         rows=SubsetRows(problem.rows, kept),
@@ -144,17 +174,12 @@ def _train(problem: Problem, held: Tensor, options: SolverOptions) -> tuple[floa
         penalty=L1(),
         weight_decay=0.0,
     )
-    short = replace(
-        options,
-        max_iter=ceil(_STEPS / steps_per_epoch),
-        kkt_tol=0.0,
-        validation=validation,
-    )
+    short = replace(options, max_iter=n_epochs, kkt_tol=0.0)
     none = [0.0] * len(problem.network.layers)
-    found = solve(part, none, short, torch.Generator().manual_seed(0))
+    found = solve(part, none, short, torch.Generator().manual_seed(0), monitor=looks)
     if found.status is Status.INTERRUPTED:
         raise KeyboardInterrupt
-    return found.validation_scores
+    return looks.losses
 
 
 def _score(problem: Problem, rest: Tensor) -> Callable[[Tensor], float]:

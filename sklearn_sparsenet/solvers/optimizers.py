@@ -322,8 +322,7 @@ class ProximalAdam(ProximalOptimizer):
         memory = self._workspace(parameter, group).step
         metric = torch.sqrt(square, out=memory if held is None else None)
         if group["floor"]:
-            usual = metric.mean() / correction
-            scale = state["scale"] = torch.maximum(state.get("scale", usual), usual)
+            scale = self._scale(state, metric, correction)
             metric.add_((square > 0) * (scale * (group["floor"] * correction)))
         metric.add_(group["eps"] * correction)
         step = metric.reciprocal_().mul_(group["lr"] * correction)
@@ -335,15 +334,24 @@ class ProximalAdam(ProximalOptimizer):
         parameter.index_copy_(0, held, moved)
         return memory.index_copy_(0, held, step)
 
-    def hold(self, support: Tensor) -> None:
-        """Let what is off a support have no moments; see `ProximalOptimizer.hold`.
+    @staticmethod
+    def _scale(state: dict[str, Any], metric: Tensor, correction: float) -> Tensor:
+        """Return the largest mean of the metric so far; it is about all entries.
 
-        Not with a floor, which is about all entries.
+        Where the mean of all is not known any more, the largest one stays.
         """
-        (group,) = self.param_groups
-        (parameter,) = group["params"]
+        if "scale" in state and state.get("n_entries") != len(metric):
+            return state["scale"]
+        usual = metric.mean() / correction
+        state["n_entries"] = len(metric)
+        state["scale"] = torch.maximum(state.get("scale", usual), usual)
+        return state["scale"]
+
+    def hold(self, support: Tensor) -> None:
+        """Let what is off a support have no moments; see `ProximalOptimizer.hold`."""
+        (parameter,) = self.param_groups[0]["params"]
         state = self.state[parameter]
-        if group["floor"] or "held" in state:
+        if "held" in state:
             return
         rest = support.new_ones(len(parameter) - len(support))
         held = torch.cat([support, rest]).nonzero().flatten()

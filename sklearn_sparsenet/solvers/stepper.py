@@ -20,9 +20,8 @@ __all__ = ["Stepper"]
 class Stepper:
     """Takes the steps of a run, from where the network stands.
 
-    Once a support is held, mini-batches need nothing but the units that have weights:
-    steps are taken on those alone, and the network is told by `write_back`. Full
-    batches stay with the network, whose gradient off the support tells when to stop.
+    Once a support is held, steps need nothing but the units that have weights: they
+    are taken on those alone, and the network is told by `write_back`.
 
     Parameters
     ----------
@@ -79,6 +78,12 @@ class Stepper:
             batch = self._part.batch(batch)
         return self._problem.batch_gradient(batch)
 
+    def complete_gradient(self) -> None:
+        """Add to a gradient of all rows what of the network the steps leave out."""
+        if self._part is not None:
+            self.write_back()
+            self._whole.full_gradient()
+
     def hold(self, support: Tensor | None) -> None:
         """Rely on weights being zero off a support from now on; None: on nothing.
 
@@ -98,11 +103,10 @@ class Stepper:
         if not self._whole.penalty.separable:  # weights are not one vector
             self._whole.restrict(support, self._n_rows)
             return
-        if self._n_rows < self._whole.n_samples:
-            # They may not be zero yet: a run may have gone back to before they were.
-            weights = self._whole.network.parameters[: len(support)]
-            weights.masked_fill_(~support, 0.0)
-            self._part = live_part(self._whole, support)
+        # They may not be zero yet: a run may have gone back to before they were.
+        weights = self._whole.network.parameters[: len(support)]
+        weights.masked_fill_(~support, 0.0)
+        self._part = live_part(self._whole, support)
         if self._part is None:
             self._whole.restrict(support, self._n_rows)
             self._optimizer.hold(support)

@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.solvers.stepper import Stepper
 
 
 def scaled(load):
@@ -161,3 +162,19 @@ def test_the_pilot_leaves_the_generator_to_other_threads(monkeypatch):
     monkeypatch.delattr(torch, "set_rng_state")
     net = SparseNetRegressor((2,), max_iter=200, random_state=0).fit(*noisy(50))
     assert net.weight_decay_ > 0
+
+
+@pytest.mark.parametrize(("noise", "is_learnt"), [(0.0, True), (100.0, False)])
+def test_the_pilot_ends_where_there_is_nothing_to_learn(noise, is_learnt, monkeypatch):
+    """It takes a hundred steps, and a quarter of them without any profit at most."""
+    steps, take = [], Stepper.step
+
+    def step(self):
+        steps.append(None)
+        take(self)
+
+    X, y = noisy(noise=noise)
+    monkeypatch.setattr(Stepper, "step", step)
+    SparseNetRegressor(random_state=0, max_iter=200).fit(X, y)
+    pilot = len(steps) - 200 * 5
+    assert (pilot >= 100) == is_learnt
