@@ -8,4 +8,4 @@ class NonFiniteLossError(ValueError):
 
 
 class DataScaleWarning(UserWarning):
-    """Columns of X differ so much in scale that one step size cannot suit them all."""
+    """Columns of X differ so much in scale that one penalty cannot suit them all."""

@@ -89,6 +89,8 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
     network = Network(smaller, [layer.name for layer in whole.layers])
     where = _places(module, smaller, units)
     network.parameters.copy_(whole.parameters[where])
+    if whole.step_scale is not None:
+        network.step_scale = whole.step_scale[where]
     penalty = restricted_to(where[: network.n_weights])
     if penalty is None:
         return None

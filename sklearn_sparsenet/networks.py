@@ -183,6 +183,9 @@ class Network:
     n_penalized : int
         Length of the part that is penalised; larger than `n_weights` only with
         penalised biases.
+    step_scale : Tensor of shape (n_parameters,) or None
+        How large a step of each parameter is to be, next to the others; None: all
+        alike. See `fit_steps`.
     """
 
     def __init__(
@@ -214,7 +217,28 @@ class Network:
         self._views = [trainable[name] for name in self._names]
         self.parameters = torch.cat([p.detach().reshape(-1) for p in self._views])
         self.gradient = torch.zeros_like(self.parameters)
+        self.step_scale: Tensor | None = None
         self._attach()
+
+    def fit_steps(self, sizes: Tensor) -> None:
+        """Let steps of the first layer, a linear one, be as small as inputs are large.
+
+        Parameters
+        ----------
+        sizes : Tensor of shape (n_inputs,)
+        """
+        if bool((sizes == 1).all()):
+            return
+        first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
+        self.step_scale = torch.ones_like(self.parameters)
+        start = int(first.weight.storage_offset())
+        block = self.step_scale[start : start + first.weight.numel()]
+        block.view(first.weight.shape).div_(sizes)
+
+    def fit_start(self) -> None:
+        """Scale parameters that are drawn as for inputs of size 1; see `fit_steps`."""
+        if self.step_scale is not None:
+            self.parameters.mul_(self.step_scale)
 
     def _attach(self) -> None:
         offset = 0

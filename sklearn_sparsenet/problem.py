@@ -32,6 +32,9 @@ __all__ = ["Batch", "Problem"]
 # Elements (of X, or of a chain's hidden layers) that pass through the network at once;
 # bounds the peak memory.
 _CHUNK_ELEMENTS = 2**19
+# Stored elements of X that tell how large the inputs are; sizes are at most 2 to this,
+# and so many powers of two apart they are alike (figures in docs/design_notes.md).
+_SIZED_ELEMENTS, _MOST_EXPONENT, _ALIKE = 2**22, 32, 1.5
 # An X up to this size is put into the order of an epoch once, not batch by batch: that
 # saves small networks a twentieth of a step, and larger data nothing but a copy.
 _GATHER_BYTES = 2**22
@@ -238,6 +241,49 @@ class Problem:
             )
         ]
         return torch.stack(values).sum()
+
+    def input_sizes(self) -> Tensor:
+        """Return how large the inputs of each column are, where they are not zero.
+
+        Columns that are about as large as the usual one have its size: in counts of
+        words or in pixels, the frequent and the bright ones are to stay the larger
+        ones. Sizes are powers of two, rounded towards 1: scaled columns have the size
+        1, and a factor of a power of two changes no digit of a product.
+
+        Returns
+        -------
+        Tensor of shape (n_columns,)
+        """
+        squares, weights = self._moments_of_columns()
+        known = (squares > 0) & (weights > 0)
+        size = torch.where(known, squares / weights, 1.0).log2() / 2
+        weights = torch.where(known, weights, 0.0)
+        order = size.argsort()
+        share = weights[order].cumsum(0) / weights.sum().clamp(min=1e-300)
+        usual = size[order][min(int((share < 0.5).sum()), len(size) - 1)]
+        apart = size - usual
+        apart = apart.sign() * (apart.abs() - _ALIKE).clamp(min=0)
+        exponent = torch.where(known, usual + apart, 0.0).trunc()
+        exponent = exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
+        return torch.exp2(exponent).to(self.sample_weight)
+
+    def _moments_of_columns(self) -> tuple[Tensor, Tensor]:
+        """Return the sums of squares and of the weights of what is not zero.
+
+        Of many rows, some.
+        """
+        columns = prod(self.rows.sample_shape)
+        squares = torch.zeros(columns, dtype=torch.float64)
+        weights = torch.zeros_like(squares)
+        stride = -(-self.n_samples * self._inputs.row_size // _SIZED_ELEMENTS)
+        some = torch.arange(0, self.n_samples, max(1, stride))
+        for index in some.split(max(1, _CHUNK_ELEMENTS // max(1, columns))):
+            on_device = index.to(self.sample_weight.device)
+            inputs = self.rows.take(on_device).flatten(1).cpu().double()
+            weight = self.sample_weight[on_device].cpu().double()
+            squares += weight @ inputs.square()
+            weights += weight @ (inputs != 0).double()
+        return squares, weights
 
     @torch.no_grad()
     def start_at_best_constant(self) -> None:

@@ -169,6 +169,13 @@ class ProblemTrainer:
         judged = self.target is None or self.continuation is not None
         return self.options.kkt_tol if judged else math.inf
 
+    @property
+    def weight_scale(self) -> Tensor | None:
+        """How large steps of the weights are, next to each other; None: all alike."""
+        network = self.problem.network
+        scale = network.step_scale
+        return None if scale is None else scale[: network.n_weights]
+
     def noise_level(self) -> Tensor:
         """Return the last batch's gradient; see `sklearn_sparsenet.search.Trainer`."""
         network = self.problem.network

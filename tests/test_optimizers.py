@@ -353,3 +353,30 @@ def test_nothing_is_left_out_where_little_is_won(generator):
     weight.grad = torch.ones(10)
     optimizer.step()
     assert len(optimizer.state[weight]["mean"]) == 10
+
+
+@pytest.mark.parametrize("penalty", [None, L1()])
+@pytest.mark.parametrize("floor", [0.0, 0.5])
+def test_scaled_steps_are_those_of_scaled_weights(floor, penalty, generator):
+    """Adam on w, with steps for s, is Adam on w / s; a half of the entries is held."""
+    scale = 2.0 ** torch.tensor([0, 3, -5, 0, 2, -1, 4, 0], dtype=F64)
+    support = torch.arange(8) < 2
+    start = torch.randn(8, generator=generator, dtype=F64) * support
+    weights = nn.Parameter(start * scale), nn.Parameter(start.clone())
+    settings = {"penalty": FixedSupport(support, penalty), "floor": floor}
+    ours = ProximalAdam(
+        [{"params": [weights[0]], "alpha": 0.01, "scale": scale, **settings}], lr=0.05
+    )
+    plain = ProximalAdam(
+        [{"params": [weights[1]], "alpha": 0.01 * scale, **settings}], lr=0.05
+    )
+    for step in range(20):
+        if step == 8:
+            ours.hold(support)
+            plain.hold(support)
+        gradient = torch.randn(8, generator=generator, dtype=F64)
+        weights[0].grad, weights[1].grad = gradient.clone(), gradient * scale
+        ours.step()
+        plain.step()
+        torch.testing.assert_close(weights[0] / scale, weights[1], rtol=1e-12, atol=0)
+    assert bool((weights[0] != 0).any())

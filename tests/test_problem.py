@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from sklearn_sparsenet import problem as module_under_test
 from sklearn_sparsenet.data import make_rows
@@ -35,6 +36,35 @@ def test_full_gradient_is_the_mean_of_batch_gradients(problem):
         summed += problem.network.gradient * len(index) / 23
     torch.testing.assert_close(total, loss)
     torch.testing.assert_close(summed, gradient)
+
+
+@pytest.mark.parametrize("factor", [1.0, 8.0, 2.0**-20])
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_inputs_are_as_large_as_what_is_not_zero(
+    problem, factor, is_sparse, monkeypatch
+):
+    """Columns that are alike have the usual size; those far from it less that."""
+    monkeypatch.setattr("sklearn_sparsenet.data._CONVERT_AT_ONCE_BYTES", 0)
+    rng = np.random.default_rng(0)
+    X = rng.choice([-1.0, 1.0], size=(400, 6)) * factor
+    X[rng.random(X.shape) < 0.9] = 0.0
+    X *= [1.0, 2.0, 0.5, 256.0, 1 / 256.0, 0.0]
+    X[:, 0] = factor  # the usual column: most of what is not zero
+    table = sparse.csr_array(X) if is_sparse else X
+    rows = make_rows(table, F64, torch.device("cpu"))
+    weight = torch.ones(400, dtype=F64)
+    y = torch.zeros(400, dtype=torch.int64)
+    found = dataclasses.replace(problem, rows=rows, target=y, sample_weight=weight)
+    alike = 2**1.5
+    wanted = [1.0, 1.0, 1.0, 256 / alike, alike / 256, 1 / factor]
+    exponents = np.trunc(np.log2(np.array(wanted) * factor))
+    assert found.input_sizes().tolist() == (2.0**exponents).tolist()
+
+
+def test_columns_of_standard_deviation_1_have_the_size_1(problem):
+    rows = problem.rows.slice(0, 23)
+    scaled = make_rows(((rows - rows.mean(0)) / rows.std(0)).numpy(), F64, rows.device)
+    assert dataclasses.replace(problem, rows=scaled).input_sizes().tolist() == [1.0] * 4
 
 
 def test_evaluating_twice_gives_the_same_gradient(problem):

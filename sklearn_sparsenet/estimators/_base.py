@@ -279,8 +279,8 @@ class SparseNet(
         options = build_options(self, rows.n_samples, samples.validation)
         if self.module is not None:
             check_network(problem.network, samples.rows, options.batch_size)
-        elif not self._continues():
-            problem.start_at_best_constant()
+        else:
+            self._fit_to_inputs(problem)
         decay = resolve_weight_decay(self, problem, options)
         problem = replace(problem, weight_decay=decay)
         trainer = ProblemTrainer(
@@ -300,6 +300,14 @@ class SparseNet(
         warn_of_idle_parameters(self, search, limits, problem.penalty)
         warn_of_surprises(self, search, trainer)
         return trainer, search, limits
+
+    def _fit_to_inputs(self, problem: Problem) -> None:
+        """Size the steps by the inputs, and a new network by both."""
+        if self.solver == "adam":
+            problem.network.fit_steps(problem.input_sizes())
+        if not self._continues():
+            problem.network.fit_start()
+            problem.start_at_best_constant()
 
     def _continues(self) -> bool:
         return self.warm_start and hasattr(self, "module_")

@@ -115,7 +115,8 @@ def auto_batch_size(n_samples: int) -> int:
 def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) -> float:
     """Return γ: the one that was given, or one for this much data and noise.
 
-    (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1. r is
+    (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1, to the
+    power 1 / (number of layers). r is
     the part of the loss that inputs do not explain (`unexplained_share`), n the number
     of different samples. None for a given λ, whose problem is the paper's, nor with
     "lbfgs", whose λ has to give the same weights again; and none for many samples, or
@@ -141,8 +142,10 @@ def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) ->
     n_distinct, number = distinct_samples(problem)
     noise = unexplained_share(problem, number, pilot)
     decay = (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct
-    # Weights of smaller inputs have to be larger.
-    return min(decay, _MOST_DECAY) * min(mean_square(problem), 1.0)
+    # Weights of smaller inputs have to be larger, in a network of several layers those
+    # of the others, too: what counts is the product along a path.
+    size = min(mean_square(problem), 1.0) ** (1 / len(problem.network.layers))
+    return min(decay, _MOST_DECAY) * size
 
 
 def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:

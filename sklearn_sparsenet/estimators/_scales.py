@@ -25,10 +25,6 @@ _OFFSET, _FEW_ROWS = 20.0, 10
 _SCALE_ROWS = 10_000
 _PIECE_ELEMENTS = 2**20
 _TARGET_RATIO = 50.0
-# Largest and smallest deviation of columns that are all small, as TF-IDF makes them of
-# rare words. The unit columns of load_diabetes (.048), and TF-IDF of more usual words
-# (.007 to .05), train as well as scaled ones.
-_FAINT, _LOW = (0.1, 0.003), 0.9
 
 
 def check_range(X: np.ndarray | sparse.spmatrix, dtype: torch.dtype) -> None:
@@ -109,7 +105,7 @@ def standardization(
 
 
 def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
-    """Tell the user of columns that one step size cannot suit.
+    """Tell the user of columns that one penalty, and one step size, cannot suit.
 
     Judged by means and positive standard deviations of the columns in a sample of the
     rows: scales that are wildly different, or far from 1 altogether, and columns that
@@ -133,15 +129,13 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
         trouble = f"differ in scale by a factor of {largest / smallest:.0e}"
     elif smallest > _SCALE_RATIO or largest < 1 / _SCALE_RATIO:
         trouble = f"have standard deviations from {smallest:.0e} to {largest:.0e}"
-    elif largest < _FAINT[0] and smallest < _FAINT[1] and _is_low(rows):
-        trouble = f"have standard deviations from {smallest:.0e} to {largest:.0e}"
     elif offset > _OFFSET:
         trouble = f"have means of up to {offset:.0e} standard deviations"
     else:
         return
     warn_user(
-        f"The columns of X {trouble}; one step size and one penalty cannot suit them "
-        "all. Put a StandardScaler (for sparse X: MaxAbsScaler) before the network.",
+        f"The columns of X {trouble}; one penalty, and with solver='sgd' one step "
+        "size, cannot suit them all. Put a StandardScaler (for sparse X: MaxAbsScaler) before the network.",
         DataScaleWarning,
     )
 
@@ -159,13 +153,6 @@ def warn_about_target_scale(y: np.ndarray) -> None:
             "loss allows for it, False if y is to stay.",
             DataScaleWarning,
         )
-
-
-def _is_low(rows: np.ndarray | sparse.spmatrix) -> bool:
-    """Tell whether columns could be scaled up: indicators of rare things could not."""
-    peaks = abs(rows).max(axis=0)
-    peaks = peaks.toarray().ravel() if sparse.issparse(peaks) else np.asarray(peaks)
-    return bool(np.median(peaks[peaks > 0]) < _LOW)
 
 
 def _moments(rows: np.ndarray | sparse.spmatrix) -> tuple[np.ndarray, np.ndarray]:

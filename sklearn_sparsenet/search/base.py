@@ -112,6 +112,10 @@ class Trainer(Protocol):
     def n_samples(self) -> int:
         """Number of samples that are trained on."""
 
+    @property
+    def weight_scale(self) -> Tensor | None:
+        """How large steps of the weights are, next to each other; None: all alike."""
+
     def noise_level(self) -> Tensor:
         """Return sizes of the last batch's gradient, scaled from its samples to all.
 

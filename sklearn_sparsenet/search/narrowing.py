@@ -124,6 +124,8 @@ class Narrowing(Constraint):
         Tells which weights can lie on a live path; None: all are taken to.
     noise : Noise or None
         Sets the first λ of the penalty that fades; None: there is none.
+    scale : Tensor of shape (n_weights,) or None
+        Of the weights, as the steps have it: w / scale is what is compared.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
     stages : Stages or None
@@ -142,11 +144,12 @@ class Narrowing(Constraint):
         flow: Flow | None,
         *,
         noise: Noise | None = None,
+        scale: Tensor | None = None,
         hard: bool = False,
         stages: Stages | None = None,
     ) -> None:
         self.groups, self.goals = groups, goals
-        self.noise, self.hard = noise, hard
+        self.noise, self.scale, self.hard = noise, scale, hard
         self.stages = stages or Stages()
         self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
@@ -337,13 +340,15 @@ class Narrowing(Constraint):
         if self.noise is None or self.hard:
             return
         free = ~kept if places is None else ~kept & places
-        noise = torch.where(free, self.noise.level(), 0.0)
+        noise = torch.where(free, self._scaled(self.noise.level()), 0.0)
         n_samples = self.noise.n_samples
         few = n_samples <= _FEW_SAMPLES
         load = 1.0 if few else min(1.0, sum(self.goals) / n_samples)
         alpha = torch.empty_like(noise)
         for group in self.groups:
             alpha[group] = _SHRINKAGE * load**0.5 * noise[group].max()
+        if self.scale is not None:
+            alpha.div_(self.scale)
         self._held = HeldSupport(where, alpha[where], self._left)
 
     def _left(self) -> float:
@@ -353,11 +358,16 @@ class Narrowing(Constraint):
     def _metric(self, weight: Tensor, step: Strength) -> Tensor:
         if not isinstance(step, Tensor):
             return torch.full_like(weight, 1 / step)
-        curvature = step[: self.n_weights].reciprocal()
+        # Of w / scale; what is returned is for w, and has its factor.
+        curvature = self._scaled(self._scaled(step[: self.n_weights].reciprocal()))
         mean = curvature.mean()
         # No floor for what never had a gradient, such as weights of constant columns.
         lifted = curvature + _METRIC_FLOOR * mean
-        return torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
+        metric = torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
+        return metric if self.scale is None else metric.div_(self.scale)
+
+    def _scaled(self, values: Tensor) -> Tensor:
+        return values if self.scale is None else values * self.scale
 
     @staticmethod
     def _shrink(weight: Tensor, threshold: Tensor) -> None:

@@ -138,6 +138,7 @@ class OnePassSearch:
             trainer.target.n_nonzero,
             trainer.flow,
             noise=Noise(trainer.noise_level, trainer.n_samples),
+            scale=trainer.weight_scale,
             hard=getattr(trainer.penalty, "frees_zeros", False),
             stages=self.stages,
         )

@@ -267,6 +267,9 @@ class ProximalAdam(ProximalOptimizer):
         Times the largest mean of :math:`\sqrt{\hat v}` so far, per parameter, is added
         to :math:`\epsilon` of what ever had a gradient. Steps then cannot become long
         as gradients vanish.
+    scale : Tensor or None
+        Of the shape of the parameter, or for each group: steps :math:`s_i \eta_i`, as
+        if :math:`w_i / s_i` were the parameters; None: all are 1.
     alpha : float or Tensor
         λ of the groups that do not bring their own.
     penalty : Penalty, default L1()
@@ -285,6 +288,7 @@ class ProximalAdam(ProximalOptimizer):
         eps: float = 1e-8,
         *,
         floor: float = 0.0,
+        scale: Tensor | None = None,
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
@@ -294,7 +298,8 @@ class ProximalAdam(ProximalOptimizer):
             checked_number("betas", beta, lambda beta: 0 <= beta < 1, "in [0, 1)")
             for beta in betas
         )
-        defaults = {"lr": lr, "betas": decays, "eps": eps, "floor": floor}
+        defaults = {"lr": lr, "betas": decays, "eps": eps}
+        defaults |= {"floor": floor, "scale": scale}
         objective = {"alpha": alpha, "penalty": L1() if penalty is None else penalty}
         super().__init__(params, {**defaults, **objective})
 
@@ -305,27 +310,23 @@ class ProximalAdam(ProximalOptimizer):
         held = state.get("held")
         if held is not None:
             gradient = gradient.index_select(0, held)
-        if "step" not in state:
-            state["step"] = 0
-            state["mean"] = torch.zeros_like(gradient)
-            state["square"] = torch.zeros_like(gradient)
-        state["step"] += 1
-        beta1, beta2 = group["betas"]
-        mean = state["mean"].lerp_(gradient, 1 - beta1)
-        square = state["square"].mul_(beta2)
-        square.addcmul_(gradient, gradient, value=1 - beta2)
-        if state["step"] % _FLUSH_EVERY == 0:
-            for moment in (mean, square):
-                moment.masked_fill_(moment.abs() < _FLUSH_BELOW, 0.0)
+        mean, square = self._moments(state, gradient, group["betas"])
         # η / (√(v / c) + ε) = η√c / (√v + ε√c) with the bias correction c.
+        beta1, beta2 = group["betas"]
         correction = math.sqrt(1 - beta2 ** state["step"])
         memory = self._workspace(parameter, group).step
         metric = torch.sqrt(square, out=memory if held is None else None)
+        scale = group["scale"]
+        if scale is not None:  # of w / s the metric is s √v
+            scale = scale if held is None else scale.index_select(0, held)
+            metric.mul_(scale)
         if group["floor"]:
-            scale = self._scale(state, metric, correction)
-            metric.add_((square > 0) * (scale * (group["floor"] * correction)))
+            usual = self._largest_mean(state, metric, correction)
+            metric.add_((square > 0) * (usual * (group["floor"] * correction)))
         metric.add_(group["eps"] * correction)
         step = metric.reciprocal_().mul_(group["lr"] * correction)
+        if scale is not None:
+            step.mul_(scale).mul_(scale)
         factor = -1 / (1 - beta1 ** state["step"])
         if held is None:
             parameter.addcmul_(mean, step, value=factor)
@@ -335,17 +336,38 @@ class ProximalAdam(ProximalOptimizer):
         return memory.index_copy_(0, held, step)
 
     @staticmethod
-    def _scale(state: dict[str, Any], metric: Tensor, correction: float) -> Tensor:
+    def _moments(
+        state: dict[str, Any], gradient: Tensor, betas: tuple[float, float]
+    ) -> tuple[Tensor, Tensor]:
+        """Take a gradient into the means of it and of its square."""
+        if "step" not in state:
+            state["step"] = 0
+            state["mean"] = torch.zeros_like(gradient)
+            state["square"] = torch.zeros_like(gradient)
+        state["step"] += 1
+        beta1, beta2 = betas
+        mean = state["mean"].lerp_(gradient, 1 - beta1)
+        square = state["square"].mul_(beta2)
+        square.addcmul_(gradient, gradient, value=1 - beta2)
+        if state["step"] % _FLUSH_EVERY == 0:
+            for moment in (mean, square):
+                moment.masked_fill_(moment.abs() < _FLUSH_BELOW, 0.0)
+        return mean, square
+
+    @staticmethod
+    def _largest_mean(
+        state: dict[str, Any], metric: Tensor, correction: float
+    ) -> Tensor:
         """Return the largest mean of the metric so far; it is about all entries.
 
         Where the mean of all is not known any more, the largest one stays.
         """
-        if "scale" in state and state.get("n_entries") != len(metric):
-            return state["scale"]
+        if "usual" in state and state.get("n_entries") != len(metric):
+            return state["usual"]
         usual = metric.mean() / correction
         state["n_entries"] = len(metric)
-        state["scale"] = torch.maximum(state.get("scale", usual), usual)
-        return state["scale"]
+        state["usual"] = torch.maximum(state.get("usual", usual), usual)
+        return state["usual"]
 
     def hold(self, support: Tensor) -> None:
         """Let what is off a support have no moments; see `ProximalOptimizer.hold`."""

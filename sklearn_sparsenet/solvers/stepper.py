@@ -177,6 +177,8 @@ def _group(
 ) -> dict[str, Any]:
     leaf = torch.nn.Parameter(network.parameters[where].view(shape))
     leaf.grad = network.gradient[where].view(shape)
+    if network.step_scale is not None:
+        settings["scale"] = network.step_scale[where].view(shape)
     return {"params": [leaf], **settings}
 
 

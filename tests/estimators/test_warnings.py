@@ -60,7 +60,7 @@ def messages(net, X, y):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"max_iter": 40}, "makes 40.*Write max_iter=100 or more"),
+        ({"max_iter": 60}, "makes 60.*Write max_iter=100 or more"),
         ({"max_iter": 4, "batch_size": 10}, "makes 24.*Write max_iter=17 or more"),
         ({"target_sparsity": 0.02}, "keeps 54 of the 55 weights.*1 zero.*write 0.98"),
         ({"target_sparsity": [0.05, 0.5]}, "keeps 48 of the 50.*0.weight.*write 0.95"),
@@ -87,13 +87,13 @@ def test_nothing_is_told_of_what_is_usual(settings):
     assert messages(net, X[:60], y[:60]) == []
 
 
-def test_faint_columns_are_told_of_indicators_are_not():
+def test_nothing_is_told_of_faint_columns_and_rare_indicators():
+    """Steps are as large as what is in a column asks for."""
     rng = np.random.default_rng(0)
     counts = sparse.random(200, 800, density=0.02, random_state=rng, format="csr")
-    faint = counts.multiply(np.geomspace(0.02, 0.5, 800)).tocsr()
+    faint = counts.multiply(np.geomspace(0.02, 0.1, 800)).tocsr()
     rare = sparse.csr_matrix(np.eye(800)[rng.integers(800, size=200)])
     net = SparseNetRegressor((2,), max_iter=100, random_state=0)
     y = rng.normal(size=200)
-    (message,) = messages(net, faint, y)
-    assert "MaxAbsScaler" in message
+    assert messages(net, faint, y) == []
     assert messages(net, rare, y) == []

@@ -1,0 +1,63 @@
+"""Steps and first weights by the size of the inputs."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, sparsenet_path
+
+
+def data(n_samples=120):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, 6))
+    return X, np.sin(X[:, 0]) + X[:, 1] * X[:, 2]
+
+
+@pytest.mark.parametrize("n_samples", [120, 300])  # full batches, and others
+@pytest.mark.parametrize("factor", [2.0**-9, 8.0])
+def test_a_factor_of_X_is_one_of_the_first_weights(n_samples, factor):
+    """To the last bit: sizes are powers of two, rounded towards 1."""
+    X, y = data(n_samples)
+    X *= 1.2 if factor > 1 else 0.8
+    net = SparseNetRegressor(
+        (20,), target_sparsity=40, weight_decay=0.0, max_iter=60, random_state=0
+    )
+    first, second = net.fit(X, y).coefs_
+    other = net.fit(X * factor, y)
+    np.testing.assert_array_equal(other.coefs_[0] * factor, first)
+    np.testing.assert_array_equal(other.coefs_[1], second)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
+def test_a_table_without_a_scaler_is_learnt():
+    """Columns of wine are .1 to 1000; unscaled steps left a log loss of .5."""
+    X, y = load_wine(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
+    net = SparseNetClassifier(random_state=0).fit(X, y)
+    assert log_loss(y_test, net.predict_proba(X_test)) < 0.25
+
+
+def test_a_warm_start_goes_on_where_the_fit_ended():
+    """The weights are those of these inputs already, and are not scaled again."""
+    X, y = data()
+    X *= 2.0**-6
+    net = SparseNetRegressor((20,), target_sparsity=0.5, random_state=0, tol=0.1)
+    error = np.mean((net.fit(X, y).predict(X) - y) ** 2)
+    net.set_params(warm_start=True, alpha=1e-9, max_iter=1)
+    again = np.mean((net.fit(X, y).predict(X) - y) ** 2)
+    assert again < 1.5 * error + 0.02
+
+
+def test_a_path_has_the_same_factor():
+    X, y = data()
+    X *= 0.8
+    net = SparseNetRegressor((20,), weight_decay=0.0, max_iter=60, random_state=0)
+
+    def predictions(X):
+        path = sparsenet_path(net, X, y, target_sparsities=[60, 30])
+        return [found.predict(X) for found in path.estimators]
+
+    for found, other in zip(predictions(X), predictions(X / 256), strict=True):
+        np.testing.assert_array_equal(found, other)
