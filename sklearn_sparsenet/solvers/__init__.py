@@ -6,6 +6,7 @@ from sklearn_sparsenet.solvers.active_set import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers.continuation import Continuation
+from sklearn_sparsenet.solvers.counts import Count
 from sklearn_sparsenet.solvers.loop import Keeper, solve
 from sklearn_sparsenet.solvers.noise import (
     distinct_samples,
@@ -19,7 +20,7 @@ from sklearn_sparsenet.solvers.optimizers import (
     ProximalSGD,
 )
 from sklearn_sparsenet.solvers.options import Schedule, SolverOptions
-from sklearn_sparsenet.solvers.settling import Count, Settling
+from sklearn_sparsenet.solvers.settling import Settling
 from sklearn_sparsenet.solvers.solution import Solution, Status
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 

