@@ -239,16 +239,19 @@ class NewtonSteps:
         elif ratio < 0.2:
             self.damping *= 4
 
+    def _moving(self) -> list[bool]:
+        """Return which λ may change in this step."""
+        if not self.losses:
+            return [True] * len(self.alpha)
+        moves = len(self.losses) < _FREE_STEPS or self.residual < _SMALL
+        return [moves and excess != 0 for excess in self.excess]
+
     def _aim(self, hessian: Tensor, variables: Tensor) -> tuple[list[float], Tensor]:
         """Choose λ, and return the minimum of the model for it."""
         at = self.at
         start = at.point[variables]
         linear = at.gradient[variables] - hessian @ start
-        alpha = list(self.alpha)
-        moves = len(self.losses) < _FREE_STEPS or self.residual < _SMALL
-        moving = [moves and excess != 0 for excess in self.excess]
-        if not self.losses:
-            moving = [True] * len(alpha)
+        alpha, moving = list(self.alpha), self._moving()
         factor = _FACTOR if self.residual > _SMALL else _SMALL_FACTOR
         bounds = [
             [max(value / factor, least), value * factor]

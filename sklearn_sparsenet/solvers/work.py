@@ -13,7 +13,7 @@ __all__ = ["Work", "part_of_training"]
 
 _SHARE, _SHARE_OF_MANY, _MANY = 0.7, 0.1, 10_000  # from so many samples on
 _STEP = 250.0  # of a training
-_FLOPS = 1e4  # in a microsecond
+_FLOPS = 1e4  # in a microsecond, of double precision
 _FEWEST_STEPS = 12  # that there must be time for
 
 
@@ -80,7 +80,7 @@ class Work:
         self._left -= self._gradient
 
     def spend_on_hessian(self, n_variables: int) -> None:
-        """Take what a Hessian and its eigenvalues cost."""
+        """Take what a Hessian, made convex, and the rest of a step cost."""
         self._left -= self._hessian(n_variables)
 
     def spend_on_model(self, n_variables: int) -> None:
