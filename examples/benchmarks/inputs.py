@@ -10,7 +10,6 @@ Madelon has 500 columns, 20 of which matter, and pumadyn32nm has 32 with 4. Lass
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import time
 import warnings
@@ -28,6 +27,7 @@ from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import LassoCV, LogisticRegressionCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
+from benchmarks.arguments import page_parser, parse_problems
 from benchmarks.problems import PROBLEMS, Data, Schedule
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 
@@ -305,18 +305,8 @@ def _median(group: list[Record], name: str, form: str) -> str:
 
 def main() -> None:
     """Parse the command line; run, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../../shared/data"))
-    parser.add_argument("--out", type=Path, default=Path("inputs.json"))
-    parser.add_argument("--write", type=Path, help="page whose tables are replaced")
-    parser.add_argument("--problems", nargs="+", default=list(TRUTH))
-    parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    arguments = parser.parse_args()
-    for name in list(arguments.problems):
-        if missing := PROBLEMS[name].missing(arguments.data):
-            print(f"{name} is skipped: {', '.join(missing)} not in {arguments.data}")
-            arguments.problems.remove(name)
+    parser = page_parser(__doc__.splitlines()[0], list(TRUTH), "inputs.json", SEEDS)
+    arguments = parse_problems(parser)
     records = run_jobs(
         jobs(arguments.problems, arguments.seeds),
         partial(_run, directory=arguments.data),

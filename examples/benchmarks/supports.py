@@ -14,14 +14,13 @@ parts; the page says how many seeds each cell has.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cached_runs import Record, load_records
 from generated_page import replace_part, table
 
+from benchmarks.arguments import page_parser, parse_problems
 from benchmarks.comparisons import Comparison, Results
 from benchmarks.harness import Job, run_all
 from benchmarks.problems import PROBLEMS
@@ -128,21 +127,13 @@ def _row(results: Results, rival: str, comparison: Comparison) -> list[Any]:
 
 def main() -> None:
     """Parse the command line; run, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../../shared/data"))
-    parser.add_argument("--out", type=Path, default=Path("../docs/supports.json"))
-    parser.add_argument("--write", type=Path, help="page whose tables are replaced")
-    parser.add_argument("--problems", nargs="*", choices=CELLS, default=list(QUICK))
+    out = "../docs/supports.json"
+    parser = page_parser(__doc__.splitlines()[0], CELLS, out, seeds=2)
+    parser.set_defaults(problems=list(QUICK))
     parser.add_argument("--methods", nargs="+", default=[OURS, *RIVALS])
     parser.add_argument("--densities", nargs="+", type=float, default=[0.02, 0.005])
     parser.add_argument("--budgets", nargs="+", type=int, default=[1000])
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    arguments = parser.parse_args()
-    for problem in list(arguments.problems):
-        if missing := PROBLEMS[problem].missing(arguments.data):
-            print(f"skipped {problem}: {arguments.data} has no {', '.join(missing)}")
-            arguments.problems.remove(problem)
+    arguments = parse_problems(parser)
     jobs = make_jobs(
         arguments.problems,
         arguments.methods,

@@ -11,18 +11,8 @@ of 3e-3 had 2.3 times the error (digits, 2 %, one seed); nothing else was tuned.
 
 from __future__ import annotations
 
-import torch
-
-from benchmarks.methods.base import (
-    Fitted,
-    Target,
-    build_network,
-    fitted,
-    steady,
-    top_k,
-    train,
-    weights_of,
-)
+from benchmarks.methods.base import Fitted, Target, top_k
+from benchmarks.methods.masked import Masked, fit_masked
 from benchmarks.problems import Data, Schedule
 
 __all__ = ["fit"]
@@ -35,23 +25,17 @@ def fit(
     data: Data, target: Target, schedule: Schedule, seed: int, rate: float = RATE
 ) -> Fitted:
     """Train by turns, and on the last support from `END` on."""
-    network = build_network(data.sizes, seed, data.bias)
-    weights = weights_of(network)
-    masks: list[torch.Tensor] = []
     was_sparse = False
 
-    def turn(step: int) -> None:
+    def turn(step: int, masked: Masked) -> None:
         nonlocal was_sparse
         progress = (step + 1) / schedule.steps
         number = int((progress - BEGIN) / TURN)
         is_sparse = progress >= END or (progress >= BEGIN and number % 2 == 0)
         if is_sparse and not was_sparse:
-            masks[:] = top_k([weight.abs() for weight in weights], target)
+            masked.masks = top_k(masked.sizes(), target)
+        elif not is_sparse:
+            masked.free()
         was_sparse = is_sparse
-        if is_sparse:
-            for weight, mask in zip(weights, masks, strict=True):
-                weight.mul_(mask)
 
-    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    train(network, data, schedule, optimizer, seed, turn, steady)
-    return fitted(network, data, schedule.epochs)
+    return fit_masked(data, schedule, seed, rate, turn)

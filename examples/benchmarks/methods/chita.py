@@ -17,17 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from benchmarks.methods.base import (
-    Fitted,
-    Target,
-    build_network,
-    fitted,
-    linear_layers,
-    loss_of,
-    steady,
-    top_k,
-    train,
-)
+from benchmarks.methods.base import Fitted, Target, loss_of, top_k
+from benchmarks.methods.masked import Masked, cubic, fit_masked
 from benchmarks.problems import Data, Schedule
 
 __all__ = ["fit", "sparsest"]
@@ -84,10 +75,6 @@ def fit(
     end: float = END,
 ) -> Fitted:
     """Train, cut and correct in stages, train."""
-    network = build_network(data.sizes, seed, data.bias)
-    weights = [layer.weight for layer in linear_layers(network)]
-    total = sum(data.layer_sizes)
-    masks = [torch.ones_like(weight) for weight in weights]
     first, last = round(begin * schedule.steps), round(end * schedule.steps)
     stages = {
         first + round(i * (last - first) / (STAGES - 1)): (i + 1) / STAGES
@@ -95,26 +82,21 @@ def fit(
     }
     generator = torch.Generator().manual_seed(seed)
 
-    def cut(step: int) -> None:
-        if step in stages:
-            rows = torch.randperm(len(data.X_train), generator=generator)[:SAMPLES]
-            kept = round(total - (total - target) * (1 - (1 - stages[step]) ** 3))
-            flat = torch.cat([weight.detach().flatten() for weight in weights])
-            now = torch.cat([mask.flatten() for mask in masks])
-            gradients = gradients_of(network, data, rows) * now
-            flat = sparsest(gradients, flat, kept, ridge, ITERATIONS)
-            sizes = [weight.numel() for weight in weights]
-            for i, (piece, weight) in enumerate(
-                zip(flat.split(sizes), weights, strict=True)
-            ):
-                weight.copy_(piece.view_as(weight))
-                masks[i] = (weight != 0).float()
-        for weight, mask in zip(weights, masks, strict=True):
-            weight.mul_(mask)
+    def cut(step: int, masked: Masked) -> None:
+        if step not in stages:
+            return
+        rows = torch.randperm(len(data.X_train), generator=generator)[:SAMPLES]
+        kept = cubic(masked.total, target, stages[step])
+        weights = torch.cat([weight.detach().flatten() for weight in masked.weights])
+        now = torch.cat([mask.flatten() for mask in masked.masks])
+        gradients = gradients_of(masked.network, data, rows) * now
+        found = sparsest(gradients, weights, kept, ridge, ITERATIONS)
+        pieces = found.split([weight.numel() for weight in masked.weights])
+        for weight, piece in zip(masked.weights, pieces, strict=True):
+            weight.copy_(piece.view_as(weight))
+        masked.masks = [(weight != 0).float() for weight in masked.weights]
 
-    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    train(network, data, schedule, optimizer, seed, cut, steady)
-    return fitted(network, data, schedule.epochs)
+    return fit_masked(data, schedule, seed, rate, cut)
 
 
 def gradients_of(network: nn.Sequential, data: Data, rows: Tensor) -> Tensor:

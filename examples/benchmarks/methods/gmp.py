@@ -13,18 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
-from benchmarks.methods.base import (
-    Fitted,
-    Target,
-    build_network,
-    fitted,
-    steady,
-    top_k,
-    train,
-    weights_of,
-)
+from benchmarks.methods.base import Fitted, Target, steady, top_k
+from benchmarks.methods.masked import Masked, cubic, fit_masked
 from benchmarks.problems import Data, Schedule
 from sklearn_sparsenet.estimators._options import auto_learning_rate
 
@@ -43,28 +33,18 @@ def fit(
     shape: Callable[[int, int], float] | None = None,
 ) -> Fitted:
     """Prune from a tenth of the run on until the share `end` of it."""
-    network = build_network(data.sizes, seed, data.bias)
-    weights = weights_of(network)
-    total = sum(data.layer_sizes)
-    masks = [torch.ones_like(weight) for weight in weights]
     last = schedule.steps - 1
 
-    def prune(step: int) -> None:
+    def prune(step: int, masked: Masked) -> None:
         done = (step / schedule.steps - BEGIN) / (end - BEGIN)
         now = step % EVERY == 0 and 0 <= done <= 1 + EVERY / (end * schedule.steps)
         if now or step == last:
-            share = 1 - (1 - min(1.0, done)) ** 3
-            kept = round(total - (total - target) * share)
-            scores = [w.abs() * m for w, m in zip(weights, masks, strict=True)]
-            masks[:] = top_k(scores, kept)
-        for weight, mask in zip(weights, masks, strict=True):
-            weight.mul_(mask)
+            kept = cubic(masked.total, target, done)
+            masked.masks = top_k(masked.sizes(), kept)
 
     if rate is None:
         rate = auto_learning_rate("adam", schedule.steps)
-    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    train(network, data, schedule, optimizer, seed, prune, shape)
-    return fitted(network, data, schedule.epochs)
+    return fit_masked(data, schedule, seed, rate, prune, shape)
 
 
 def fit_steady(data: Data, target: Target, schedule: Schedule, seed: int) -> Fitted:

@@ -13,17 +13,8 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks.methods.base import (
-    Fitted,
-    Target,
-    build_network,
-    cosine,
-    fitted,
-    linear_layers,
-    steady,
-    top_k,
-    train,
-)
+from benchmarks.methods.base import Fitted, Target, cosine, top_k
+from benchmarks.methods.masked import Masked, cubic, fit_masked
 from benchmarks.problems import Data, Schedule
 
 __all__ = ["fit"]
@@ -41,31 +32,19 @@ def fit(
     every: int = EVERY,
 ) -> Fitted:
     """Prune and regrow from a tenth of the run on until `END`."""
-    network = build_network(data.sizes, seed, data.bias)
-    weights = [layer.weight for layer in linear_layers(network)]
-    total = sum(data.layer_sizes)
-    masks = [torch.ones_like(weight) for weight in weights]
     first, last = round(BEGIN * schedule.steps), round(END * schedule.steps)
 
-    def choose(step: int) -> None:
-        done = (step - first) / (last - first)
-        kept = round(total - (total - target) * (1 - (1 - done) ** 3))
-        sizes = [w.abs() * m for w, m in zip(weights, masks, strict=True)]
+    def choose(step: int, masked: Masked) -> None:
+        if step != last and (not first <= step < last or (step - first) % every):
+            return
+        kept = cubic(masked.total, target, (step - first) / (last - first))
         lost = 0 if step == last else round(kept * LOST * cosine(step, last))
-        stay = top_k(sizes, kept - lost)
+        stay = top_k(masked.sizes(), kept - lost)
         gradients = [
-            torch.where(mask > 0, -1.0, w.grad.abs())
-            for w, mask in zip(weights, stay, strict=True)
+            torch.where(mask > 0, -1.0, weight.grad.abs())
+            for weight, mask in zip(masked.weights, stay, strict=True)
         ]
-        new = top_k(gradients, min(lost, total - (kept - lost)))
-        masks[:] = [old + grown for old, grown in zip(stay, new, strict=True)]
+        new = top_k(gradients, min(lost, masked.total - (kept - lost)))
+        masked.masks = [old + grown for old, grown in zip(stay, new, strict=True)]
 
-    def prune(step: int) -> None:
-        if step == last or (first <= step < last and (step - first) % every == 0):
-            choose(step)
-        for weight, mask in zip(weights, masks, strict=True):
-            weight.mul_(mask)
-
-    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    train(network, data, schedule, optimizer, seed, prune, steady)
-    return fitted(network, data, schedule.epochs)
+    return fit_masked(data, schedule, seed, rate, choose)

@@ -1,0 +1,37 @@
+"""The command line of the benchmarks that write a part of a page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.problems import PROBLEMS
+
+__all__ = ["page_parser", "parse_problems"]
+
+
+def page_parser(
+    description: str, problems: Sequence[str], out: str, seeds: int
+) -> argparse.ArgumentParser:
+    """Return a parser for what all of them are told; `out` is for the records."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=Path("../../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path(out))
+    parser.add_argument("--write", type=Path, help="page whose tables are replaced")
+    parser.add_argument(
+        "--problems", nargs="*", choices=problems, default=list(problems)
+    )
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    return parser
+
+
+def parse_problems(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line; say which problems have no data, and leave them out."""
+    arguments = parser.parse_args()
+    for name in list(arguments.problems):
+        if missing := PROBLEMS[name].missing(arguments.data):
+            print(f"skipped {name}: {arguments.data} has no {', '.join(missing)}")
+            arguments.problems.remove(name)
+    return arguments
