@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise, starmap
-from math import prod
+from math import inf, prod
 from typing import NamedTuple
 
 import torch
@@ -157,10 +157,12 @@ class Problem:
         What the loss does not depend on, such as a column of zeros, is to be cut. With
         the decay alone it would look to the metric of Adam like all the others.
         """
-        if self.weight_decay:
+        # A penalty that looks for a support may bear little of it until that is held.
+        decay = min(self.weight_decay, getattr(self.penalty, "most_decay", inf))
+        if decay:
             gradient, weight = self._decaying()
             felt = (gradient != 0).to(gradient.dtype)
-            gradient.addcmul_(weight, felt, value=self.weight_decay)
+            gradient.addcmul_(weight, felt, value=decay)
 
     def _decaying(self) -> tuple[Tensor, Tensor]:
         """Return the gradient, and the values, of what the weight decay is for."""

@@ -11,6 +11,7 @@ from sklearn_sparsenet import problem as module_under_test
 from sklearn_sparsenet.data import make_rows
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.problem import Problem
 
 F64 = torch.float64
@@ -109,6 +110,25 @@ def test_penalty_is_summed_over_layers(problem):
     first, second = problem.network.split(problem.network.weights)
     wanted = 0.1 * first.abs().sum() + 0.3 * second.abs().sum()
     torch.testing.assert_close(problem.penalty_value([0.1, 0.3]), wanted)
+
+
+def test_a_penalty_may_bear_less_weight_decay_than_there_is(problem):
+    class Seeking(L1):
+        most_decay = 0.1
+
+    rows = torch.arange(23)
+    weights, gradients = problem.network.weights, {}
+    for decay, penalty in ((0.0, L1()), (0.3, L1()), (0.3, Seeking())):
+        asked = dataclasses.replace(problem, weight_decay=decay, penalty=penalty)
+        asked.batch_gradient(rows)
+        found = asked.network.gradient[: len(weights)].clone()
+        gradients[decay, type(penalty)] = found
+        # Solutions are judged by the objective.
+        judged = asked.evaluate()[1][: len(weights)]
+        torch.testing.assert_close(judged - gradients[0.0, L1], decay * weights)
+    plain = gradients[0.0, L1]
+    torch.testing.assert_close(gradients[0.3, L1] - plain, 0.3 * weights)
+    torch.testing.assert_close(gradients[0.3, Seeking] - plain, 0.1 * weights)
 
 
 def test_training_starts_at_the_best_constant(problem):

@@ -78,7 +78,8 @@ weight_decay : float or "auto", default="auto"
     the mean square of X, at most 1, to the power 1 / (number of layers); r is the part
     of the loss that a short training leaves on some that it has not seen. 0 with a
     given `alpha`, with "lbfgs", above 10 000 samples, and in trainings of less than 200
-    steps; with `warm_start` that of the fit before.
+    steps; with `warm_start` that of the fit before. "one_pass" trains with at most .005
+    until the support is held.
 debias : bool or "auto", default="auto"
     Whether surviving weights are refitted without the ℓ1 penalty, but with
     `weight_decay`: "auto" after a search with "adam" or "sgd".

@@ -8,14 +8,16 @@ that leaves exactly k weights. k falls from all weights to the target; then the 
 is held, and the weights on it feel an ℓ1 penalty that fades until the training ends:
 where there are about as many weights as samples, noise would be fitted otherwise.
 
-Three things make it work (figures in docs/design_notes.md): the threshold is firm,
+Four things make it work (figures in docs/design_notes.md): the threshold is firm,
 not soft, so that large weights are not shrunk while the survivors are sought; the
-metric has a floor, for gradients vanish once a network interpolates its data; and only
-weights between units that are connected to an input and to an output may be kept.
+metric has a floor, for gradients vanish once a network interpolates its data; only
+weights between units that are connected to an input and to an output may be kept; and
+weight decay is bounded until they are found, for it gathers weights in few units.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +46,9 @@ _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FEW_SAMPLES = 256  # so few are always fitted too closely
+# Until the support is held. More weight decay gathers the weights in two or three units
+# where columns are far more than rows (figures in docs/design_notes.md).
+_MOST_DECAY = 0.005
 _STATE = ("support", "_allowed", "_cuts")
 
 
@@ -166,6 +171,11 @@ class Narrowing(Constraint):
     def trace(self) -> tuple[Cut, ...]:
         """The order statistics so far."""
         return tuple((when, k, tuple(cut.tolist())) for when, k, cut in self._cuts)
+
+    @property
+    def most_decay(self) -> float:
+        """How much weight decay there may be: little, until the support is held."""
+        return _MOST_DECAY if self.support is None else math.inf
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of where in the run the next proximal step is.

@@ -150,6 +150,23 @@ def test_the_default_is_not_overconfident():
     assert log_loss(y_test, plain.fit(X, y).predict_proba(X_test)) > 1.5 * best
 
 
+def test_many_columns_are_read_by_more_than_a_few_units():
+    """Neighbours correlate by .9: their noise goes only if many of them are read."""
+    rng = np.random.default_rng(0)
+    y = np.arange(1070) % 2
+    Z = rng.normal(size=(1070, 3000))
+    for column in range(1, 3000):
+        Z[:, column] = 0.9 * Z[:, column - 1] + 0.19**0.5 * Z[:, column]
+    true = rng.choice(3000, 30, replace=False)
+    Z[:, true] += np.outer(y - 0.5, rng.choice([-1, 1], 30))
+    X = (Z - Z[:70].mean(0)) / Z[:70].std(0)
+    net = SparseNetClassifier((50,), target_sparsity=300, random_state=0)
+    net.fit(X[:70], y[:70])
+    assert net.weight_decay_ > 0.02
+    assert np.count_nonzero(net.coefs_[1]) >= 7
+    assert net.score(X[70:], y[70:]) > 0.95
+
+
 @pytest.mark.parametrize("value", [-1.0, "x", None, np.nan, np.inf])
 def test_what_it_may_not_be(value):
     X, y = noisy(30)
