@@ -33,6 +33,7 @@ RIVALS = (
     "acdc",
     "granet",
     "factors_2",
+    "factors_2_mild",
     "factors_3",
     "chita",
 )

@@ -75,6 +75,9 @@ METHODS = {
     "acdc": Method(acdc.fit, kinds=(NETWORK,)),
     "granet": Method(granet.fit, kinds=(NETWORK,)),
     "factors_2": Method(partial(factorised.fit, depth=2), kinds=(NETWORK,)),
+    "factors_2_mild": Method(
+        partial(factorised.fit, depth=2, decay=factorised.MILD_DECAY), kinds=(NETWORK,)
+    ),
     "factors_3": Method(partial(factorised.fit, depth=3), kinds=(NETWORK,)),
     "chita": Method(chita.fit, kinds=(NETWORK,)),
     "one_shot": Method(one_shot.fit, kinds=(NETWORK,)),
