@@ -83,7 +83,7 @@ def test_the_conditions_hold_with_the_count(hidden, settings, diabetes):
 
 
 def test_a_lambda_for_each_layer(diabetes):
-    net = fit(SparseNetRegressor, [20, 5], *diabetes, (10,))
+    net = fit(SparseNetRegressor, [20, 5], *diabetes, (10,), random_state=1)
     counts = [np.count_nonzero(coef) for coef in net.penalized_coefs_]
     assert counts == net.target_n_nonzero_.tolist() == [20, 5]
     assert residual(net, *diabetes) == pytest.approx(net.kkt_residual_, rel=1e-3)
