@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from sklearn_sparsenet.problem import Batch, Problem
 from sklearn_sparsenet.protocols import optional_method
 from sklearn_sparsenet.sparse_inputs import SparseInputs
 
-__all__ = ["LivePart", "live_part"]
+__all__ = ["LivePart", "live_part", "with_all_inputs"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class LivePart:
 
     problem: Problem
     where: Tensor
-    read: Tensor | None
+    read: Tensor | None = None
 
     def batch(self, batch: Batch) -> Batch:
         """Return a batch of the whole problem as one of this part."""
@@ -54,7 +55,7 @@ class LivePart:
 
 
 def live_part(problem: Problem, support: Tensor) -> LivePart | None:
-    """Return the part of a problem that is left on a support.
+    """Return the part of a problem that is left on a support that is held.
 
     Parameters
     ----------
@@ -71,18 +72,40 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
         units included, still have to become zero; the penalty cannot be asked for
         some weights alone.
     """
-    whole, module = problem.network, problem.network.module
-    restricted_to = optional_method(problem.penalty, "restricted_to", beside="prox")
-    penalizes_biases = whole.n_penalized > whole.n_weights
-    if restricted_to is None or penalizes_biases or type(module) is not nn.Sequential:
-        return None
-    units = problem.live_units(support)
+    units = _live_units(problem, support)
     if units is None:
         return None
-    read = _inputs_read(module, support)
+    read = _inputs_read(problem.network.module, support)
     rows = problem.rows.columns(read)
-    if rows is not None:
-        units[0] = read
+    if rows is None:
+        return _part(problem, units)
+    part = _part(replace(problem, rows=rows), [read, *units[1:]])
+    return None if part is None else replace(part, read=read)
+
+
+def with_all_inputs(problem: Problem, support: Tensor) -> LivePart | None:
+    """Return the part on which units may begin to read other inputs.
+
+    See `live_part` for the parameters, and for when there is none.
+    """
+    units = _live_units(problem, support)
+    return None if units is None else _part(problem, units)
+
+
+def _live_units(problem: Problem, support: Tensor) -> list[Tensor] | None:
+    """Return the units of a chain that have weights, all inputs among them."""
+    module = problem.network.module
+    is_chain = type(module) is nn.Sequential
+    return problem.live_units(support) if is_chain else None
+
+
+def _part(problem: Problem, units: Sequence[Tensor]) -> LivePart | None:
+    """Return the part of some units; the rows have the columns that it reads."""
+    whole, module = problem.network, cast(nn.Sequential, problem.network.module)
+    restricted_to = optional_method(problem.penalty, "restricted_to", beside="prox")
+    penalizes_biases = whole.n_penalized > whole.n_weights
+    if restricted_to is None or penalizes_biases:
+        return None
     if sum(map(len, units)) == _n_units(module):
         return None
     smaller = _smaller(module, units)
@@ -94,15 +117,13 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
     penalty = restricted_to(where[: network.n_weights])
     if penalty is None:
         return None
-    smaller_problem = replace(
-        problem, network=network, penalty=penalty, rows=rows or problem.rows
-    )
-    return LivePart(smaller_problem, where, None if rows is None else read)
+    return LivePart(replace(problem, network=network, penalty=penalty), where)
 
 
-def _inputs_read(module: nn.Sequential, support: Tensor) -> Tensor:
+def _inputs_read(module: nn.Module, support: Tensor) -> Tensor:
     """Return the inputs that a weight of the support leads out of."""
-    first = next(child.weight for child in module if isinstance(child, nn.Linear))
+    linear = (child for child in module.modules() if isinstance(child, nn.Linear))
+    first = next(linear).weight
     start = _start(first)
     part = support[start : start + first.numel()]
     if len(part) < first.numel():  # not penalised: all are read

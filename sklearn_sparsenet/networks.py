@@ -230,7 +230,7 @@ class Network:
         if bool((sizes == 1).all()):
             return
         first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
-        self.step_scale = torch.ones_like(self.parameters)
+        self.step_scale = torch.ones_like(self.parameters, dtype=torch.float32)
         start = int(first.weight.storage_offset())
         block = self.step_scale[start : start + first.weight.numel()]
         block.view(first.weight.shape).div_(sizes)

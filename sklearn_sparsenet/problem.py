@@ -249,8 +249,9 @@ class Problem:
 
         Columns that are about as large as the usual one have its size: in counts of
         words or in pixels, the frequent and the bright ones are to stay the larger
-        ones. Sizes are powers of two, rounded towards 1: scaled columns have the size
-        1, and a factor of a power of two changes no digit of a product.
+        ones. So have constant ones, of whose weights the samples say nothing. Sizes are
+        powers of two, rounded towards 1: scaled columns have the size 1, and a factor
+        of a power of two changes no digit of a product.
 
         Returns
         -------
@@ -259,24 +260,24 @@ class Problem:
         squares, weights = self._moments_of_columns()
         known = (squares > 0) & (weights > 0)
         size = torch.where(known, squares / weights, 1.0).log2() / 2
-        weights = torch.where(known, weights, 0.0)
         order = size.argsort()
         share = weights[order].cumsum(0) / weights.sum().clamp(min=1e-300)
         usual = size[order][min(int((share < 0.5).sum()), len(size) - 1)]
         apart = size - usual
         apart = apart.sign() * (apart.abs() - _ALIKE).clamp(min=0)
-        exponent = torch.where(known, usual + apart, 0.0).trunc()
+        exponent = (usual + torch.where(known, apart, 0.0)).trunc()
         exponent = exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
         return torch.exp2(exponent).to(self.sample_weight)
 
     def _moments_of_columns(self) -> tuple[Tensor, Tensor]:
         """Return the sums of squares and of the weights of what is not zero.
 
-        Of many rows, some.
+        Zeros for constant columns. Of many rows, some.
         """
         columns = prod(self.rows.sample_shape)
         squares = torch.zeros(columns, dtype=torch.float64)
-        weights = torch.zeros_like(squares)
+        weights, varies = torch.zeros_like(squares), torch.zeros(columns).bool()
+        first = self.rows.slice(0, 1).flatten().cpu().double()
         stride = -(-self.n_samples * self._inputs.row_size // _SIZED_ELEMENTS)
         some = torch.arange(0, self.n_samples, max(1, stride))
         for index in some.split(max(1, _CHUNK_ELEMENTS // max(1, columns))):
@@ -285,7 +286,8 @@ class Problem:
             weight = self.sample_weight[on_device].cpu().double()
             squares += weight @ inputs.square()
             weights += weight @ (inputs != 0).double()
-        return squares, weights
+            varies |= (inputs != first).any(0)
+        return torch.where(varies, squares, 0.0), torch.where(varies, weights, 0.0)
 
     @torch.no_grad()
     def start_at_best_constant(self) -> None:

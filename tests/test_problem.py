@@ -44,20 +44,21 @@ def test_full_gradient_is_the_mean_of_batch_gradients(problem):
 def test_inputs_are_as_large_as_what_is_not_zero(
     problem, factor, is_sparse, monkeypatch
 ):
-    """Columns that are alike have the usual size; those far from it less that."""
+    """Those that are alike have the usual size, and far ones less what is alike."""
     monkeypatch.setattr("sklearn_sparsenet.data._CONVERT_AT_ONCE_BYTES", 0)
     rng = np.random.default_rng(0)
     X = rng.choice([-1.0, 1.0], size=(400, 6)) * factor
     X[rng.random(X.shape) < 0.9] = 0.0
     X *= [1.0, 2.0, 0.5, 256.0, 1 / 256.0, 0.0]
-    X[:, 0] = factor  # the usual column: most of what is not zero
+    X[:, 0] = np.resize([factor, -factor], 400)  # most of what is not zero
+    X[:, 5] = 1e-6 * factor  # constant, as a scaled column of a fold may be
     table = sparse.csr_array(X) if is_sparse else X
     rows = make_rows(table, F64, torch.device("cpu"))
     weight = torch.ones(400, dtype=F64)
     y = torch.zeros(400, dtype=torch.int64)
     found = dataclasses.replace(problem, rows=rows, target=y, sample_weight=weight)
     alike = 2**1.5
-    wanted = [1.0, 1.0, 1.0, 256 / alike, alike / 256, 1 / factor]
+    wanted = [1.0, 1.0, 1.0, 256 / alike, alike / 256, 1.0]
     exponents = np.trunc(np.log2(np.array(wanted) * factor))
     assert found.input_sizes().tolist() == (2.0**exponents).tolist()
 

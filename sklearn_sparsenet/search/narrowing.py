@@ -266,7 +266,7 @@ class Narrowing(Constraint):
         metric = self._metric(weight, step)
         # Weight decay balances the two weights of a unit that has no others: their
         # scores are equal but for rounding, which is not to decide.
-        whole = (weight.abs() * metric).float().to(weight)
+        whole = (weight.abs() * metric).float()
         # A weight that is exactly zero cannot be kept, whatever its metric.
         barred = weight == 0
         if self._allowed is not None:
@@ -289,7 +289,7 @@ class Narrowing(Constraint):
             kept, places = self._connector.finish(kept & ~barred, whole)
         self._record(asked, cuts)
         if not self.hard:
-            self._shrink(weight, self._spread(cuts).div_(metric))
+            self._shrink(weight, self._spread(cuts.to(weight)).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
             sow(weight, kept, self.groups)
@@ -350,7 +350,10 @@ class Narrowing(Constraint):
         if self.noise is None or self.hard:
             return
         free = ~kept if places is None else ~kept & places
-        noise = torch.where(free, self._scaled(self.noise.level()), 0.0)
+        level = self.noise.level()
+        if self.scale is not None:
+            level = level * self.scale
+        noise = torch.where(free, level, 0.0)
         n_samples = self.noise.n_samples
         few = n_samples <= _FEW_SAMPLES
         load = 1.0 if few else min(1.0, sum(self.goals) / n_samples)
@@ -369,20 +372,19 @@ class Narrowing(Constraint):
         if not isinstance(step, Tensor):
             return torch.full_like(weight, 1 / step)
         # Of w / scale; what is returned is for w, and has its factor.
-        curvature = self._scaled(self._scaled(step[: self.n_weights].reciprocal()))
+        curvature = step[: self.n_weights].reciprocal()
+        if self.scale is not None:
+            curvature.mul_(self.scale).mul_(self.scale)
         mean = curvature.mean()
         # No floor for what never had a gradient, such as weights of constant columns.
         lifted = curvature + _METRIC_FLOOR * mean
         metric = torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
         return metric if self.scale is None else metric.div_(self.scale)
 
-    def _scaled(self, values: Tensor) -> Tensor:
-        return values if self.scale is None else values * self.scale
-
     @staticmethod
     def _shrink(weight: Tensor, threshold: Tensor) -> None:
         """Firm threshold of what is above it; what is filled in stays as it is."""
         size = weight.abs()
-        shrunk = (size - threshold) * (_FIRM / (_FIRM - 1))
         applies = (size > (1 + _ROUNDING) * threshold) & (size < _FIRM * threshold)
-        weight.copy_(torch.where(applies, shrunk * weight.sign(), weight))
+        shrunk = size.sub_(threshold).mul_(_FIRM / (_FIRM - 1)).copysign_(weight)
+        weight.copy_(torch.where(applies, shrunk, weight))

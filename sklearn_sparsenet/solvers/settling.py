@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.data import TensorRows
-from sklearn_sparsenet.live import live_part
+from sklearn_sparsenet.live import with_all_inputs
 from sklearn_sparsenet.module_copies import copy_of
 from sklearn_sparsenet.networks import Network, find_nonsmooth
 from sklearn_sparsenet.penalties import L1, FixedSupport
@@ -136,7 +136,8 @@ def _working_problem(problem: Problem) -> tuple[Problem, Tensor]:
     """
     network, rows, target = problem.network, problem.rows, problem.target
     support = network.parameters[: network.n_penalized] != 0
-    part = live_part(replace(problem, penalty=FixedSupport(support, L1())), support)
+    held = replace(problem, penalty=FixedSupport(support, L1()))
+    part = with_all_inputs(held, support)
     if part is not None:
         where, module = part.where, part.problem.network.module
         rows = part.problem.rows

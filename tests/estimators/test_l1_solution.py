@@ -99,7 +99,7 @@ def test_what_is_not_solved_is_no_worse_than_the_network(target, diabetes):
 
 def test_more_weights_than_units():
     X, y = scaled(load_wine)
-    net = fit(SparseNetClassifier, 0.9, X, y, random_state=1)
+    net = fit(SparseNetClassifier, 0.9, X, y)
     assert abs(count(net.penalized_coefs_) - 160) <= 1
     assert residual(net, X, y) <= ENOUGH
 
