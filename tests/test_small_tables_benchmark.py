@@ -31,6 +31,11 @@ def test_settings_follow_the_name_of_a_method():
     assert model.random_state == 3
 
 
+def test_what_is_unscaled_has_no_scaler():
+    steps = [len(small_tables.make_model(m, True, 0)) for m in ("default", "unscaled")]
+    assert steps == [2, 1]
+
+
 @pytest.mark.parametrize("classes", [False, True])
 @pytest.mark.parametrize("method", [*small_tables.LINEAR, "default max_iter=100"])
 def test_a_record_has_the_error_of_each_fold(classes, method):

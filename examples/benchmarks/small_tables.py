@@ -7,7 +7,8 @@ Usage, in the folder `examples`::
         [--write ../docs/small_tables.md]
 
 Rivals are linear models (RidgeCV, LogisticRegressionCV), scikit-learn's MLP, random
-forests and histogram boosting. Parameters of ours may follow the name of a method.
+forests and histogram boosting. Parameters of ours may follow the name of a method;
+"unscaled" is "default" without a scaler.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     SparseNetRegressorCV,
 )
+from sklearn_sparsenet.exceptions import DataScaleWarning
 
 __all__ = ["Job", "compare", "main", "measure", "page", "read"]
 
@@ -120,17 +122,19 @@ METHODS: dict[str, Callable[..., Any]] = {
     "forest": _of_kind(RandomForestClassifier, RandomForestRegressor),
     "boosting": _of_kind(HistGradientBoostingClassifier, HistGradientBoostingRegressor),
     "default": _of_kind(SparseNetClassifier, SparseNetRegressor),
+    "unscaled": _of_kind(SparseNetClassifier, SparseNetRegressor),
     "cv": _cross_validated(),
     "cv_1se": _cross_validated(selection="1se"),
 }
 
 
 def make_model(method: str, classes: bool, seed: int) -> Any:
-    """Return a model for scaled rows, as ``"name parameter=value ..."`` says."""
+    """Return a model as ``"name parameter=value ..."`` says, mostly with a scaler."""
     name, *settings = method.split()
     pairs = (setting.split("=", 1) for setting in settings)
     more = {key: ast.literal_eval(value) for key, value in pairs}
-    return make_pipeline(StandardScaler(), METHODS[name](classes, seed, **more))
+    model = METHODS[name](classes, seed, **more)
+    return make_pipeline(*([] if name == "unscaled" else [StandardScaler()]), model)
 
 
 def tables_of(directory: Path) -> list[str]:
@@ -160,6 +164,7 @@ def measure(job: Job, X: np.ndarray, y: np.ndarray, classes: bool) -> Record:
         model = make_model(job.method, classes, job.seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.simplefilter("ignore", DataScaleWarning)
             model.fit(X[train], y[train])
         errors.append(_error(model, X[test], y[test], classes))
         counts.append(getattr(model[-1], "n_nonzero_", None))
