@@ -25,7 +25,7 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1, Penalty
 from sklearn_sparsenet.runtime import single_threaded
-from sklearn_sparsenet.sparse_inputs import Factors, Inputs
+from sklearn_sparsenet.sparse_inputs import Factors, Inputs, column_moments
 
 __all__ = ["Batch", "Problem"]
 
@@ -34,7 +34,7 @@ __all__ = ["Batch", "Problem"]
 _CHUNK_ELEMENTS = 2**19
 # Stored elements of X that tell how large the inputs are; sizes are at most 2 to this,
 # and so many powers of two apart they are alike (figures in docs/design_notes.md).
-_SIZED_ELEMENTS, _MOST_EXPONENT, _ALIKE = 2**22, 32, 1.5
+_SIZED_ELEMENTS, _MOST_EXPONENT, _ALIKE, _ROUNDING = 2**22, 32, 1.5, 1e-12
 # An X up to this size is put into the order of an epoch once, not batch by batch: that
 # saves small networks a twentieth of a step, and larger data nothing but a copy.
 _GATHER_BYTES = 2**22
@@ -257,37 +257,34 @@ class Problem:
         -------
         Tensor of shape (n_columns,)
         """
-        squares, weights = self._moments_of_columns()
-        known = (squares > 0) & (weights > 0)
-        size = torch.where(known, squares / weights, 1.0).log2() / 2
+        mean, square, filled = self._moments_of_columns()
+        known = square - mean**2 > _ROUNDING * square  # constant ones are not
+        filled = torch.where(known, filled, 0.0)
+        size = torch.where(known, square / filled, 1.0).log2() / 2
         order = size.argsort()
-        share = weights[order].cumsum(0) / weights.sum().clamp(min=1e-300)
-        usual = size[order][min(int((share < 0.5).sum()), len(size) - 1)]
+        half = (1 - _ROUNDING) * filled.sum() / 2
+        usual = size[order[int((filled[order].cumsum(0) < half).sum())]]
         apart = size - usual
         apart = apart.sign() * (apart.abs() - _ALIKE).clamp(min=0)
         exponent = (usual + torch.where(known, apart, 0.0)).trunc()
         exponent = exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
         return torch.exp2(exponent).to(self.sample_weight)
 
-    def _moments_of_columns(self) -> tuple[Tensor, Tensor]:
-        """Return the sums of squares and of the weights of what is not zero.
+    def _moments_of_columns(self) -> Tensor:
+        """Return the mean of each column, of its square, and where it is not zero.
 
-        Zeros for constant columns. Of many rows, some.
+        Of many rows, some tell.
         """
         columns = prod(self.rows.sample_shape)
-        squares = torch.zeros(columns, dtype=torch.float64)
-        weights, varies = torch.zeros_like(squares), torch.zeros(columns).bool()
-        first = self.rows.slice(0, 1).flatten().cpu().double()
         stride = -(-self.n_samples * self._inputs.row_size // _SIZED_ELEMENTS)
         some = torch.arange(0, self.n_samples, max(1, stride))
-        for index in some.split(max(1, _CHUNK_ELEMENTS // max(1, columns))):
-            on_device = index.to(self.sample_weight.device)
-            inputs = self.rows.take(on_device).flatten(1).cpu().double()
-            weight = self.sample_weight[on_device].cpu().double()
-            squares += weight @ inputs.square()
-            weights += weight @ (inputs != 0).double()
-            varies |= (inputs != first).any(0)
-        return torch.where(varies, squares, 0.0), torch.where(varies, weights, 0.0)
+        some = some.to(self.sample_weight.device)
+        sums = torch.zeros(3, columns, dtype=torch.float64)
+        at_once = max(1, _CHUNK_ELEMENTS // max(1, self._inputs.row_size))
+        for index in some.split(at_once):
+            inputs = self._inputs.take(index)
+            sums += column_moments(inputs, self.sample_weight[index])
+        return sums / float(self.sample_weight[some].sum())
 
     @torch.no_grad()
     def start_at_best_constant(self) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "SubsetFactors",
     "add_outer_product",
     "affine",
+    "column_moments",
 ]
 
 
@@ -58,6 +59,16 @@ class SparseInputs:
         entries, columns = self._used
         used = weight.t().index_select(1, columns).t().contiguous()
         return torch.from_numpy(entries @ used.numpy())
+
+    def moments(self, weight: Tensor) -> Tensor:
+        """Return sums over the rows; see `column_moments`."""
+        rows = self._rows
+        each = np.repeat(weight.numpy(), np.diff(rows.indptr))
+        values = rows.data.astype(np.float64)
+        terms = (each * values, each * values**2, each * (values != 0))
+        size = rows.shape[1]
+        sums = [np.bincount(rows.indices, term, minlength=size) for term in terms]
+        return torch.from_numpy(np.stack(sums))
 
     def columns(self, numbers: Tensor) -> Tensor:
         """Return some columns of these rows, densified."""
@@ -142,6 +153,27 @@ def affine(inputs: Inputs, weight: Tensor, bias: Tensor | None, out: Tensor) -> 
         torch.mm(inputs, weight, out=out)
     else:
         torch.addmm(bias, inputs, weight, out=out)
+
+
+def column_moments(inputs: Inputs, weight: Tensor) -> Tensor:
+    """Return weighted sums of x, of x², and of 1 where x is not zero.
+
+    In double precision, on the CPU.
+
+    Parameters
+    ----------
+    inputs : Tensor or SparseInputs of shape (n_rows, n_columns)
+    weight : Tensor of shape (n_rows,)
+
+    Returns
+    -------
+    Tensor of shape (3, n_columns)
+    """
+    weight = weight.cpu().double()
+    if isinstance(inputs, SparseInputs):
+        return inputs.moments(weight)
+    dense = inputs.cpu().double()
+    return torch.stack([weight @ x for x in (dense, dense**2, (dense != 0).double())])
 
 
 def add_outer_product(

@@ -195,3 +195,15 @@ def test_batches_are_gathered_only_where_they_stay_aligned(problem):
         first, second, *_ = problem.batches(order, sizes)
         same = first.inputs.untyped_storage().data_ptr()
         assert (second.inputs.untyped_storage().data_ptr() == same) is gathered
+
+
+def test_moments_of_columns_are_weighted_and_of_some_of_many_rows(problem, monkeypatch):
+    X = problem.rows.slice(0, 23)
+    weight = problem.sample_weight
+    mean, square, filled = problem._moments_of_columns()
+    torch.testing.assert_close(mean, weight @ X / 23)
+    torch.testing.assert_close(square, weight @ X**2 / 23)
+    torch.testing.assert_close(filled, torch.ones(4, dtype=F64))
+    monkeypatch.setattr(module_under_test, "_SIZED_ELEMENTS", 4 * 8)
+    mean = problem._moments_of_columns()[0]
+    torch.testing.assert_close(mean, weight[::3] @ X[::3] / weight[::3].sum())

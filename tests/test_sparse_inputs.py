@@ -136,8 +136,6 @@ def test_training_never_densifies_the_table(counts, monkeypatch):
     for name in ("take", "slice"):
         monkeypatch.setattr(SparseRows, name, counted(getattr(SparseRows, name), read))
     settings = {"target_sparsity": 60, "batch_size": 10, "max_iter": 30}
-    # Two rows at a time tell how large the columns are.
-    monkeypatch.setattr("sklearn_sparsenet.problem._CHUNK_ELEMENTS", 2 * 300)
     # A fit is judged by some samples, densified.
     monkeypatch.setattr("sklearn_sparsenet.estimators._outcome._ASKED", 2)
     # The automatic strength looks for equal rows, some densified rows at a time.
