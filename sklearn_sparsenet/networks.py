@@ -235,10 +235,18 @@ class Network:
         block = self.step_scale[start : start + first.weight.numel()]
         block.view(first.weight.shape).div_(sizes)
 
-    def fit_start(self) -> None:
-        """Scale parameters that are drawn as for inputs of size 1; see `fit_steps`."""
+    def fit_start(self, size: float) -> None:
+        """Scale parameters that are drawn as for inputs of size 1.
+
+        Parameters
+        ----------
+        size : float
+            Of a whole row, its columns divided by what `fit_steps` was given.
+        """
         if self.step_scale is not None:
             self.parameters.mul_(self.step_scale)
+        first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
+        first.weight.detach().div_(size)
 
     def _attach(self) -> None:
         offset = 0

@@ -27,7 +27,7 @@ from sklearn_sparsenet.penalties import L1, Penalty
 from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.sparse_inputs import Factors, Inputs, column_moments
 
-__all__ = ["Batch", "Problem"]
+__all__ = ["Batch", "InputSizes", "Problem"]
 
 # Elements (of X, or of a chain's hidden layers) that pass through the network at once;
 # bounds the peak memory.
@@ -59,6 +59,22 @@ class Batch(NamedTuple):
     inputs: Inputs
     target: Tensor
     weight: Tensor
+
+
+class InputSizes(NamedTuple):
+    """How large inputs are, in powers of two.
+
+    Attributes
+    ----------
+    columns : Tensor of shape (n_columns,)
+        What is not zero in each column.
+    row : float
+        Root mean square of all inputs divided by that, zeros included: small for
+        sparse rows.
+    """
+
+    columns: Tensor
+    row: float
 
 
 @dataclass(frozen=True)
@@ -244,18 +260,16 @@ class Problem:
         ]
         return torch.stack(values).sum()
 
-    def input_sizes(self) -> Tensor:
-        """Return how large the inputs of each column are, where they are not zero.
+    def input_sizes(self) -> InputSizes:
+        """Tell how large the inputs are.
+
+        Where they are not zero, that is; and, in terms of that, as whole rows.
 
         Columns that are about as large as the usual one have its size: in counts of
         words or in pixels, the frequent and the bright ones are to stay the larger
         ones. So have constant ones, of whose weights the samples say nothing. Sizes are
         powers of two, rounded towards 1: scaled columns have the size 1, and a factor
         of a power of two changes no digit of a product.
-
-        Returns
-        -------
-        Tensor of shape (n_columns,)
         """
         mean, square, filled = self._moments_of_columns()
         known = square - mean**2 > _ROUNDING * square  # constant ones are not
@@ -267,8 +281,10 @@ class Problem:
         apart = size - usual
         apart = apart.sign() * (apart.abs() - _ALIKE).clamp(min=0)
         exponent = (usual + torch.where(known, apart, 0.0)).trunc()
-        exponent = exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT)
-        return torch.exp2(exponent).to(self.sample_weight)
+        columns = torch.exp2(exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT))
+        row = (square / columns**2).mean().sqrt()
+        row = torch.exp2(torch.where(row > 0, row, 1.0).log2().trunc())
+        return InputSizes(columns.to(self.sample_weight), float(row))
 
     def _moments_of_columns(self) -> Tensor:
         """Return the mean of each column, of its square, and where it is not zero.

@@ -60,13 +60,27 @@ def test_inputs_are_as_large_as_what_is_not_zero(
     alike = 2**1.5
     wanted = [1.0, 1.0, 1.0, 256 / alike, alike / 256, 1.0]
     exponents = np.trunc(np.log2(np.array(wanted) * factor))
-    assert found.input_sizes().tolist() == (2.0**exponents).tolist()
+    assert found.input_sizes().columns.tolist() == (2.0**exponents).tolist()
 
 
 def test_columns_of_standard_deviation_1_have_the_size_1(problem):
     rows = problem.rows.slice(0, 23)
     scaled = make_rows(((rows - rows.mean(0)) / rows.std(0)).numpy(), F64, rows.device)
-    assert dataclasses.replace(problem, rows=scaled).input_sizes().tolist() == [1.0] * 4
+    sizes = dataclasses.replace(problem, rows=scaled).input_sizes()
+    assert (sizes.columns.tolist(), sizes.row) == ([1.0] * 4, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("density", "size"), [(1.0, 1.0), (0.3, 0.5), (1 / 100, 1 / 8)]
+)
+def test_rows_are_as_small_as_they_are_sparse(density, size, problem):
+    """About the root of the density: outputs of units then vary alike."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 50)) * (rng.random((400, 50)) < density) * 2.0**-7
+    y, weight = torch.zeros(400, dtype=torch.int64), torch.ones(400, dtype=F64)
+    rows = make_rows(X, F64, torch.device("cpu"))
+    found = dataclasses.replace(problem, rows=rows, target=y, sample_weight=weight)
+    assert found.input_sizes().row == size
 
 
 def test_evaluating_twice_gives_the_same_gradient(problem):

@@ -303,10 +303,13 @@ class SparseNet(
 
     def _fit_to_inputs(self, problem: Problem) -> None:
         """Size the steps by the inputs, and a new network by both."""
+        network, is_new = problem.network, not self._continues()
         if self.solver == "adam":
-            problem.network.fit_steps(problem.input_sizes())
-        if not self._continues():
-            problem.network.fit_start()
+            sizes = problem.input_sizes()
+            network.fit_steps(sizes.columns)
+            if is_new:
+                network.fit_start(sizes.row)
+        if is_new:
             problem.start_at_best_constant()
 
     def _continues(self) -> bool:
