@@ -139,10 +139,10 @@ def page(records: list[dict[str, Any]]) -> str:
         f"in `examples`. TF-IDF of the standard library's sources, some {n_rows} × "
         f"{n_columns}; classes are packages, and no file is in both parts. Means of "
         f"{len({r['seed'] for r in records})} splits.\n\n{table(header, rows)}\n\n"
-        "Where words are few and weights many, a linear model with ℓ1 is the better "
-        "and much faster choice. The goal for *ours* is the accuracy of a linear model "
-        "in its own row of the table, within .03 with hidden units, and at most twice "
-        "its memory.\n"
+        "TF-IDF is best as it is: scaled up, rare words count as much as frequent "
+        "ones. Linear models are much faster. The goal for *ours* is their accuracy in "
+        "the same row of the table, within .03 with hidden units, and at most twice "
+        "their memory.\n"
     )
 
 

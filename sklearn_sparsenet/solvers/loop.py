@@ -134,6 +134,7 @@ def solve(
     if finish is not None:
         finish(problem.network.weights)
     problem.network.module.eval()
+    del run.stepper  # whose moments are as large as the network
     return conclude(partial(_evaluate, problem, alpha, run), status)
 
 
