@@ -356,20 +356,21 @@ def test_nothing_is_left_out_where_little_is_won(generator):
 
 
 @pytest.mark.parametrize("penalty", [None, L1()])
-@pytest.mark.parametrize("floor", [0.0, 0.5])
-def test_scaled_steps_are_those_of_scaled_weights(floor, penalty, generator):
-    """Adam on w, with steps for s, is Adam on w / s; a half of the entries is held."""
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [(ProximalAdam, {}), (ProximalAdam, {"floor": 0.5}), (ProximalSGD, {})],
+)
+def test_scaled_steps_are_those_of_scaled_weights(kind, more, penalty, generator):
+    """Steps on w, with a scale s, are steps on w / s; a quarter of them is held."""
     scale = 2.0 ** torch.tensor([0, 3, -5, 0, 2, -1, 4, 0], dtype=F64)
     support = torch.arange(8) < 2
     start = torch.randn(8, generator=generator, dtype=F64) * support
     weights = nn.Parameter(start * scale), nn.Parameter(start.clone())
-    settings = {"penalty": FixedSupport(support, penalty), "floor": floor}
-    ours = ProximalAdam(
-        [{"params": [weights[0]], "alpha": 0.01, "scale": scale, **settings}], lr=0.05
+    settings = {"penalty": FixedSupport(support, penalty), **more}
+    ours = kind(
+        [{"params": [weights[0]], "alpha": 0.01, "scale": scale, **settings}], lr=1e-3
     )
-    plain = ProximalAdam(
-        [{"params": [weights[1]], "alpha": 0.01 * scale, **settings}], lr=0.05
-    )
+    plain = kind([{"params": [weights[1]], "alpha": 0.01 * scale, **settings}], lr=1e-3)
     for step in range(20):
         if step == 8:
             ours.hold(support)

@@ -304,7 +304,7 @@ class SparseNet(
     def _fit_to_inputs(self, problem: Problem) -> None:
         """Size the steps by the inputs, and a new network by both."""
         network, is_new = problem.network, not self._continues()
-        if self.solver == "adam":
+        if self.solver != "lbfgs":
             sizes = problem.input_sizes()
             network.fit_steps(sizes.columns)
             if is_new:

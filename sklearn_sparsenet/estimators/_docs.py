@@ -95,8 +95,8 @@ solver : {"adam", "sgd", "lbfgs"}, default="adam"
     and `shuffle` are without effect.
 learning_rate_init : float or "auto", default="auto"
     First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
-    root of their number), 0.1 for sgd. Without `module`, steps and first weights of
-    adam are smaller where the columns of X are larger than 1, and larger where they
+    root of their number), 0.1 for sgd. Without `module`, steps and first weights
+    are smaller where the columns of X are larger than 1, and larger where they
     are smaller, so that tables without a scaler, or TF-IDF, are learnt as well.
 learning_rate : {"cosine", "constant"}, default="cosine"
     How the step size falls over each solve; "one_pass" begins with that when 70 % of

@@ -134,8 +134,8 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
     else:
         return
     warn_user(
-        f"The columns of X {trouble}; one penalty, and with solver='sgd' one step "
-        "size, cannot suit them all. Put a StandardScaler (for sparse X: MaxAbsScaler) "
+        f"The columns of X {trouble}; one penalty, and with module= one step size, "
+        "cannot suit them all. Put a StandardScaler (for sparse X: MaxAbsScaler) "
         "before the network.",
         DataScaleWarning,
     )

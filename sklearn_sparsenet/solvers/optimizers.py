@@ -207,6 +207,8 @@ class ProximalSGD(ProximalOptimizer):
     lr : float
         Step size η. The ``"lr"`` of a group may be set to a tensor of shape () as well,
         which is not read back from its device.
+    scale : Tensor or None
+        See `ProximalAdam`.
     alpha : float or Tensor
         λ of the groups that do not bring their own.
     penalty : Penalty, default L1()
@@ -227,18 +229,22 @@ class ProximalSGD(ProximalOptimizer):
         params: Iterable,
         lr: float = 0.1,
         *,
+        scale: Tensor | None = None,
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
-        penalty = L1() if penalty is None else penalty
-        super().__init__(params, {"lr": lr, "alpha": alpha, "penalty": penalty})
+        objective = {"alpha": alpha, "penalty": L1() if penalty is None else penalty}
+        super().__init__(params, {"lr": lr, "scale": scale, **objective})
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> Strength:
-        rate = group["lr"]
-        if isinstance(rate, Tensor):
-            step = self._workspace(parameter, group).step.copy_(rate)
+        rate, scale = group["lr"], group["scale"]
+        if isinstance(rate, Tensor) or scale is not None:
+            memory = self._workspace(parameter, group).step
+            step = memory.copy_(torch.as_tensor(rate, dtype=memory.dtype))
+            if scale is not None:
+                step.mul_(scale).mul_(scale)
             parameter.addcmul_(gradient, step, value=-1)
             return step
         parameter.sub_(gradient, alpha=rate)
