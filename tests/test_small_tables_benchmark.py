@@ -61,5 +61,19 @@ def test_the_page_has_means_and_both_comparisons():
     text = small_tables.page(records)
     assert "| log loss | linear | mlp | cv |" in text
     assert "| a | 0.250 | 0.450 | 0.250 |" in text
-    assert "| cv | linear, mlp | 1.732 | 1 of 2 | 3.00 (b) |" in text
+    assert "| cv | 2 | linear, mlp | 1.732 | 1 of 2 | 3.00 (b) |" in text
     assert "linear, mlp, forest, boosting" not in text  # which nobody ran
+
+
+def test_methods_are_compared_on_the_seeds_that_they_have():
+    records = [
+        {"table": "a", "classes": True, "method": method, "seed": seed, "error": error}
+        for method, seed, error in [
+            ("linear", 0, 0.2),
+            ("linear", 1, 0.8),
+            ("mlp", 0, 0.4),
+            ("mlp", 1, 0.4),
+            ("cv", 0, 0.3),
+        ]
+    ]
+    assert "| cv | 1 | linear, mlp | 1.500 |" in small_tables.page(records)

@@ -218,19 +218,19 @@ def page(records: list[Record]) -> str:
     """Return the tables: errors, means over the seeds, and what they come to."""
     methods = list(dict.fromkeys(record["method"] for record in records))
     methods.sort(key=lambda name: [*METHODS].index(name.split()[0]))
-    parts, everything = [], {}
+    parts = []
     for classes, what in ((True, "log loss"), (False, "1 - R²")):
         errors = _by_table([r for r in records if r["classes"] == classes])
-        everything |= errors
         rows = [
             [name, *(_cell(found.get(method)) for method in methods)]
             for name, found in sorted(errors.items())
         ]
         if rows:
             parts.append(table([what, *methods], rows))
-    parts.append(_summary(everything, methods))
+    parts.append(_summary(records, methods))
     seeds = len({record["seed"] for record in records})
-    parts.append(f"{FOLDS} folds, seeds: {seeds}, tables: {len(everything)}.")
+    n_tables = len({record["table"] for record in records})
+    parts.append(f"{FOLDS} folds, seeds: at most {seeds}, tables: {n_tables}.")
     return "\n\n".join(parts)
 
 
@@ -249,19 +249,23 @@ def _cell(error: float | None) -> str:
     return "–" if error is None else f"{error:.3f}"
 
 
-def _summary(errors: dict[str, dict[str, float]], methods: list[str]) -> str:
-    header = ["method", "against the best of", "geometric mean of the ratios"]
+def _summary(records: list[Record], methods: list[str]) -> str:
+    """Compare each method with rivals on the seeds that it was run with."""
+    header = ["method", "seeds", "against the best of", "geometric mean of the ratios"]
     header += [f"tables above {FAR_BEHIND}", "largest ratio"]
     rows = []
     for method in methods:
         if method in RIVALS:
             continue
+        seeds = {r["seed"] for r in records if r["method"] == method}
+        errors = _by_table([r for r in records if r["seed"] in seeds])
         for rivals in (LINEAR, RIVALS):
             if found := compare(errors, method, rivals):
                 behind = f"{found['n_behind']} of {found['n_tables']}"
                 worst = f"{found['largest']:.2f} ({found['worst']})"
                 mean = f"{found['mean']:.3f}"
-                rows.append([method, ", ".join(rivals), mean, behind, worst])
+                against = ", ".join(rivals)
+                rows.append([method, len(seeds), against, mean, behind, worst])
     return table(header, rows)
 
 
