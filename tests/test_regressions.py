@@ -33,9 +33,8 @@ def test_strengths_stay_finite_and_positive_when_the_count_never_moves(count):
 
 
 def test_the_loss_after_the_last_step_is_looked_at():
-    net = SparseNetRegressor(
-        (), alpha=0.0, solver="sgd", learning_rate_init=1e15, max_iter=1
-    )
+    settings = {"alpha": 0.0, "solver": "sgd", "learning_rate_init": 1e15}
+    net = SparseNetRegressor(module=torch.nn.Linear(4, 1), max_iter=1, **settings)
     with pytest.raises(NonFiniteLossError):
         net.fit((1e3 * X).astype(np.float32), Y)
 
