@@ -97,7 +97,7 @@ learning_rate_init : float or "auto", default="auto"
     First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
     root of their number), 0.1 for sgd. Without `module`, steps and first weights
     are smaller where the columns of X are larger than 1, and larger where they
-    are smaller, so that tables without a scaler, or TF-IDF, are learnt as well.
+    are smaller, so that tables without a scaler, and TF-IDF, are learnt, too.
 learning_rate : {"cosine", "constant"}, default="cosine"
     How the step size falls over each solve; "one_pass" begins with that when 70 % of
     its training is done. Algorithm 3 has a constant one.
