@@ -381,3 +381,11 @@ def test_scaled_steps_are_those_of_scaled_weights(kind, more, penalty, generator
         plain.step()
         torch.testing.assert_close(weights[0] / scale, weights[1], rtol=1e-12, atol=0)
     assert bool((weights[0] != 0).any())
+
+
+def test_a_floor_may_be_that_of_a_single_number():
+    weight = nn.Parameter(torch.tensor(1.0, dtype=F64))
+    optimizer = ProximalAdam([weight], lr=0.1, floor=0.5)
+    weight.grad = torch.tensor(2.0, dtype=F64)
+    optimizer.step()
+    assert weight.item() == pytest.approx(1 - 0.1 / 1.5)

@@ -368,10 +368,10 @@ class ProximalAdam(ProximalOptimizer):
 
         Where the mean of all is not known any more, the largest one stays.
         """
-        if "usual" in state and state.get("n_entries") != len(metric):
+        if "usual" in state and state.get("n_entries") != metric.numel():
             return state["usual"]
         usual = metric.mean() / correction
-        state["n_entries"] = len(metric)
+        state["n_entries"] = metric.numel()
         state["usual"] = torch.maximum(state.get("usual", usual), usual)
         return state["usual"]
 
