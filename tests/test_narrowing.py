@@ -327,3 +327,19 @@ def test_following_the_flow_costs_what_the_weights_that_are_left_do(monkeypatch)
     kept = Connector(flow, groups, [80]).follow_the_flow(score, [80])
     assert int(kept.sum()) == 80
     assert sum(asked) < 25 * network.n_weights
+
+
+@pytest.mark.parametrize("goal", [4, 5, 8])
+def test_weights_of_a_convolutional_network_are_all_on_paths(goal):
+    """Two halves of a dead path were chosen by turns, neither with the other."""
+    for seed in range(30):
+        generator = torch.Generator().manual_seed(seed)
+        layers = nn.Conv2d(1, 4, 2), nn.Flatten(), nn.Linear(4, 3), nn.Linear(3, 2)
+        module = nn.Sequential(*layers).double()
+        network = Network(module, find_layers(module))
+        n, flow = network.n_weights, Flow.of(network, (1, 2, 2))
+        score = torch.rand(n, dtype=F64, generator=generator)
+        kept = largest(score, goal)[0]
+        kept, places = Connector(flow, [slice(0, n)], [goal]).finish(kept, score)
+        assert kept.sum() == goal
+        assert places[kept].all()

@@ -129,6 +129,7 @@ class Connector:
             lacking = self._lacking(kept)
             if not any(lacking):
                 return kept, places
+            places = self.places(kept)  # those next to dead weights are none any more
             free = torch.where(places & ~kept & (score > 0), score, -1.0)
             added = False
             for group, lack in zip(self.groups, lacking, strict=True):
