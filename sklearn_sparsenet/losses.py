@@ -416,3 +416,12 @@ class CustomLoss:
 
     def check_target(self, target: Tensor) -> None:
         """Leave the domain to the user's function."""
+
+
+# Squares are without ½. Of a softmax, weights of several outputs make up a margin.
+_DECAY_UNITS: dict[type, float] = {SquaredError: 2.0, CrossEntropy: 0.5}
+
+
+def decay_unit(loss: Loss) -> float:
+    """Return the weight decay that is worth as much as 1 beside a binary log loss."""
+    return _DECAY_UNITS.get(type(loss), 1.0)

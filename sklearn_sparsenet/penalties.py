@@ -56,9 +56,9 @@ class Penalty(Protocol):
         True says that a zero is stationary whatever its gradient, as with ℓ0. The
         solvers then take steps before they ask whether a start is a solution:
         zero weights always would be, and so would a solution for another strength.
-    most_decay : float, optional
-        The weight decay that may stand beside the penalty, at present. It is of no
-        account when solutions are judged.
+    decay_beside : callable(weight_decay) -> float, optional
+        The weight decay that stands beside the penalty, at present, for the one that
+        was asked for. It is of no account when solutions are judged.
     prox_ : callable(weight, step, alpha, scratch), optional
         `prox` written over `weight`, for a step that is a tensor: `step` and
         `scratch`, both of the shape of `weight`, may be used as memory.

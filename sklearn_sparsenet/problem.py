@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise, starmap
-from math import inf, prod
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ from sklearn_sparsenet.data import Rows, batch_sizes
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.penalties import L1, Penalty
+from sklearn_sparsenet.protocols import optional_method
 from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.sparse_inputs import Factors, Inputs, column_moments
 
@@ -173,8 +174,9 @@ class Problem:
         What the loss does not depend on, such as a column of zeros, is to be cut. With
         the decay alone it would look to the metric of Adam like all the others.
         """
-        # A penalty that looks for a support may bear little of it until that is held.
-        decay = min(self.weight_decay, getattr(self.penalty, "most_decay", inf))
+        # A penalty that looks for a support may want another one until that is held.
+        beside = optional_method(self.penalty, "decay_beside", "prox")
+        decay = self.weight_decay if beside is None else beside(self.weight_decay)
         if decay:
             gradient, weight = self._decaying()
             felt = (gradient != 0).to(gradient.dtype)

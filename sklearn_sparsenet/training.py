@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.checkpoints import Checkpoint
 from sklearn_sparsenet.flow import Flow
+from sklearn_sparsenet.losses import decay_unit
 from sklearn_sparsenet.penalties import L1, FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.progress import Progress
@@ -176,6 +177,11 @@ class ProblemTrainer:
         scale = network.step_scale
         return None if scale is None else scale[: network.n_weights]
 
+    @property
+    def decay_unit(self) -> float:
+        """The weight decay that is worth 1 beside a binary log loss."""
+        return decay_unit(self.problem.loss)
+
     def noise_level(self) -> Tensor:
         """Return the last batch's gradient; see `sklearn_sparsenet.search.Trainer`."""
         network = self.problem.network
@@ -221,6 +227,7 @@ class ProblemTrainer:
         share: float = 1.0,
         rate: float = 1.0,
         steady: float = 0.0,
+        growth: float = 0.0,
         start: Solution | None = None,
         keep_support: bool = False,
         finish: Callable[[Tensor], None] | None = None,
@@ -238,6 +245,7 @@ class ProblemTrainer:
             max_iter=_epochs(share, self.options.max_iter),
             learning_rate=rate * self.options.learning_rate,
             steady=steady,
+            growth=growth,
             damping=0.0 if keep_support else self._damping,
             kkt_tol=self.options.kkt_tol if keep_support else 0.0,
         )

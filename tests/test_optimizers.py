@@ -389,3 +389,45 @@ def test_a_floor_may_be_that_of_a_single_number():
     weight.grad = torch.tensor(2.0, dtype=F64)
     optimizer.step()
     assert weight.item() == pytest.approx(1 - 0.1 / 1.5)
+
+
+@pytest.mark.parametrize("kind", [ProximalAdam, ProximalSGD])
+def test_steps_that_grow_are_those_of_the_hypentropy(kind, generator):
+    """Of a metric that is the second derivative of the mirror map, by differences."""
+    weight = torch.randn(6, generator=generator, dtype=F64)
+    gradient = torch.randn(6, generator=generator, dtype=F64)
+    growth, h = torch.tensor([0.0, 1.0, 4.0, 4.0, 4.0, 20.0], dtype=F64), 1e-4
+
+    def mirror(w):
+        return (w * torch.asinh(growth * w) - (w**2 + growth**-2.0).sqrt()) / growth
+
+    curvature = mirror(weight + h) - 2 * mirror(weight) + mirror(weight - h)
+    wanted = torch.where(growth > 0, h**2 / curvature, 1.0)
+    moves = []
+    for setting in (growth, 0.0):
+        parameter = nn.Parameter(weight.clone())
+        parameter.grad = gradient.clone()
+        kind([parameter], lr=1e-3, growth=setting).step()
+        moves.append(parameter.detach() - weight)
+    torch.testing.assert_close(moves[0] / moves[1], wanted, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("kind", [ProximalAdam, ProximalSGD])
+def test_growing_steps_have_the_same_fixed_points(kind, generator):
+    """The prox is taken in the metric of the step, whatever that is."""
+    X = torch.randn(60, 5, generator=generator, dtype=F64)
+    y = X @ torch.tensor([1.5, -1.0, 0.2, 0.0, 0.0], dtype=F64)
+    weight = nn.Parameter(torch.full((5,), 0.3, dtype=F64))
+    optimizer = kind([weight], lr=3e-3, alpha=0.2, growth=4.0)
+    for step in range(6000):
+        optimizer.param_groups[0]["lr"] = 3e-3 * (1 - step / 6000) + 1e-9
+        optimizer.zero_grad()
+        ((X @ weight - y).square().mean() / 2).backward()
+        optimizer.step()
+    slope = X.T @ (X @ weight.detach() - y) / len(X)
+    on = weight.detach() != 0
+    assert 0 < on.sum() < 5
+    torch.testing.assert_close(
+        slope[on], -0.2 * weight.detach()[on].sign(), rtol=0, atol=1e-3
+    )
+    assert (slope[~on].abs() <= 0.2 + 1e-3).all()

@@ -127,9 +127,12 @@ def test_penalty_is_summed_over_layers(problem):
     torch.testing.assert_close(problem.penalty_value([0.1, 0.3]), wanted)
 
 
-def test_a_penalty_may_bear_less_weight_decay_than_there_is(problem):
+def test_a_penalty_may_want_another_weight_decay_than_there_is(problem):
     class Seeking(L1):
-        most_decay = 0.1
+        def decay_beside(self, weight_decay):
+            return min(weight_decay, 0.1)
+
+        prox = L1.prox
 
     rows = torch.arange(23)
     weights, gradients = problem.network.weights, {}

@@ -74,12 +74,13 @@ penalize_bias : bool, default=False
 weight_decay : float or "auto", default="auto"
     γ of the term ½ γ Σw² over the penalised weights, which keeps the network from
     fitting noise. It is a part of the objective, of its optimality conditions, and of
-    both solutions. "auto": (1 + 20 r²)/n, at most .05, for n different samples, times
-    the mean square of X, at most 1, to the power 1 / (number of layers); r is the part
-    of the loss that a short training leaves on some that it has not seen. 0 with a
+    both solutions. "auto": c (1 + 20 r²)/n, at most .05, for n different samples,
+    times the mean square of X, at most 1, to the power 1 / (number of layers); r is the
+    part of the loss that a short training leaves on some that it has not seen, c is 2
+    for squared errors, ½ for three and more classes, else 1. 0 with a
     given `alpha`, with "lbfgs", above 10 000 samples, and in trainings of less than 200
-    steps; with `warm_start` that of the fit before. "one_pass" trains with at most .005
-    until the support is held.
+    steps; with `warm_start` that of the fit before. "one_pass" divides it by c, and
+    trains with at most .005, until the support is held.
 debias : bool or "auto", default="auto"
     Whether surviving weights are refitted without the ℓ1 penalty, but with
     `weight_decay`: "auto" after a search with "adam" or "sgd".

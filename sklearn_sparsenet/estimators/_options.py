@@ -6,6 +6,7 @@ from math import ceil, prod, sqrt
 
 from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.estimators._validation import check_bounds
+from sklearn_sparsenet.losses import decay_unit
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Limits
 from sklearn_sparsenet.solvers import (
@@ -115,12 +116,12 @@ def auto_batch_size(n_samples: int) -> int:
 def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) -> float:
     """Return γ: the one that was given, or one for this much data and noise.
 
-    (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1, to the
-    power 1 / (number of layers). r is
-    the part of the loss that inputs do not explain (`unexplained_share`), n the number
-    of different samples. None for a given λ, whose problem is the paper's, nor with
-    "lbfgs", whose λ has to give the same weights again; and none for many samples, or
-    few steps, which do not need it.
+    c (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1, to
+    the power 1 / (number of layers). n is the number of different samples, r the part
+    of the loss that inputs do not explain (`unexplained_share`), and c is 2 for squared
+    errors, ½ for three and more classes, else 1. None for a given λ, whose problem is
+    the paper's, nor with "lbfgs", whose λ has to give the same weights again; and none
+    for many samples, or few steps, which do not need it.
     """
     given = as_number(estimator.weight_decay)  # None: "auto"
     if given is not None:
@@ -142,6 +143,7 @@ def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) ->
     n_distinct, number = distinct_samples(problem)
     noise = unexplained_share(problem, number, pilot)
     decay = (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct
+    decay *= decay_unit(problem.loss)
     # Weights of smaller inputs have to be larger, in a network of several layers those
     # of the others, too: what counts is the product along a path.
     size = min(mean_square(problem), 1.0) ** (1 / len(problem.network.layers))

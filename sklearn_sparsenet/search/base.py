@@ -116,6 +116,10 @@ class Trainer(Protocol):
     def weight_scale(self) -> Tensor | None:
         """How large steps of the weights are, next to each other; None: all alike."""
 
+    @property
+    def decay_unit(self) -> float:
+        """The weight decay that is worth 1 beside a binary log loss."""
+
     def noise_level(self) -> Tensor:
         """Return sizes of the last batch's gradient, scaled from its samples to all.
 
@@ -134,6 +138,7 @@ class Trainer(Protocol):
         share: float = 1.0,
         rate: float = 1.0,
         steady: float = 0.0,
+        growth: float = 0.0,
         start: Solution | None = None,
         keep_support: bool = False,
         finish: Callable[[Tensor], None] | None = None,
@@ -149,6 +154,8 @@ class Trainer(Protocol):
             Of the epochs and of the first step size of a solve.
         steady : float
             Part of the training before the step size begins to fall.
+        growth : float
+            By how much more the steps of large weights are; see `growth_factor`.
         start : Solution, optional
             Where to start; by default at the initial network.
         keep_support : bool

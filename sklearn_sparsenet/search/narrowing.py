@@ -17,7 +17,6 @@ weight decay is bounded until they are found, for it gathers weights in few unit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +30,7 @@ from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.runtime import Later
 from sklearn_sparsenet.search.connection import Connector, largest, sow
 from sklearn_sparsenet.search.holding import Constraint, HeldSupport
+from sklearn_sparsenet.solvers import growth_factor
 
 __all__ = ["Narrowing", "Noise", "Stages"]
 
@@ -131,6 +131,11 @@ class Narrowing(Constraint):
         Sets the first λ of the penalty that fades; None: there is none.
     scale : Tensor of shape (n_weights,) or None
         Of the weights, as the steps have it: w / scale is what is compared.
+    growth : float
+        Of the steps, as `growth_factor` has it. It is no part of what is compared: that
+        a large weight moves fast does not say that little is lost by its cut.
+    decay_unit : float
+        Of the loss: the weight decay until the support is held is divided by it.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
     stages : Stages or None
@@ -150,11 +155,14 @@ class Narrowing(Constraint):
         *,
         noise: Noise | None = None,
         scale: Tensor | None = None,
+        growth: float = 0.0,
+        decay_unit: float = 1.0,
         hard: bool = False,
         stages: Stages | None = None,
     ) -> None:
         self.groups, self.goals = groups, goals
         self.noise, self.scale, self.hard = noise, scale, hard
+        self.growth, self.decay_unit = growth, decay_unit
         self.stages = stages or Stages()
         self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
@@ -172,10 +180,14 @@ class Narrowing(Constraint):
         """The order statistics so far."""
         return tuple((when, k, tuple(cut.tolist())) for when, k, cut in self._cuts)
 
-    @property
-    def most_decay(self) -> float:
-        """How much weight decay there may be: little, until the support is held."""
-        return _MOST_DECAY if self.support is None else math.inf
+    def decay_beside(self, weight_decay: float) -> float:
+        """Return the weight decay of the coming steps: another until a support is held.
+
+        Supports are found with the same decay whatever the loss, and with little.
+        """
+        if self.support is not None:
+            return weight_decay
+        return min(weight_decay / self.decay_unit, _MOST_DECAY)
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of where in the run the next proximal step is.
@@ -373,6 +385,9 @@ class Narrowing(Constraint):
             return torch.full_like(weight, 1 / step)
         # Of w / scale; what is returned is for w, and has its factor.
         curvature = step[: self.n_weights].reciprocal()
+        size = weight if self.scale is None else weight / self.scale
+        if self.growth:
+            curvature.mul_(growth_factor(size, self.growth))
         if self.scale is not None:
             curvature.mul_(self.scale).mul_(self.scale)
         mean = curvature.mean()

@@ -56,6 +56,10 @@ class OnePassSearch:
     steady : float in [0, 1)
         Part of the training before the step size begins to fall. What is left must
         be able to adapt for a while after the last weights are cut.
+    growth : float
+        Weights beyond 1 / growth (of columns of unit size) take steps that are about
+        growth · |w| times as long as those of zeros, as in mirror descent with the
+        hypentropy: what has shown to matter moves on faster, and what is new has time.
     solve_share : float in [0, 1)
         Part of the epochs that the solve for a fixed λ takes; 0: there is none.
     solve_rate : float
@@ -64,6 +68,7 @@ class OnePassSearch:
 
     stages: Stages | None = None
     steady: float = 0.7
+    growth: float = 4.0
     solve_share: float = 0.1
     solve_rate: float = 0.1
     solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd")
@@ -74,6 +79,12 @@ class OnePassSearch:
     def __post_init__(self) -> None:
         for name in ("steady", "solve_share"):
             keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
+        keep_number(
+            self,
+            "growth",
+            lambda growth: 0 <= growth < math.inf,
+            "finite and not negative",
+        )
         keep_number(
             self, "solve_rate", lambda rate: 0 < rate < math.inf, "positive and finite"
         )
@@ -139,6 +150,8 @@ class OnePassSearch:
             trainer.flow,
             noise=Noise(trainer.noise_level, trainer.n_samples),
             scale=trainer.weight_scale,
+            growth=self.growth,
+            decay_unit=trainer.decay_unit,
             hard=getattr(trainer.penalty, "frees_zeros", False),
             stages=self.stages,
         )
@@ -149,6 +162,7 @@ class OnePassSearch:
             tuple(0.0 for _ in trainer.groups),
             share=1 - self.solve_share,
             steady=self.steady,
+            growth=self.growth,
             finish=narrowing.finish,
         )
 

@@ -16,10 +16,11 @@ from sklearn_sparsenet.solvers.noise import (
 from sklearn_sparsenet.solvers.optimizers import (
     OPTIMIZERS,
     ProximalAdam,
-    ProximalOptimizer,
     ProximalSGD,
+    growth_factor,
 )
 from sklearn_sparsenet.solvers.options import Schedule, SolverOptions
+from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 from sklearn_sparsenet.solvers.settling import Settling
 from sklearn_sparsenet.solvers.solution import Solution, Status
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
@@ -42,6 +43,7 @@ __all__ = [
     "Validation",
     "check_supported",
     "distinct_samples",
+    "growth_factor",
     "mean_square",
     "solve",
     "solve_active_set",

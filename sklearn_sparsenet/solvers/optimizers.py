@@ -10,189 +10,47 @@ sees them as a vector: a flat vector of weights and biases is then one update.
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from sklearn_sparsenet.arguments import checked_number
-from sklearn_sparsenet.penalties import L1, Penalty, Strength, as_penalty, is_identity
-from sklearn_sparsenet.plain_penalties import from_plain, to_plain
-from sklearn_sparsenet.protocols import optional_method
+from sklearn_sparsenet.penalties import L1, Penalty, Strength
+from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 
-__all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalOptimizer", "ProximalSGD"]
+__all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalSGD", "growth_factor"]
 
 # Moments of weights without gradient decay geometrically. Before they reach the
 # subnormal numbers, on which processors are ten times slower, they are set to zero.
 _FLUSH_EVERY = 128
 _FLUSH_BELOW = 1e-25
 _MOST_HELD = 0.3  # of the entries, for it to pay to leave out the others
-# What the numbers of a group must be; tensors are not read back from their device.
-_NOT_NEGATIVE = (lambda number: 0 <= number < math.inf, "finite and not negative")
-_SETTINGS: dict[str, tuple[Callable[[float], bool], str]] = {
-    "lr": (lambda rate: 0 < rate < math.inf, "positive and finite"),
-    "alpha": _NOT_NEGATIVE,
-    "eps": _NOT_NEGATIVE,
-    "floor": _NOT_NEGATIVE,
-}
 
 
-class _Workspace:
-    """Memory for a step of one parameter, and views of what is penalised of it."""
+def growth_factor(
+    weight: Tensor, growth: Tensor | float, out: Tensor | None = None
+) -> Tensor:
+    r"""Return by how much the steps of large weights are longer than those of zeros.
 
-    def __init__(self, parameter: Tensor, n_penalized: int | None) -> None:
-        self.step = torch.zeros_like(parameter)
-        scratch = torch.empty_like(parameter)
-        views = [parameter.detach(), self.step, scratch]
-        if n_penalized is not None:
-            views = [view.view(-1)[:n_penalized] for view in views]
-        self.weight, self.weight_step, self.weight_scratch = views
-        self._made_for = (parameter.data_ptr(), n_penalized)
+    :math:`\sqrt{1 + (c w)^2}`, for growth c: the inverse metric of the hypentropy
+    :math:`(w\,\mathrm{arsinh}(cw) - \sqrt{w^2 + c^{-2}}) / c`, between that of gradient
+    descent (small w) and that of exponentiated gradients (large w).
 
-    def serves(self, parameter: Tensor, n_penalized: int | None) -> bool:
-        """Tell whether the parameter still lies where it did."""
-        return self._made_for == (parameter.data_ptr(), n_penalized)
+    Parameters
+    ----------
+    weight : Tensor
+    growth : Tensor that broadcasts to `weight`, or float
+    out : Tensor of the shape of `weight`, optional
 
-
-def _as_plain(value: Any) -> Any:
-    """Return an option of a group as `torch.load` reads it by default."""
-    if isinstance(value, list | tuple):
-        return type(value)(map(_as_plain, value))
-    is_of_numpy = hasattr(value, "__array__") and not isinstance(value, Tensor)
-    return value.tolist() if is_of_numpy else to_plain(value)
-
-
-class ProximalOptimizer(Optimizer):
-    """What both optimisers share: the loop over parameters and the prox."""
-
-    def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
-        super().__init__(params, {**defaults, "n_penalized": None})
-        self._memory: dict[Tensor, _Workspace] = {}
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, as `torch.optim.Optimizer` does.
-
-        What decorates its method loads PyTorch's compiler first, which takes longer
-        than many a fit.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For settings that cannot be.
-        """
-        settings = {**self.defaults, **param_group}
-        for name, (accepts, accepted) in _SETTINGS.items():
-            if name in settings and not isinstance(settings[name], Tensor):
-                number = checked_number(name, settings[name], accepts, accepted)
-                settings[name] = number
-        settings["penalty"] = as_penalty(settings["penalty"])
-        inspect.unwrap(Optimizer.add_param_group)(self, settings)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._memory = {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state as tensors and plain values: no code is needed to read it.
-
-        A penalty of your own stays the object that it is; `torch.load` has to be told
-        to trust it.
-        """
-        content = super().state_dict()
-        for group in content["param_groups"]:
-            group.update({name: _as_plain(value) for name, value in group.items()})
-        return content
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state; steps are the same to the last bit."""
-        groups = [
-            {**group, "penalty": from_plain(group["penalty"])}
-            for group in state_dict["param_groups"]
-        ]
-        super().load_state_dict({**state_dict, "param_groups": groups})
-        # PyTorch gives all tensors the type of their parameters, indices as well.
-        numbers = [number for group in groups for number in group["params"]]
-        own = [p for group in self.param_groups for p in group["params"]]
-        for number, parameter in zip(numbers, own, strict=True):
-            for name, value in state_dict["state"].get(number, {}).items():
-                if isinstance(value, Tensor) and not value.is_floating_point():
-                    self.state[parameter][name] = value.to(parameter.device, copy=True)
-
-    def _workspace(self, parameter: Tensor, group: dict[str, Any]) -> _Workspace:
-        """Return memory for the step of a parameter, no part of the state.
-
-        Fresh memory for every result makes the step of a network that exceeds the
-        caches five times slower.
-        """
-        found = self._memory.get(parameter)
-        n_penalized = group["n_penalized"]
-        if found is None or not found.serves(parameter, n_penalized):
-            found = _Workspace(parameter, n_penalized)
-            self._memory[parameter] = found
-        return found
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Perform one proximal step.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Reevaluates the model and returns the loss.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        self.update()
-        return loss
-
-    def update(self) -> None:
-        """Do what `step` does, without the hooks that PyTorch runs around it.
-
-        They take a tenth of the time of a step of a small network. To be called
-        under `torch.no_grad`.
-        """
-        for group in self.param_groups:
-            penalized = not is_identity(group["penalty"], group["alpha"])
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    step = self._descend(parameter, parameter.grad, group)
-                    if penalized:
-                        self._shrink(parameter, step, group)
-
-    def hold(self, support: Tensor) -> None:
-        """Allow the optimiser to leave out what is, and stays, zero.
-
-        Parameters
-        ----------
-        support : Tensor of bool
-            Of a single parameter, a vector, from its first entry on; the penalty sees
-            to it. What it is too short for is held, too.
-        """
-
-    def _shrink(self, parameter: Tensor, step: Strength, group: dict[str, Any]) -> None:
-        """Take the prox, in place."""
-        penalty, alpha = group["penalty"], group["alpha"]
-        memory = self._workspace(parameter, group)
-        in_place = optional_method(penalty, "prox_", "prox")
-        if not isinstance(step, Tensor):
-            memory.weight.copy_(penalty.prox(memory.weight, step, alpha))
-        elif in_place is None:
-            memory.weight.copy_(penalty.prox(memory.weight, memory.weight_step, alpha))
-        else:
-            in_place(memory.weight, memory.weight_step, alpha, memory.weight_scratch)
-
-    def _descend(
-        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
-    ) -> Strength:
-        """Move `parameter` downhill in place and return the step of each entry."""
-        raise TypeError(f"{type(self).__name__} does not say how it descends.")
+    References
+    ----------
+    Ghai, Hazan, Singer, "Exponentiated gradient meets gradient descent", ALT 2020.
+    """
+    return torch.mul(weight, growth, out=out).square_().add_(1.0).sqrt_()
 
 
 class ProximalSGD(ProximalOptimizer):
@@ -208,6 +66,8 @@ class ProximalSGD(ProximalOptimizer):
         Step size η. The ``"lr"`` of a group may be set to a tensor of shape () as well,
         which is not read back from its device.
     scale : Tensor or None
+        See `ProximalAdam`.
+    growth : float or Tensor
         See `ProximalAdam`.
     alpha : float or Tensor
         λ of the groups that do not bring their own.
@@ -230,21 +90,25 @@ class ProximalSGD(ProximalOptimizer):
         lr: float = 0.1,
         *,
         scale: Tensor | None = None,
+        growth: Tensor | float = 0.0,
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
         objective = {"alpha": alpha, "penalty": L1() if penalty is None else penalty}
-        super().__init__(params, {"lr": lr, "scale": scale, **objective})
+        geometry = {"scale": scale, "growth": growth}
+        super().__init__(params, {"lr": lr, **geometry, **objective})
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
     ) -> Strength:
-        rate, scale = group["lr"], group["scale"]
-        if isinstance(rate, Tensor) or scale is not None:
-            memory = self._workspace(parameter, group).step
-            step = memory.copy_(torch.as_tensor(rate, dtype=memory.dtype))
+        rate, scale, growth = group["lr"], group["scale"], group["growth"]
+        if isinstance(rate, Tensor) or scale is not None or _grows(growth):
+            memory = self._workspace(parameter, group)
+            step = memory.step.copy_(torch.as_tensor(rate, dtype=parameter.dtype))
             if scale is not None:
                 step.mul_(scale).mul_(scale)
+            if _grows(growth):
+                step.mul_(growth_factor(parameter, growth, memory.scratch))
             parameter.addcmul_(gradient, step, value=-1)
             return step
         parameter.sub_(gradient, alpha=rate)
@@ -276,6 +140,9 @@ class ProximalAdam(ProximalOptimizer):
     scale : Tensor or None
         Of the shape of the parameter, or for each group: steps :math:`s_i \eta_i`, as
         if :math:`w_i / s_i` were the parameters; None: all are 1.
+    growth : float or Tensor
+        Steps are longer by `growth_factor`, with which large weights move faster; 0:
+        all weights alike.
     alpha : float or Tensor
         λ of the groups that do not bring their own.
     penalty : Penalty, default L1()
@@ -295,6 +162,7 @@ class ProximalAdam(ProximalOptimizer):
         *,
         floor: float = 0.0,
         scale: Tensor | None = None,
+        growth: Tensor | float = 0.0,
         alpha: Strength = 0.0,
         penalty: Penalty | None = None,
     ) -> None:
@@ -305,7 +173,7 @@ class ProximalAdam(ProximalOptimizer):
             for beta in betas
         )
         defaults = {"lr": lr, "betas": decays, "eps": eps}
-        defaults |= {"floor": floor, "scale": scale}
+        defaults |= {"floor": floor, "scale": scale, "growth": growth}
         objective = {"alpha": alpha, "penalty": L1() if penalty is None else penalty}
         super().__init__(params, {**defaults, **objective})
 
@@ -320,8 +188,8 @@ class ProximalAdam(ProximalOptimizer):
         # η / (√(v / c) + ε) = η√c / (√v + ε√c) with the bias correction c.
         beta1, beta2 = group["betas"]
         correction = math.sqrt(1 - beta2 ** state["step"])
-        memory = self._workspace(parameter, group).step
-        metric = torch.sqrt(square, out=memory if held is None else None)
+        memory = self._workspace(parameter, group)
+        metric = torch.sqrt(square, out=memory.step if held is None else None)
         scale = group["scale"]
         if scale is not None:  # of w / s the metric is s √v
             scale = scale if held is None else scale.index_select(0, held)
@@ -334,12 +202,18 @@ class ProximalAdam(ProximalOptimizer):
         if scale is not None:
             step.mul_(scale).mul_(scale)
         factor = -1 / (1 - beta1 ** state["step"])
+        growth = group["growth"]
         if held is None:
+            if _grows(growth):
+                step.mul_(growth_factor(parameter, growth, memory.scratch))
             parameter.addcmul_(mean, step, value=factor)
             return step
-        moved = parameter.index_select(0, held).addcmul_(mean, step, value=factor)
+        moved = parameter.index_select(0, held)
+        if _grows(growth):
+            step.mul_(growth_factor(moved, _at(growth, held)))
+        moved.addcmul_(mean, step, value=factor)
         parameter.index_copy_(0, held, moved)
-        return memory.index_copy_(0, held, step)
+        return memory.step.index_copy_(0, held, step)
 
     @staticmethod
     def _moments(
@@ -389,6 +263,14 @@ class ProximalAdam(ProximalOptimizer):
         for name in ("mean", "square"):
             if name in state:
                 state[name] = state[name][held]
+
+
+def _grows(growth: Tensor | float) -> bool:
+    return isinstance(growth, Tensor) or growth > 0
+
+
+def _at(growth: Tensor | float, where: Tensor) -> Tensor | float:
+    return growth[where] if isinstance(growth, Tensor) and growth.ndim else growth
 
 
 OPTIMIZERS: dict[str, type[ProximalSGD] | type[ProximalAdam]] = {

@@ -40,6 +40,9 @@ class SolverOptions:
     damping : float
         Keeps the steps of Adam from growing as gradients vanish: its `floor`, which
         falls with the step size.
+    growth : float
+        By how much more the steps of large weights are, for penalties of single
+        weights: `growth_factor`, of weights as `Network.step_scale` has them.
     batch_size : int
     max_iter : float
         Epochs; the last one need not be whole.
@@ -55,6 +58,7 @@ class SolverOptions:
     schedule: Schedule = Schedule.COSINE
     steady: float = 0.0
     damping: float = 0.0
+    growth: float = 0.0
     batch_size: int = 256
     max_iter: float = 100
     shuffle: bool = True

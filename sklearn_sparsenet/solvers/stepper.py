@@ -11,8 +11,9 @@ from torch import Tensor
 from sklearn_sparsenet.live import LivePart, live_part
 from sklearn_sparsenet.networks import Network
 from sklearn_sparsenet.problem import Batch, Problem
-from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, ProximalOptimizer
+from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS
 from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 
 __all__ = ["Stepper"]
 
@@ -58,6 +59,7 @@ class Stepper:
         blocks = network.blocks(self._alpha, penalty.separable)
         if penalty.separable:  # one update for all parameters
             settings = {"penalty": penalty, "n_penalized": n_penalized}
+            settings["growth"] = self._growth(network)
             strength = blocks[0][2]
             groups = [_group(network, slice(0, n), (n,), alpha=strength, **settings)]
         else:
@@ -69,6 +71,14 @@ class Stepper:
             groups.append(_group(network, rest, (n - n_penalized,)))
         kind = OPTIMIZERS[self._options.solver]
         return kind(groups, lr=self._options.learning_rate)
+
+    def _growth(self, network: Network) -> Tensor | float:
+        """Return the growth of the steps of each parameter; biases have none."""
+        if not self._options.growth:
+            return 0.0
+        growth = torch.full_like(network.parameters, self._options.growth)
+        growth[network.n_penalized :] = 0.0
+        return growth if network.step_scale is None else growth.div_(network.step_scale)
 
     def take_gradient(self, batch: Batch | None) -> Tensor:
         """Compute the gradient of a batch, or of all rows; return the loss."""

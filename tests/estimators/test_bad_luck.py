@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import NonFiniteLossError, SparseNetRegressor
 from sklearn_sparsenet.penalties import L1
-from sklearn_sparsenet.solvers.optimizers import ProximalOptimizer
+from sklearn_sparsenet.solvers import ProximalOptimizer
 
 
 @pytest.fixture(scope="module")
@@ -185,4 +185,4 @@ def test_a_network_that_is_dead_is_told(diabetes, layer):
     )
     with pytest.warns(ConvergenceWarning, match="units of a layer are dead"):
         net.fit(*diabetes)
-    assert np.ptp(net.predict(diabetes[0])) == 0
+    assert np.ptp(net.predict(diabetes[0])) < 1e-12 * np.abs(diabetes[1]).max()

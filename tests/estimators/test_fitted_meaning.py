@@ -16,7 +16,7 @@ KINDS = {
     "regression": (SparseNetRegressor, {}),
     "outputs": (SparseNetRegressor, {"activation": "tanh"}),
     "binary": (SparseNetClassifier, {"dtype": "float32"}),
-    "classes": (SparseNetClassifier, {"target_sparsity": [60, 30]}),
+    "classes": (SparseNetClassifier, {"target_sparsity": [50, 30]}),
     "alpha": (SparseNetClassifier, {"alpha": 1e-2}),
     "alphas": (SparseNetRegressor, {"alpha": [1e-2, 2e-2]}),
     "early": (SparseNetClassifier, {"early_stopping": True}),

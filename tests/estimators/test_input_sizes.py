@@ -44,6 +44,7 @@ def test_a_warm_start_goes_on_where_the_fit_ended():
     X, y = data()
     X *= 2.0**-6
     net = SparseNetRegressor((20,), target_sparsity=0.5, random_state=0, tol=0.1)
+    net.set_params(weight_decay=0.0)
     error = np.mean((net.fit(X, y).predict(X) - y) ** 2)
     net.set_params(warm_start=True, alpha=1e-9, max_iter=1)
     again = np.mean((net.fit(X, y).predict(X) - y) ** 2)

@@ -107,7 +107,23 @@ def test_auto_follows_noise_and_number_of_samples():
         return SparseNetRegressor(max_iter=40, random_state=0).fit(*data).weight_decay_
 
     assert gamma(*noisy()) > 4 * gamma(*noisy(noise=0.0))
-    assert gamma(*noisy()) > 3 * gamma(*noisy(n_samples=1500))
+    assert gamma(*noisy(noise=1.0)) > 3 * gamma(*noisy(1500, noise=1.0))
+
+
+def test_auto_knows_the_loss():
+    """Twice as much for squares, half as much for a softmax of three classes."""
+    labels = np.arange(240) % 3
+    X, _ = noisy(240)
+    X[:, :3] = 2.0 * np.eye(3)[labels] + X[:, :3] / 10
+    for net, y, factor in (
+        (SparseNetRegressor, labels == 0, 2.0),
+        (SparseNetClassifier, labels == 0, 1.0),
+        (SparseNetClassifier, labels, 0.5),
+    ):
+        # Without noise r is small, and the rule next to its least value.
+        least = factor / len(X)
+        found = net(max_iter=200, random_state=0).fit(X, y).weight_decay_
+        assert 0.9 * least < found < 1.8 * least
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,182 @@
+"""What the proximal optimisers share: groups, the state, and the prox."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from sklearn_sparsenet.arguments import checked_number
+from sklearn_sparsenet.penalties import Strength, as_penalty, is_identity
+from sklearn_sparsenet.plain_penalties import from_plain, to_plain
+from sklearn_sparsenet.protocols import optional_method
+
+__all__ = ["ProximalOptimizer"]
+
+# What the numbers of a group must be; tensors are not read back from their device.
+_NOT_NEGATIVE = (lambda number: 0 <= number < math.inf, "finite and not negative")
+_SETTINGS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "lr": (lambda rate: 0 < rate < math.inf, "positive and finite"),
+    "alpha": _NOT_NEGATIVE,
+    "eps": _NOT_NEGATIVE,
+    "floor": _NOT_NEGATIVE,
+    "growth": _NOT_NEGATIVE,
+}
+
+
+class _Workspace:
+    """Memory for a step of one parameter, and views of what is penalised of it."""
+
+    def __init__(self, parameter: Tensor, n_penalized: int | None) -> None:
+        self.step = torch.zeros_like(parameter)
+        self.scratch = torch.empty_like(parameter)
+        views = [parameter.detach(), self.step, self.scratch]
+        if n_penalized is not None:
+            views = [view.view(-1)[:n_penalized] for view in views]
+        self.weight, self.weight_step, self.weight_scratch = views
+        self._made_for = (parameter.data_ptr(), n_penalized)
+
+    def serves(self, parameter: Tensor, n_penalized: int | None) -> bool:
+        """Tell whether the parameter still lies where it did."""
+        return self._made_for == (parameter.data_ptr(), n_penalized)
+
+
+def _as_plain(value: Any) -> Any:
+    """Return an option of a group as `torch.load` reads it by default."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_as_plain, value))
+    is_of_numpy = hasattr(value, "__array__") and not isinstance(value, Tensor)
+    return value.tolist() if is_of_numpy else to_plain(value)
+
+
+class ProximalOptimizer(Optimizer):
+    """What both optimisers share: the loop over parameters and the prox."""
+
+    def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
+        super().__init__(params, {**defaults, "n_penalized": None})
+        self._memory: dict[Tensor, _Workspace] = {}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, as `torch.optim.Optimizer` does.
+
+        What decorates its method loads PyTorch's compiler first, which takes longer
+        than many a fit.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For settings that cannot be.
+        """
+        settings = {**self.defaults, **param_group}
+        for name, (accepts, accepted) in _SETTINGS.items():
+            if name in settings and not isinstance(settings[name], Tensor):
+                number = checked_number(name, settings[name], accepts, accepted)
+                settings[name] = number
+        settings["penalty"] = as_penalty(settings["penalty"])
+        inspect.unwrap(Optimizer.add_param_group)(self, settings)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._memory = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as tensors and plain values: no code is needed to read it.
+
+        A penalty of your own stays the object that it is; `torch.load` has to be told
+        to trust it.
+        """
+        content = super().state_dict()
+        for group in content["param_groups"]:
+            group.update({name: _as_plain(value) for name, value in group.items()})
+        return content
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state; steps are the same to the last bit."""
+        groups = [
+            {**group, "penalty": from_plain(group["penalty"])}
+            for group in state_dict["param_groups"]
+        ]
+        super().load_state_dict({**state_dict, "param_groups": groups})
+        # PyTorch gives all tensors the type of their parameters, indices as well.
+        numbers = [number for group in groups for number in group["params"]]
+        own = [p for group in self.param_groups for p in group["params"]]
+        for number, parameter in zip(numbers, own, strict=True):
+            for name, value in state_dict["state"].get(number, {}).items():
+                if isinstance(value, Tensor) and not value.is_floating_point():
+                    self.state[parameter][name] = value.to(parameter.device, copy=True)
+
+    def _workspace(self, parameter: Tensor, group: dict[str, Any]) -> _Workspace:
+        """Return memory for the step of a parameter, no part of the state.
+
+        Fresh memory for every result makes the step of a network that exceeds the
+        caches five times slower.
+        """
+        found = self._memory.get(parameter)
+        n_penalized = group["n_penalized"]
+        if found is None or not found.serves(parameter, n_penalized):
+            found = _Workspace(parameter, n_penalized)
+            self._memory[parameter] = found
+        return found
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Perform one proximal step.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Reevaluates the model and returns the loss.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        self.update()
+        return loss
+
+    def update(self) -> None:
+        """Do what `step` does, without the hooks that PyTorch runs around it.
+
+        They take a tenth of the time of a step of a small network. To be called
+        under `torch.no_grad`.
+        """
+        for group in self.param_groups:
+            penalized = not is_identity(group["penalty"], group["alpha"])
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    step = self._descend(parameter, parameter.grad, group)
+                    if penalized:
+                        self._shrink(parameter, step, group)
+
+    def hold(self, support: Tensor) -> None:
+        """Allow the optimiser to leave out what is, and stays, zero.
+
+        Parameters
+        ----------
+        support : Tensor of bool
+            Of a single parameter, a vector, from its first entry on; the penalty sees
+            to it. What it is too short for is held, too.
+        """
+
+    def _shrink(self, parameter: Tensor, step: Strength, group: dict[str, Any]) -> None:
+        """Take the prox, in place."""
+        penalty, alpha = group["penalty"], group["alpha"]
+        memory = self._workspace(parameter, group)
+        in_place = optional_method(penalty, "prox_", "prox")
+        if not isinstance(step, Tensor):
+            memory.weight.copy_(penalty.prox(memory.weight, step, alpha))
+        elif in_place is None:
+            memory.weight.copy_(penalty.prox(memory.weight, memory.weight_step, alpha))
+        else:
+            in_place(memory.weight, memory.weight_step, alpha, memory.weight_scratch)
+
+    def _descend(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]
+    ) -> Strength:
+        """Move `parameter` downhill in place and return the step of each entry."""
+        raise TypeError(f"{type(self).__name__} does not say how it descends.")
