@@ -57,9 +57,9 @@ class OnePassSearch:
         Part of the training before the step size begins to fall. What is left must
         be able to adapt for a while after the last weights are cut.
     growth : float
-        Weights beyond 1 / growth (of columns of unit size) take steps that are about
-        growth · |w| times as long as those of zeros, as in mirror descent with the
-        hypentropy: what has shown to matter moves on faster, and what is new has time.
+        Weights w beyond 1 / growth in size (of columns of unit size) take steps that
+        are about growth · w times as long as those of zeros, as in mirror descent with
+        the hypentropy: what has shown to matter moves on faster, what is new has time.
     solve_share : float in [0, 1)
         Part of the epochs that the solve for a fixed λ takes; 0: there is none.
     solve_rate : float
