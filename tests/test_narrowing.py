@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet.flow import Flow
 from sklearn_sparsenet.live_paths import find_paths
 from sklearn_sparsenet.networks import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import OnePassSearch, Stages
 from sklearn_sparsenet.search.connection import Connector, largest
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise
+from sklearn_sparsenet.solvers import growth_factor
 
 F64 = torch.float64
 DEFAULT = Stages()
@@ -344,3 +346,35 @@ def test_weights_of_a_convolutional_network_are_all_on_paths(goal):
         kept, places = Connector(flow, [slice(0, n)], [goal]).finish(kept, score)
         assert kept.sum() == goal
         assert places[kept].all()
+
+
+@pytest.mark.parametrize("scale", [None, 8.0])
+def test_that_steps_grow_does_not_change_what_is_cut(scale, generator):
+    network = network_of([4, 5, 1])
+    weight = network.weights.detach() / 4
+    scales = None if scale is None else torch.full_like(weight, scale)
+    step = torch.rand(len(weight), generator=generator, dtype=weight.dtype)
+    kept = []
+    for growth in (0.0, 4.0):
+        narrowing = Narrowing([slice(0, 25)], [6], None, scale=scales, growth=growth)
+        narrowing.advance(60, 100)
+        moved = weight.clone()
+        narrowing.prox_(moved, step * growth_factor(weight, growth / (scale or 1)), 0.0)
+        kept.append(moved != 0)
+    assert kept[0].sum() == 6
+    assert (kept[0] == kept[1]).all()
+
+
+def test_growth_is_felt_by_a_search_and_may_not_be_negative(generator):
+    X = torch.randn(60, 4, generator=generator, dtype=F64).numpy()
+    nets = [
+        SparseNetRegressor(
+            (5,), target_sparsity=6, search=search, max_iter=200, random_state=0
+        ).fit(X, X[:, 0] * X[:, 1])
+        for search in ("one_pass", OnePassSearch(growth=4.0), OnePassSearch(growth=0.0))
+    ]
+    first, same, other = (net.predict(X) for net in nets)
+    assert (first == same).all()
+    assert (first != other).any()
+    with pytest.raises(ValueError, match="growth=-1"):
+        OnePassSearch(growth=-1)

@@ -132,8 +132,6 @@ def test_a_penalty_may_want_another_weight_decay_than_there_is(problem):
         def decay_beside(self, weight_decay):
             return min(weight_decay, 0.1)
 
-        prox = L1.prox
-
     rows = torch.arange(23)
     weights, gradients = problem.network.weights, {}
     for decay, penalty in ((0.0, L1()), (0.3, L1()), (0.3, Seeking())):

@@ -132,10 +132,10 @@ class Narrowing(Constraint):
     scale : Tensor of shape (n_weights,) or None
         Of the weights, as the steps have it: w / scale is what is compared.
     growth : float
-        Of the steps, as `growth_factor` has it. It is no part of what is compared: that
-        a large weight moves fast does not say that little is lost by its cut.
+        Of the steps (`growth_factor`), and no part of what is compared: that a weight
+        moves fast does not say that little is lost by its cut.
     decay_unit : float
-        Of the loss: the weight decay until the support is held is divided by it.
+        The weight decay until the support is held is divided by it.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
     stages : Stages or None
@@ -181,13 +181,9 @@ class Narrowing(Constraint):
         return tuple((when, k, tuple(cut.tolist())) for when, k, cut in self._cuts)
 
     def decay_beside(self, weight_decay: float) -> float:
-        """Return the weight decay of the coming steps: another until a support is held.
-
-        Supports are found with the same decay whatever the loss, and with little.
-        """
-        if self.support is not None:
-            return weight_decay
-        return min(weight_decay / self.decay_unit, _MOST_DECAY)
+        """Return the weight decay of the coming steps; little until the hold."""
+        little = min(weight_decay / self.decay_unit, _MOST_DECAY)
+        return little if self.support is None else weight_decay
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of where in the run the next proximal step is.
@@ -235,8 +231,7 @@ class Narrowing(Constraint):
     ) -> None:
         """Keep the weights with the largest scores, now and then.
 
-        In between weights move freely, so that those that were cut can grow back
-        and be judged by several steps.
+        In between weights move freely: those that were cut can grow back.
         """
         counted = weight[: self.n_weights]
         if self.support is not None:
@@ -385,9 +380,9 @@ class Narrowing(Constraint):
             return torch.full_like(weight, 1 / step)
         # Of w / scale; what is returned is for w, and has its factor.
         curvature = step[: self.n_weights].reciprocal()
-        size = weight if self.scale is None else weight / self.scale
         if self.growth:
-            curvature.mul_(growth_factor(size, self.growth))
+            growth = self.growth if self.scale is None else self.growth / self.scale
+            curvature.mul_(growth_factor(weight, growth))
         if self.scale is not None:
             curvature.mul_(self.scale).mul_(self.scale)
         mean = curvature.mean()
