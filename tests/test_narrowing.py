@@ -351,11 +351,11 @@ def test_weights_of_a_convolutional_network_are_all_on_paths(goal):
 @pytest.mark.parametrize("scale", [None, 8.0])
 def test_that_steps_grow_does_not_change_what_is_cut(scale, generator):
     network = network_of([4, 5, 1])
-    weight = network.weights.detach() / 4
+    weight = 4 * network.weights.detach()
     scales = None if scale is None else torch.full_like(weight, scale)
     step = torch.rand(len(weight), generator=generator, dtype=weight.dtype)
     kept = []
-    for growth in (0.0, 4.0):
+    for growth in (0.0, 400.0):
         narrowing = Narrowing([slice(0, 25)], [6], None, scale=scales, growth=growth)
         narrowing.advance(60, 100)
         moved = weight.clone()
