@@ -186,6 +186,8 @@ class Network:
     step_scale : Tensor of shape (n_parameters,) or None
         How large a step of each parameter is to be, next to the others; None: all
         alike. See `fit_steps`.
+    growth_scale : Tensor of shape (n_parameters,) or None
+        By what the growth of the steps of each parameter is multiplied; None: by 1.
     """
 
     def __init__(
@@ -218,22 +220,35 @@ class Network:
         self.parameters = torch.cat([p.detach().reshape(-1) for p in self._views])
         self.gradient = torch.zeros_like(self.parameters)
         self.step_scale: Tensor | None = None
+        self.growth_scale: Tensor | None = None
         self._attach()
 
-    def fit_steps(self, sizes: Tensor) -> None:
+    def fit_steps(self, sizes: Tensor, filled: Tensor) -> None:
         """Let steps of the first layer, a linear one, be as small as inputs are large.
+
+        How much they grow with a weight goes by what it moves in the mean over the rows:
+        in texts, frequent words would leave those that tell more behind.
 
         Parameters
         ----------
         sizes : Tensor of shape (n_inputs,)
+            Of what is not zero.
+        filled : Tensor of shape (n_inputs,)
+            The part that is not.
         """
-        if bool((sizes == 1).all()):
-            return
+        if bool((sizes != 1).any()):
+            self.step_scale = self._of_inputs(1 / sizes)
+        if bool((sizes * filled != 1).any()):
+            self.growth_scale = self._of_inputs(sizes * filled)
+
+    def _of_inputs(self, values: Tensor) -> Tensor:
+        """Spread a value of each input over its weights; the other parameters have 1."""
         first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
-        self.step_scale = torch.ones_like(self.parameters, dtype=torch.float32)
+        spread = torch.ones_like(self.parameters, dtype=torch.float32)
         start = int(first.weight.storage_offset())
-        block = self.step_scale[start : start + first.weight.numel()]
-        block.view(first.weight.shape).div_(sizes)
+        block = spread[start : start + first.weight.numel()]
+        block.view(first.weight.shape).mul_(values)
+        return spread
 
     def fit_start(self, size: float) -> None:
         """Scale parameters that are drawn as for inputs of size 1.

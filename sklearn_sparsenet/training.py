@@ -14,7 +14,6 @@ from torch import Tensor
 
 from sklearn_sparsenet.checkpoints import Checkpoint
 from sklearn_sparsenet.flow import Flow
-from sklearn_sparsenet.losses import decay_unit
 from sklearn_sparsenet.penalties import L1, FixedSupport, Penalty
 from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.progress import Progress
@@ -63,6 +62,8 @@ class ProblemTrainer:
         Every cold start shuffles alike.
     report : callable(str), optional
         Receives a line per solve.
+    search_decay : float or None
+        The weight decay until a search holds a support; None: as after it.
 
     Attributes
     ----------
@@ -82,11 +83,13 @@ class ProblemTrainer:
         options: SolverOptions,
         seed: int,
         report: Callable[[str], None] | None = None,
+        search_decay: float | None = None,
     ) -> None:
         self.problem = problem
         self.target = target
         self.options = options
         self.report = report
+        self.search_decay = search_decay
         self.checkpoint: Checkpoint | None = None
         self._seed = seed
         self._initial = problem.network.snapshot()
@@ -178,9 +181,11 @@ class ProblemTrainer:
         return None if scale is None else scale[: network.n_weights]
 
     @property
-    def decay_unit(self) -> float:
-        """The weight decay that is worth 1 beside a binary log loss."""
-        return decay_unit(self.problem.loss)
+    def growth_scale(self) -> Tensor | None:
+        """What the growth of the steps of each weight is multiplied by; None: by 1."""
+        network = self.problem.network
+        scale = network.growth_scale
+        return None if scale is None else scale[: network.n_weights]
 
     def noise_level(self) -> Tensor:
         """Return the last batch's gradient; see `sklearn_sparsenet.search.Trainer`."""

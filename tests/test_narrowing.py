@@ -62,17 +62,17 @@ def test_exactly_k_are_marked_and_ties_go_to_the_first(values, data):
 def test_weight_decay_is_another_until_the_support_is_held():
     network = network_of([4, 5, 1])
     narrowing = narrowing_of(network, [6])
-    narrowing.decay_unit = 2.0
+    narrowing.search_decay = 0.002
     weight = network.weights.detach().clone()
     felt = []
     for step in (0, 59, 60, 61):
         narrowing.advance(step, 100)
         narrowing.prox_(weight, torch.full_like(weight, 0.1), 0.0)
         felt.append([narrowing.decay_beside(decay) for decay in (0.0, 1e-3, 0.1)])
-    assert felt[0] == felt[1] == [0.0, 5e-4, 0.005]
+    assert felt[0] == felt[1] == [0.002, 0.002, 0.002]
     assert felt[2] == felt[3] == [0.0, 1e-3, 0.1]
     narrowing.advance(59, 100)  # a run that goes back seeks again
-    assert narrowing.decay_beside(0.1) == 0.005
+    assert narrowing.decay_beside(0.1) == 0.002
 
 
 def test_k_falls_from_all_weights_to_the_target():

@@ -282,13 +282,14 @@ class SparseNet(
         else:
             self._fit_to_inputs(problem)
         decay = resolve_weight_decay(self, problem, options)
-        problem = replace(problem, weight_decay=decay)
+        problem = replace(problem, weight_decay=decay.final)
         trainer = ProblemTrainer(
             problem,
             target,
             options,
             seeds.shuffle,
             print if self.verbose else None,
+            decay.searching,
         )
         guess = (
             self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None
@@ -306,7 +307,7 @@ class SparseNet(
         network, is_new = problem.network, not self._continues()
         if self.solver != "lbfgs":
             sizes = problem.input_sizes()
-            network.fit_steps(sizes.columns)
+            network.fit_steps(sizes.columns, sizes.filled)
             if is_new:
                 network.fit_start(sizes.row)
         if is_new:

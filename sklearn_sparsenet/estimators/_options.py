@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil, prod, sqrt
 
 from sklearn_sparsenet.arguments import as_number
@@ -19,6 +20,7 @@ from sklearn_sparsenet.solvers import (
 )
 
 __all__ = [
+    "WeightDecay",
     "auto_batch_size",
     "auto_learning_rate",
     "build_limits",
@@ -35,6 +37,25 @@ _ITERATIONS_PER_SOLVE = 3000
 # X, or below so many steps, there is none (figures in docs/design_notes.md).
 _LEAST_DECAY, _DECAY_OF_NOISE, _MOST_DECAY = 1.0, 20.0, 0.05
 _MANY_SAMPLES, _MANY_ELEMENTS, _FEW_STEPS = 10_000, 2**24, 200
+# Until a support is held: the most there is, from which part of the loss on that is
+# unexplained it is less, and the least bound in terms of 1/n.
+_SEARCH_DECAY, _HARDLY_EXPLAINED, _LEAST_BOUND = 0.005, 0.75, 3.0
+
+
+@dataclass(frozen=True)
+class WeightDecay:
+    """How strong the weight decay is.
+
+    Attributes
+    ----------
+    final : float
+        Of the network that is handed over, and of its objective.
+    searching : float
+        While a search has not chosen the support yet.
+    """
+
+    final: float
+    searching: float
 
 
 def build_options(
@@ -113,7 +134,9 @@ def auto_batch_size(n_samples: int) -> int:
     return min(512, max(64, n_samples // 200))
 
 
-def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) -> float:
+def resolve_weight_decay(
+    estimator, problem: Problem, options: SolverOptions
+) -> WeightDecay:
     """Return γ: the one that was given, or one for this much data and noise.
 
     c (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1, to
@@ -122,19 +145,25 @@ def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) ->
     errors, ½ for three and more classes, else 1. None for a given λ, whose problem is
     the paper's, nor with "lbfgs", whose λ has to give the same weights again; and none
     for many samples, or few steps, which do not need it.
+
+    Weight decay gathers the weights in few units where columns are far more than rows,
+    and hides a signal that is found late. So a search begins with γ / c, at most .005,
+    and with less where the inputs explain less than a quarter.
     """
+    unit = decay_unit(problem.loss)
     given = as_number(estimator.weight_decay)  # None: "auto"
     if given is not None:
-        return float(given)
+        return WeightDecay(float(given), min(given / unit, _SEARCH_DECAY))
     if estimator._continues():  # the network has seen all samples; λ belongs to this γ
-        return estimator.weight_decay_
+        known = estimator.weight_decay_
+        return WeightDecay(known, min(known / unit, _SEARCH_DECAY))
     n_samples = problem.n_samples
     n_elements = n_samples * prod(problem.rows.sample_shape)
     is_large = n_samples > _MANY_SAMPLES or n_elements > _MANY_ELEMENTS
     is_short = options.n_steps(n_samples) < _FEW_STEPS
     is_certified = estimator.solver == "lbfgs"
     if estimator.alpha is not None or is_certified or is_large or is_short:
-        return 0.0
+        return WeightDecay(0.0, 0.0)
     pilot = SolverOptions(
         learning_rate=_LEARNING_RATES["adam"],
         schedule=Schedule.CONSTANT,
@@ -142,12 +171,15 @@ def resolve_weight_decay(estimator, problem: Problem, options: SolverOptions) ->
     )
     n_distinct, number = distinct_samples(problem)
     noise = unexplained_share(problem, number, pilot)
-    decay = (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct
-    decay *= decay_unit(problem.loss)
+    decay = (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct * unit
     # Weights of smaller inputs have to be larger, in a network of several layers those
     # of the others, too: what counts is the product along a path.
     size = min(mean_square(problem), 1.0) ** (1 / len(problem.network.layers))
-    return min(decay, _MOST_DECAY) * size
+    decay = min(decay, _MOST_DECAY) * size
+    explained = min(1.0, (1 - noise) / (1 - _HARDLY_EXPLAINED))
+    least = min(_LEAST_BOUND / n_distinct, _SEARCH_DECAY)
+    bound = max(_SEARCH_DECAY * explained, least)
+    return WeightDecay(decay, min(decay / unit, bound))
 
 
 def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:

@@ -117,8 +117,12 @@ class Trainer(Protocol):
         """How large steps of the weights are, next to each other; None: all alike."""
 
     @property
-    def decay_unit(self) -> float:
-        """The weight decay that is worth 1 beside a binary log loss."""
+    def growth_scale(self) -> Tensor | None:
+        """What the growth of the steps of each weight is multiplied by; None: by 1."""
+
+    @property
+    def search_decay(self) -> float | None:
+        """The weight decay until a support is held; None: as after it."""
 
     def noise_level(self) -> Tensor:
         """Return sizes of the last batch's gradient, scaled from its samples to all.

@@ -46,9 +46,6 @@ _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
 _FEW_SAMPLES = 256  # so few are always fitted too closely
-# Until the support is held. More weight decay gathers the weights in two or three units
-# where columns are far more than rows (figures in docs/design_notes.md).
-_MOST_DECAY = 0.005
 _STATE = ("support", "_allowed", "_cuts")
 
 
@@ -131,11 +128,11 @@ class Narrowing(Constraint):
         Sets the first λ of the penalty that fades; None: there is none.
     scale : Tensor of shape (n_weights,) or None
         Of the weights, as the steps have it: w / scale is what is compared.
-    growth : float
+    growth : float or Tensor of shape (n_weights,)
         Of the steps (`growth_factor`), and no part of what is compared: that a weight
         moves fast does not say that little is lost by its cut.
-    decay_unit : float
-        The weight decay until the support is held is divided by it.
+    search_decay : float or None
+        Weight decay until the support is held; None: as after it.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
     stages : Stages or None
@@ -155,14 +152,14 @@ class Narrowing(Constraint):
         *,
         noise: Noise | None = None,
         scale: Tensor | None = None,
-        growth: float = 0.0,
-        decay_unit: float = 1.0,
+        growth: Tensor | float = 0.0,
+        search_decay: float | None = None,
         hard: bool = False,
         stages: Stages | None = None,
     ) -> None:
         self.groups, self.goals = groups, goals
         self.noise, self.scale, self.hard = noise, scale, hard
-        self.growth, self.decay_unit = growth, decay_unit
+        self.growth, self.search_decay = growth, search_decay
         self.stages = stages or Stages()
         self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
@@ -181,9 +178,10 @@ class Narrowing(Constraint):
         return tuple((when, k, tuple(cut.tolist())) for when, k, cut in self._cuts)
 
     def decay_beside(self, weight_decay: float) -> float:
-        """Return the weight decay of the coming steps; little until the hold."""
-        little = min(weight_decay / self.decay_unit, _MOST_DECAY)
-        return little if self.support is None else weight_decay
+        """Return the weight decay of the coming steps; another one until the hold."""
+        if self.support is not None or self.search_decay is None:
+            return weight_decay
+        return self.search_decay
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of where in the run the next proximal step is.
@@ -380,9 +378,8 @@ class Narrowing(Constraint):
             return torch.full_like(weight, 1 / step)
         # Of w / scale; what is returned is for w, and has its factor.
         curvature = step[: self.n_weights].reciprocal()
-        if self.growth:
-            growth = self.growth if self.scale is None else self.growth / self.scale
-            curvature.mul_(growth_factor(weight, growth))
+        if isinstance(self.growth, Tensor) or self.growth:
+            curvature.mul_(growth_factor(weight, self.growth))
         if self.scale is not None:
             curvature.mul_(self.scale).mul_(self.scale)
         mean = curvature.mean()

@@ -150,11 +150,15 @@ class OnePassSearch:
             trainer.flow,
             noise=Noise(trainer.noise_level, trainer.n_samples),
             scale=trainer.weight_scale,
-            growth=self.growth,
-            decay_unit=trainer.decay_unit,
+            growth=self._growth(trainer),
+            search_decay=trainer.search_decay,
             hard=getattr(trainer.penalty, "frees_zeros", False),
             stages=self.stages,
         )
+
+    def _growth(self, trainer: Trainer) -> Tensor | float:
+        scale = trainer.growth_scale
+        return self.growth if scale is None else self.growth * scale
 
     def _train(self, trainer: Trainer, narrowing: Narrowing) -> Solution:
         return trainer.train(

@@ -78,7 +78,8 @@ class Stepper:
             return 0.0
         growth = torch.full_like(network.parameters, self._options.growth)
         growth[network.n_penalized :] = 0.0
-        return growth if network.step_scale is None else growth.div_(network.step_scale)
+        scale = network.growth_scale
+        return growth if scale is None else growth.mul_(scale)
 
     def take_gradient(self, batch: Batch | None) -> Tensor:
         """Compute the gradient of a batch, or of all rows; return the loss."""
