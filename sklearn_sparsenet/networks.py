@@ -226,7 +226,7 @@ class Network:
     def fit_steps(self, sizes: Tensor, filled: Tensor) -> None:
         """Let steps of the first layer, a linear one, be as small as inputs are large.
 
-        How much they grow with a weight goes by what it moves in the mean over the rows:
+        How much they grow with a weight goes by what it moves in the mean of all rows:
         in texts, frequent words would leave those that tell more behind.
 
         Parameters
@@ -242,7 +242,7 @@ class Network:
             self.growth_scale = self._of_inputs(sizes * filled)
 
     def _of_inputs(self, values: Tensor) -> Tensor:
-        """Spread a value of each input over its weights; the other parameters have 1."""
+        """Spread a value of each input over its weights; other parameters have 1."""
         first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
         spread = torch.ones_like(self.parameters, dtype=torch.float32)
         start = int(first.weight.storage_offset())

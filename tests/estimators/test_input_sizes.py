@@ -7,6 +7,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, sparsenet_path
+from sklearn_sparsenet.search import OnePassSearch
 
 
 def data(n_samples=120):
@@ -62,3 +63,23 @@ def test_a_path_has_the_same_factor():
 
     for found, other in zip(predictions(X), predictions(X / 256), strict=True):
         np.testing.assert_array_equal(found, other)
+
+
+def test_steps_of_columns_that_are_mostly_zero_grow_less(monkeypatch):
+    """With a weight: growth counts what it moves in the mean of all rows."""
+    seen = []
+    run = OnePassSearch.run
+
+    def watched(self, trainer, limits):
+        seen.append(trainer.growth_scale)
+        return run(self, trainer, limits)
+
+    monkeypatch.setattr(OnePassSearch, "run", watched)
+    rng = np.random.default_rng(0)
+    X = rng.choice([-1.0, 1.0], size=(256, 3))
+    y = X.sum(1)
+    net = SparseNetRegressor((2,), target_sparsity=0.5, random_state=0).fit(X, y)
+    X[32:, 1] = 0.0  # an eighth is left
+    net.fit(X, y)
+    assert seen[0] is None
+    np.testing.assert_array_equal(seen[1], [1.0, 0.125, 1.0] * 2 + [1.0, 1.0])

@@ -12,6 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.search import OnePassSearch
 from sklearn_sparsenet.solvers.stepper import Stepper
 
 
@@ -124,6 +125,29 @@ def test_auto_knows_the_loss():
         least = factor / len(X)
         found = net(max_iter=200, random_state=0).fit(X, y).weight_decay_
         assert 0.9 * least < found < 1.8 * least
+
+
+@pytest.mark.parametrize(
+    ("signal", "n_samples", "least", "most"),
+    [(5.0, 400, 0.003, 0.005), (0.0, 3000, 1e-3, 1e-3), (0.0, 60, 0.005, 0.005)],
+)
+def test_a_search_without_a_signal_yet_has_little(
+    signal, n_samples, least, most, monkeypatch
+):
+    """Or it would never find one; of few samples it is not expected to."""
+    seen = []
+    run = OnePassSearch.run
+
+    def watched(self, trainer, limits):
+        seen.append(trainer.search_decay)
+        return run(self, trainer, limits)
+
+    monkeypatch.setattr(OnePassSearch, "run", watched)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, 4))
+    y = signal * X[:, 0] + rng.normal(size=n_samples)
+    SparseNetRegressor((5,), target_sparsity=0.5, random_state=0).fit(X, y)
+    assert least * 0.999 <= seen[0] <= most * 1.001
 
 
 @pytest.mark.parametrize(
