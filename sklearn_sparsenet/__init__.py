@@ -1,7 +1,10 @@
 """Neural networks with as many weights as you ask for, as scikit-learn estimators."""
 
+import sys as _sys
+
 from sklearn_sparsenet import losses, optimality
 from sklearn_sparsenet._version import __version__
+from sklearn_sparsenet.deploy import sparse_storage as _sparse_storage
 from sklearn_sparsenet.estimators import (
     SparseNetClassifier,
     SparseNetClassifierCV,
@@ -11,10 +14,11 @@ from sklearn_sparsenet.estimators import (
     load,
     sparsenet_path,
 )
-from sklearn_sparsenet.exceptions import DataScaleWarning, NonFiniteLossError
 from sklearn_sparsenet.penalties import L0, L1, MCP, Penalty
 from sklearn_sparsenet.search import BracketSearch, OnePassSearch
 from sklearn_sparsenet.solvers import ProximalAdam, ProximalSGD
+from sklearn_sparsenet.utils import exceptions as _exceptions
+from sklearn_sparsenet.utils.exceptions import DataScaleWarning, NonFiniteLossError
 
 __all__ = [
     "L0",
@@ -38,3 +42,7 @@ __all__ = [
     "optimality",
     "sparsenet_path",
 ]
+
+# Where pickles, and imports, of earlier versions look for these.
+_sys.modules[f"{__name__}.packing"] = _sparse_storage
+_sys.modules[f"{__name__}.exceptions"] = _exceptions

@@ -3,7 +3,7 @@ r"""Losses on the output of a network, one value per sample.
 Every loss is a small object that knows its per-sample value, the prediction that
 an output stands for, the constant output that is best without any input, and which
 targets it accepts. Sample weights and the mean over samples are applied once, by
-`sklearn_sparsenet.problem.Problem`.
+`sklearn_sparsenet.solvers.problem.Problem`.
 
 Equation numbers are those of Shen, Wang, Xu, Yan, arXiv 2408.02801.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_sparsenet.arguments import checked_number, keep_number
+from sklearn_sparsenet.utils.arguments import checked_number, keep_number
 
 __all__ = [
     "AbsoluteError",

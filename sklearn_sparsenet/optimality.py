@@ -21,9 +21,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.penalties import L1, Penalty
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import single_threaded
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = [
     "Certificate",
@@ -162,19 +162,21 @@ class Certificate:
 
 @single_threaded()
 @torch.no_grad()
-def certify(problem: Problem, gradient: Tensor, alpha: Sequence[float]) -> Certificate:
+def certify(
+    network: Network, penalty: Penalty, gradient: Tensor, alpha: Sequence[float]
+) -> Certificate:
     """Measure (26), (27) or (46), (47) and a vanishing gradient of the biases.
 
     Parameters
     ----------
-    problem : Problem
+    network : Network
         At the iterate in question.
+    penalty : Penalty
     gradient : Tensor of shape (n_parameters,)
         Of the loss over all samples, at that iterate.
     alpha : sequence of float
         One λ for each layer.
     """
-    network, penalty = problem.network, problem.penalty
     residual = gradient.abs()
     for where, shape, strength in network.blocks(alpha, penalty.separable):
         residual[where] = penalty.subdifferential_distance(

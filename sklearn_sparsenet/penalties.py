@@ -16,8 +16,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.arguments import keep_number
-from sklearn_sparsenet.protocols import optional_method
+from sklearn_sparsenet.utils.arguments import keep_number
+from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = [
     "L0",

@@ -7,13 +7,10 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import Lasso, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_sparsenet.data import make_rows
-from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.losses import LogLoss, SquaredError
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.penalties import L0, FixedSupport
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
     SolverOptions,
@@ -23,8 +20,11 @@ from sklearn_sparsenet.solvers import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers import active_set as active_set_module
+from sklearn_sparsenet.solvers.dataset import make_rows
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import WholeNetwork, make_objective
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 
 EXACT = ActiveSetOptions(max_iter=5000, kkt_tol=1e-8)
 
@@ -137,7 +137,10 @@ def test_lambda_of_each_layer(diabetes):
     problem = make_problem(*diabetes, (8,))
     found = solve_active_set(problem, [0.02, 0.002], ActiveSetOptions(kkt_tol=1e-5))
     _, gradient = problem.evaluate()
-    assert certify(problem, gradient, [0.02, 0.002]).largest <= 1e-5
+    assert (
+        certify(problem.network, problem.penalty, gradient, [0.02, 0.002]).largest
+        <= 1e-5
+    )
     assert found.alpha == (0.02, 0.002)
 
 

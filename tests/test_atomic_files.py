@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from sklearn_sparsenet import atomic_files
-from sklearn_sparsenet.atomic_files import write_atomically
+from sklearn_sparsenet.utils import atomic_files
+from sklearn_sparsenet.utils.atomic_files import write_atomically
 
 OLD, NEW = b"old" * 100, b"new" * 100_000
 OPERATIONS = ("open_new", "write", "fsync", "replace", "fsync_directory")

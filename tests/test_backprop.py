@@ -10,11 +10,16 @@ from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet import losses as lib
-from sklearn_sparsenet.backprop import AutogradEngine, ChainEngine, make_engine
-from sklearn_sparsenet.data import make_rows
-from sklearn_sparsenet.networks import ACTIVATIONS, Network, build_mlp, find_layers
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.protocols import optional_method
+from sklearn_sparsenet.networks.backprop import AutogradEngine, ChainEngine, make_engine
+from sklearn_sparsenet.networks.network import (
+    ACTIVATIONS,
+    Network,
+    build_mlp,
+    find_layers,
+)
+from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.protocols import optional_method
 
 F64 = torch.float64
 N, OUTPUTS = 17, 3
@@ -274,7 +279,7 @@ def sparse_mlp(activation, hidden, density, seed):
 
 @pytest.fixture
 def always_leave_out(monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.backprop._WORTH_LEAVING_OUT", 0)
+    monkeypatch.setattr("sklearn_sparsenet.networks.backprop._WORTH_LEAVING_OUT", 0)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "logistic", "gelu"])
@@ -335,7 +340,9 @@ def test_a_fit_does_not_depend_on_whether_units_are_left_out(search, monkeypatch
     X, y = make_regression(200, 6, n_informative=2, random_state=0)
     fits = []
     for threshold in (0, 2**62):
-        monkeypatch.setattr("sklearn_sparsenet.backprop._WORTH_LEAVING_OUT", threshold)
+        monkeypatch.setattr(
+            "sklearn_sparsenet.networks.backprop._WORTH_LEAVING_OUT", threshold
+        )
         estimator = SparseNetRegressor(
             (8, 8), target_sparsity=12, search=search, dtype="float64", max_iter=40,
             normalize_y=True, random_state=0,

@@ -8,8 +8,8 @@ import torch
 
 from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.search import BracketSearch, Limits, Trial
+from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Solution
-from sklearn_sparsenet.targets import Target
 
 SIZE = 1000
 

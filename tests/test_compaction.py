@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_sparsenet.compaction import SelectInputs, compact_module
-from sklearn_sparsenet.networks import ACTIVATIONS, find_layers
+from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
+from sklearn_sparsenet.networks.network import ACTIVATIONS, find_layers
 
 F64 = torch.float64
 

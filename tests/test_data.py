@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from sklearn_sparsenet import data
-from sklearn_sparsenet.compaction import SelectInputs
-from sklearn_sparsenet.data import SubsetRows, make_rows
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.solvers import dataset
+from sklearn_sparsenet.solvers.dataset import SubsetRows, make_rows
 from sklearn_sparsenet.solvers.stopping import forward
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ def table():
     ],
 )
 def test_every_table_gives_the_same_rows(table, convert, limit, monkeypatch):
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", limit)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", limit)
     rows = rows_of(convert(table))
     index = torch.tensor([3, 3, 0, 19])
     assert rows.n_samples == 20
@@ -56,9 +56,9 @@ def test_memory_maps_are_read_when_asked(table, tmp_path, monkeypatch):
     path = tmp_path / "table.npy"
     np.save(path, table)
     mapped = np.load(path, mmap_mode="r")
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     for view in (mapped, np.asarray(mapped), mapped[2:]):
-        assert isinstance(rows_of(view), data.LazyRows)
+        assert isinstance(rows_of(view), dataset.LazyRows)
     np.testing.assert_array_equal(rows_of(mapped).slice(0, 20), table)
 
 
@@ -74,18 +74,18 @@ def test_read_only_arrays(table):
 
 
 def test_large_tables_are_not_converted_at_once(table, monkeypatch):
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", table.size * 8 - 1)
-    assert isinstance(rows_of(sparse.csr_matrix(table)), data.SparseRows)
-    assert isinstance(rows_of(table.astype(np.uint8)), data.LazyRows)
-    assert isinstance(rows_of(table), data.TensorRows)  # floats lie in memory anyway
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", table.size * 8)
-    assert isinstance(rows_of(sparse.csr_matrix(table)), data.TensorRows)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", table.size * 8 - 1)
+    assert isinstance(rows_of(sparse.csr_matrix(table)), dataset.SparseRows)
+    assert isinstance(rows_of(table.astype(np.uint8)), dataset.LazyRows)
+    assert isinstance(rows_of(table), dataset.TensorRows)  # floats lie in memory anyway
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", table.size * 8)
+    assert isinstance(rows_of(sparse.csr_matrix(table)), dataset.TensorRows)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.float32, ">f8"])
 @pytest.mark.parametrize("limit", [0, 2**26])
 def test_every_dtype_and_memory_layout_is_read(table, dtype, limit, monkeypatch):
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", limit)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", limit)
     X = np.asfortranarray(table.astype(dtype))[::-1, ::2]
     X.setflags(write=False)
     rows = rows_of(X, torch.float32)
@@ -97,7 +97,7 @@ def test_every_dtype_and_memory_layout_is_read(table, dtype, limit, monkeypatch)
 def test_samples_of_any_shape(monkeypatch):
     images = np.random.default_rng(0).integers(0, 255, (6, 2, 3, 4), dtype=np.uint8)
     for limit in (0, 2**26):
-        monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", limit)
+        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", limit)
         rows = rows_of(images)
         assert rows.sample_shape == (2, 3, 4)
         np.testing.assert_array_equal(rows.take(torch.tensor([5, 1])), images[[5, 1]])
@@ -110,19 +110,19 @@ def test_accelerators_hold_the_table_in_its_own_type(
     path = tmp_path / "table.npy"
     np.save(path, table.astype(dtype))
     mapped = np.load(path, mmap_mode="r")
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     rows = make_rows(mapped, torch.float32, torch.device("meta"))
-    assert isinstance(rows, data.TensorRows)
+    assert isinstance(rows, dataset.TensorRows)
     assert rows.values.element_size() == np.dtype(dtype).itemsize
     assert rows.values.device.type == "meta"
     unknown = mapped.astype(">i2")
     rows = make_rows(unknown, torch.float32, torch.device("meta"))
-    assert isinstance(rows, data.LazyRows)
+    assert isinstance(rows, dataset.LazyRows)
 
 
 def test_rows_of_their_own_type_are_converted_when_read(table):
     values = torch.from_numpy(table.astype(np.uint8))
-    rows = data.TensorRows(values, torch.float32)
+    rows = dataset.TensorRows(values, torch.float32)
     read = rows.take(torch.tensor([3, 3, 0]))
     assert read.dtype == rows.slice(0, 2).dtype == torch.float32
     np.testing.assert_array_equal(read, table[[3, 3, 0]])

@@ -8,9 +8,10 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from sklearn_sparsenet import inference, losses
-from sklearn_sparsenet.inference import Predictor, predict_from
-from sklearn_sparsenet.networks import ACTIVATIONS, build_mlp, find_layers
+from sklearn_sparsenet import losses
+from sklearn_sparsenet.deploy import predictor as module_under_test
+from sklearn_sparsenet.deploy.predictor import Predictor, predict_from
+from sklearn_sparsenet.networks.network import ACTIVATIONS, build_mlp, find_layers
 
 
 def network(activation="tanh", hidden=(30, 20), density=0.2, seed=0):
@@ -36,7 +37,7 @@ def assert_agrees(predictor, module, X, **tolerance):
 @pytest.mark.parametrize("route", [True, False])
 @pytest.mark.parametrize("n_rows", [1, 7, 600])
 def test_outputs_are_those_of_pytorch(activation, route, n_rows, monkeypatch):
-    monkeypatch.setattr(inference._Layer, "is_sparse", lambda self, n: route)
+    monkeypatch.setattr(module_under_test._Layer, "is_sparse", lambda self, n: route)
     X = np.random.default_rng(0).standard_normal((n_rows, 12)) * 3
     module = network(activation)
     predictor = Predictor.of(module, 12)
@@ -62,7 +63,7 @@ def test_any_depth_and_density(hidden, density):
 def test_sparse_rows_are_densified_in_blocks_of_what_is_read(
     convert, n_used, monkeypatch
 ):
-    monkeypatch.setattr(inference, "_BLOCK_INPUTS", 2**18)
+    monkeypatch.setattr(module_under_test, "_BLOCK_INPUTS", 2**18)
     X = sparse.random(900, 20_000, 1e-3, "csr", random_state=0)
     module = nn.Linear(20_000, 2).double()
     with torch.no_grad():

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_sparsenet.data import make_rows
-from sklearn_sparsenet.flow import Flow
-from sklearn_sparsenet.live import live_part
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.synflow import Flow
 from sklearn_sparsenet.penalties import L1, FixedSupport, soft_threshold
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
 from sklearn_sparsenet.solvers import SolverOptions, solve, stepper
+from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.live_part import live_part
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
 
 F64 = torch.float64

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sklearn_sparsenet.compaction import SelectInputs
-from sklearn_sparsenet.live_paths import PathProbe, count_per_input, find_paths
-from sklearn_sparsenet.networks import build_mlp, find_layers
-from sklearn_sparsenet.sparsity import count_nonzero
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.network import build_mlp, find_layers
+from sklearn_sparsenet.networks.paths import PathProbe, count_per_input, find_paths
+from sklearn_sparsenet.networks.sparsity import count_nonzero
 
 
 def masked_mlp(sizes, seed, density, activation="relu"):

@@ -6,9 +6,9 @@ import torch
 from scipy import special, stats
 
 from sklearn_sparsenet import losses as lib
-from sklearn_sparsenet.data import make_rows
-from sklearn_sparsenet.networks import Network, build_mlp
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.networks.network import Network, build_mlp
+from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.problem import Problem
 
 F64 = torch.float64
 

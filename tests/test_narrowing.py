@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
-from sklearn_sparsenet.flow import Flow
-from sklearn_sparsenet.live_paths import find_paths
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.paths import find_paths
+from sklearn_sparsenet.networks.synflow import Flow
 from sklearn_sparsenet.search import OnePassSearch, Stages
 from sklearn_sparsenet.search.connection import Connector, largest
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 
 
 class Tied(nn.Module):

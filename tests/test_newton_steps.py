@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
-from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.solvers.convexity import convex
 from sklearn_sparsenet.solvers.curvature import Curvature, stages_of
 from sklearn_sparsenet.solvers.quadratic import minimize_model

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet import optimality
-from sklearn_sparsenet.data import make_rows
 from sklearn_sparsenet.losses import SquaredError
-from sklearn_sparsenet.networks import Network, find_layers
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
+from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.problem import Problem
 
 F64 = torch.float64
 
@@ -117,14 +117,16 @@ def test_certificate_by_hand():
     ones = torch.ones(2, dtype=F64)
     problem = Problem(network, SquaredError(), rows, ones[:, None], ones)
     gradient = torch.tensor([-0.4, 0.3, 0.9, 0.1], dtype=F64)
-    found = optimality.certify(problem, gradient, [0.5])
+    found = optimality.certify(problem.network, problem.penalty, gradient, [0.5])
     # residuals .1, 0, .4 of the weights and .1 of the bias, in units of .5
     assert found.largest == pytest.approx(0.8)
     assert found.per_layer == pytest.approx((0.8,))
     assert found.violations == pytest.approx(2 / 3)
     assert found.root_mean_square == pytest.approx(((0.04 + 0.64 + 0.04) / 4) ** 0.5)
     # without a penalty the residual is the gradient itself
-    assert optimality.certify(problem, gradient, [0.0]).largest == pytest.approx(0.9)
+    assert optimality.certify(
+        problem.network, problem.penalty, gradient, [0.0]
+    ).largest == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from sklearn_sparsenet.packing import (
+from sklearn_sparsenet.deploy.sparse_storage import (
     Packed,
     pack,
     pack_module,

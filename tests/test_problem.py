@@ -7,12 +7,12 @@ import pytest
 import torch
 from scipy import sparse
 
-from sklearn_sparsenet import problem as module_under_test
-from sklearn_sparsenet.data import make_rows
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.penalties import L1
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.solvers import problem as module_under_test
+from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.problem import Problem
 
 F64 = torch.float64
 
@@ -45,7 +45,7 @@ def test_inputs_are_as_large_as_what_is_not_zero(
     problem, factor, is_sparse, monkeypatch
 ):
     """Those that are alike have the usual size, and far ones less what is alike."""
-    monkeypatch.setattr("sklearn_sparsenet.data._CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr("sklearn_sparsenet.solvers.dataset._CONVERT_AT_ONCE_BYTES", 0)
     rng = np.random.default_rng(0)
     X = rng.choice([-1.0, 1.0], size=(400, 6)) * factor
     X[rng.random(X.shape) < 0.9] = 0.0

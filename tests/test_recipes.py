@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_sparsenet.compaction import SelectInputs
-from sklearn_sparsenet.recipes import build_from, describe
-from sklearn_sparsenet.shapes import output_shape
+from sklearn_sparsenet.deploy.architecture import build_from, describe
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.shapes import output_shape
 
 LAYERS = [
     nn.Identity(),

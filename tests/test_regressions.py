@@ -15,7 +15,7 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     losses,
 )
-from sklearn_sparsenet.live_paths import find_paths
+from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.search.bracket import _ALPHA_RANGE, _Bracket
 from sklearn_sparsenet.solvers import EarlyStopping
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sklearn_sparsenet.runtime import (
+from sklearn_sparsenet.utils.runtime import (
     Later,
     forked_random_state,
     resolve_device,

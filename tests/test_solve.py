@@ -6,12 +6,9 @@ from typing import ClassVar
 import pytest
 import torch
 
-from sklearn_sparsenet.data import make_rows
-from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.losses import CustomLoss, SquaredError
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.penalties import soft_threshold
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers import (
     EarlyStopping,
     Schedule,
@@ -19,7 +16,10 @@ from sklearn_sparsenet.solvers import (
     Validation,
     solve,
 )
+from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
+from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 
 F64 = torch.float64
 SGD = SolverOptions(

@@ -5,14 +5,19 @@ import pytest
 import torch
 from scipy import sparse
 
-from sklearn_sparsenet import SparseNetClassifier, data
-from sklearn_sparsenet.data import SparseRows, SubsetRows, make_rows
-from sklearn_sparsenet.live import live_part
+from sklearn_sparsenet import SparseNetClassifier
 from sklearn_sparsenet.losses import CrossEntropy
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.sparse_inputs import (
+    SparseInputs,
+    add_outer_product,
+    affine,
+)
 from sklearn_sparsenet.search.holding import HeldSupport
-from sklearn_sparsenet.sparse_inputs import SparseInputs, add_outer_product, affine
+from sklearn_sparsenet.solvers import dataset
+from sklearn_sparsenet.solvers.dataset import SparseRows, SubsetRows, make_rows
+from sklearn_sparsenet.solvers.live_part import live_part
+from sklearn_sparsenet.solvers.problem import Problem
 
 CPU = torch.device("cpu")
 N_ROWS, N_COLUMNS = 40, 300
@@ -27,7 +32,7 @@ def counts():
 
 @pytest.fixture(autouse=True)
 def nothing_is_small(monkeypatch):
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
 
 
 def problem_of(X, hidden=(5,), dtype=torch.float64, rows=None):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_sparsenet.targets import match_layers, resolve_target
+from sklearn_sparsenet.search.targets import match_layers, resolve_target
 
 SIZES = {"0.weight": 80, "2.weight": 20, "4.weight": 10}
 

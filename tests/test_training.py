@@ -5,15 +5,15 @@ import dataclasses
 import pytest
 import torch
 
-from sklearn_sparsenet.data import make_rows
 from sklearn_sparsenet.losses import CustomLoss, SquaredError
-from sklearn_sparsenet.networks import Network, build_mlp, find_layers
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import BracketSearch, FixedAlpha, Limits
+from sklearn_sparsenet.search.targets import resolve_target
+from sklearn_sparsenet.search.trainer import ProblemTrainer, train
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
+from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
-from sklearn_sparsenet.targets import resolve_target
-from sklearn_sparsenet.training import ProblemTrainer, train
 
 F64 = torch.float64
 LIMITS = Limits(alpha_bounds=(1e-4, 3.0), max_outer_iter=20)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_sparsenet.flow import Flow
-from sklearn_sparsenet.networks import Network, find_layers
+from sklearn_sparsenet.networks.network import Network, find_layers
+from sklearn_sparsenet.networks.synflow import Flow
 from sklearn_sparsenet.search.connection import Connector
 from sklearn_sparsenet.search.wiring import Wiring
 

@@ -28,7 +28,7 @@ from torch import nn
 
 from benchmarks.problems import PROBLEMS, Schedule
 from sklearn_sparsenet import SparseNetClassifier, load
-from sklearn_sparsenet.inference import Predictor
+from sklearn_sparsenet.deploy.predictor import Predictor
 
 HIDDEN = ((300, 100), (1024, 1024))
 DENSITIES = (0.05, 0.02, 0.01)
@@ -113,7 +113,7 @@ def onnx_route(module: nn.Module) -> Route:
     """Return onnxruntime on the dense network, idle units and all."""
     import onnxruntime
 
-    from sklearn_sparsenet.export import Function, to_onnx
+    from sklearn_sparsenet.deploy import Function, to_onnx
     from sklearn_sparsenet.losses import SquaredError
 
     size = module[0].in_features

@@ -54,7 +54,7 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     SparseNetRegressorCV,
 )
-from sklearn_sparsenet.exceptions import DataScaleWarning
+from sklearn_sparsenet.utils.exceptions import DataScaleWarning
 
 __all__ = ["Job", "compare", "main", "measure", "page", "read"]
 

@@ -28,7 +28,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
-from sklearn_sparsenet.networks import build_mlp
+from sklearn_sparsenet.networks.network import build_mlp
 
 ALPHA = 1e-4
 RATE = 1e-3

@@ -1,6 +1,6 @@
 """The estimators: scikit-learn's face of the library."""
 
-from sklearn_sparsenet.estimators._files import load
+from sklearn_sparsenet.estimators._loading import load
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.path import SparseNetPath, sparsenet_path

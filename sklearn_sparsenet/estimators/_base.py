@@ -15,8 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from sklearn_sparsenet.arguments import as_number
-from sklearn_sparsenet.data import SubsetRows, make_rows
+from sklearn_sparsenet.deploy.predictor import predict_from
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _modules as modules
 from sklearn_sparsenet.estimators import _outcome as outcome
@@ -28,6 +27,7 @@ from sklearn_sparsenet.estimators._options import (
     build_options,
     resolve_weight_decay,
 )
+from sklearn_sparsenet.estimators._probing import check_network
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import (
     check_finite,
@@ -49,23 +49,23 @@ from sklearn_sparsenet.estimators._validation import (
     resolve_dtype,
 )
 from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
-from sklearn_sparsenet.inference import predict_from
-from sklearn_sparsenet.live_paths import Paths, find_paths
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.probing import check_network
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import (
-    forked_random_state,
-    resolve_device,
-    single_threaded,
-)
-from sklearn_sparsenet.solvers import Validation
-from sklearn_sparsenet.solvers.stopping import forward
-from sklearn_sparsenet.training import (
+from sklearn_sparsenet.networks.paths import Paths, find_paths
+from sklearn_sparsenet.search.trainer import (
     ProblemTrainer,
     TrainingResult,
     max_solves,
     train,
+)
+from sklearn_sparsenet.solvers import Validation
+from sklearn_sparsenet.solvers.dataset import SubsetRows, make_rows
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.solvers.stopping import forward
+from sklearn_sparsenet.utils.arguments import as_number
+from sklearn_sparsenet.utils.runtime import (
+    forked_random_state,
+    resolve_device,
+    single_threaded,
 )
 
 __all__ = ["SparseNet"]
@@ -283,13 +283,9 @@ class SparseNet(
             self._fit_to_inputs(problem)
         decay = resolve_weight_decay(self, problem, options)
         problem = replace(problem, weight_decay=decay.final)
+        report = print if self.verbose else None
         trainer = ProblemTrainer(
-            problem,
-            target,
-            options,
-            seeds.shuffle,
-            print if self.verbose else None,
-            decay.searching,
+            problem, target, options, seeds.shuffle, report, decay.searching
         )
         guess = (
             self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None

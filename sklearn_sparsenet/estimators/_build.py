@@ -12,16 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet._version import __version__
-from sklearn_sparsenet.arguments import as_number
-from sklearn_sparsenet.checkpoints import Checkpoint, fingerprint
-from sklearn_sparsenet.data import Rows
 from sklearn_sparsenet.estimators._identity import identify
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks import Network, find_layers
-from sklearn_sparsenet.owned_directories import usable_directory
+from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.penalties import Penalty, as_penalty
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import (
     BracketSearch,
     ContinuationSearch,
@@ -29,13 +24,18 @@ from sklearn_sparsenet.search import (
     OnePassSearch,
     Search,
 )
-from sklearn_sparsenet.solvers import Validation
-from sklearn_sparsenet.targets import (
+from sklearn_sparsenet.search.targets import (
     Target,
     has_entries,
     match_layers,
     resolve_target,
 )
+from sklearn_sparsenet.solvers import Validation
+from sklearn_sparsenet.solvers.checkpoint import Checkpoint, fingerprint
+from sklearn_sparsenet.solvers.dataset import Rows
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.arguments import as_number
+from sklearn_sparsenet.utils.owned_directories import usable_directory
 
 __all__ = ["Samples", "Seeds", "build_problem", "build_search"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from sklearn_sparsenet.estimators._shipping import Route
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.progress import Monitor
-from sklearn_sparsenet.sparsity import count_per_layer
+from sklearn_sparsenet.networks.sparsity import count_per_layer
+from sklearn_sparsenet.solvers.monitor import Monitor
+from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = ["FitTasks"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.penalties import Penalty
-from sklearn_sparsenet.protocols import optional_method
 from sklearn_sparsenet.search import Limits, Search
+from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["warn_of_idle_parameters"]
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.data import Rows, SubsetRows
+from sklearn_sparsenet.estimators._probing import changes_inputs
 from sklearn_sparsenet.estimators._validation import check_hidden_layers
-from sklearn_sparsenet.module_copies import adopt
-from sklearn_sparsenet.networks import build_mlp
-from sklearn_sparsenet.probing import changes_inputs
-from sklearn_sparsenet.runtime import available_memory
+from sklearn_sparsenet.networks.module_copies import adopt
+from sklearn_sparsenet.networks.network import build_mlp
+from sklearn_sparsenet.solvers.dataset import Rows, SubsetRows
+from sklearn_sparsenet.utils.runtime import available_memory
 
 # Numbers per weight that training takes at least: weight, gradient, two moments.
 _NUMBERS_PER_WEIGHT = 4

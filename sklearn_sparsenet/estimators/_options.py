@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, prod, sqrt
 
-from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.estimators._validation import check_bounds
 from sklearn_sparsenet.losses import decay_unit
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Limits
 from sklearn_sparsenet.solvers import (
     Schedule,
@@ -18,6 +16,8 @@ from sklearn_sparsenet.solvers import (
     mean_square,
     unexplained_share,
 )
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = [
     "WeightDecay",

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.estimators._validation import CALLBACK_ATTRIBUTES
-from sklearn_sparsenet.networks import find_nonsmooth
+from sklearn_sparsenet.networks.network import find_nonsmooth
 from sklearn_sparsenet.optimality import Certificate
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.search import Trial
+from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Solution
-from sklearn_sparsenet.targets import Target
+from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = [
     "describe",

@@ -9,10 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.estimators._shipping import weighted_names
-from sklearn_sparsenet.live_paths import count_per_input, find_paths
-from sklearn_sparsenet.networks import find_layers
-from sklearn_sparsenet.runtime import single_threaded
-from sklearn_sparsenet.sparsity import count_nonzero
+from sklearn_sparsenet.networks.network import find_layers
+from sklearn_sparsenet.networks.paths import count_per_input, find_paths
+from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["ReportsMixin"]
 

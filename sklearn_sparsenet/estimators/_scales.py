@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 
 from sklearn_sparsenet.estimators._warnings import warn_user
-from sklearn_sparsenet.exceptions import DataScaleWarning
+from sklearn_sparsenet.utils.exceptions import DataScaleWarning
 
 __all__ = [
     "check_finite",

@@ -12,23 +12,24 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_sparsenet.by_content import ByContent
-from sklearn_sparsenet.compaction import compact_module
-from sklearn_sparsenet.export import Function, Predictions, to_c, to_onnx
-from sklearn_sparsenet.inference import Predictor
-from sklearn_sparsenet.live_paths import find_paths
-from sklearn_sparsenet.networks import NORMALIZATIONS
-from sklearn_sparsenet.packing import (
+from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
+from sklearn_sparsenet.deploy.architecture import build_from, describe
+from sklearn_sparsenet.deploy.by_content import ByContent
+from sklearn_sparsenet.deploy.predictor import Predictor
+from sklearn_sparsenet.deploy.sparse_storage import (
     Packed,
     pack,
     pack_module,
     strip_module,
     unpack_module,
 )
-from sklearn_sparsenet.recipes import build_from, describe
-from sklearn_sparsenet.runtime import computed_once, single_threaded
-from sklearn_sparsenet.sparsity import count_nonzero
-from sklearn_sparsenet.streams import put
+from sklearn_sparsenet.estimators._saving import save
+from sklearn_sparsenet.networks.compaction import compact_module
+from sklearn_sparsenet.networks.network import NORMALIZATIONS
+from sklearn_sparsenet.networks.paths import find_paths
+from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.utils.runtime import computed_once, single_threaded
+from sklearn_sparsenet.utils.streams import put
 
 __all__ = ["Route", "ShippingMixin", "weighted_names"]
 
@@ -191,9 +192,6 @@ class ShippingMixin:
             If `scoring` is not kept, by which `score` would go.
         """
         check_is_fitted(self)
-        # It knows the estimators, which are made with this mixin.
-        from sklearn_sparsenet.estimators._files import save
-
         save(self, path)
 
     @single_threaded()

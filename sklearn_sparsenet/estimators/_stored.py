@@ -9,30 +9,30 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet import losses, penalties, search
-from sklearn_sparsenet.compaction import SelectInputs
-from sklearn_sparsenet.declared import declared_types, fits
+from sklearn_sparsenet.deploy.sparse_storage import Packed
 from sklearn_sparsenet.estimators._validation import (
     check_bounds,
     check_hidden_layers,
     check_objects,
     resolve_dtype,
 )
-from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
-from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
-from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.shapes import output_shape
 from sklearn_sparsenet.optimality import Certificate
-from sklearn_sparsenet.packing import Packed
 from sklearn_sparsenet.search.narrowing import Stages
-from sklearn_sparsenet.shapes import output_shape
+from sklearn_sparsenet.utils.declared import declared_types, fits
 
 __all__ = [
-    "KINDS",
     "KNOWN",
     "OF_THE_USER",
+    "Chosen",
+    "ClassifierState",
+    "RegressorState",
     "check_attributes",
     "check_network",
     "check_params",
     "declared_attributes",
+    "is_stored",
 ]
 
 _LOSSES = (
@@ -86,18 +86,24 @@ class _Fitted:
     feature_importances_: np.ndarray | None
 
 
-class _Regressor(_Fitted):
+class RegressorState(_Fitted):
+    """What a fitted regressor has."""
+
     _flat_target: bool
     y_mean_: np.ndarray
     y_scale_: np.ndarray
 
 
-class _Classifier(_Fitted):
+class ClassifierState(_Fitted):
+    """What a fitted classifier has."""
+
     _multilabel: bool
     classes_: np.ndarray
 
 
-class _Chosen:
+class Chosen:
+    """What cross-validation adds."""
+
     target_sparsities_: list[Any]
     test_scores_: np.ndarray
     train_scores_: np.ndarray
@@ -109,18 +115,14 @@ class _Chosen:
     target_sparsity_: Any
 
 
-_ATTRIBUTES: dict[type, tuple[type, ...]] = {
-    SparseNetRegressor: (_Regressor,),
-    SparseNetClassifier: (_Classifier,),
-    SparseNetRegressorCV: (_Regressor, _Chosen),
-    SparseNetClassifierCV: (_Classifier, _Chosen),
-}
-KINDS = {kind.__name__: kind for kind in _ATTRIBUTES}
+def is_stored(kind: type) -> bool:
+    """Tell whether a class itself says what a file keeps of it, as ours do."""
+    return "_stored_parts" in vars(kind)
 
 
 def declared_attributes(kind: type) -> dict[str, Any]:
     """Return the types of the attributes of a fitted estimator, by their names."""
-    parts = _ATTRIBUTES[kind]
+    parts = kind._stored_parts  # type: ignore[attr-defined]
     return {k: v for part in parts for k, v in declared_types(part).items()}
 
 

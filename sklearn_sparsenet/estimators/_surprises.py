@@ -8,11 +8,11 @@ from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.search import Search
-from sklearn_sparsenet.targets import has_entries, match_layers, n_nonzero_of
-from sklearn_sparsenet.training import ProblemTrainer
+from sklearn_sparsenet.search.targets import has_entries, match_layers, n_nonzero_of
+from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = ["warn_of_surprises"]
 

@@ -20,13 +20,13 @@ from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _num_samples as count_samples
 from sklearn.utils.validation import validate_data
 
-from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.estimators._sparse_input import check_sparse
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.networks.network import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
+from sklearn_sparsenet.search.targets import has_entries
 from sklearn_sparsenet.solvers import OPTIMIZERS
-from sklearn_sparsenet.targets import has_entries
+from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = [
     "CALLBACK_ATTRIBUTES",

@@ -13,15 +13,16 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sklearn_sparsenet.deploy.predictor import log_link
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
+from sklearn_sparsenet.estimators._stored import ClassifierState
 from sklearn_sparsenet.estimators._validation import (
     HasMethods,
     StrOptions,
     check_class_weight,
     naming,
 )
-from sklearn_sparsenet.inference import log_link
 from sklearn_sparsenet.losses import CrossEntropy, CustomLoss, LogLoss, Loss, OneBit
 
 __all__ = ["SparseNetClassifier"]
@@ -72,6 +73,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
     30
     """
 
+    _stored_parts: ClassVar[tuple[type, ...]] = (ClassifierState,)
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [

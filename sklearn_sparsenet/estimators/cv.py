@@ -24,6 +24,7 @@ from sklearn_sparsenet.estimators._folds import (
     with_labels,
 )
 from sklearn_sparsenet.estimators._jobs import as_here
+from sklearn_sparsenet.estimators._stored import Chosen, ClassifierState, RegressorState
 from sklearn_sparsenet.estimators._validation import (
     CALLBACK_ATTRIBUTES,
     POSITIVE_INT,
@@ -285,6 +286,7 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
     """
 
     _single = SparseNetRegressor
+    _stored_parts: ClassVar[tuple[type, ...]] = (RegressorState, Chosen)
     _parameter_constraints: ClassVar[dict] = _constraints(SparseNetRegressor)
 
     def __init__(
@@ -391,6 +393,7 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
     """
 
     _single = SparseNetClassifier
+    _stored_parts: ClassVar[tuple[type, ...]] = (ClassifierState, Chosen)
     _parameter_constraints: ClassVar[dict] = _constraints(SparseNetClassifier)
 
     def __init__(

@@ -11,14 +11,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_sparsenet.arguments import as_number
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._warnings import warn_user
-from sklearn_sparsenet.networks import find_layers
-from sklearn_sparsenet.path import Station, train_path
+from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.search import FixedAlpha, Search
-from sklearn_sparsenet.targets import has_entries, resolve_target
-from sklearn_sparsenet.training import ProblemTrainer
+from sklearn_sparsenet.search.path import Station, train_path
+from sklearn_sparsenet.search.targets import has_entries, resolve_target
+from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = ["SparseNetPath", "as_grid", "plan_path", "run_path", "sparsenet_path"]
 

@@ -9,8 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import single_threaded
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["penalized_problem"]
 

@@ -19,6 +19,7 @@ from sklearn_sparsenet.estimators._scales import (
     standardization,
     warn_about_target_scale,
 )
+from sklearn_sparsenet.estimators._stored import RegressorState
 from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions, naming
 from sklearn_sparsenet.losses import (
     AbsoluteError,
@@ -88,6 +89,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
     40
     """
 
+    _stored_parts: ClassVar[tuple[type, ...]] = (RegressorState,)
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [StrOptions(set(LOSSES)), callable, HasMethods("per_sample")],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sklearn_sparsenet.live_paths import live_weights
+from sklearn_sparsenet.networks.paths import live_weights
 from sklearn_sparsenet.plots.fitted import open_up, selected_inputs
 from sklearn_sparsenet.plots.style import GREY, diverging_map, one_axes
 

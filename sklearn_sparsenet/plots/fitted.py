@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_sparsenet.compaction import SelectInputs
+from sklearn_sparsenet.networks.compaction import SelectInputs
 
 __all__ = ["input_names", "open_up", "output_names", "selected_inputs"]
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from torch import nn
 
-from sklearn_sparsenet.compaction import SelectInputs
-from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.network import ACTIVATIONS
 
 __all__ = ["Graph", "chain_weights", "count_crossings", "live_graph"]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_sparsenet.live_paths import find_paths
+from sklearn_sparsenet.networks.paths import find_paths
+from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
@@ -20,7 +21,6 @@ from sklearn_sparsenet.plots.style import (
     one_axes,
     text_width,
 )
-from sklearn_sparsenet.sparsity import count_nonzero
 
 __all__ = ["LayersDisplay"]
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_sparsenet.estimators.penalized import penalized_problem
+from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.optimality import alpha_interval
 from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
@@ -20,8 +21,7 @@ from sklearn_sparsenet.plots.style import (
     count_axis,
     grid_of_axes,
 )
-from sklearn_sparsenet.runtime import single_threaded
-from sklearn_sparsenet.sparsity import count_nonzero
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["OptimalityDisplay"]
 
@@ -226,12 +226,9 @@ class OptimalityDisplay:
                 label=what if several else f"{what}: {len(where):,}",
                 **points,
             )
+        label = "λ" if several else f"λ = {alpha:.3g}"
         level = axis.axhline(
-            alpha,
-            color=GREY,
-            linestyle="--",
-            linewidth=1,
-            label="λ" if several else f"λ = {alpha:.3g}",
+            alpha, color=GREY, linestyle="--", linewidth=1, label=label
         )
         limits = self._limits(a, alpha)
         band = axis.axhspan(

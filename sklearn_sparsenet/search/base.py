@@ -8,10 +8,10 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from sklearn_sparsenet.flow import Flow
+from sklearn_sparsenet.networks.synflow import Flow
 from sklearn_sparsenet.penalties import Penalty
+from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Solution, Status
-from sklearn_sparsenet.targets import Target
 
 __all__ = ["FixedAlpha", "Limits", "Search", "SearchResult", "Trainer", "Trial"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.flow import Flow, parts_of
+from sklearn_sparsenet.networks.synflow import Flow, parts_of
 from sklearn_sparsenet.search.wiring import Wiring
 
 __all__ = ["Connector", "largest", "sow"]

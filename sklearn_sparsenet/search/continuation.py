@@ -18,8 +18,8 @@ from typing import ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Continuation, Status
-from sklearn_sparsenet.targets import Target
 
 __all__ = ["ContinuationSearch"]
 

@@ -24,13 +24,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.arguments import keep_number
-from sklearn_sparsenet.flow import Flow
+from sklearn_sparsenet.networks.synflow import Flow
 from sklearn_sparsenet.penalties import Strength
-from sklearn_sparsenet.runtime import Later
 from sklearn_sparsenet.search.connection import Connector, largest, sow
 from sklearn_sparsenet.search.holding import Constraint, HeldSupport
 from sklearn_sparsenet.solvers import growth_factor
+from sklearn_sparsenet.utils.arguments import keep_number
+from sklearn_sparsenet.utils.runtime import Later
 
 __all__ = ["Narrowing", "Noise", "Stages"]
 

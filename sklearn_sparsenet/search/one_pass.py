@@ -23,7 +23,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.arguments import keep_number
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.search.base import (
     OF_SEARCHES,
@@ -34,6 +33,7 @@ from sklearn_sparsenet.search.base import (
 )
 from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
 from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.utils.arguments import keep_number
 
 __all__ = ["OnePassSearch"]
 

@@ -19,8 +19,8 @@ from itertools import chain, combinations
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.flow import Flow
-from sklearn_sparsenet.networks import Layer
+from sklearn_sparsenet.networks.network import Layer
+from sklearn_sparsenet.networks.synflow import Flow
 
 __all__ = ["Wiring"]
 

@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor, nn
 
-from sklearn_sparsenet.exceptions import NonFiniteLossError
 from sklearn_sparsenet.optimality import Certificate, certify
 from sklearn_sparsenet.penalties import L1, FixedSupport
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import live_parameters, make_objective
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
+from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["ActiveSetOptions", "check_supported", "solve_active_set"]
 
@@ -185,7 +185,9 @@ class _Run:
                 "The training loss is infinite or NaN at the starting point of "
                 "solver='lbfgs'. Scale X (StandardScaler), or set normalize_y=True."
             )
-        return gradient, certify(self.problem, gradient, self.alpha)
+        return gradient, certify(
+            self.network, self.problem.penalty, gradient, self.alpha
+        )
 
     def _orthant(self, gradient: Tensor) -> Tensor:
         """Return the signs of the weights that may move, 0 for those that rest.

@@ -28,11 +28,11 @@ from typing import Any
 
 import torch
 
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.progress import Progress
 from sklearn_sparsenet.solvers.active_set import ActiveSetOptions, solve_active_set
 from sklearn_sparsenet.solvers.loop import solve
+from sklearn_sparsenet.solvers.monitor import Progress
 from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status
 
 __all__ = ["Continuation"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.networks.network import Network
 
 __all__ = ["Count"]
 

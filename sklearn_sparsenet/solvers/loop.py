@@ -11,22 +11,22 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.data import batch_sizes
-from sklearn_sparsenet.exceptions import NonFiniteLossError
-from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.optimality import certify
-from sklearn_sparsenet.problem import Batch, Problem
-from sklearn_sparsenet.progress import Monitor
-from sklearn_sparsenet.protocols import optional_method
-from sklearn_sparsenet.runtime import (
+from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.monitor import Monitor
+from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.problem import Batch, Problem
+from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
+from sklearn_sparsenet.solvers.stepper import Stepper
+from sklearn_sparsenet.solvers.stopping import EarlyStopping
+from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from sklearn_sparsenet.utils.protocols import optional_method
+from sklearn_sparsenet.utils.runtime import (
     random_states,
     set_random_states,
     single_threaded,
 )
-from sklearn_sparsenet.solvers.options import SolverOptions
-from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
-from sklearn_sparsenet.solvers.stepper import Stepper
-from sklearn_sparsenet.solvers.stopping import EarlyStopping
 
 __all__ = ["Keeper", "solve"]
 
@@ -303,7 +303,9 @@ class _Run:
         if self.epoch == 0 and getattr(self.problem.penalty, "frees_zeros", False):
             return False
         self.stepper.complete_gradient()
-        found = certify(self.problem, self.network.gradient, self.alpha)
+        found = certify(
+            self.network, self.problem.penalty, self.network.gradient, self.alpha
+        )
         return found.largest <= self.options.kkt_tol
 
     def _check_is_due(self, ended: Status | None) -> bool:

@@ -16,12 +16,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.progress import Monitor
 from sklearn_sparsenet.solvers.convexity import convex
 from sklearn_sparsenet.solvers.counts import Count
 from sklearn_sparsenet.solvers.curvature import Curvature, stages_of
+from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.objective import chain_of
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.quadratic import minimize_model
 from sklearn_sparsenet.solvers.solution import Status
 from sklearn_sparsenet.solvers.work import Work

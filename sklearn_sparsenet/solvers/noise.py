@@ -19,17 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.data import SubsetRows
-from sklearn_sparsenet.exceptions import NonFiniteLossError
-from sklearn_sparsenet.networks import Network
+from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.penalties import L1
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.progress import Monitor
-from sklearn_sparsenet.runtime import single_threaded
+from sklearn_sparsenet.solvers.dataset import SubsetRows
 from sklearn_sparsenet.solvers.loop import solve
+from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
 from sklearn_sparsenet.solvers.stopping import Validation
+from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["distinct_samples", "mean_square", "unexplained_share"]
 

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks import ACTIVATIONS
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.runtime import load_symbolic_shapes
+from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.runtime import load_symbolic_shapes
 
 __all__ = ["Objective", "chain_of", "live_parameters", "make_objective"]
 

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.arguments import checked_number
 from sklearn_sparsenet.penalties import L1, Penalty, Strength
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
+from sklearn_sparsenet.utils.arguments import checked_number
 
 __all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalSGD", "growth_factor"]
 

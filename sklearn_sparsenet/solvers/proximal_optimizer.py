@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sklearn_sparsenet.arguments import checked_number
 from sklearn_sparsenet.penalties import Strength, as_penalty, is_identity
-from sklearn_sparsenet.plain_penalties import from_plain, to_plain
-from sklearn_sparsenet.protocols import optional_method
+from sklearn_sparsenet.solvers.plain_penalties import from_plain, to_plain
+from sklearn_sparsenet.utils.arguments import checked_number
+from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["ProximalOptimizer"]
 

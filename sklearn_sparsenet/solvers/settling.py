@@ -15,20 +15,20 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.data import TensorRows
-from sklearn_sparsenet.live import with_all_inputs
-from sklearn_sparsenet.module_copies import copy_of
-from sklearn_sparsenet.networks import Network, find_nonsmooth
+from sklearn_sparsenet.networks.module_copies import copy_of
+from sklearn_sparsenet.networks.network import Network, find_nonsmooth
 from sklearn_sparsenet.penalties import L1, FixedSupport
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.progress import Monitor
-from sklearn_sparsenet.runtime import single_threaded
 from sklearn_sparsenet.solvers.counts import Count
+from sklearn_sparsenet.solvers.dataset import TensorRows
+from sklearn_sparsenet.solvers.live_part import with_all_inputs
+from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.newton_steps import NewtonSteps
 from sklearn_sparsenet.solvers.objective import chain_of
 from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.solvers.work import Work, part_of_training
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Settling"]
 

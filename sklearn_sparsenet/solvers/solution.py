@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.networks.sparsity import count_per_layer
 from sklearn_sparsenet.optimality import Certificate, certify
-from sklearn_sparsenet.problem import Problem
-from sklearn_sparsenet.sparsity import count_per_layer
+from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = ["Solution", "Status", "conclude"]
 
@@ -98,7 +98,7 @@ class Solution:
             loss=float(loss),
             gradient=gradient[: network.n_weights],
             rest=gradient[network.n_weights :],
-            certificate=certify(problem, gradient, alpha),
+            certificate=certify(network, problem.penalty, gradient, alpha),
             **facts,
         )
 
@@ -117,7 +117,7 @@ class Solution:
         return replace(
             self,
             alpha=tuple(float(value) for value in alpha),
-            certificate=certify(problem, gradient, alpha),
+            certificate=certify(problem.network, problem.penalty, gradient, alpha),
             epochs=0.0,
             seconds=0.0,
             loss_curve=(),

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.live import LivePart, live_part
-from sklearn_sparsenet.networks import Network
-from sklearn_sparsenet.problem import Batch, Problem
+from sklearn_sparsenet.networks.network import Network
+from sklearn_sparsenet.solvers.live_part import LivePart, live_part
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS
 from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.problem import Batch, Problem
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 
 __all__ = ["Stepper"]

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.data import Rows
-from sklearn_sparsenet.networks import Network, outputs_of
+from sklearn_sparsenet.networks.network import Network, outputs_of
+from sklearn_sparsenet.solvers.dataset import Rows
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 

@@ -6,8 +6,8 @@ else the machine is doing.
 
 from __future__ import annotations
 
-from sklearn_sparsenet.problem import Problem
 from sklearn_sparsenet.solvers.options import SolverOptions
+from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = ["Work", "part_of_training"]
 

@@ -174,7 +174,7 @@ def test_an_interruption_by_a_callback_is_one(data):
 
 @pytest.mark.parametrize("search", ["one_pass", "bracket"])
 def test_checkpoints(search, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.checkpoints._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
     params = {"search": search, "tol": 0.3}
     whole = Stopper()
     alone = make(**params).set_callbacks(whole).fit(*data)

@@ -45,7 +45,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def _save_every_epoch(monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.checkpoints._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
 
 
 def make(**params):

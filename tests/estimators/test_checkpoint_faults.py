@@ -18,15 +18,11 @@ from scipy import sparse
 from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_sparsenet import (
-    SparseNetRegressor,
-    atomic_files,
-    checkpoints,
-    sparsenet_path,
-    training,
-)
-from sklearn_sparsenet.progress import Progress
-from sklearn_sparsenet.solvers import continuation
+from sklearn_sparsenet import SparseNetRegressor, sparsenet_path
+from sklearn_sparsenet.search import trainer
+from sklearn_sparsenet.solvers import checkpoint, continuation
+from sklearn_sparsenet.solvers.monitor import Progress
+from sklearn_sparsenet.utils import atomic_files
 
 fork = multiprocessing.get_context("fork")
 
@@ -80,7 +76,7 @@ LBFGS = {
 
 @pytest.fixture(autouse=True)
 def _save_every_epoch(monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.checkpoints._EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +175,12 @@ def test_a_file_that_is_none_costs_a_warning(becomes, tmp_path, alone):
 def test_a_state_that_does_not_fit_leaves_no_trace(tmp_path, alone, monkeypatch):
     """Only by chance: its checksum is right, and so is its name."""
     path = stopped_at(0.5, tmp_path)
-    read = checkpoints.read_state
+    read = checkpoint.read_state
 
     def wrong(*arguments):
         return {**read(*arguments), "stepper": {"held": True}}
 
-    monkeypatch.setattr(checkpoints, "read_state", wrong)
+    monkeypatch.setattr(checkpoint, "read_state", wrong)
     with pytest.warns(UserWarning, match="checkpoint: ") as caught:
         assert_same(make(checkpoint=tmp_path).fit(*data()), alone)
     assert_one_warning(caught, path)
@@ -285,8 +281,8 @@ def test_certified_solves_are_kept_too(solve, left, tmp_path, monkeypatch):
         solved.append(arguments)
         return active_set(*arguments)
 
-    begin, active_set, solved = Progress.solve, training.solve_active_set, []
-    for module in (training, continuation):
+    begin, active_set, solved = Progress.solve, trainer.solve_active_set, []
+    for module in (trainer, continuation):
         monkeypatch.setattr(module, "solve_active_set", counted)
     whole = make(**LBFGS).fit(*data())
     assert len(solved) == 3
@@ -354,7 +350,7 @@ def other_weights(X, y):
     "other", [other_last_row, other_held_out_target, other_weights]
 )
 def test_other_data_are_another_fit(other, form, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.data._CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr("sklearn_sparsenet.solvers.dataset._CONVERT_AT_ONCE_BYTES", 0)
 
     def as_form(X):
         if form != "memory map":

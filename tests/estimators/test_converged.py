@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet import SparseNetRegressor
-from sklearn_sparsenet.training import ProblemTrainer
+from sklearn_sparsenet.search.trainer import ProblemTrainer
 
 
 @pytest.fixture(scope="module")

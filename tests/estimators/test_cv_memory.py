@@ -13,12 +13,10 @@ from sklearn_sparsenet import (
     SparseNetClassifierCV,
     SparseNetRegressor,
     SparseNetRegressorCV,
-    data,
-    problem,
 )
 from sklearn_sparsenet.estimators import _scales, _table_rows
 from sklearn_sparsenet.estimators._table_rows import TableRows
-from sklearn_sparsenet.solvers import stopping
+from sklearn_sparsenet.solvers import dataset, problem, stopping
 
 QUICK = {"max_iter": 1, "batch_size": 100, "random_state": 0}
 
@@ -26,7 +24,7 @@ QUICK = {"max_iter": 1, "batch_size": 100, "random_state": 0}
 @pytest.fixture
 def small_pieces(monkeypatch):
     """What holds for 64 MB holds for little, so that tests are fast."""
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     monkeypatch.setattr(_table_rows, "_BLOCK_ELEMENTS", 2**15)
     monkeypatch.setattr(problem, "_CHUNK_ELEMENTS", 2**15)
     monkeypatch.setattr(stopping, "_CHUNK_ELEMENTS", 2**15)
@@ -87,7 +85,7 @@ def test_folds_by_numbers_are_those_of_copies(hold, tmp_path, monkeypatch):
         return net.test_scores_, net.train_scores_, net.n_nonzeros_
 
     wanted = scores()
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     monkeypatch.setattr(_table_rows, "_BLOCK_ELEMENTS", 2**13)
     for found, expected in zip(scores(), wanted, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)

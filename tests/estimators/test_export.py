@@ -18,9 +18,9 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     losses,
 )
-from sklearn_sparsenet.networks import ACTIVATIONS
+from sklearn_sparsenet.deploy.sparse_storage import Packed
+from sklearn_sparsenet.networks.network import ACTIVATIONS
 from sklearn_sparsenet.optimality import Certificate
-from sklearn_sparsenet.packing import Packed
 
 HAS_COMPILER = shutil.which("cc") is not None
 

@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(network, method, tmp_path, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sklearn_sparsenet.atomic_files.write", fail)
+        patch.setattr("sklearn_sparsenet.utils.atomic_files.write", fail)
         with pytest.raises(OSError, match="No space"):
             write(path)
     assert path.read_bytes() == b"before"

@@ -2,17 +2,24 @@
 
 import pickle
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_array_equal
-from sklearn.datasets import load_digits, make_classification, make_regression
+from sklearn.datasets import (
+    load_digits,
+    load_iris,
+    make_classification,
+    make_regression,
+)
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import KFold
 from torch import nn
 
+import sklearn_sparsenet
 from sklearn_sparsenet import (
     MCP,
     BracketSearch,
@@ -417,3 +424,21 @@ def test_a_directory_that_is_not_there_is_told(tmp_path):
     )
     with pytest.raises(FileNotFoundError, match="no directory"):
         net.save(tmp_path / "not there" / "file")
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_what_the_version_before_wrote_is_read():
+    """Its modules had other names, of which pickles remember some."""
+    path = Path(__file__).parent.parent / "data" / "classifier_before_the_rooms"
+    pickled, expected = pickle.loads(path.with_suffix(".pickle").read_bytes())
+    X = load_iris().data[::10]
+    for net in (pickled, load(path.with_suffix(".safetensors"))):
+        np.testing.assert_allclose(net.predict_proba(X), expected, rtol=1e-6)
+    assert pickled.penalty == MCP(3.0)
+    assert pickled.search.steady == 0.6
+
+
+def test_errors_are_where_they_were():
+    from sklearn_sparsenet.exceptions import DataScaleWarning
+
+    assert DataScaleWarning is sklearn_sparsenet.DataScaleWarning

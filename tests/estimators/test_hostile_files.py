@@ -17,8 +17,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, load
-from sklearn_sparsenet.estimators._files import _digest
-from sklearn_sparsenet.tensor_files import dump_tensors, read_tensors
+from sklearn_sparsenet.estimators._file_format import digest
+from sklearn_sparsenet.utils.tensor_files import dump_tensors, read_tensors
 
 X = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
 IMAGES = np.random.default_rng(0).standard_normal((20, 1, 6, 6)).astype(np.float32)
@@ -57,7 +57,7 @@ def forged(content, change=lambda document: None, change_arrays=lambda arrays: N
     change(document)
     change_arrays(arrays)
     text = json.dumps(document)
-    metadata |= {"document": text, "sha256": _digest(text, arrays)}
+    metadata |= {"document": text, "sha256": digest(text, arrays)}
     return dump_tensors(arrays, metadata)
 
 

@@ -13,9 +13,9 @@ from sklearn_sparsenet import (
     DataScaleWarning,
     SparseNetClassifier,
     SparseNetRegressor,
-    data,
     losses,
 )
+from sklearn_sparsenet.solvers import dataset
 
 QUICK = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
 
@@ -77,7 +77,7 @@ def test_memory_maps_of_any_type(tmp_path, monkeypatch, dtype, at_once, batch_si
     mapped.flush()
     wanted = regressor(batch_size=batch_size).fit(X, y).predict(X)
     if not at_once:
-        monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     mapped = np.memmap(tmp_path / "X", dtype=dtype, mode="r", shape=X.shape)
     net = regressor(batch_size=batch_size).fit(mapped, y)
     np.testing.assert_array_equal(net.predict(mapped), wanted)
@@ -85,12 +85,12 @@ def test_memory_maps_of_any_type(tmp_path, monkeypatch, dtype, at_once, batch_si
 
 
 def test_large_memory_maps_are_read_batch_by_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
-    monkeypatch.setattr("sklearn_sparsenet.problem._CHUNK_ELEMENTS", 8 * 3)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr("sklearn_sparsenet.solvers.problem._CHUNK_ELEMENTS", 8 * 3)
     read = []
-    original = data.LazyRows.take
+    original = dataset.LazyRows.take
     monkeypatch.setattr(
-        data.LazyRows,
+        dataset.LazyRows,
         "take",
         lambda self, index: read.append(len(index)) or original(self, index),
     )

@@ -15,10 +15,10 @@ from sklearn_sparsenet import (
     DataScaleWarning,
     SparseNetClassifier,
     SparseNetRegressor,
-    data,
     losses,
 )
-from sklearn_sparsenet.runtime import forked_random_state
+from sklearn_sparsenet.solvers import dataset
+from sklearn_sparsenet.utils.runtime import forked_random_state
 
 QUICK = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
 
@@ -53,7 +53,7 @@ def test_every_container_gives_the_same_bits(
     X, y = xy
     wanted = fitted(X, y, batch_size=batch_size).predict(X)
     if not at_once:
-        monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     table = convert(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # polars has no string columns
@@ -66,7 +66,7 @@ def test_memory_maps_give_the_same_bits(xy, tmp_path, monkeypatch):
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     wanted = fitted(X, y, batch_size=7).predict(X)
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     np.testing.assert_array_equal(
         fitted(mapped, y, batch_size=7).predict(mapped), wanted
     )
@@ -238,7 +238,7 @@ def test_images(dtype, as_instance, monkeypatch):
         with forked_random_state(0, torch.device("cpu")):
             module = Net()
         before = {k: v.clone() for k, v in module.state_dict().items()}
-    monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     net = SparseNetClassifier(
         module=module,
         target_sparsity={"features*": 20, "*": 150},

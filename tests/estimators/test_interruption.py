@@ -18,7 +18,7 @@ from sklearn_sparsenet import (
     sparsenet_path,
 )
 from sklearn_sparsenet.estimators._base import SparseNet
-from sklearn_sparsenet.problem import Problem
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.stopping import Validation
 
 

@@ -321,7 +321,7 @@ def test_batch_normalisation_cannot_do_with_single_rows(settings, n_rows, n_batc
 
 
 def test_no_single_row_is_left_over_of_a_full_batch(monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.problem._CHUNK_ELEMENTS", 6)
+    monkeypatch.setattr("sklearn_sparsenet.solvers.problem._CHUNK_ELEMENTS", 6)
     fitted("batch norm", X[:33], batch_size=33)
 
 

@@ -6,7 +6,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, data
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.solvers import dataset
 
 QUICK = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
 
@@ -135,7 +136,7 @@ def test_images_of_bytes_are_those_of_floats(monkeypatch, at_once):
     settings = {"module": build, "max_iter": 5}
     wanted = classifier(**settings).fit(images, y[:100]).predict_proba(images)
     if not at_once:
-        monkeypatch.setattr(data, "_CONVERT_AT_ONCE_BYTES", 0)
+        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
     pixels = images.astype(np.uint8)
     got = classifier(**settings).fit(pixels, y[:100]).predict_proba(pixels)
     np.testing.assert_array_equal(got, wanted)

@@ -23,7 +23,7 @@ from sklearn_sparsenet import (
     load,
     sparsenet_path,
 )
-from sklearn_sparsenet.runtime import single_threaded
+from sklearn_sparsenet.utils.runtime import single_threaded
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X[:, 0] - X[:, 1]

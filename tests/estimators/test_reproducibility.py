@@ -11,7 +11,7 @@ from sklearn.datasets import load_iris
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier
-from sklearn_sparsenet.exceptions import NonFiniteLossError
+from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 
 X, Y = load_iris(return_X_y=True)
 X = np.tile(X, (3, 1))  # mini-batches

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, losses
-from sklearn_sparsenet.exceptions import DataScaleWarning
-from sklearn_sparsenet.live_paths import find_paths
+from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.search import OnePassSearch
+from sklearn_sparsenet.utils.exceptions import DataScaleWarning
 
 
 @pytest.fixture(scope="module")

@@ -16,19 +16,16 @@ from sklearn_sparsenet import (
     SparseNetClassifierCV,
     SparseNetRegressor,
     SparseNetRegressorCV,
-    compaction,
-    export,
-    live_paths,
+    deploy,
     load,
     optimality,
-    packing,
     plots,
-    recipes,
     sparsenet_path,
-    sparsity,
 )
+from sklearn_sparsenet.deploy import architecture, sparse_storage
 from sklearn_sparsenet.estimators.penalized import penalized_problem
 from sklearn_sparsenet.losses import SquaredError
+from sklearn_sparsenet.networks import compaction, paths, sparsity
 
 pytest.importorskip("matplotlib").use("Agg")
 X, LABELS = load_iris(return_X_y=True)
@@ -151,8 +148,8 @@ def test_methods_compute_on_one_thread(kind, nets, watch, tmp_path):
 def calls(nets, path):
     """Return a call of each function that computes, or may come to."""
     net, module = nets["regressor"], nets["regressor"].module_
-    packed = packing.pack_module(module)
-    function = export.Function(module, SHAPE, SquaredError())
+    packed = sparse_storage.pack_module(module)
+    function = deploy.Function(module, SHAPE, SquaredError())
     return {
         "load": lambda: load(path),
         "sparsenet_path": lambda: sparsenet_path(
@@ -161,21 +158,21 @@ def calls(nets, path):
         "compact_module": lambda: compaction.compact_module(module, SHAPE),
         "has_hooks": lambda: compaction.has_hooks(module),
         "leaves": lambda: list(compaction.leaves(module)),
-        "pack": lambda: packing.pack(GRADIENT),
-        "pack_module": lambda: packing.pack_module(module),
-        "strip_module": lambda: packing.strip_module(LAYERS[0]),
-        "unpack_module": lambda: packing.unpack_module(LAYERS[1], packed),
-        "build_from": lambda: recipes.build_from(recipes.describe(module)),
-        "describe": lambda: recipes.describe(module),
-        "count_per_input": lambda: live_paths.count_per_input(module, SHAPE),
-        "fan_in": lambda: live_paths.fan_in(GRADIENT),
-        "find_paths": lambda: live_paths.find_paths(module, NAMES, SHAPE),
-        "live_weights": lambda: live_paths.live_weights(module, SHAPE),
-        "weights_of": lambda: live_paths.weights_of(module),
+        "pack": lambda: sparse_storage.pack(GRADIENT),
+        "pack_module": lambda: sparse_storage.pack_module(module),
+        "strip_module": lambda: sparse_storage.strip_module(LAYERS[0]),
+        "unpack_module": lambda: sparse_storage.unpack_module(LAYERS[1], packed),
+        "build_from": lambda: architecture.build_from(architecture.describe(module)),
+        "describe": lambda: architecture.describe(module),
+        "count_per_input": lambda: paths.count_per_input(module, SHAPE),
+        "fan_in": lambda: paths.fan_in(GRADIENT),
+        "find_paths": lambda: paths.find_paths(module, NAMES, SHAPE),
+        "live_weights": lambda: paths.live_weights(module, SHAPE),
+        "weights_of": lambda: paths.weights_of(module),
         "count_nonzero": lambda: sparsity.count_nonzero(GRADIENT),
         "count_per_layer": lambda: sparsity.count_per_layer([GRADIENT]),
-        "to_c": lambda: export.to_c(function),
-        "to_onnx": lambda: export.to_onnx(function),
+        "to_c": lambda: deploy.to_c(function),
+        "to_onnx": lambda: deploy.to_onnx(function),
         "alpha_interval": lambda: optimality.alpha_interval(GRADIENT, 3),
         "certify": lambda: penalized_problem(net, X, LABELS).evaluate(),
         "gradient_magnitudes": lambda: optimality.gradient_magnitudes(GRADIENT),
@@ -199,7 +196,8 @@ def calls(nets, path):
     }
 
 
-ROOMS = (compaction, export, live_paths, optimality, packing, plots, recipes, sparsity)
+ROOMS = (architecture, compaction, deploy, optimality, paths, plots, sparse_storage)
+ROOMS += (sparsity,)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

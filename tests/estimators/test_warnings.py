@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetRegressor
-from sklearn_sparsenet.exceptions import DataScaleWarning
+from sklearn_sparsenet.utils.exceptions import DataScaleWarning
 
 IMPOSSIBLE = {"target_sparsity": 2, "max_iter": 3}  # for three layers
 

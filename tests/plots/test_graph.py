@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from sklearn_sparsenet.live_paths import live_weights
+from sklearn_sparsenet.networks.paths import live_weights
 from sklearn_sparsenet.plots.graph import chain_weights, count_crossings, live_graph
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_sparsenet import load
-from sklearn_sparsenet.declared import declared_types
 from sklearn_sparsenet.estimators._stored import KNOWN
+from sklearn_sparsenet.utils.declared import declared_types
 from tests.trust.campaigns import Finding
 from tests.trust.specimens import inputs, specimens
 

@@ -21,7 +21,8 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from sklearn_sparsenet import SparseNetRegressor, atomic_files, load
+from sklearn_sparsenet import SparseNetRegressor, load
+from sklearn_sparsenet.utils import atomic_files
 from tests.trust.campaigns import Finding
 from tests.trust.specimens import (
     N_FEATURES,
@@ -210,7 +211,7 @@ def _fit(which: int, folder: Path | None) -> tuple[SparseNetRegressor, list[str]
     X, y = inputs()
     estimator = clone(_fits()[which]).set_params(checkpoint=folder)
     with (
-        mock.patch("sklearn_sparsenet.checkpoints._EVERY_SECONDS", 0.0),
+        mock.patch("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0),
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")

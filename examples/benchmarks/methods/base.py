@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.problems import Data, Schedule
-from sklearn_sparsenet.live_paths import find_paths
+from sklearn_sparsenet.networks.paths import find_paths
 
 __all__ = [
     "Fitted",

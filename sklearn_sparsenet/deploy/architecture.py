@@ -1,0 +1,165 @@
+"""Networks of well-known layers as plain values, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sklearn_sparsenet.networks.compaction import SelectInputs, has_hooks
+from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.utils.declared import fits
+from sklearn_sparsenet.utils.runtime import single_threaded
+
+__all__ = ["build_from", "describe"]
+
+# The arguments that each layer is made with, found in attributes of the same names.
+_LINEAR = ("in_features", "out_features")
+_CONVOLUTION = (
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "padding_mode",
+)
+_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
+_MAX_POOL = (*_WINDOW, "dilation")
+_AVG_POOL = (*_WINDOW, "count_include_pad")
+_NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
+_ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
+    **{kind: () for kind in ACTIVATIONS.values()},
+    nn.LeakyReLU: ("negative_slope",),
+    nn.ELU: ("alpha",),
+    nn.Softplus: ("beta", "threshold"),
+    nn.GELU: ("approximate",),
+    nn.Linear: _LINEAR,
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _CONVOLUTION),
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _MAX_POOL),
+    nn.AvgPool1d: _AVG_POOL,
+    **dict.fromkeys((nn.AvgPool2d, nn.AvgPool3d), (*_AVG_POOL, "divisor_override")),
+    **{
+        getattr(nn, f"Adaptive{kind}Pool{d}d"): ("output_size",)
+        for kind in ("Max", "Avg")
+        for d in (1, 2, 3)
+    },
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _NORM),
+    nn.Flatten: ("start_dim", "end_dim"),
+    **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), ("p",)),
+    nn.AlphaDropout: ("p",),
+}
+# What each of them is: sizes are given for each dimension, or once for all.
+_Size = int | list[int]
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("in_features", "out_features", "num_features"), int),
+    **dict.fromkeys(("in_channels", "out_channels", "groups", "n_kept"), int),
+    **dict.fromkeys(("start_dim", "end_dim"), int),
+    **dict.fromkeys(("kernel_size", "stride", "dilation"), _Size),
+    "padding": _Size | str,
+    "output_size": int | None | list[int | None],
+    "divisor_override": int | None,
+    **dict.fromkeys(("eps", "negative_slope", "alpha", "beta", "threshold"), float),
+    "p": float,
+    "momentum": float | None,
+    **dict.fromkeys(("ceil_mode", "count_include_pad", "affine", "bias"), bool),
+    "track_running_stats": bool,
+    **dict.fromkeys(("padding_mode", "approximate"), str),
+}
+_MAY_BE_ZERO = ("padding", "start_dim", "end_dim", "divisor_override")
+_MOST_LAYERS, _MOST_SIZE = 2000, 2**31 - 1
+_WITH_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_BY_NAME = {kind.__name__: kind for kind in _ARGUMENTS}
+
+Recipe = list[dict[str, Any]]
+
+
+def describe(module: nn.Module) -> Recipe | None:
+    """Return a list of names and arguments, or None for other networks.
+
+    Parameters
+    ----------
+    module : nn.Module
+        An `nn.Sequential`, not nested, of known layers with the names that it gives
+        them, none twice, no weights in common, none with hooks, and none frozen; of
+        2000 layers at most.
+    """
+    if type(module) is not nn.Sequential or _has_own_names(module):
+        return None
+    if len(module) > _MOST_LAYERS:
+        return None
+    parameters = [p for child in module for p in child.parameters()]
+    frozen = not all(p.requires_grad for p in parameters)
+    shared = len({id(p) for p in parameters}) < len(parameters)
+    twice = len({id(child) for child in module}) < len(module)
+    if frozen or shared or twice or has_hooks(module):
+        return None
+    recipe: Recipe = []
+    for child in module:
+        if type(child) is SelectInputs:
+            recipe.append({"name": "SelectInputs", "n_kept": len(child.index)})
+            continue
+        names = _ARGUMENTS.get(type(child))
+        if names is None or getattr(child, "return_indices", False):
+            return None
+        if getattr(child, "affine", False) and child.bias is None:
+            return None
+        step: dict[str, Any] = {"name": type(child).__name__}
+        step |= {name: _plain(getattr(child, name)) for name in names}
+        if isinstance(child, _WITH_BIAS):
+            step["bias"] = child.bias is not None
+        recipe.append(step)
+    own = module.state_dict().keys()  # a user may have added something to a layer
+    return recipe if build_from(recipe).state_dict().keys() == own else None
+
+
+def _has_own_names(module: nn.Sequential) -> bool:
+    return list(module._modules) != [str(k) for k in range(len(module))]
+
+
+@single_threaded()
+def build_from(recipe: Recipe) -> nn.Sequential:
+    """Return the network, without weights yet, on the meta device.
+
+    Raises
+    ------
+    ValueError
+        If the recipe has anything but known layers and their arguments.
+    """
+    if len(recipe) > _MOST_LAYERS:
+        raise ValueError(f"There are {len(recipe)} layers.")
+    with torch.device("meta"):
+        return nn.Sequential(*(_build_layer(**step) for step in recipe))
+
+
+def _build_layer(name: str, **arguments: Any) -> nn.Module:
+    kind = _BY_NAME.get(name)
+    accepted = {"n_kept"} if kind is None else {*_ARGUMENTS[kind], "bias"}
+    if (
+        (kind is None and name != "SelectInputs")
+        or not arguments.keys() <= accepted
+        or not all(_is_possible(*argument) for argument in arguments.items())
+    ):
+        raise ValueError(f"There is no layer {name!r} with these arguments.")
+    if kind is None:
+        return SelectInputs(torch.empty(arguments["n_kept"], dtype=torch.long))
+    return kind(**{k: _tuple(v) for k, v in arguments.items()})
+
+
+def _is_possible(name: str, value: Any) -> bool:
+    """Tell whether an argument is of its type, and sizes are some, of 32 bits."""
+    least = -_MOST_SIZE if name in _MAY_BE_ZERO else 1
+    sizes = value if isinstance(value, list) else [value]
+    return fits(value, _TYPES[name]) and all(
+        least <= n <= _MOST_SIZE for n in sizes if type(n) is int
+    )
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,209 @@
+"""A perceptron as C source: no dependencies but the mathematics library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sklearn_sparsenet.deploy.module import Function
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.utils.runtime import single_threaded
+
+__all__ = ["to_c"]
+
+_ACTIVATIONS: dict[type[nn.Module], Callable[[Any], str]] = {
+    nn.ReLU: lambda m: "v > 0 ? v : 0",
+    nn.Tanh: lambda m: "tanhf(v)",
+    nn.Sigmoid: lambda m: "1 / (1 + expf(-v))",
+    nn.SiLU: lambda m: "v / (1 + expf(-v))",
+    nn.LeakyReLU: lambda m: f"v > 0 ? v : {_number(m.negative_slope)} * v",
+    nn.ELU: lambda m: f"v > 0 ? v : {_number(m.alpha)} * expm1f(v)",
+    nn.GELU: lambda m: (
+        "v * 0.5f * erfcf(-v * 0.70710678118654752f)"
+        if m.approximate == "none"
+        else "v / (1 + expf(-1.5957691216057308f * (v + 0.044715f * v * v * v)))"
+    ),
+    nn.Softplus: lambda m: (
+        f"{_number(m.beta)} * v > {_number(m.threshold)} ? v : "
+        f"log1pf(expf({_number(m.beta)} * v)) / {_number(m.beta)}"
+    ),
+}
+_LINKS = {
+    "identity": "",
+    "exp": "    for (i = 0; i < {n}; i++) out[i] = expf(out[i]);\n",
+    "sigmoid": "    for (i = 0; i < {n}; i++) out[i] = 1 / (1 + expf(-out[i]));\n",
+    "softmax": (
+        "    float top = out[0], sum = 0;\n"
+        "    for (i = 1; i < {n}; i++) if (out[i] > top) top = out[i];\n"
+        "    for (i = 0; i < {n}; i++) sum += out[i] = expf(out[i] - top);\n"
+        "    for (i = 0; i < {n}; i++) out[i] /= sum;\n"
+    ),
+}
+_KEYWORDS = frozenset(
+    "auto break case char const continue default do double else enum extern float for "
+    "goto if inline int long register restrict return short signed sizeof static "
+    "struct switch typedef union unsigned void volatile while".split()
+)
+# Of the standard library, in headers that the source includes or not.
+_TAKEN = re.compile(
+    "main|f?abs|floor|ceil|round|trunc|pow|hypot|fmod|exp2?|expm1|log(2|10|1p|b)?|sqrt|"
+    "cbrt|a?(sin|cos|tan)h?|atan2|erfc?|[lt]gamma|fm(a|in|ax)|fdim|ldexp|frexp|modf|"
+    "scalbn|rint|remainder|copysign|nan",
+)
+_LAYER = """\
+    for (i = 0, k = 0; i < {n}; i++) {{
+        float v = b{j}[i];
+        for (; k < p{j}[i]; k++) v += w{j}[k] * {source}[c{j}[k]];
+        {target}[i] = {activation};
+    }}
+"""
+
+
+@single_threaded()
+def to_c(function: Function, name: str = "predict") -> str:
+    """Return C99 source with one function, ``void name(const float *x, float *out)``.
+
+    Only nonzero weights are in it, as compressed rows; arithmetic is in single
+    precision. `out` gets predictions: of a regression the targets, of a
+    classification the probability of each class.
+
+    Parameters
+    ----------
+    function : Function
+        Of a compact perceptron.
+    name : str
+        Of the C function.
+
+    Raises
+    ------
+    TypeError
+        For networks that are no multilayer perceptrons, and losses of your own.
+    ValueError
+        If `name` is none in C, or a number has none in single precision.
+    """
+    of_library = _TAKEN.fullmatch(name.removesuffix("f")) or _TAKEN.fullmatch(name)
+    allowed = name.isidentifier() and name.isascii() and name not in _KEYWORDS
+    if not allowed or of_library:
+        raise ValueError(
+            f"name={name!r} is no name of a C function, or one of C's own library."
+        )
+    columns, layers = _read(function.network)
+    n_outputs = len(layers[-1][0].weight)
+    tables: list[str] = []
+    code: list[str] = []
+    source = "x"
+    for j, (linear, activation) in enumerate(layers):
+        weight = linear.weight.detach().numpy()
+        used = columns if j == 0 else np.arange(weight.shape[1])
+        last = j == len(layers) - 1
+        target = "out" if last else f"h{j}"
+        tables += _tables(j, weight, linear.bias.detach().numpy(), used)
+        if not last:
+            code.append(f"    float h{j}[{len(weight)}];\n")
+        code.append(
+            _LAYER.format(
+                n=len(weight), j=j, source=source, target=target, activation=activation
+            )
+        )
+        source = target
+    code += _link(function, n_outputs)
+    code.append(_finish(function, n_outputs))
+    size = 2 if function.is_binary else n_outputs
+    head = (
+        "/* Made by sklearn_sparsenet. */\n#include <math.h>\n\n"
+        f"/* x: {function.sample_shape[0]} inputs; out: {size} predictions */\n"
+    )
+    body = "".join(code)
+    return (
+        f"{head}void {name}(const float *x, float *out)\n{{\n"
+        f"{''.join(tables)}    int i, k;\n{body}}}\n"
+    )
+
+
+def _read(network: nn.Module) -> tuple[np.ndarray, list[tuple[Any, str]]]:
+    children = list(network.children())
+    first = children[0]
+    selects = isinstance(first, SelectInputs)
+    columns = first.index.numpy() if isinstance(first, SelectInputs) else None
+    layers: list[tuple[Any, str]] = []
+    for child in children[1:] if selects else children:
+        if type(child) is nn.Linear:
+            layers.append((child, "v"))
+        elif type(child) in _ACTIVATIONS and layers and layers[-1][1] == "v":
+            layers[-1] = (layers[-1][0], _ACTIVATIONS[type(child)](child))
+        elif type(child) not in (nn.Identity, nn.Dropout, nn.AlphaDropout):
+            raise TypeError(
+                f"C source is for multilayer perceptrons; {type(child).__name__} is "
+                f"not part of one at this place in {_in_words(network)}."
+            )
+    if columns is None:
+        columns = np.arange(layers[0][0].weight.shape[1])
+    return columns, layers
+
+
+def _in_words(network: nn.Module) -> str:
+    return " - ".join(type(child).__name__ for child in network.children())
+
+
+def _tables(
+    j: int, weight: np.ndarray, bias: np.ndarray, used: np.ndarray
+) -> Iterable[str]:
+    """Yield the compressed rows of a layer: weights, columns, ends, biases."""
+    rows, places = np.nonzero(weight)
+    ends = np.bincount(rows, minlength=len(weight)).cumsum()
+    columns = used[places]
+    small = "unsigned char" if columns.max(initial=0) < 256 else "unsigned short"
+    if columns.max(initial=0) >= 2**16:
+        small = "unsigned int"
+    yield _array("float", f"w{j}", map(_number, weight[rows, places]))
+    yield _array(small, f"c{j}", map(str, columns))
+    yield _array("int", f"p{j}", map(str, ends))
+    yield _array("float", f"b{j}", map(_number, bias))
+
+
+def _array(kind: str, name: str, values: Iterable[str]) -> str:
+    listed = list(values) or ["0"]
+    lines = [", ".join(listed[i : i + 8]) for i in range(0, len(listed), 8)]
+    joined = ",\n        ".join(lines)
+    return f"    static const {kind} {name}[] = {{\n        {joined}}};\n"
+
+
+def _link(function: Function, n_outputs: int) -> Iterable[str]:
+    """Yield what turns outputs into predictions."""
+    if function.link == "counts":
+        for i, added in enumerate(np.broadcast_to(function.background, n_outputs)):
+            number = _number(added)
+            yield f"    out[{i}] = out[{i}] > -{number} ? out[{i}] + {number} : 0;\n"
+        return
+    yield _LINKS[function.link].format(n=n_outputs)
+    if function.flip_rate:
+        low, width = _number(function.flip_rate), _number(1 - 2 * function.flip_rate)
+        each = f"for (i = 0; i < {n_outputs}; i++)"
+        yield f"    {each} out[i] = {low} + {width} * out[i];\n"
+
+
+def _finish(function: Function, n_outputs: int) -> str:
+    if function.is_binary:
+        return "    out[1] = out[0];\n    out[0] = 1 - out[1];\n"
+    if function.scale is None or function.shift is None:
+        return ""
+    pairs = zip(function.scale, function.shift, strict=True)
+    return "".join(
+        f"    out[{i}] = out[{i}] * {_number(scale)} + {_number(shift)};\n"
+        for i, (scale, shift) in enumerate(pairs)
+    )
+
+
+def _number(value: float) -> str:
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    if not np.isfinite(single):
+        raise ValueError(
+            f"C source is in single precision, which has no number for {value}."
+        )
+    text = f"{single:.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"

@@ -1,0 +1,351 @@
+"""Predictions of a multilayer perceptron with NumPy and SciPy, layer by layer.
+
+A network that was made sparse is first a smaller network, without its idle units
+(`compaction`), and then one whose layers are each best multiplied either densely or
+sparsely. Which is faster is a matter of size, density and the number of rows, and
+foreseen from them, not measured: the same rows give the same bits every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse, special
+from torch import nn
+
+from sklearn_sparsenet import losses
+from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
+from sklearn_sparsenet.utils.runtime import single_threaded
+
+__all__ = ["Predictor", "log_link", "predict_from"]
+
+Array = np.ndarray
+# Rows that are passed through the network at once: what a layer gives stays in cache.
+# Fewer where they have more inputs than this in all: bounds the peak memory.
+_BLOCK = 256
+_BLOCK_INPUTS = 2**23
+# Multiplications and additions a second, and seconds of a call: measured on one thread,
+# with float32; only their ratios matter (docs/design_notes.md).
+_DENSE_RATE, _DENSE_CALL = 40e9, 1.5e-6
+_DENSE_VECTOR_RATE = 20e9
+_SPARSE_RATE, _SPARSE_CALL = 8.5e9, 5e-6
+_SPARSE_VECTOR_RATE = 2.5e9
+_SPARSE_HALF = 8  # columns at which a sparse product reaches half of its rate
+
+Activation = Callable[[Array], Any]
+
+
+def _relu(x: Array) -> None:
+    np.maximum(x, 0, out=x)
+
+
+def _tanh(x: Array) -> None:
+    np.tanh(x, out=x)
+
+
+def _sigmoid(x: Array) -> None:
+    special.expit(x, out=x)
+
+
+def _silu(x: Array) -> None:
+    x *= special.expit(x)
+
+
+def _make_leaky_relu(module: Any) -> Activation:
+    def leaky_relu(x: Array) -> None:
+        np.multiply(x, module.negative_slope, out=x, where=x < 0)
+
+    return leaky_relu
+
+
+def _make_elu(module: Any) -> Activation:
+    def elu(x: Array) -> None:
+        np.copyto(x, module.alpha * np.expm1(np.minimum(x, 0)), where=x < 0)
+
+    return elu
+
+
+def _make_softplus(module: Any) -> Activation:
+    def softplus(x: Array) -> None:
+        scaled = module.beta * x
+        smooth = np.logaddexp(0, scaled) / module.beta
+        np.copyto(x, smooth, where=scaled <= module.threshold)
+
+    return softplus
+
+
+def _make_gelu(module: Any) -> Activation | None:
+    if module.approximate != "none":
+        return None
+
+    def gelu(x: Array) -> None:
+        x *= special.ndtr(x)
+
+    return gelu
+
+
+_ACTIVATIONS: dict[type[nn.Module], Callable[[Any], Activation | None]] = {
+    nn.ReLU: lambda module: _relu,
+    nn.Tanh: lambda module: _tanh,
+    nn.Sigmoid: lambda module: _sigmoid,
+    nn.SiLU: lambda module: _silu,
+    nn.LeakyReLU: _make_leaky_relu,
+    nn.ELU: _make_elu,
+    nn.Softplus: _make_softplus,
+    nn.GELU: _make_gelu,
+}
+
+
+def _exp(loss: Any, outputs: Array) -> Array:
+    with np.errstate(over="ignore"):  # infinity is the answer, as PyTorch's
+        return np.exp(outputs)
+
+
+def _softmax(loss: Any, outputs: Array) -> Array:
+    shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _flipped(loss: Any, outputs: Array) -> Array:
+    shares: Array = special.expit(outputs)
+    return loss.flip_rate + (1 - 2 * loss.flip_rate) * shares
+
+
+def _emission(loss: Any, outputs: Array) -> Array:
+    background = np.asarray(loss.background, outputs.dtype)
+    return np.maximum(outputs + background, 0)
+
+
+_LINKS: dict[type, Callable[[Any, Array], Array]] = {
+    **dict.fromkeys(
+        (losses.SquaredError, losses.AbsoluteError, losses.Huber),
+        lambda loss, outputs: outputs,
+    ),
+    losses.Poisson: _exp,
+    losses.PoissonEmission: _emission,
+    losses.LogLoss: lambda loss, outputs: special.expit(outputs),
+    losses.OneBit: _flipped,
+    losses.CrossEntropy: _softmax,
+}
+
+
+def predict_from(outputs: Array, loss: losses.Loss) -> Array:
+    """Return what `loss.predict` returns, by NumPy for the losses of the library.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n_samples, n_outputs)
+    loss : Loss
+    """
+    link = _LINKS.get(type(loss))
+    if link is not None:
+        return link(loss, outputs)
+    with single_threaded():
+        predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
+    return predicted
+
+
+def _log_flipped(loss: Any, outputs: Array) -> Array:
+    with np.errstate(divide="ignore"):  # of a rate of zero
+        kept, flipped = np.log1p(-loss.flip_rate), np.log(loss.flip_rate)
+    log_observed: Array = np.logaddexp(
+        kept + special.log_expit(outputs), flipped + special.log_expit(-outputs)
+    )
+    return log_observed.astype(outputs.dtype)
+
+
+_LOG_LINKS: dict[type, Callable[[Any, Array], Array]] = {
+    losses.LogLoss: lambda loss, outputs: special.log_expit(outputs),
+    losses.OneBit: _log_flipped,
+    losses.CrossEntropy: lambda loss, outputs: special.log_softmax(outputs, axis=1),
+}
+
+
+def log_link(loss: losses.Loss) -> Callable[[Array], Array] | None:
+    """Return what makes logarithms of probabilities of outputs, if that is known.
+
+    They are finite where the probability itself is too small for a number. Of a single
+    output, the negative one gives the other class.
+    """
+    link = _LOG_LINKS.get(type(loss))
+    return None if link is None else partial(link, loss)
+
+
+@dataclass
+class _Layer:
+    """A layer of the smaller network; its inputs are columns.
+
+    Attributes
+    ----------
+    dense : ndarray of shape (n_units, n_inputs)
+    sparse : csr_array of that shape
+    bias : ndarray of shape (n_units, 1)
+    activate : callable(values) or None
+        Works in place.
+    """
+
+    dense: Array
+    sparse: sparse.csr_array
+    bias: Array
+    activate: Activation | None = None
+
+    def dense_seconds(self, n_columns: int) -> float:
+        """Return how long a dense product is foreseen to take."""
+        rate = _DENSE_VECTOR_RATE if n_columns == 1 else _DENSE_RATE
+        return _DENSE_CALL + self.dense.size * n_columns / rate
+
+    def sparse_seconds(self, n_columns: int) -> float:
+        """Return how long a sparse product is foreseen to take."""
+        rate = _SPARSE_VECTOR_RATE
+        if n_columns > 1:
+            rate = _SPARSE_RATE * n_columns / (n_columns + _SPARSE_HALF)
+        return _SPARSE_CALL + self.sparse.nnz * n_columns / rate
+
+    def is_sparse(self, n_columns: int) -> bool:
+        """Tell which product is to be taken."""
+        return self.sparse_seconds(n_columns) < self.dense_seconds(n_columns)
+
+    def apply(self, columns: Array, as_sparse: bool) -> Array:
+        """Return the outputs, shape (n_units, n_columns)."""
+        weight = self.sparse if as_sparse else self.dense
+        values: Array = weight @ columns
+        values += self.bias
+        if self.activate is not None:
+            self.activate(values)
+        return values
+
+
+class Predictor:
+    """Computes the outputs of a perceptron as fast as it can.
+
+    Parameters
+    ----------
+    layers : list of _Layer
+    columns : ndarray of int or None
+        Inputs that the first layer reads; None: all.
+    n_features : int
+        Inputs in all.
+    """
+
+    def __init__(
+        self, layers: list[_Layer], columns: Array | None, n_features: int
+    ) -> None:
+        self._layers = layers
+        self._columns = columns
+        # Where an input stands among those that are read; -1: it is not.
+        self._places = np.arange(n_features)
+        if columns is not None:
+            self._places = np.full(n_features, -1)
+            self._places[columns] = np.arange(len(columns))
+        self._plans: dict[int, list[bool]] = {}
+
+    @classmethod
+    @single_threaded()
+    def of(cls, module: nn.Module, n_features: int) -> Predictor | None:
+        """Return the predictor of a module, or None where there is none for it."""
+        try:
+            children = list(compact_module(module, (n_features,)))
+        except (TypeError, RuntimeError):
+            return None
+        columns = None
+        first = children[0]
+        if isinstance(first, SelectInputs):
+            columns = first.index.numpy()
+            del children[0]
+        layers: list[_Layer] = []
+        for child in children:
+            if type(child) is nn.Linear:
+                layers.append(_read(child))
+            elif type(child) is not nn.Identity:
+                make = _ACTIVATIONS.get(type(child))
+                activate = None if make is None else make(child)
+                if activate is None or not layers or layers[-1].activate is not None:
+                    return None
+                layers[-1].activate = activate
+        return cls(layers, columns, n_features)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the inputs and outputs."""
+        return self._layers[0].dense.dtype
+
+    def plan(self, n_rows: int) -> list[str]:
+        """Return, for each layer, ``"dense"`` or ``"sparse"``.
+
+        Parameters
+        ----------
+        n_rows : int
+            Rows that are to be predicted at once.
+        """
+        return ["sparse" if s else "dense" for s in self._plan(n_rows)]
+
+    def with_plan(self, is_sparse: list[bool]) -> Predictor:
+        """Return a predictor that takes the given products, whatever the rows."""
+        fixed = Predictor(self._layers, self._columns, len(self._places))
+        fixed._plans = dict.fromkeys(range(_BLOCK + 1), is_sparse)
+        return fixed
+
+    def _plan(self, n_rows: int) -> list[bool]:
+        n_columns = min(n_rows, _BLOCK)
+        if n_columns not in self._plans:
+            plan = [layer.is_sparse(n_columns) for layer in self._layers]
+            self._plans[n_columns] = plan
+        return self._plans[n_columns]
+
+    def __call__(self, X: Any) -> Array:
+        """Return the outputs.
+
+        Parameters
+        ----------
+        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_outputs)
+        """
+        read = self._read_dense
+        if sparse.issparse(X):
+            X, read = X.tocsr(), self._read_sparse
+        n_rows, n_inputs = X.shape[0], self._layers[0].dense.shape[1]
+        plan = self._plan(n_rows)
+        outputs = np.empty((n_rows, len(self._layers[-1].bias)), self.dtype)
+        block = max(1, min(_BLOCK, _BLOCK_INPUTS // n_inputs))
+        for start in range(0, n_rows, block):
+            rows = slice(start, min(start + block, n_rows))
+            columns = read(X, rows)
+            for layer, as_sparse in zip(self._layers, plan, strict=True):
+                columns = layer.apply(columns, as_sparse)
+            outputs[rows] = columns.T
+        return outputs
+
+    def _read_dense(self, X: Array, rows: slice) -> Array:
+        """Return the transposed inputs, without those that nothing reads."""
+        columns = X[rows].T
+        if self._columns is not None:
+            columns = columns[self._columns]
+        return np.ascontiguousarray(columns, self.dtype)
+
+    def _read_sparse(self, X: Any, rows: slice) -> Array:
+        """Do the same, and densify nothing else."""
+        ends = X.indptr[rows.start : rows.stop + 1]
+        stored = slice(ends[0], ends[-1])
+        lengths = np.diff(ends)
+        place = self._places[X.indices[stored]]
+        row = np.repeat(np.arange(len(lengths)), lengths)
+        used = place >= 0
+        columns = np.zeros((self._layers[0].dense.shape[1], len(lengths)), self.dtype)
+        # Entries that are stored in parts are summed.
+        np.add.at(columns, (place[used], row[used]), X.data[stored][used])
+        return columns
+
+
+def _read(linear: nn.Linear) -> _Layer:
+    dense = torch.clone(linear.weight.detach()).numpy()
+    bias = linear.bias.detach().numpy()[:, None].copy()
+    return _Layer(dense, sparse.csr_array(dense), bias)

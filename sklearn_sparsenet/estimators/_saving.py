@@ -1,0 +1,141 @@
+"""One file for a fitted estimator: a versioned document and safetensors arrays.
+
+Sparse weights take eight bytes each.
+"""
+
+from __future__ import annotations
+
+import json
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+
+from sklearn_sparsenet._version import __version__
+from sklearn_sparsenet.deploy.architecture import describe
+from sklearn_sparsenet.deploy.sparse_storage import Packed, pack, pack_module
+from sklearn_sparsenet.estimators._file_format import (
+    FORMAT,
+    FORMAT_VERSION,
+    digest,
+    is_paid,
+)
+from sklearn_sparsenet.estimators._stored import (
+    KNOWN,
+    OF_THE_USER,
+    check_attributes,
+    check_params,
+    declared_attributes,
+    is_stored,
+)
+from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.losses import CustomLoss, Loss, SquaredError
+from sklearn_sparsenet.utils.json_codec import Writer
+from sklearn_sparsenet.utils.runtime import single_threaded
+from sklearn_sparsenet.utils.streams import put
+from sklearn_sparsenet.utils.tensor_files import dump_tensors
+
+__all__ = ["save"]
+
+
+@single_threaded()
+def save(estimator: Any, path: Any) -> None:
+    """Write a fitted estimator to a file; see `SparseNetClassifier.save`."""
+    kind = type(estimator)
+    if not is_stored(kind):
+        raise TypeError(
+            f"{kind.__name__} is a class of your own, which a file without code cannot "
+            "hold. Save an estimator of the library, or pickle this one (joblib.dump)."
+        )
+    writer = Writer(KNOWN)
+    params = _stored_params(estimator, writer)
+    check_params(kind, params)
+    network, penalized = _packed(estimator)
+    attributes = {
+        name: vars(estimator)[name]
+        for name in sorted(declared_attributes(kind))
+        if name in vars(estimator)
+    }
+    attributes["penalized_coefs_"] = penalized
+    attributes["_loss_"] = _for_predictions(estimator._loss_)
+    document = {
+        "class": kind.__name__,
+        "library": __version__,
+        "params": {k: writer.encode(v, k) for k, v in params.items()},
+        "attributes": {k: writer.encode(v, k) for k, v in attributes.items()},
+        "had_module": estimator.module is not None,
+        "recipe": describe(estimator.module_),
+        "weights": {name: writer.encode(part, name) for name, part in network.items()},
+    }
+    check_attributes(kind, attributes)
+    text = json.dumps(document, sort_keys=True)
+    metadata = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "document": text,
+        "sha256": digest(text, writer.arrays),
+    }
+    put(dump_tensors(writer.arrays, metadata), path)
+
+
+def _stored_params(estimator: Any, writer: Writer) -> dict[str, Any]:
+    """Return the parameters with None for what a file does not keep."""
+    params = dict(sorted(estimator.get_params(deep=False).items()))
+    for name in ("dtype", "device"):
+        params[name] = _by_name(params[name])
+    of_this_process = {"module", "checkpoint"}
+    for name in ("random_state", "cv"):  # splits are about rows of its data
+        if not isinstance(params.get(name), Integral):
+            of_this_process.add(name)
+    for name in OF_THE_USER:
+        if name in params and not _is_plain(params[name]):
+            of_this_process.add(name)
+    if params.get("scoring") is not None and "scoring" in of_this_process:
+        warn_user(
+            f"scoring={params['scoring']!r} is not kept in the file: `score` of the "
+            "network that is loaded is R² or the accuracy until scoring is set anew.",
+            UserWarning,
+        )
+    return params | dict.fromkeys(of_this_process & params.keys())
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether an object is known, or called by a name."""
+    return isinstance(value, str) or type(value) in KNOWN.values()
+
+
+def _by_name(value: Any) -> Any:
+    """Return a type or device by the name that the parameter takes as well."""
+    if isinstance(value, torch.dtype | torch.device):
+        return str(value).removeprefix("torch.")
+    if value is None or isinstance(value, str):
+        return value
+    return np.dtype(value).name
+
+
+def _for_predictions(loss: Loss) -> Loss:
+    """Return a loss of the library that predicts the same, if there is one."""
+    found: Any = loss
+    if isinstance(loss, CustomLoss):
+        found = getattr(loss.link, "__self__", loss) if loss.link else SquaredError()
+    if not _is_plain(found):
+        raise TypeError(
+            f"loss={loss!r} makes predictions of outputs by code of your own, which a "
+            "file without code cannot hold. A function as loss can be saved; for "
+            "others there is joblib.dump."
+        )
+    return found
+
+
+def _packed(estimator: Any) -> tuple[dict[str, Packed], list[Packed]]:
+    """Return the weights of the network, and those of the penalised solution."""
+    for may_be_sparse in (True, False):
+        network = pack_module(estimator.module_, may_be_sparse=may_be_sparse)
+        penalized = [
+            pack(torch.from_numpy(coef), may_be_sparse=may_be_sparse)
+            for coef in estimator.penalized_coefs_
+        ]
+        if is_paid([*network.values(), *penalized]):
+            break
+    return network, penalized

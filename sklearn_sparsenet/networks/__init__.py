@@ -1,0 +1,1 @@
+"""Networks as flat vectors, chains of layers, live paths, and their derivatives."""

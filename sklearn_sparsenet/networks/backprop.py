@@ -1,0 +1,210 @@
+"""Gradients of a network's loss, written into its flat gradient vector.
+
+Autograd works for every module. For small networks most of its time goes into the
+graph that it builds, so that chains of linear layers and elementwise activations,
+multilayer perceptrons above all, have a backward pass of their own: a dozen kernels
+that write into memory allocated once. Units without weights are left out of it.
+`make_engine` chooses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.networks.activations import RULES
+from sklearn_sparsenet.networks.chains import Chain, Link, LiveChain, live_units
+from sklearn_sparsenet.networks.network import Network
+from sklearn_sparsenet.networks.sparse_inputs import Inputs
+
+__all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
+
+# Weights times rows that must be saved by leaving out units; to gather the others
+# takes time.
+_WORTH_LEAVING_OUT = 2**20
+
+
+class GradientEngine(Protocol):
+    """Computes Σᵢ wᵢ ℓᵢ and its gradient.
+
+    Attributes
+    ----------
+    row_size : int
+        Elements that a row of the inputs takes up inside, for bounds on memory;
+        0 if unknown.
+    multiplies : bool
+        Whether inputs are but multiplied, so that they may be sparse.
+    """
+
+    row_size: int
+    multiplies: bool
+
+    def add_gradient(
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+    ) -> Tensor:
+        """Write the gradient into ``network.gradient`` and return the value.
+
+        Parameters
+        ----------
+        inputs : Tensor or SparseInputs
+        target, weight : Tensor
+            First dimension n_samples.
+        fresh : bool
+            Whether what is there is overwritten; otherwise it is added to.
+        """
+
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        """Return the units with weights on a support, from inputs to outputs.
+
+        All inputs and outputs among them; None if that cannot be told.
+        """
+
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
+        """Allow the engine to rely on weights being zero; results do not change.
+
+        Parameters
+        ----------
+        support : Tensor of bool or None
+            True for the entries of ``network.parameters``, from the first on, that
+            may be nonzero until the next call; what it is too short for may be.
+            None: all.
+        n_rows : int
+            Rows that a gradient is going to be asked of.
+        """
+
+
+def make_engine(network: Network, loss: Loss) -> GradientEngine:
+    """Return the fastest engine that knows the network's module.
+
+    `ChainEngine` for an `nn.Linear`, or an `nn.Sequential` of them with at most one
+    activation after each, all parameters trainable, none shared and no hooks;
+    `AutogradEngine` for everything else.
+    """
+    links = _read_chain(network.module)
+    if links is None:
+        return AutogradEngine(network, loss)
+    return ChainEngine(network, links, loss)
+
+
+class AutogradEngine:
+    """PyTorch's own backward pass, for any module and loss."""
+
+    row_size = 0
+    multiplies = False
+
+    def __init__(self, network: Network, loss: Loss) -> None:
+        self._network = network
+        self._loss = loss
+
+    @torch.enable_grad()
+    def add_gradient(
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+    ) -> Tensor:
+        assert isinstance(inputs, Tensor)
+        if fresh:
+            self._network.gradient.zero_()
+        value = self._loss.per_sample(self._network(inputs), target) @ weight
+        value.backward()
+        return value.detach()
+
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        return None
+
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
+        pass
+
+
+class ChainEngine:
+    """Backpropagation by hand through a chain of linear layers.
+
+    Parameters
+    ----------
+    network : Network
+    links : list of Link
+        Of its flat vectors.
+    loss : Loss
+    """
+
+    multiplies = True
+
+    def __init__(self, network: Network, links: list[Link], loss: Loss) -> None:
+        self._network, self._links, self._loss = network, links, loss
+        self._whole = Chain(links, loss)
+        self._support: Tensor | None = None
+        self._part: LiveChain | None = None
+        self.row_size = sum(len(link.weight) for link in links)
+
+    def add_gradient(
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+    ) -> Tensor:
+        chain = self._whole if self._part is None else self._part
+        return chain.add_gradient(inputs, target, weight, fresh=fresh)
+
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        return live_units(self._links, support)
+
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
+        if support is self._support:
+            return
+        self._support, self._part = support, None
+        if support is None:
+            return
+        live = live_units(self._links, support)
+        saved = sum(
+            link.weight.numel() - len(out) * len(into)
+            for link, (into, out) in zip(self._links, pairwise(live), strict=True)
+        )
+        if saved * n_rows >= _WORTH_LEAVING_OUT:
+            self._part = LiveChain(self._network, self._links, live, self._loss)
+
+
+def _read_chain(module: nn.Module) -> list[Link] | None:
+    """Return the links of a chain, or None for any other module."""
+    parameters = list(module.named_parameters(remove_duplicate=False))
+    ordinary = (
+        len({id(p) for _, p in parameters}) == len(parameters)
+        and all(p.requires_grad and not p._backward_hooks for _, p in parameters)
+        and not any(map(_is_altered, module.modules()))
+    )
+    if not ordinary:
+        return None
+    links: list[Link] = []
+    for child in module if type(module) is nn.Sequential else [module]:
+        if type(child) is nn.Linear:
+            links.append(_link(child))
+        elif type(child) is not nn.Identity:
+            make_rule = RULES.get(type(child))
+            rule = make_rule(child) if make_rule is not None else None
+            if rule is None or not links or links[-1].rule is not None:
+                return None
+            links[-1] = replace(links[-1], rule=rule)
+    n_parameters = sum(1 if link.bias is None else 2 for link in links)
+    return links if links and n_parameters == len(parameters) else None
+
+
+def _is_altered(module: nn.Module) -> bool:
+    """Tell whether calling the module does more than its class says."""
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    return any(hooks) or "forward" in vars(module)
+
+
+def _link(linear: nn.Linear) -> Link:
+    weight, bias = linear.weight, linear.bias
+    assert weight.grad is not None
+    return Link(
+        weight.detach(),
+        None if bias is None else bias.detach(),
+        weight.grad,
+        None if bias is None else bias.grad,
+        None,
+    )

@@ -1,0 +1,372 @@
+"""Find the weights that lie on a path from an input to an output."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.networks.stand_ins import (
+    linear_chain,
+    linear_chain_behind_inputs,
+    only_weights,
+)
+from sklearn_sparsenet.utils.runtime import single_threaded
+
+__all__ = [
+    "NOT_FOLLOWED",
+    "PathProbe",
+    "Paths",
+    "count_per_input",
+    "fan_in",
+    "find_paths",
+    "live_weights",
+    "weights_of",
+]
+
+_FAR_FROM_ZERO = 2.0**20  # beyond what inputs are centred by
+_SAMPLES = 4  # that a network is tried with
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Which weights and inputs are connected, and how strongly.
+
+    Attributes
+    ----------
+    n_live : int
+        Nonzero weights of the asked layers that lie on a path of nonzero weights
+        from an input to an output.
+    n_live_per_layer : tuple of int
+    input_support : Tensor of bool, shape of one sample
+        Inputs with such a path.
+    input_strength : Tensor, shape of one sample
+        Sum over paths of the products of absolute weights, to the power one over
+        the number of layers (the geometric mean weight along a path), scaled to a
+        largest value of 1.
+    """
+
+    n_live: int
+    n_live_per_layer: tuple[int, ...]
+    input_support: Tensor
+    input_strength: Tensor
+
+
+class PathProbe:
+    """A copy of a network through which paths of nonzero weights are followed.
+
+    The copy has non-negative weights, no biases, means for maxima, and the identity
+    for activations. Fed with the same positive number everywhere, the gradient of its
+    summed output with respect to a weight is positive exactly if a path from an input
+    to an output would lead through the weight, were it not zero. Works for chains and
+    for skip connections; activations called as functions must be increasing and map
+    zero to zero, as ReLU and tanh do. Inputs may be shifted and scaled before the first
+    layer. What is subtracted, or multiplied with each other, cannot be followed.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Copied.
+    sample_shape : tuple of int
+        Shape of one sample.
+    device : torch.device or str
+        Where the copy lives. One that knows float64.
+
+    Raises
+    ------
+    ValueError
+        If the copy has no positive gradient where the network has one.
+    Exception
+        Whatever the network raises on such inputs.
+    """
+
+    @single_threaded()
+    def __init__(
+        self,
+        module: nn.Module,
+        sample_shape: tuple[int, ...],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        probe = copy.deepcopy(module).to(device=device, dtype=torch.float64).eval()
+        # Frozen layers and those that are not penalised carry paths, too.
+        self.layers = {name: p for name, p in probe.named_parameters() if p.ndim >= 2}
+        others = {name: p for name, p in probe.named_parameters() if p.ndim < 2}
+        with torch.no_grad():
+            for parameter in probe.parameters():
+                parameter.requires_grad_(True)
+            for parameter in others.values():
+                parameter.zero_()
+        self._module = only_weights(probe)
+        self._chain = linear_chain(self._module) if len(sample_shape) == 1 else None
+        self.linear_names = self._names_of_linear_layers()
+        shape = (1, *sample_shape)
+        self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
+        least = self._least_gradient()
+        if least == 0:  # what is no bias may be a scale, which lets nothing through
+            for name, parameter in others.items():
+                parameter.data.fill_(0.0 if name.endswith("bias") else 1.0)
+            least = self._least_gradient()
+        if least < 0:  # the module shifts its inputs below zero
+            self._inputs *= _FAR_FROM_ZERO
+            least = self._least_gradient()
+        if least > 0 or (least == 0 and not self._misses_a_gradient_of(module)):
+            return
+        raise ValueError("Not all paths of this network can be followed.")
+
+    def _names_of_linear_layers(self) -> list[str]:
+        """Return the layers of a chain of linear ones, in the order of the data.
+
+        Empty for other networks.
+        """
+        names = {id(p): name for name, p in self.layers.items()}
+        weights = linear_chain_behind_inputs(self._module) or []
+        return [names[id(weight)] for weight in weights]
+
+    def _least_gradient(self) -> float:
+        """Return the smallest gradient where all weights are positive."""
+        self.follow({name: torch.ones_like(p) for name, p in self.layers.items()})
+        gradients = [p.grad.min() for p in self.layers.values() if p.grad is not None]
+        return float(torch.stack(gradients).min()) if gradients else 0.0
+
+    def _misses_a_gradient_of(self, module: nn.Module) -> bool:
+        """Tell whether the network itself, somewhere, has one where the copy has none.
+
+        There are weights without any, such as those that only ever see a border.
+        """
+        device = self._inputs.device
+        twin = copy.deepcopy(module).to(device=device, dtype=torch.float64).eval()
+        generator = torch.Generator().manual_seed(0)
+
+        def draw(*shape: int) -> Tensor:
+            drawn = torch.randn(*shape, generator=generator, dtype=torch.float64)
+            return drawn.to(device)
+
+        weights = {name: p for name, p in twin.named_parameters() if p.ndim >= 2}
+        for weight in weights.values():
+            weight.data = draw(*weight.shape) / fan_in(weight) ** 0.5
+            weight.requires_grad_(True)
+        with torch.enable_grad():
+            outputs = twin(draw(_SAMPLES, *self._inputs.shape[1:]))
+            (outputs * draw(*outputs.shape)).sum().backward()
+        return any(
+            bool(((weight.grad != 0) & (self.layers[name].grad == 0)).any())
+            for name, weight in weights.items()
+            if weight.grad is not None
+        )
+
+    @single_threaded()
+    def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
+        """Set the weights, leave the gradients at them in ``layers``.
+
+        Parameters
+        ----------
+        sizes : mapping from layer name to Tensor
+            Non-negative; zero where there is no connection. Layers left out keep
+            what they have.
+
+        Returns
+        -------
+        Tensor of the shape of a sample
+            The gradient with respect to the inputs.
+        """
+        self._set(sizes)
+        if self._chain is not None:
+            return self._follow_chain(self._chain)
+        for parameter in self.layers.values():
+            parameter.grad = None
+        inputs = self._inputs.clone().requires_grad_()
+        with torch.enable_grad():
+            self._module(inputs).sum().backward()
+        for parameter in self.layers.values():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        assert inputs.grad is not None
+        return inputs.grad[0]
+
+    @torch.no_grad()
+    def _set(self, sizes: Mapping[str, Tensor]) -> None:
+        for name, values in sizes.items():
+            layer = self.layers[name]
+            # Without the division products over layers would soon overflow.
+            layer.copy_(values).div_(fan_in(layer))
+
+    @torch.no_grad()
+    def _follow_chain(self, chain: Sequence[Tensor]) -> Tensor:
+        """Do the same through linear layers, without autograd: that takes longer."""
+        sides = self._sides(chain)
+        for weight, (reached, onwards) in zip(chain, sides, strict=True):
+            weight.grad = torch.outer(onwards, reached)
+        return sides[0][1] @ chain[0]
+
+    def _sides(self, chain: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return what reaches the units below each layer, and goes on from those above.
+
+        Their product is the gradient at the weight between two of them.
+        """
+        reached, onwards = [self._inputs[0]], [chain[-1].new_ones(len(chain[-1]))]
+        for weight in chain[:-1]:
+            reached.append(weight @ reached[-1])
+        for weight in reversed(chain[1:]):
+            onwards.append(onwards[-1] @ weight)
+        return list(zip(reached, reversed(onwards), strict=True))
+
+    @torch.no_grad()
+    def follow_few(
+        self, few: Mapping[str, tuple[Tensor, Tensor]], others: Mapping[str, Tensor]
+    ) -> dict[str, Tensor] | None:
+        """Return the gradients at a few weights, the others of their layers being zero.
+
+        Takes little but products of matrices and vectors for what `follow` builds
+        whole matrices for.
+
+        Parameters
+        ----------
+        few : mapping from layer name to a pair of Tensors
+            The numbers of these weights within their layer, and their sizes.
+        others : mapping from layer name to Tensor
+            As for `follow`.
+
+        Returns
+        -------
+        dict from layer name to Tensor, or None
+            None if the network is no chain of linear layers.
+        """
+        if self._chain is None:
+            return None
+        self._set(others)
+        for name, (where, sizes) in few.items():
+            layer = self.layers[name]
+            layer.zero_().view(-1)[where] = sizes / fan_in(layer)
+        gradients = {}
+        sides = self._sides(self._chain)
+        for name, (reached, onwards) in zip(self.linear_names, sides, strict=True):
+            if name in few:
+                above = few[name][0] // len(reached)
+                below = few[name][0] - above * len(reached)
+                gradients[name] = onwards[above] * reached[below]
+        return gradients
+
+    @single_threaded()
+    def find(self, weights: Mapping[str, Tensor], layer_names: Sequence[str]) -> Paths:
+        """Find the paths of nonzero weights.
+
+        Parameters
+        ----------
+        weights : mapping from layer name to Tensor
+            Of all layers.
+        layer_names : sequence of str
+            Those whose live weights are counted.
+        """
+        gradient = self.follow({name: w != 0 for name, w in weights.items()})
+        live = [count_nonzero(_is_live(self.layers[name])) for name in layer_names]
+        strength = self.follow({name: w.abs() for name, w in weights.items()})
+        support = gradient > 0
+        strength = torch.where(support, strength, 0.0)
+        strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(weights))
+        return Paths(sum(live), tuple(live), support.cpu(), strength.cpu())
+
+
+# What a network raises through which paths cannot be followed.
+NOT_FOLLOWED = (RuntimeError, TypeError, ValueError, AttributeError, AssertionError)
+
+
+@single_threaded()
+def find_paths(
+    module: nn.Module, layer_names: Sequence[str], sample_shape: tuple[int, ...]
+) -> Paths | None:
+    """Follow the paths of nonzero weights through a network; see `PathProbe`.
+
+    Returns
+    -------
+    Paths or None
+        None if the paths of this network cannot be followed.
+    """
+    try:
+        probe = PathProbe(module, sample_shape)
+        return probe.find(weights_of(module), layer_names)
+    except NOT_FOLLOWED:
+        return None
+
+
+@single_threaded()
+def live_weights(
+    module: nn.Module, sample_shape: tuple[int, ...]
+) -> dict[str, Tensor] | None:
+    """Mark the weights that lie on a path from an input to an output.
+
+    Returns
+    -------
+    dict from parameter name to Tensor of bool in its shape, or None
+        None if the paths of this network cannot be followed.
+    """
+    try:
+        probe = PathProbe(module, sample_shape)
+        probe.follow({name: w != 0 for name, w in weights_of(module).items()})
+    except NOT_FOLLOWED:
+        return None
+    return {name: _is_live(marked) for name, marked in probe.layers.items()}
+
+
+def _is_live(marked: nn.Parameter) -> Tensor:
+    assert marked.grad is not None
+    return (marked.grad > 0) & (marked.detach() > 0)
+
+
+@single_threaded()
+def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor | None:
+    """Count the live weights that read each input.
+
+    Parameters
+    ----------
+    module : nn.Module
+        One through which paths can be followed.
+    sample_shape : tuple of int
+
+    Returns
+    -------
+    Tensor of int, shape of one sample, or None
+        None if the network does not begin with a linear layer: the weights of a
+        convolution belong to no input in particular.
+    """
+    columns = torch.arange(prod(sample_shape))
+    for name, child in _leaves(module):
+        if isinstance(child, nn.Linear):
+            probe = PathProbe(module, sample_shape)
+            probe.follow({key: w != 0 for key, w in weights_of(module).items()})
+            counts = torch.zeros(prod(sample_shape), dtype=torch.long)
+            counts[columns] = _is_live(probe.layers[name]).sum(0)
+            return counts.view(sample_shape)
+        if isinstance(child, SelectInputs):
+            columns = columns[child.index.cpu()]
+        elif not isinstance(child, _FORWARDING):
+            return None
+    return None
+
+
+# They pass every input on as it is, in the same order.
+_FORWARDING = (nn.Flatten, nn.Identity, nn.Dropout)
+
+
+def _leaves(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules of nested `nn.Sequential`, with the names of their weights."""
+    if type(module) is nn.Sequential:
+        for name, child in module.named_children():
+            yield from _leaves(child, f"{prefix}{name}.")
+    else:
+        yield f"{prefix}weight", module
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return what may carry paths: parameters of two or more dimensions."""
+    return {name: p.detach() for name, p in module.named_parameters() if p.ndim >= 2}
+
+
+def fan_in(layer: Tensor) -> int:
+    """Return the number of weights into a unit, at least one."""
+    return max(1, layer.numel() // max(1, len(layer)))

@@ -1,0 +1,76 @@
+"""Networks for many targets, or many λ, in one run: from dense to sparse.
+
+Each goes on from the one before it. What a single fit spends on a dense network, and
+on finding out which weights matter, is spent once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sklearn_sparsenet.search import Limits, Search
+from sklearn_sparsenet.search.targets import Target
+from sklearn_sparsenet.search.trainer import ProblemTrainer, TrainingResult, train
+from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.utils.protocols import optional_method
+
+__all__ = ["Station", "train_path"]
+
+_EXTRA = 2.3  # budgets of a single fit, for all stations but the first together
+_MOST = 0.25  # of the budget of a single fit, for the mean of them
+# The sparser a network, the more it has to learn anew, and the cheaper are its steps.
+_FIRST, _LAST = 0.55, 1.45  # of the mean
+
+
+@dataclass(frozen=True)
+class Station:
+    """A point of the path: what to look for there, and how.
+
+    Attributes
+    ----------
+    target : Target or None
+        None with a fixed λ.
+    search : Search
+    """
+
+    target: Target | None
+    search: Search
+
+
+def train_path(
+    trainer: ProblemTrainer, stations: Sequence[Station], limits: Limits
+) -> Iterator[TrainingResult]:
+    """Yield the result at each station; the network stands there meanwhile.
+
+    Parameters
+    ----------
+    trainer : ProblemTrainer
+    stations : sequence of Station
+        From dense to sparse.
+    limits : Limits
+        Of the search at each station.
+    """
+    start: Solution | None = None
+    for station, share in zip(stations, _shares(len(stations)), strict=True):
+        search = station.search
+        continued = optional_method(search, "continued", beside="run")
+        if start is not None and continued is not None:
+            search = continued()
+        result = train(trainer.aim(station.target, start, share), search, limits)
+        yield result
+        if result.was_interrupted:
+            return
+        start = result.final
+        alpha = result.search.best.alpha
+        limits = replace(limits, guess=alpha if min(alpha) > 0 else None)
+
+
+def _shares(n_stations: int) -> list[float]:
+    """Return the part of a single fit's budget that each station has."""
+    n_later = n_stations - 1
+    if n_later < 1:
+        return [1.0]
+    mean = min(_MOST, _EXTRA / n_later)
+    slope = (_LAST - _FIRST) / n_later
+    return [1.0, *(mean * (_FIRST + slope * (k + 0.5)) for k in range(n_later))]

@@ -1,0 +1,188 @@
+"""What the user asks for: targets per network or per layer, in numbers of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from numbers import Real
+from typing import TypeGuard
+
+import numpy as np
+from torch import Tensor
+
+from sklearn_sparsenet.utils.arguments import as_number
+
+__all__ = ["Target", "has_entries", "match_layers", "n_nonzero_of", "resolve_target"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """How many weights are to be left, and how exactly.
+
+    Attributes
+    ----------
+    layer_names : tuple of str
+        The layers that are penalised and counted.
+    n_nonzero : tuple of int
+        One entry for the whole network, or one for each layer.
+    per_layer : bool
+    tol : float
+        Relative tolerance: met means ``|count - n| <= tol * n``, equation (37).
+    min_layers : int or None
+        With targets per layer: how many layers must be met (the paper's N0).
+        None: all.
+    """
+
+    layer_names: tuple[str, ...]
+    n_nonzero: tuple[int, ...]
+    per_layer: bool
+    tol: float = 0.0
+    min_layers: int | None = None
+
+    def grouped(self, counts: Sequence[int]) -> list[int]:
+        """Return the counts per layer as the target has them: summed, or as is."""
+        return list(counts) if self.per_layer else [sum(counts)]
+
+    def met_by_group(self, counts: Sequence[int]) -> list[bool]:
+        """Tell for each entry of the target whether `counts` per layer meet it."""
+        pairs = zip(self.grouped(counts), self.n_nonzero, strict=True)
+        return [abs(count - goal) <= self.tol * goal for count, goal in pairs]
+
+    def is_met(self, counts: Sequence[int]) -> bool:
+        """Tell whether enough entries of the target are met."""
+        met = self.met_by_group(counts)
+        needed = len(met) if self.min_layers is None else min(self.min_layers, len(met))
+        return sum(met) >= needed
+
+    def distance(self, counts: Sequence[int]) -> float:
+        """Return the mean relative distance, by which solves are ranked."""
+        pairs = zip(self.grouped(counts), self.n_nonzero, strict=True)
+        return sum(abs(count - goal) / goal for count, goal in pairs) / len(
+            self.n_nonzero
+        )
+
+
+def has_entries(value: object) -> TypeGuard[Sequence | np.ndarray | Tensor | Mapping]:
+    """Tell whether a parameter has entries for layers: is no number, and no text."""
+    if isinstance(value, str | bytes | bytearray):
+        return False
+    return isinstance(value, Mapping | Sequence) or getattr(value, "ndim", 0) > 0
+
+
+def n_nonzero_of(entry: object, size: int, where: str) -> int:
+    """Return the number of weights that one entry of `target_sparsity` leaves.
+
+    Parameters
+    ----------
+    entry : int >= 1 or float in [0, 1)
+        A count of nonzero weights, or a fraction of zeros.
+    size : int
+        How many weights there are.
+    where : str
+        Named in messages: ``"the network"`` or a layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else; the message tells how many weights there are.
+    """
+    accepted = (
+        f"for {where}, which has {size} weights, target_sparsity must be an int from 1 "
+        f"to {size} (the number of nonzero weights to keep) or a float in [0, 1) (the "
+        "fraction of weights that are zero)"
+    )
+    number = as_number(entry)
+    if number is None:
+        value = entry[()] if isinstance(entry, np.ndarray) else entry
+        kind = ValueError if isinstance(value, Real | np.bool_) else TypeError
+        raise kind(f"target_sparsity={value!r} is not a target: {accepted}.")
+    in_range = 1 <= number <= size if isinstance(number, int) else 0 <= number < 1
+    if not in_range:  # NaN is not
+        raise ValueError(f"target_sparsity={entry!r} is out of range: {accepted}.")
+    if isinstance(number, int):
+        return number
+    return max(1, math.floor((1 - number) * size + 0.5))
+
+
+def match_layers(
+    entries: Sequence | np.ndarray | Tensor | Mapping,
+    sizes: Mapping[str, int],
+    parameter: str,
+) -> dict[str, object]:
+    """Assign the entries of a sequence or dict to layers.
+
+    Keys of a dict are layer names or globs, an exact name going before globs, globs
+    in the dict's order, ``"*"`` last. Layers that no key covers are left out.
+
+    Raises
+    ------
+    ValueError
+        If the number of entries is not that of the layers, or a key matches none.
+    """
+    names = list(sizes)
+    if not isinstance(entries, Mapping):
+        if len(entries) != len(names):
+            raise ValueError(
+                f"{parameter} has {len(entries)} entries, the network has {len(names)} "
+                f"layers: {dict(sizes)} (name: number of weights)."
+            )
+        return dict(zip(names, entries, strict=True))
+    keys = sorted(entries, key=lambda key: (key == "*", key not in sizes))
+    assigned: dict[str, object] = {}
+    for key in keys:
+        if not isinstance(key, str):
+            raise TypeError(f"{parameter} has the key {key!r}; keys are layer names.")
+        matched = [name for name in names if name == key or fnmatchcase(name, key)]
+        if not matched:
+            raise ValueError(
+                f"{parameter} has the key {key!r}, which matches no layer; the layers "
+                f"are {dict(sizes)} (name: number of weights)."
+            )
+        for name in matched:
+            assigned.setdefault(name, entries[key])
+    return {name: assigned[name] for name in names if name in assigned}
+
+
+def resolve_target(
+    target_sparsity: object,
+    sizes: Mapping[str, int],
+    *,
+    tol: float = 0.0,
+    min_layers: int | None = None,
+) -> Target:
+    """Translate `target_sparsity` into numbers of weights.
+
+    Parameters
+    ----------
+    target_sparsity : float, int, sequence or dict
+        See the estimators.
+    sizes : mapping from layer name to number of weights
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a target is none, or out of range.
+    """
+    if has_entries(target_sparsity):
+        entries = match_layers(target_sparsity, sizes, "target_sparsity")
+        if not entries:
+            raise ValueError("target_sparsity={} names no layer at all.")
+        counts = tuple(
+            n_nonzero_of(entry, sizes[name], f"layer {name!r}")
+            for name, entry in entries.items()
+        )
+        if min_layers is not None and min_layers > len(counts):
+            raise ValueError(
+                f"min_layers_on_target={min_layers} exceeds the {len(counts)} layers "
+                "that target_sparsity covers."
+            )
+        return Target(tuple(entries), counts, True, tol, min_layers)
+    if min_layers is not None:
+        raise ValueError(
+            "min_layers_on_target needs one target per layer; got "
+            f"target_sparsity={target_sparsity!r}."
+        )
+    count = n_nonzero_of(target_sparsity, sum(sizes.values()), "the network")
+    return Target(tuple(sizes), (count,), False, tol)

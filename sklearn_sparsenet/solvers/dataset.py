@@ -1,0 +1,358 @@
+"""Rows of X as tensors, batch by batch, whatever holds them.
+
+Nothing here densifies or converts all of X unless it is small: CSR rows stay sparse
+where they are but multiplied, and are densified per batch elsewhere; memory maps and
+integer images are read and converted per batch.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from sklearn_sparsenet.networks.sparse_inputs import (
+    Factors,
+    SparseFactors,
+    SubsetFactors,
+)
+
+__all__ = ["Rows", "SubsetRows", "batch_sizes", "make_rows"]
+
+
+class Rows(Protocol):
+    """A table of samples, read by row numbers."""
+
+    @property
+    def n_samples(self) -> int: ...
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def row_size(self) -> int:
+        """How many elements a row takes up when it is read."""
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the rows lie in a tensor already, so that reading is a copy."""
+
+    def take(self, index: Tensor) -> Tensor:
+        """Return the rows of an index tensor, shape (len(index), *sample_shape)."""
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        """Return rows start:stop."""
+
+    def factors(self) -> Factors:
+        """Return what is read where rows are but multiplied: these, or sparse ones."""
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        """Return some columns as rows of their own.
+
+        None where it saves nothing to read fewer.
+        """
+
+    def stored(self) -> Iterator[np.ndarray]:
+        """Yield the arrays that hold the rows as they are, piece by piece.
+
+        All that tells these rows from others is in them.
+        """
+
+
+class DenseRows(Rows, Protocol):
+    """Rows that are as large when they are multiplied as when they are read."""
+
+    @property
+    def row_size(self) -> int:
+        return prod(self.sample_shape)
+
+    def factors(self) -> Factors:
+        return self
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        return None
+
+
+@dataclass(frozen=True)
+class TensorRows(DenseRows):
+    """Samples that lie in one tensor on the training device.
+
+    Of the dtype that is handed out, or of another one and converted when read: bytes
+    take a quarter of the memory of floats, and of the time to get to a device.
+    """
+
+    values: Tensor
+    dtype: torch.dtype
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.values)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape[1:])
+
+    @property
+    def is_converted(self) -> bool:
+        return self.values.dtype == self.dtype
+
+    def take(self, index: Tensor) -> Tensor:
+        return self.values.index_select(0, index).to(self.dtype)
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        return self.values[start:stop].to(self.dtype)
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        n_bytes = self.n_samples * len(numbers) * self.dtype.itemsize
+        is_table, few = self.values.ndim == 2, _FEW_COLUMNS * prod(self.sample_shape)
+        if not is_table or len(numbers) > few or n_bytes > _CONVERT_AT_ONCE_BYTES:
+            return None
+        return TensorRows(self.values.index_select(1, numbers), self.dtype)
+
+    def stored(self) -> Iterator[np.ndarray]:
+        for piece in _pieces(self.values):
+            yield np.ascontiguousarray(piece.cpu().numpy())
+
+
+@dataclass(frozen=True)
+class LazyRows(DenseRows):
+    """Samples in an array of any dtype, a memory map say, converted when read."""
+
+    values: np.ndarray
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.values)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape[1:])
+
+    @property
+    def is_converted(self) -> bool:
+        return False
+
+    def take(self, index: Tensor) -> Tensor:
+        return _to_tensor(self.values[index.cpu().numpy()], self.dtype, self.device)
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        return _to_tensor(self.values[start:stop], self.dtype, self.device)
+
+    def stored(self) -> Iterator[np.ndarray]:
+        yield from map(np.ascontiguousarray, _pieces(self.values))
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Samples in a CSR matrix, densified when read but as factors."""
+
+    values: sparse.csr_matrix | sparse.csr_array
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return (int(self.values.shape[1]),)
+
+    @property
+    def is_converted(self) -> bool:
+        return False
+
+    def take(self, index: Tensor) -> Tensor:
+        rows = self.values[index.cpu().numpy()].toarray()
+        return _to_tensor(rows, self.dtype, self.device)
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        return _to_tensor(self.values[start:stop].toarray(), self.dtype, self.device)
+
+    @property
+    def row_size(self) -> int:
+        return prod(self.sample_shape)
+
+    @property
+    def _stays_sparse(self) -> bool:
+        """Whether a sparse product is faster than that of a densified matrix."""
+        few = self.values.nnz < _SPARSE_BELOW * prod(self.values.shape)
+        return self.device.type == "cpu" and bool(few)
+
+    def factors(self) -> Factors:
+        """Return sparse factors, if that many are zero, and on the CPU.
+
+        In canonical format, so that what they are made of changes no bit.
+        """
+        if not self._stays_sparse:
+            return self
+        numpy_dtype = np.float64 if self.dtype == torch.float64 else np.float32
+        values = sparse.csr_array(self.values, dtype=numpy_dtype)
+        if not values.has_canonical_format:
+            values = values.copy()
+            values.sum_duplicates()
+        return SparseFactors(values)
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        if not self._stays_sparse:
+            return None
+        values = self.values[:, numbers.cpu().numpy()]
+        return make_rows(values, self.dtype, self.device)
+
+    def stored(self) -> Iterator[np.ndarray]:
+        yield from (self.values.data, self.values.indices, self.values.indptr)
+
+
+@dataclass(frozen=True)
+class SubsetRows:
+    """Some samples of another table, without a copy."""
+
+    rows: Rows
+    index: Tensor
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.index)
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return self.rows.sample_shape
+
+    @property
+    def is_converted(self) -> bool:
+        return self.rows.is_converted
+
+    def take(self, index: Tensor) -> Tensor:
+        return self.rows.take(self.index[index])
+
+    def slice(self, start: int, stop: int) -> Tensor:
+        return self.rows.take(self.index[start:stop])
+
+    @property
+    def row_size(self) -> int:
+        return self.rows.row_size
+
+    def factors(self) -> Factors:
+        factors = self.rows.factors()
+        return self if factors is self.rows else SubsetFactors(factors, self.index)
+
+    def columns(self, numbers: Tensor) -> Rows | None:
+        rows = self.rows.columns(numbers)
+        return None if rows is None else SubsetRows(rows, self.index)
+
+    def stored(self) -> Iterator[np.ndarray]:
+        yield from self.rows.stored()
+        yield self.index.cpu().numpy()
+
+
+_PIECE_BYTES = 2**24
+
+
+def _pieces(values: Any) -> Iterator[Any]:
+    """Cut an array or a tensor into pieces of some rows each."""
+    step = max(1, _PIECE_BYTES // max(1, values[:1].nbytes))
+    return (values[i : i + step] for i in range(0, len(values), step))
+
+
+def batch_sizes(n_rows: int, size: int) -> list[int]:
+    """Return how many rows go together, `size` at a time.
+
+    A single one that is left over joins those before it: batch normalisation cannot do
+    with one.
+    """
+    starts = list(range(0, n_rows, size))
+    if len(starts) > 1 and n_rows - starts[-1] == 1:
+        starts.pop()
+    return [stop - start for start, stop in pairwise([*starts, n_rows])]
+
+
+# What is at most this large in floats is converted at once; larger sparse matrices,
+# memory maps and integer arrays are read batch by batch.
+_CONVERT_AT_ONCE_BYTES = 2**26
+# Up to this part of the columns are copied where no others are read.
+_FEW_COLUMNS = 0.5
+# Below this part of entries that are stored, a sparse product is faster.
+_SPARSE_BELOW = 0.05
+# Of the free memory of an accelerator, the part that data may take. What fits is copied
+# there once: a copy per batch takes longer than the step.
+_ACCELERATOR_SHARE = 0.5
+_ON_ACCELERATORS = [
+    np.dtype(name) for name in ("bool", "u1", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
+]
+
+
+def make_rows(
+    X: np.ndarray | sparse.spmatrix | sparse.sparray,
+    dtype: torch.dtype,
+    device: torch.device,
+    numbers: np.ndarray | None = None,
+) -> Rows:
+    """Choose how the rows of X are read.
+
+    Parameters
+    ----------
+    X : ndarray, np.memmap, CSR or CSC matrix of shape (n_samples, ...)
+    dtype, device
+        Of the tensors that are handed out.
+    numbers : ndarray of int, optional
+        Of the rows that there are to be; None: all. What is converted at once is
+        that of these rows alone, as if there were no others; what is read batch by
+        batch is not copied.
+    """
+    n_elements = prod(X.shape[1:]) * (X.shape[0] if numbers is None else len(numbers))
+    large = n_elements * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
+    in_memory = isinstance(X, np.ndarray) and not _is_memory_mapped(X)
+    if large and not (in_memory and X.dtype.kind not in "bui"):
+        rows = _lazy_rows(X, dtype, device)
+        if numbers is None:
+            return rows
+        return SubsetRows(rows, torch.from_numpy(numbers).to(device))
+    if isinstance(X, np.ndarray):
+        values = X if numbers is None else X[numbers]
+    else:
+        values = (X if numbers is None else X.tocsr()[numbers]).toarray()
+    return TensorRows(_to_tensor(values, dtype, device), dtype)
+
+
+def _lazy_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Rows:
+    if not isinstance(X, np.ndarray):
+        return SparseRows(X.tocsr(), dtype, device)
+    known = X.dtype in _ON_ACCELERATORS
+    if device.type != "cpu" and known and _fits(X.nbytes, device):
+        return TensorRows(torch.tensor(np.asarray(X), device=device), dtype)
+    return LazyRows(X, dtype, device)
+
+
+def _fits(n_bytes: int, device: torch.device) -> bool:
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return n_bytes <= _ACCELERATOR_SHARE * free
+
+
+def _to_tensor(rows: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+    # torch.tensor copies into memory that is aligned alike in every process; results
+    # of vectorised kernels depend on the alignment in their last bit.
+    numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
+    return torch.tensor(np.ascontiguousarray(rows, numpy_dtype), device=device).to(
+        dtype
+    )
+
+
+def _is_memory_mapped(array: np.ndarray) -> bool:
+    base: object = array
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return True
+        base = base.base
+    return isinstance(base, mmap.mmap)

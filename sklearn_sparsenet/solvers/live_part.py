@@ -1,0 +1,187 @@
+"""A problem on the units that have weights: what training on a support works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from sklearn_sparsenet.networks.network import Network
+from sklearn_sparsenet.networks.sparse_inputs import SparseInputs
+from sklearn_sparsenet.solvers.problem import Batch, Problem
+from sklearn_sparsenet.utils.protocols import optional_method
+
+__all__ = ["LivePart", "live_part", "with_all_inputs"]
+
+
+@dataclass(frozen=True)
+class LivePart:
+    """A chain without its isolated units, which are those without any weights.
+
+    Such a unit reaches nothing, and on a support that is held it never will. What is
+    left computes the same, as a smaller network of its own. Where it reads few columns,
+    only those are left of the rows.
+
+    Attributes
+    ----------
+    problem : Problem
+        Of that network: the same samples and loss, and what the penalty says there.
+    where : Tensor of int
+        Its parameters, as places in the flat vector of the whole network.
+    read : Tensor of int or None
+        The columns that are left; None: all.
+    """
+
+    problem: Problem
+    where: Tensor
+    read: Tensor | None = None
+
+    def batch(self, batch: Batch) -> Batch:
+        """Return a batch of the whole problem as one of this part."""
+        if self.read is None:
+            return batch
+        inputs = batch.inputs
+        if isinstance(inputs, SparseInputs):
+            return batch._replace(inputs=inputs.columns(self.read))
+        return batch._replace(inputs=inputs.index_select(1, self.read))
+
+    def write_back(self, network: Network) -> None:
+        """Let the whole network have the weights and biases as they are now."""
+        network.parameters.index_copy_(0, self.where, self.problem.network.parameters)
+
+
+def live_part(problem: Problem, support: Tensor) -> LivePart | None:
+    """Return the part of a problem that is left on a support that is held.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its weights are zero off the support.
+    support : Tensor of bool
+        Of the penalised weights.
+
+    Returns
+    -------
+    LivePart or None
+        None where no unit can be left out: all have weights; it cannot be told, which
+        it can of a chain of linear layers only; penalised biases, those of isolated
+        units included, still have to become zero; the penalty cannot be asked for
+        some weights alone.
+    """
+    units = _live_units(problem, support)
+    if units is None:
+        return None
+    read = _inputs_read(problem.network.module, support)
+    rows = problem.rows.columns(read)
+    if rows is None:
+        return _part(problem, units)
+    part = _part(replace(problem, rows=rows), [read, *units[1:]])
+    return None if part is None else replace(part, read=read)
+
+
+def with_all_inputs(problem: Problem, support: Tensor) -> LivePart | None:
+    """Return the part on which units may begin to read other inputs.
+
+    See `live_part` for the parameters, and for when there is none.
+    """
+    units = _live_units(problem, support)
+    return None if units is None else _part(problem, units)
+
+
+def _live_units(problem: Problem, support: Tensor) -> list[Tensor] | None:
+    """Return the units of a chain that have weights, all inputs among them."""
+    module = problem.network.module
+    is_chain = type(module) is nn.Sequential
+    return problem.live_units(support) if is_chain else None
+
+
+def _part(problem: Problem, units: Sequence[Tensor]) -> LivePart | None:
+    """Return the part of some units; the rows have the columns that it reads."""
+    whole, module = problem.network, cast(nn.Sequential, problem.network.module)
+    restricted_to = optional_method(problem.penalty, "restricted_to", beside="prox")
+    penalizes_biases = whole.n_penalized > whole.n_weights
+    if restricted_to is None or penalizes_biases:
+        return None
+    if sum(map(len, units)) == _n_units(module):
+        return None
+    smaller = _smaller(module, units)
+    network = Network(smaller, [layer.name for layer in whole.layers])
+    where = _places(module, smaller, units)
+    network.parameters.copy_(whole.parameters[where])
+    if whole.step_scale is not None:
+        network.step_scale = whole.step_scale[where]
+    if whole.growth_scale is not None:
+        network.growth_scale = whole.growth_scale[where]
+    penalty = restricted_to(where[: network.n_weights])
+    if penalty is None:
+        return None
+    return LivePart(replace(problem, network=network, penalty=penalty), where)
+
+
+def _inputs_read(module: nn.Module, support: Tensor) -> Tensor:
+    """Return the inputs that a weight of the support leads out of."""
+    linear = (child for child in module.modules() if isinstance(child, nn.Linear))
+    first = next(linear).weight
+    start = _start(first)
+    part = support[start : start + first.numel()]
+    if len(part) < first.numel():  # not penalised: all are read
+        return torch.arange(first.shape[1], device=support.device)
+    return part.view(first.shape).any(0).nonzero().flatten()
+
+
+def _n_units(module: nn.Sequential) -> int:
+    linear = [child for child in module if isinstance(child, nn.Linear)]
+    return linear[0].in_features + sum(layer.out_features for layer in linear)
+
+
+def _smaller(module: nn.Sequential, units: Sequence[Tensor]) -> nn.Sequential:
+    """Return a chain of as many units; its parameters are not set."""
+    sizes = iter(pairwise(map(len, units)))
+    smaller = nn.Sequential()
+    # Also a child that is called repeatedly, as one ReLU for all layers may be.
+    for name, child in module.named_modules(remove_duplicate=False):
+        if child is module:
+            continue
+        if isinstance(child, nn.Linear):
+            child = _linear(child, *next(sizes))
+        smaller.add_module(name, child)
+    return smaller
+
+
+def _linear(like: nn.Linear, n_inputs: int, n_outputs: int) -> nn.Linear:
+    # Its constructor would draw weights, from the global generator.
+    linear = nn.Linear.__new__(nn.Linear)
+    nn.Module.__init__(linear)
+    linear.in_features, linear.out_features = n_inputs, n_outputs
+    weight = like.weight.detach()
+    linear.weight = nn.Parameter(weight.new_empty(n_outputs, n_inputs))
+    bias = None if like.bias is None else nn.Parameter(weight.new_empty(n_outputs))
+    linear.register_parameter("bias", bias)
+    return linear
+
+
+def _places(
+    module: nn.Sequential, smaller: nn.Sequential, units: Sequence[Tensor]
+) -> Tensor:
+    """Return where the parameters of a network lie among those of a larger one."""
+    ends = iter(pairwise(units))
+    pieces: list[tuple[int, Tensor]] = []  # and where each begins
+    for old, new in zip(module, smaller, strict=True):
+        if not isinstance(old, nn.Linear) or not isinstance(new, nn.Linear):
+            continue
+        into, out = next(ends)
+        rows = out[:, None] * old.in_features
+        pieces.append((_start(new.weight), (_start(old.weight) + rows + into)))
+        if old.bias is not None:
+            pieces.append((_start(new.bias), _start(old.bias) + out))
+    # A layer without a unit is empty, and begins where the next one does.
+    pieces.sort(key=lambda piece: piece[0])
+    return torch.cat([places.flatten() for _, places in pieces])
+
+
+def _start(parameter: Tensor) -> int:
+    return int(parameter.storage_offset())

@@ -1,0 +1,324 @@
+r"""The problem that is solved: data, loss, network and penalty in one object.
+
+.. math::
+    \min_{W, b}\; \frac{1}{\sum_i s_i} \sum_i s_i\, \ell(f(x_i; W, b), y_i)
+    + \tfrac{\gamma}{2} \sum_j \|W_j\|_2^2 + \sum_j \lambda_j \|W_j\|_1
+
+Problem (25) of the paper with one λ, (45) with one per layer, and a weight decay γ. The
+loss and the weight decay are the smooth part, of which gradients are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise, starmap
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.networks.backprop import GradientEngine, make_engine
+from sklearn_sparsenet.networks.network import Network
+from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
+from sklearn_sparsenet.penalties import L1, Penalty
+from sklearn_sparsenet.solvers.dataset import Rows, batch_sizes
+from sklearn_sparsenet.utils.protocols import optional_method
+from sklearn_sparsenet.utils.runtime import single_threaded
+
+__all__ = ["Batch", "InputSizes", "Problem"]
+
+# Elements (of X, or of a chain's hidden layers) that pass through the network at once;
+# bounds the peak memory.
+_CHUNK_ELEMENTS = 2**19
+# Stored elements of X that tell how large the inputs are; sizes are at most 2 to this,
+# and so many powers of two apart they are alike (figures in docs/design_notes.md).
+_SIZED_ELEMENTS, _MOST_EXPONENT, _ALIKE, _ROUNDING = 2**22, 32, 1.5, 1e-12
+# An X up to this size is put into the order of an epoch once, not batch by batch: that
+# saves small networks a twentieth of a step, and larger data nothing but a copy.
+_GATHER_BYTES = 2**22
+# Kernels round by the alignment of their input: batches are cut from a gathered X only
+# where they are aligned as tensors of their own, or the bits depended on what holds X.
+_ALIGNMENT = 64
+
+
+class Batch(NamedTuple):
+    """Rows of a problem.
+
+    Attributes
+    ----------
+    inputs : Tensor or SparseInputs
+    target : Tensor
+        First dimension n_rows.
+    weight : Tensor of shape (n_rows,)
+        Divided by the mean over *all* samples and by n_rows; dividing by the batch's
+        own sum would bias the gradient.
+    """
+
+    inputs: Inputs
+    target: Tensor
+    weight: Tensor
+
+
+class InputSizes(NamedTuple):
+    """How large inputs are, in powers of two.
+
+    Attributes
+    ----------
+    columns : Tensor of shape (n_columns,)
+        What is not zero in each column.
+    filled : Tensor of shape (n_columns,)
+        Part of each column that is not zero; 1 for more than half.
+    row : float
+        Root mean square of all inputs divided by `columns`, zeros included: small for
+        sparse rows.
+    """
+
+    columns: Tensor
+    filled: Tensor
+    row: float
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A regularised training problem.
+
+    Parameters
+    ----------
+    network : Network
+        Its parameters are the variables.
+    loss : Loss
+    rows : Rows
+        Inputs, n_samples of them.
+    target : Tensor of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : Tensor of shape (n_samples,)
+        Non-negative; scaled here to mean 1.
+    penalty : Penalty
+    weight_decay : float
+        γ, not negative.
+    """
+
+    network: Network
+    loss: Loss
+    rows: Rows
+    target: Tensor
+    sample_weight: Tensor
+    penalty: Penalty = field(default_factory=L1)
+    weight_decay: float = 0.0
+    _engine: GradientEngine = field(init=False, repr=False, compare=False)
+    _inputs: Factors = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        weight = self.sample_weight / self.sample_weight.mean()
+        object.__setattr__(self, "sample_weight", weight)
+        engine = make_engine(self.network, self.loss)
+        object.__setattr__(self, "_engine", engine)
+        inputs = self.rows.factors() if engine.multiplies else self.rows
+        object.__setattr__(self, "_inputs", inputs)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return self.rows.n_samples
+
+    def _chunks(self) -> Iterator[slice]:
+        size = max(1, self._inputs.row_size, self._engine.row_size)
+        rows = max(32, _CHUNK_ELEMENTS // size)
+        ends = accumulate(batch_sizes(self.n_samples, rows), initial=0)
+        yield from starmap(slice, pairwise(ends))
+
+    def batches(self, order: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
+        """Yield the rows of `order`, that many at a time."""
+        lengths = torch.tensor(sizes, device=order.device)
+        # The output size spares accelerators a synchronisation.
+        divisor = lengths.repeat_interleave(lengths, output_size=len(order))
+        weights = (self.sample_weight[order] / divisor).split(list(sizes))
+        targets = self.target[order].split(list(sizes))
+        inputs: Iterator[Inputs]
+        if self._may_gather(len(order), sizes[0]):
+            inputs = iter(self.rows.take(order).split(list(sizes)))
+        else:
+            inputs = (self._inputs.take(index) for index in order.split(list(sizes)))
+        yield from map(Batch, inputs, targets, weights)
+
+    def _may_gather(self, n_rows: int, batch_size: int) -> bool:
+        row_bytes = prod(self.rows.sample_shape) * self.sample_weight.itemsize
+        return (
+            self.rows.is_converted
+            and n_rows * row_bytes <= _GATHER_BYTES
+            and batch_size * row_bytes % _ALIGNMENT == 0
+        )
+
+    def batch_gradient(self, batch: Batch | Tensor) -> Tensor:
+        """Write the gradient of a mini-batch into ``network.gradient``.
+
+        Parameters
+        ----------
+        batch : Batch or Tensor of int
+            Row numbers, or what `batches` made of them.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss of the batch, without weight decay. Nothing is synchronised with
+            the device.
+        """
+        if isinstance(batch, Tensor):
+            batch = next(self.batches(batch, [len(batch)]))
+        loss = self._engine.add_gradient(*batch, fresh=True)
+        self._add_decay()
+        return loss
+
+    def _add_decay(self) -> None:
+        """Add the gradient of the weight decay, where the loss has one.
+
+        What the loss does not depend on, such as a column of zeros, is to be cut. With
+        the decay alone it would look to the metric of Adam like all the others.
+        """
+        # A penalty that looks for a support may want another one until that is held.
+        beside = optional_method(self.penalty, "decay_beside", "prox")
+        decay = self.weight_decay if beside is None else beside(self.weight_decay)
+        if decay:
+            gradient, weight = self._decaying()
+            felt = (gradient != 0).to(gradient.dtype)
+            gradient.addcmul_(weight, felt, value=decay)
+
+    def _decaying(self) -> tuple[Tensor, Tensor]:
+        """Return the gradient, and the values, of what the weight decay is for."""
+        network, penalized = self.network, slice(0, self.network.n_penalized)
+        return network.gradient[penalized], network.parameters[penalized]
+
+    def full_gradient(self) -> Tensor:
+        """Write the exact gradient over all samples into ``network.gradient``.
+
+        Runs in the mode (train or eval) that the module is in.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The weighted mean loss, without weight decay.
+        """
+        loss = self._loss_gradient()
+        self._add_decay()
+        return loss
+
+    def _loss_gradient(self) -> Tensor:
+        losses = [
+            self._engine.add_gradient(
+                self._inputs.slice(chunk.start, chunk.stop),
+                self.target[chunk],
+                self.sample_weight[chunk] / self.n_samples,
+                fresh=chunk.start == 0,
+            )
+            for chunk in self._chunks()
+        ]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    @single_threaded()
+    def evaluate(self) -> tuple[Tensor, Tensor]:
+        """Return loss and gradient, in eval mode, as new tensors.
+
+        What optimality is judged by: exact, with the weight decay in the gradient but
+        without penalty, and without a trace of earlier gradients.
+
+        Returns
+        -------
+        loss : Tensor of shape ()
+        gradient : Tensor of shape (n_parameters,)
+        """
+        was_training = self.network.module.training
+        self.network.module.eval()
+        self.restrict(self.network.parameters != 0, self.n_samples)
+        loss = self._loss_gradient()
+        self.restrict(None, self.n_samples)
+        decaying, weight = self._decaying()
+        decaying.add_(weight, alpha=self.weight_decay)
+        self.network.module.train(was_training)
+        return loss, self.network.gradient.clone()
+
+    def live_units(self, support: Tensor) -> list[Tensor] | None:
+        """Return the units with weights; see `sklearn_sparsenet.networks.backprop`."""
+        return self._engine.live_units(support)
+
+    def restrict(self, support: Tensor | None, n_rows: int) -> None:
+        """Let gradients be computed as if the weights off a support were zero.
+
+        Parameters
+        ----------
+        support : Tensor of bool or None
+            Of the parameters, from the first on; they have to *be* zero off it until
+            the next call. None: no such promise.
+        n_rows : int
+            Rows that a gradient is going to be asked of.
+        """
+        self._engine.restrict(support, n_rows)
+
+    def penalty_value(self, alpha: Sequence[float] | Tensor) -> Tensor:
+        """Return the penalty of the current parameters for one λ per layer."""
+        values = [
+            self.penalty.value(self.network.parameters[where].view(shape), strength)
+            for where, shape, strength in self.network.blocks(
+                alpha, self.penalty.separable
+            )
+        ]
+        return torch.stack(values).sum()
+
+    def input_sizes(self) -> InputSizes:
+        """Tell how large the inputs are.
+
+        Where they are not zero, that is; and, in terms of that, as whole rows.
+
+        Columns that are about as large as the usual one have its size: in counts of
+        words or in pixels, the frequent and the bright ones are to stay the larger
+        ones. So have constant ones, of whose weights the samples say nothing. Sizes are
+        powers of two, rounded towards 1: scaled columns have the size 1, and a factor
+        of a power of two changes no digit of a product.
+        """
+        mean, square, filled = self._moments_of_columns()
+        known = square - mean**2 > _ROUNDING * square  # constant ones are not
+        filled = torch.where(known, filled, 0.0)
+        size = torch.where(known, square / filled, 1.0).log2() / 2
+        part = torch.exp2(torch.where(known, filled, 1.0).log2().trunc())
+        order = size.argsort()
+        half = (1 - _ROUNDING) * filled.sum() / 2
+        usual = size[order[int((filled[order].cumsum(0) < half).sum())]]
+        apart = size - usual
+        apart = apart.sign() * (apart.abs() - _ALIKE).clamp(min=0)
+        exponent = (usual + torch.where(known, apart, 0.0)).trunc()
+        columns = torch.exp2(exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT))
+        row = (square / columns**2).mean().sqrt()
+        row = torch.exp2(torch.where(row > 0, row, 1.0).log2().trunc())
+        weight = self.sample_weight
+        return InputSizes(columns.to(weight), part.to(weight), float(row))
+
+    def _moments_of_columns(self) -> Tensor:
+        """Return the mean of each column, of its square, and where it is not zero.
+
+        Of many rows, some tell.
+        """
+        columns = prod(self.rows.sample_shape)
+        stride = -(-self.n_samples * self._inputs.row_size // _SIZED_ELEMENTS)
+        some = torch.arange(0, self.n_samples, max(1, stride))
+        some = some.to(self.sample_weight.device)
+        sums = torch.zeros(3, columns, dtype=torch.float64)
+        at_once = max(1, _CHUNK_ELEMENTS // max(1, self._inputs.row_size))
+        for index in some.split(at_once):
+            inputs = self._inputs.take(index)
+            sums += column_moments(inputs, self.sample_weight[index])
+        return sums / float(self.sample_weight[some].sum())
+
+    @torch.no_grad()
+    def start_at_best_constant(self) -> None:
+        """Set the output bias to the best output without inputs.
+
+        Only for a chain that ends in a linear layer with free bias; leaves other
+        networks as they are.
+        """
+        last = list(self.network.module.modules())[-1]
+        constant = self.loss.best_constant(self.target, self.sample_weight)
+        bias = getattr(last, "bias", None)
+        if constant is not None and isinstance(last, torch.nn.Linear):
+            if bias is not None and bias.shape == constant.shape:
+                bias.copy_(constant)

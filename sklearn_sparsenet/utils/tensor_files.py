@@ -1,0 +1,111 @@
+"""Arrays and texts as one sequence of bytes, in the format of safetensors.
+
+Written and read here, and not by the package of that name, for three reasons: the same
+content gives the same bytes; any stream will do; and no number in a file is believed
+before there are as many bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import prod
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from sklearn_sparsenet.utils.declared import fits
+from sklearn_sparsenet.utils.strict_json import parse
+
+__all__ = ["dump_tensors", "is_storable", "read_tensors"]
+
+_DTYPES = {
+    "BOOL": np.dtype("?"),
+    **{f"U{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
+    **{f"I{8 * n}": np.dtype(f"<i{n}") for n in (1, 2, 4, 8)},
+    **{f"F{8 * n}": np.dtype(f"<f{n}") for n in (2, 4, 8)},
+}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_METADATA = "__metadata__"
+_MOST_HEADER = 100_000_000  # bytes, as the format has it
+_PIECE = 2**20  # bytes that are asked for at once
+
+
+def is_storable(dtype: np.dtype) -> bool:
+    """Tell whether arrays of this type have a name in the format."""
+    return dtype.newbyteorder("<") in _NAMES
+
+
+def dump_tensors(
+    arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> bytes:
+    """Return the bytes of a file; the same ones for the same content.
+
+    Parameters
+    ----------
+    arrays : mapping from name to ndarray
+        Of types that are storable.
+    metadata : mapping from name to text
+    """
+    # The largest entries come first, so that all lie at multiples of their size.
+    names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
+    header: dict[str, Any] = {_METADATA: dict(sorted(metadata.items()))}
+    parts: list[bytes] = []
+    end = 0
+    for name in names:
+        array = arrays[name]
+        dtype = array.dtype.newbyteorder("<")
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": _NAMES[dtype],
+            "shape": array.shape,
+            "data_offsets": (start, end),
+        }
+        parts.append(array.astype(dtype, copy=False).tobytes())
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def read_tensors(file: BinaryIO) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Return metadata and arrays, as far as the content goes and no further.
+
+    Raises
+    ------
+    ValueError
+        If it is not in the format, or ends too early.
+    """
+    length = int.from_bytes(_read(file, 8), "little")
+    if length > _MOST_HEADER:
+        raise ValueError(f"its header is said to take {length} bytes")
+    header = parse(_read(file, length).decode("ascii"))
+    if not fits(header, dict[str, dict[str, Any]]):
+        raise ValueError("its header is no list of arrays")
+    metadata = header.pop(_METADATA, {})
+    if not fits(metadata, dict[str, str]):
+        raise ValueError("its metadata are no texts")
+    arrays, end = {}, 0
+    entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
+    for name, entry in entries:
+        dtype, shape, (start, stop) = (
+            entry.pop(key) for key in ("dtype", "shape", "data_offsets")
+        )
+        if not fits([start, *shape], list[int]) or min([start, *shape]) < 0 or entry:
+            raise ValueError(f"array {name!r} is described wrongly")
+        size = prod(shape) * _DTYPES[dtype].itemsize
+        if (start, stop) != (end, end + size):
+            raise ValueError(f"array {name!r} does not lie where it should")
+        content = np.frombuffer(_read(file, size), _DTYPES[dtype])
+        arrays[name], end = content.reshape(shape), stop
+    return metadata, arrays
+
+
+def _read(file: BinaryIO, size: int) -> bytearray:
+    """Return so many bytes; memory is taken for those that are there."""
+    content = bytearray()
+    while len(content) < size:
+        part = file.read(min(size - len(content), _PIECE))
+        if not part:
+            raise ValueError("it ends too early")
+        content += part
+    return content
