@@ -40,7 +40,7 @@ __all__ = [
 class Loss(Protocol):
     """What training and prediction need to know about a loss.
 
-    A loss may offer one thing more, ``values_and_slopes(output, target)``: what
+    A loss may offer one thing more, ``loss_and_gradient(output, target)``: what
     `per_sample` returns, and its derivative with respect to the outputs, in their
     shape. Training of multilayer perceptrons is faster with it; without it autograd
     finds the derivative.
@@ -64,7 +64,7 @@ class Loss(Protocol):
     def predict(self, output: Tensor) -> Tensor:
         """Return the prediction (mean or probabilities) for an output."""
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         """Return an output, shape (n_outputs,), for training to start at.
 
         The best one without inputs where that has a closed form, one near it, or
@@ -112,7 +112,7 @@ class SquaredError:
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).square().sum(1)
 
-    def values_and_slopes(
+    def loss_and_gradient(
         self, output: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         residual = output - target
@@ -121,7 +121,7 @@ class SquaredError:
     def predict(self, output: Tensor) -> Tensor:
         return output
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_mean(target, weight)
 
     def check_target(self, target: Tensor) -> None:
@@ -135,13 +135,13 @@ class AbsoluteError(SquaredError):
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).abs().sum(1)
 
-    def values_and_slopes(
+    def loss_and_gradient(
         self, output: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         residual = output - target
         return residual.abs().sum(1), residual.sign_()
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_median(target, weight)
 
 
@@ -170,13 +170,13 @@ class Huber(SquaredError):
         each = functional.huber_loss(rest, zero, reduction="none", delta=self.delta)
         return 2 * each.sum(1)
 
-    def values_and_slopes(
+    def loss_and_gradient(
         self, output: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         slope = (output - target).clamp_(-self.delta, self.delta).mul_(2)
         return self.per_sample(output, target), slope
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_median(target, weight)
 
 
@@ -190,7 +190,7 @@ class Poisson:
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output.exp() - target * output).sum(1)
 
-    def values_and_slopes(
+    def loss_and_gradient(
         self, output: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         mean = output.exp()
@@ -199,7 +199,7 @@ class Poisson:
     def predict(self, output: Tensor) -> Tensor:
         return output.exp()
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
         return mean.clamp(min=torch.finfo(mean.dtype).tiny).log().clamp(min=-10)
 
@@ -251,7 +251,7 @@ class PoissonEmission:
     def predict(self, output: Tensor) -> Tensor:
         return self._mean(output).clamp(min=0)
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
         return mean - torch.as_tensor(self.background).to(mean)
 
@@ -273,7 +273,7 @@ class LogLoss:
         )
         return each.sum(1)
 
-    def values_and_slopes(
+    def loss_and_gradient(
         self, output: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         return self.per_sample(output, target), output.sigmoid().sub_(target)
@@ -281,7 +281,7 @@ class LogLoss:
     def predict(self, output: Tensor) -> Tensor:
         return output.sigmoid()
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
         return torch.logit(mean, eps=1e-4)
 
@@ -326,7 +326,7 @@ class OneBit(LogLoss):
     def predict(self, output: Tensor) -> Tensor:
         return self.flip_rate + (1 - 2 * self.flip_rate) * output.sigmoid()
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
         return torch.logit((mean - self.flip_rate) / (1 - 2 * self.flip_rate), eps=1e-4)
 
@@ -348,7 +348,7 @@ class CrossEntropy:
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.cross_entropy(output, target, reduction="none")
 
-    def values_and_slopes(
+    def loss_and_gradient(
         self, output: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
         # The softmax kernels work on one short row at a time; these, on all rows.
@@ -363,7 +363,7 @@ class CrossEntropy:
     def predict(self, output: Tensor) -> Tensor:
         return output.softmax(1)
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         total = torch.bincount(target, weights=weight, minlength=self.n_classes)
         share = total / weight.sum()
         return share.clamp(min=1e-4).log().to(weight)
@@ -411,7 +411,7 @@ class CustomLoss:
     def predict(self, output: Tensor) -> Tensor:
         return output if self.link is None else self.link(output)
 
-    def best_constant(self, target: Tensor, weight: Tensor) -> Tensor | None:
+    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return None
 
     def check_target(self, target: Tensor) -> None:

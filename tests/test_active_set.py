@@ -20,7 +20,7 @@ from sklearn_sparsenet.solvers import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers import active_set as active_set_module
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import WholeNetwork, make_objective
 from sklearn_sparsenet.solvers.problem import Problem
@@ -37,7 +37,7 @@ def make_problem(X, y, hidden=(), *, loss=None, activation="tanh", module=None, 
     return Problem(
         network,
         loss or SquaredError(),
-        make_rows(X, torch.float64, torch.device("cpu")),
+        make_dataset(X, torch.float64, torch.device("cpu")),
         torch.as_tensor(y, dtype=torch.float64)[:, None],
         torch.ones(len(X), dtype=torch.float64),
     )

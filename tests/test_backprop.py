@@ -17,7 +17,7 @@ from sklearn_sparsenet.networks.network import (
     build_mlp,
     find_layers,
 )
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.protocols import optional_method
 
@@ -51,7 +51,7 @@ def make_problem(module, loss, dtype=F64, device="cpu"):
         y = torch.randint(0, OUTPUTS, (N,), generator=generator)
     weight = torch.rand(N, generator=generator, dtype=F64) + 0.1
     module = module.to(device=device, dtype=dtype)
-    rows = make_rows(X.numpy(), dtype, torch.device(device))
+    rows = make_dataset(X.numpy(), dtype, torch.device(device))
     network = Network(module, find_layers(module))
     weight = weight.to(device=device, dtype=dtype)
     return Problem(network, loss, rows, y.to(device), weight)
@@ -152,7 +152,7 @@ def test_what_a_loss_keeps_of_the_outputs_stays():
 @pytest.mark.parametrize("loss", LOSSES)
 def test_values_and_slopes_agree_with_per_sample(loss):
     problem = make_problem(mlp(), LOSSES[loss])
-    method = optional_method(problem.loss, "values_and_slopes", "per_sample")
+    method = optional_method(problem.loss, "loss_and_gradient", "per_sample")
     if method is None:
         assert loss in ("emission", "one-bit", "one-bit-0", "custom")
         return
@@ -169,7 +169,7 @@ def test_values_and_slopes_agree_with_per_sample(loss):
 def test_large_outputs_of_the_cross_entropy_stay_finite():
     output = torch.tensor([[800.0, 0.0, -800.0], [-900.0, 0.0, 900.0]])
     target = torch.tensor([0, 1])
-    values, slopes = lib.CrossEntropy().values_and_slopes(output, target)
+    values, slopes = lib.CrossEntropy().loss_and_gradient(output, target)
     torch.testing.assert_close(values, torch.tensor([0.0, 900.0]))
     torch.testing.assert_close(slopes, torch.tensor([[0.0, 0, 0], [0, -1, 1]]))
 
@@ -179,7 +179,7 @@ def test_slopes_of_another_loss_are_not_inherited():
         def per_sample(self, output, target):
             return (output - target).pow(4).sum(1)
 
-    assert optional_method(Quartic(), "values_and_slopes", "per_sample") is None
+    assert optional_method(Quartic(), "loss_and_gradient", "per_sample") is None
     assert_agree(make_problem(mlp(), Quartic()), rtol=1e-11, atol=1e-13)
 
 

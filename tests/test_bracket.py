@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sklearn_sparsenet.optimality import Certificate
-from sklearn_sparsenet.search import BracketSearch, Limits, Trial
+from sklearn_sparsenet.search import BracketSearch, SearchBudget, Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Solution
 
@@ -78,7 +78,7 @@ def test_targets_are_found(curve, rule, midpoint):
     count = CURVES[curve]
     trainer = FakeTrainer(lambda alpha: [count(a) for a in alpha], [500], tol=0.03)
     search = BracketSearch(rule=rule, midpoint=midpoint)
-    result = search.run(trainer, Limits(max_outer_iter=60))
+    result = search.run(trainer, SearchBudget(max_outer_iter=60))
     assert result.met
     assert abs(result.best.n_nonzero[0] - 500) <= 15
     assert len(result.history) == len(trainer.asked) <= 60
@@ -89,7 +89,7 @@ def test_targets_are_found(curve, rule, midpoint):
 def test_the_default_needs_few_solves(curve):
     count = CURVES[curve]
     trainer = FakeTrainer(lambda alpha: [count(a) for a in alpha], [300], tol=0.05)
-    assert BracketSearch().run(trainer, Limits(max_outer_iter=20)).met
+    assert BracketSearch().run(trainer, SearchBudget(max_outer_iter=20)).met
 
 
 def test_coupled_layers_are_found():
@@ -102,7 +102,7 @@ def test_coupled_layers_are_found():
         ]
 
     trainer = FakeTrainer(counts, [200, 300], tol=0.02)
-    result = BracketSearch().run(trainer, Limits(max_outer_iter=60))
+    result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=60))
     assert result.met
 
 
@@ -110,14 +110,14 @@ def test_equal_layers_go_through_the_same_strengths_as_one():
     one = FakeTrainer(lambda alpha: [falling(a) for a in alpha], [123])
     two = FakeTrainer(lambda alpha: [falling(a) for a in alpha], [123, 123])
     for trainer in (one, two):
-        assert BracketSearch().run(trainer, Limits()).met
+        assert BracketSearch().run(trainer, SearchBudget()).met
     assert two.asked == [(a, a) for (a,) in one.asked]
 
 
 @pytest.mark.parametrize("budget", [1, 2, 5])
 def test_the_budget_is_kept_and_the_closest_solve_returned(budget):
     trainer = FakeTrainer(lambda alpha: [SIZE if alpha[0] < 1e-4 else 7], [100])
-    result = BracketSearch().run(trainer, Limits(max_outer_iter=budget))
+    result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=budget))
     assert len(trainer.asked) == budget
     assert not result.met
     assert result.best.n_nonzero == (7,)
@@ -126,13 +126,13 @@ def test_the_budget_is_kept_and_the_closest_solve_returned(budget):
 
 def test_a_count_that_does_not_depend_on_the_strength_is_told():
     trainer = FakeTrainer(lambda alpha: [900], [100])
-    result = BracketSearch().run(trainer, Limits(max_outer_iter=6))
+    result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=6))
     assert "does not depend on λ" in result.reason
 
 
 def test_collapse_is_told():
     trainer = FakeTrainer(lambda alpha: [0 if len(trainer.asked) > 1 else 950], [100])
-    result = BracketSearch().run(trainer, Limits(max_outer_iter=6))
+    result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=6))
     assert "collapses" in result.reason
 
 
@@ -143,7 +143,7 @@ def test_the_paper_starts_at_both_ends_and_goes_on_with_the_median():
         lambda alpha: [falling(alpha[0])], [500], tol=1e-9, gradients=gradients
     )
     search = BracketSearch(rule="median", stop="in_flight", midpoint="arithmetic")
-    search.run(trainer, Limits((1e-7, 1e-2), max_outer_iter=4))
+    search.run(trainer, SearchBudget((1e-7, 1e-2), max_outer_iter=4))
     inside = [2e-7, 3e-4, 4e-4, 5e-4, 6e-4]
     first = np.median(inside)
     assert [a for (a,) in trainer.asked[:3]] == pytest.approx([1e-2, 1e-7, first])
@@ -158,7 +158,7 @@ def test_without_candidates_the_midpoint():
         trainer = FakeTrainer(lambda alpha: [falling(alpha[0], 1.0)], [1], tol=0)
         trainer.counts = lambda alpha: [SIZE if alpha[0] < 0.01 else 0]
         BracketSearch(rule="median", midpoint=kind).run(
-            trainer, Limits((1e-3, 1.0), max_outer_iter=3)
+            trainer, SearchBudget((1e-3, 1.0), max_outer_iter=3)
         )
         assert trainer.asked[2][0] == pytest.approx(wanted)
 
@@ -168,14 +168,14 @@ def test_the_order_statistic_lets_the_missing_weights_in():
     trainer = FakeTrainer(lambda alpha: [8], [10], tol=0, gradients=gradients)
     trainer.counts = lambda alpha: [SIZE if len(trainer.asked) == 1 else 8]
     search = BracketSearch(rule="order_statistic")
-    search.run(trainer, Limits((1e-5, 1e-2), max_outer_iter=3, guess=(1e-5,)))
+    search.run(trainer, SearchBudget((1e-5, 1e-2), max_outer_iter=3, guess=(1e-5,)))
     assert trainer.asked[1][0] == pytest.approx(1e-2)
     assert trainer.asked[2][0] == pytest.approx(3e-4)  # the second largest of two
 
 
 def test_a_guess_is_tried_first():
     trainer = FakeTrainer(lambda alpha: [falling(alpha[0])], [500])
-    result = BracketSearch().run(trainer, Limits(guess=(1e-4,)))
+    result = BracketSearch().run(trainer, SearchBudget(guess=(1e-4,)))
     assert trainer.asked == [(1e-4,)]
     assert result.met
 
@@ -183,7 +183,7 @@ def test_a_guess_is_tried_first():
 def test_warm_restarts_begin_at_the_last_solution_with_too_many_weights():
     trainer = FakeTrainer(lambda alpha: [falling(alpha[0])], [500])
     search = BracketSearch(restart="warm", stop="converged", rule="median")
-    search.run(trainer, Limits())
+    search.run(trainer, SearchBudget())
     starts, test_from = zip(*trainer.options, strict=True)
     assert set(test_from) == {1.0}
     dense = None
@@ -205,7 +205,7 @@ def test_a_target_is_needed():
     trainer = FakeTrainer(lambda alpha: [1], [1])
     trainer.target = None
     with pytest.raises(ValueError, match="needs a target"):
-        BracketSearch().run(trainer, Limits())
+        BracketSearch().run(trainer, SearchBudget())
 
 
 class Orthogonal(FakeTrainer):
@@ -232,7 +232,7 @@ class Orthogonal(FakeTrainer):
 def test_the_exact_count_is_found_for_an_orthonormal_design(rule, goal, seed):
     z = 10 ** np.random.default_rng(seed).uniform(-6, -1, 400)
     trainer = Orthogonal(torch.from_numpy(z), goal, tol=0)
-    result = BracketSearch(rule=rule).run(trainer, Limits(max_outer_iter=40))
+    result = BracketSearch(rule=rule).run(trainer, SearchBudget(max_outer_iter=40))
     assert result.met
     assert result.best.n_nonzero == (goal,)
 
@@ -245,7 +245,7 @@ def test_median_rule_replayed_from_its_definition(midpoint, seed):
     goal = 37
     trainer = Orthogonal(z, goal, tol=0)
     search = BracketSearch(rule="median", midpoint=midpoint)
-    search.run(trainer, Limits((1e-6, 0.2), max_outer_iter=12))
+    search.run(trainer, SearchBudget((1e-6, 0.2), max_outer_iter=12))
     assert len(trainer.pairs) > 4
     for k in range(2, len(trainer.pairs)):
         low = max(a for a, count, _ in trainer.pairs[:k] if count > goal)
@@ -261,7 +261,7 @@ def test_secant_is_exact_where_the_log_odds_are_linear():
     trainer = FakeTrainer(lambda alpha: [falling(alpha[0])], [400], tol=0)
     trainer.target = Target(("0.weight",), (400,), False, 0.02)
     search = BracketSearch(rule="secant")
-    result = search.run(trainer, Limits((1e-5, 1e-3), guess=(1e-5,)))
+    result = search.run(trainer, SearchBudget((1e-5, 1e-3), guess=(1e-5,)))
     assert [a for (a,) in trainer.asked[:2]] == [1e-5, 1e-3]
     assert len(trainer.asked) == 3
     assert result.met
@@ -271,7 +271,7 @@ def test_secant_is_exact_where_the_log_odds_are_linear():
 @pytest.mark.parametrize("count", [950, 3])
 def test_a_constant_count_spends_the_budget_and_keeps_strengths_positive(rule, count):
     trainer = FakeTrainer(lambda alpha: [count], [100])
-    result = BracketSearch(rule=rule).run(trainer, Limits(max_outer_iter=20))
+    result = BracketSearch(rule=rule).run(trainer, SearchBudget(max_outer_iter=20))
     assert len(trainer.asked) == 20
     assert not result.met
     assert all(0 < a < math.inf for (a,) in trainer.asked)
@@ -281,7 +281,7 @@ def test_a_constant_count_spends_the_budget_and_keeps_strengths_positive(rule, c
 def test_of_all_solves_the_closest_is_kept(seed):
     rng = np.random.default_rng(seed)
     trainer = FakeTrainer(lambda alpha: [rng.integers(1, SIZE)], [500], tol=0)
-    result = BracketSearch().run(trainer, Limits(max_outer_iter=9))
+    result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=9))
     distances = [abs(trial.n_nonzero[0] - 500) for trial in result.history]
     assert abs(result.best.n_nonzero[0] - 500) == min(distances)
 
@@ -292,4 +292,4 @@ def test_a_wiggling_count_is_found_all_the_same(rule):
         return falling(alpha) * (1 + 0.2 * math.sin(4 * math.log(alpha)))
 
     trainer = FakeTrainer(lambda alpha: [wiggling(alpha[0])], [300], tol=0.03)
-    assert BracketSearch(rule=rule).run(trainer, Limits(max_outer_iter=40)).met
+    assert BracketSearch(rule=rule).run(trainer, SearchBudget(max_outer_iter=40)).met

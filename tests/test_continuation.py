@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
-from sklearn_sparsenet.search import BracketSearch, ContinuationSearch, Limits
+from sklearn_sparsenet.search import BracketSearch, ContinuationSearch, SearchBudget
 from sklearn_sparsenet.search import continuation as search_module
 from sklearn_sparsenet.solvers import Continuation, Status
 from sklearn_sparsenet.solvers import continuation as solver_module
@@ -222,4 +222,4 @@ def test_search_needs_a_target_and_a_path():
         target = None
 
     with pytest.raises(ValueError, match="needs a target"):
-        ContinuationSearch().run(NoTarget(), Limits())
+        ContinuationSearch().run(NoTarget(), SearchBudget())

@@ -7,14 +7,14 @@ from scipy import sparse
 
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.solvers import dataset
-from sklearn_sparsenet.solvers.dataset import SubsetRows, make_rows
+from sklearn_sparsenet.solvers.dataset import DatasetSubset, make_dataset
 from sklearn_sparsenet.solvers.stopping import forward
 
 CPU = torch.device("cpu")
 
 
 def rows_of(X, dtype=torch.float64):
-    return make_rows(X, dtype, CPU)
+    return make_dataset(X, dtype, CPU)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_every_table_gives_the_same_rows(table, convert, limit, monkeypatch):
     assert rows.take(index).dtype == torch.float64
     np.testing.assert_array_equal(rows.take(index), table[index])
     np.testing.assert_array_equal(rows.slice(4, 9), table[4:9])
-    some = SubsetRows(rows, torch.tensor([5, 7, 11]))
+    some = DatasetSubset(rows, torch.tensor([5, 7, 11]))
     np.testing.assert_array_equal(some.take(torch.tensor([2, 0])), table[[11, 5]])
     np.testing.assert_array_equal(some.slice(1, 3), table[[7, 11]])
     assert some.n_samples == 3
@@ -111,12 +111,12 @@ def test_accelerators_hold_the_table_in_its_own_type(
     np.save(path, table.astype(dtype))
     mapped = np.load(path, mmap_mode="r")
     monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
-    rows = make_rows(mapped, torch.float32, torch.device("meta"))
+    rows = make_dataset(mapped, torch.float32, torch.device("meta"))
     assert isinstance(rows, dataset.TensorRows)
     assert rows.values.element_size() == np.dtype(dtype).itemsize
     assert rows.values.device.type == "meta"
     unknown = mapped.astype(">i2")
-    rows = make_rows(unknown, torch.float32, torch.device("meta"))
+    rows = make_dataset(unknown, torch.float32, torch.device("meta"))
     assert isinstance(rows, dataset.LazyRows)
 
 

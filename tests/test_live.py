@@ -8,11 +8,15 @@ from torch import nn
 
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
-from sklearn_sparsenet.networks.synflow import Flow
+from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import L1, FixedSupport, soft_threshold
-from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
+from sklearn_sparsenet.search.gradual_pruning import (
+    GradualPruning,
+    Noise,
+    PruningSchedule,
+)
 from sklearn_sparsenet.solvers import SolverOptions, solve, stepper
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.live_part import live_part
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
@@ -29,7 +33,7 @@ def make(hidden=(9, 7), activation="tanh", loss=None, **settings):
     if isinstance(loss, CrossEntropy):
         y = y.argmax(1)
     network = Network(module, find_layers(module), **settings)
-    rows = make_rows(X.numpy(), F64, torch.device("cpu"))
+    rows = make_dataset(X.numpy(), F64, torch.device("cpu"))
     weight = torch.rand(N, generator=generator, dtype=F64) + 0.1
     return Problem(network, loss or SquaredError(), rows, y, weight)
 
@@ -85,7 +89,7 @@ def test_the_penalty_of_the_part_is_that_of_its_weights():
 
 
 def test_a_support_without_a_choice_yet_is_of_no_weights_in_particular():
-    narrowing = Narrowing([slice(0, 10)], (3,), None)
+    narrowing = GradualPruning([slice(0, 10)], (3,), None)
     with pytest.raises(ValueError, match="no support yet"):
         narrowing.restricted_to(torch.arange(4))
 
@@ -191,12 +195,12 @@ def train(problem, options=ADAM, **rules):
     """Narrow to 20 weights, whose penalty fades; return solution and penalty."""
     network = problem.network
     groups = [slice(0, network.n_weights)]
-    narrowing = Narrowing(
+    narrowing = GradualPruning(
         groups,
         (20,),
-        Flow.of(network, (INPUTS,)),
+        SynapticFlow.of(network, (INPUTS,)),
         noise=Noise(lambda: network.gradient[: network.n_weights].abs(), N),
-        stages=Stages(0.05, 0.4, 0.5),
+        stages=PruningSchedule(0.05, 0.4, 0.5),
     )
     problem = dataclasses.replace(problem, penalty=narrowing)
     generator = torch.Generator().manual_seed(0)

@@ -7,7 +7,7 @@ from scipy import special, stats
 
 from sklearn_sparsenet import losses as lib
 from sklearn_sparsenet.networks.network import Network, build_mlp
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 
 F64 = torch.float64
@@ -75,7 +75,7 @@ def test_weights_are_repetitions(loss, target, generator):
     def evaluate(X, y, weight):
         module = build_mlp(4, (5,), 3, "tanh", torch.Generator().manual_seed(1))
         network = Network(module, ["0.weight", "2.weight"])
-        table = make_rows(X.numpy(), F64, torch.device("cpu"))
+        table = make_dataset(X.numpy(), F64, torch.device("cpu"))
         return Problem(network, loss, table, y, weight.to(F64)).evaluate()
 
     ones = torch.ones(len(rows))
@@ -85,9 +85,9 @@ def test_weights_are_repetitions(loss, target, generator):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
 
 
-# For Huber's loss and inside the continuation of the emission loss best_constant is
-# a starting point only; a custom loss has none, and means beyond the flip rate have
-# theirs at infinity.
+# For Huber's loss and inside the continuation of the emission loss fit_intercept_only
+# gives a starting point only; a custom loss has none, and means beyond the flip rate
+# have theirs at infinity.
 INEXACT = ("huber", "huber-small", "emission-floor", "custom", "one-bit-0.45")
 EXACT = [case for case in CASES if case.id not in INEXACT]
 
@@ -100,7 +100,7 @@ def test_no_output_is_better_than_the_best_constant(loss, target, generator):
     def objective(constant):
         return loss.per_sample(constant.expand(40, 3), y) @ weight
 
-    best = loss.best_constant(y, weight)
+    best = loss.fit_intercept_only(y, weight)
     lowest = objective(best)
     for delta in (-0.3, -1e-2, 1e-2, 0.3):
         for k in range(3):
@@ -255,7 +255,7 @@ def test_emission_without_counts_is_least_at_mean_zero():
 def test_the_best_constant_predicts_the_weighted_mean(loss, target, generator):
     y = target((40, 3), generator)
     weight = torch.rand(40, generator=generator, dtype=F64) + 0.1
-    got = loss.predict(loss.best_constant(y, weight)[None])[0]
+    got = loss.predict(loss.fit_intercept_only(y, weight)[None])[0]
     shares = torch.nn.functional.one_hot(y).to(F64) if y.ndim == 1 else y
     wanted = (shares * weight[:, None]).sum(0) / weight.sum()
     torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)

@@ -8,7 +8,7 @@ from sklearn_sparsenet import optimality
 from sklearn_sparsenet.losses import SquaredError
 from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 
 F64 = torch.float64
@@ -32,7 +32,7 @@ def solved(module, alpha, generator):
     truth[[0, 3, 7]] = torch.tensor([[2.0], [-1.0], [0.5]], dtype=F64)
     y = X @ truth + 1 + 0.1 * torch.randn(80, 1, generator=generator, dtype=F64)
     network = Network(module.double(), find_layers(module))
-    rows = make_rows(X.numpy(), F64, torch.device("cpu"))
+    rows = make_dataset(X.numpy(), F64, torch.device("cpu"))
     problem = Problem(network, SquaredError(), rows, y, torch.ones(80, dtype=F64))
     curvature = (
         2
@@ -113,7 +113,7 @@ def test_certificate_by_hand():
     module = nn.Linear(3, 1).double()
     network = Network(module, ["weight"])
     network.parameters.copy_(torch.tensor([1.0, 0.0, 0.0, 5.0]))
-    rows = make_rows(torch.ones(2, 3).numpy(), F64, torch.device("cpu"))
+    rows = make_dataset(torch.ones(2, 3).numpy(), F64, torch.device("cpu"))
     ones = torch.ones(2, dtype=F64)
     problem = Problem(network, SquaredError(), rows, ones[:, None], ones)
     gradient = torch.tensor([-0.4, 0.3, 0.9, 0.1], dtype=F64)

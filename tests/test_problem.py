@@ -11,7 +11,7 @@ from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.solvers import problem as module_under_test
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 
 F64 = torch.float64
@@ -24,7 +24,7 @@ def problem(generator):
     weight = torch.rand(23, generator=generator, dtype=F64) + 0.1
     net = build_mlp(4, (5,), 3, "tanh", generator)
     network = Network(net, find_layers(net))
-    rows = make_rows(X, F64, torch.device("cpu"))
+    rows = make_dataset(X, F64, torch.device("cpu"))
     return Problem(network, CrossEntropy(), rows, y, weight)
 
 
@@ -53,7 +53,7 @@ def test_inputs_are_as_large_as_what_is_not_zero(
     X[:, 0] = np.resize([factor, -factor], 400)  # most of what is not zero
     X[:, 5] = 1e-6 * factor  # constant, as a scaled column of a fold may be
     table = sparse.csr_array(X) if is_sparse else X
-    rows = make_rows(table, F64, torch.device("cpu"))
+    rows = make_dataset(table, F64, torch.device("cpu"))
     weight = torch.ones(400, dtype=F64)
     y = torch.zeros(400, dtype=torch.int64)
     found = dataclasses.replace(problem, rows=rows, target=y, sample_weight=weight)
@@ -65,7 +65,9 @@ def test_inputs_are_as_large_as_what_is_not_zero(
 
 def test_columns_of_standard_deviation_1_have_the_size_1(problem):
     rows = problem.rows.slice(0, 23)
-    scaled = make_rows(((rows - rows.mean(0)) / rows.std(0)).numpy(), F64, rows.device)
+    scaled = make_dataset(
+        ((rows - rows.mean(0)) / rows.std(0)).numpy(), F64, rows.device
+    )
     sizes = dataclasses.replace(problem, rows=scaled).input_sizes()
     assert (sizes.columns.tolist(), sizes.row) == ([1.0] * 4, 1.0)
 
@@ -78,7 +80,7 @@ def test_rows_are_as_small_as_they_are_sparse(density, size, problem):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 50)) * (rng.random((400, 50)) < density) * 2.0**-7
     y, weight = torch.zeros(400, dtype=torch.int64), torch.ones(400, dtype=F64)
-    rows = make_rows(X, F64, torch.device("cpu"))
+    rows = make_dataset(X, F64, torch.device("cpu"))
     found = dataclasses.replace(problem, rows=rows, target=y, sample_weight=weight)
     assert found.input_sizes().row == size
 
@@ -108,7 +110,7 @@ def test_the_scale_of_the_weights_does_not_matter(problem):
 def test_chunks_change_nothing(problem, monkeypatch):
     whole = problem.evaluate()
     monkeypatch.setattr(module_under_test, "_CHUNK_ELEMENTS", 1)  # 32 rows at least
-    rows = make_rows(
+    rows = make_dataset(
         np.tile(problem.rows.slice(0, 23).numpy(), (4, 1)), F64, torch.device("cpu")
     )
     tiled = dataclasses.replace(
@@ -157,7 +159,7 @@ def test_training_starts_at_the_best_constant(problem):
 def test_modules_without_final_linear_layer_start_as_they_are(generator):
     net = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Tanh()).double()
     before = net[0].bias.item()
-    rows = make_rows(np.ones((3, 2)), F64, torch.device("cpu"))
+    rows = make_dataset(np.ones((3, 2)), F64, torch.device("cpu"))
     target, weight = torch.ones(3, 1, dtype=F64), torch.ones(3, dtype=F64)
     problem = Problem(Network(net, ["0.weight"]), SquaredError(), rows, target, weight)
     problem.start_at_best_constant()

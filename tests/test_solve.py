@@ -16,7 +16,7 @@ from sklearn_sparsenet.solvers import (
     Validation,
     solve,
 )
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
@@ -36,7 +36,7 @@ def make(generator, hidden=(4,), loss=None, n=21, penalty=None):
     y = X[:, :1] - 0.5 * X[:, 1:2].square()
     module = build_mlp(3, hidden, 1, "tanh", torch.Generator().manual_seed(1))
     network = Network(module, find_layers(module))
-    rows = make_rows(X.numpy(), F64, torch.device("cpu"))
+    rows = make_dataset(X.numpy(), F64, torch.device("cpu"))
     more = {} if penalty is None else {"penalty": penalty}
     ones = torch.ones(n, dtype=F64)
     return Problem(network, loss or SquaredError(), rows, y, ones, **more)

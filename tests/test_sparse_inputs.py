@@ -15,7 +15,7 @@ from sklearn_sparsenet.networks.sparse_inputs import (
 )
 from sklearn_sparsenet.search.holding import HeldSupport
 from sklearn_sparsenet.solvers import dataset
-from sklearn_sparsenet.solvers.dataset import SparseRows, SubsetRows, make_rows
+from sklearn_sparsenet.solvers.dataset import DatasetSubset, SparseRows, make_dataset
 from sklearn_sparsenet.solvers.live_part import live_part
 from sklearn_sparsenet.solvers.problem import Problem
 
@@ -41,7 +41,7 @@ def problem_of(X, hidden=(5,), dtype=torch.float64, rows=None):
     network = Network(module, list(find_layers(module)))
     target = torch.arange(N_ROWS) % 3
     weight = torch.linspace(0.5, 2, N_ROWS, dtype=dtype)
-    rows = rows or make_rows(X, dtype, CPU)
+    rows = rows or make_dataset(X, dtype, CPU)
     return Problem(network, CrossEntropy(), rows, target, weight)
 
 
@@ -77,7 +77,7 @@ def test_gradients_are_those_of_dense_rows(counts, hidden, dtype):
 
 def test_some_rows_are_rows_of_a_table(counts):
     index = torch.randperm(N_ROWS, generator=torch.Generator().manual_seed(0))
-    rows = SubsetRows(make_rows(counts, torch.float64, CPU), index)
+    rows = DatasetSubset(make_dataset(counts, torch.float64, CPU), index)
     found = problem_of(None, rows=rows)
     wanted = problem_of(counts[index.numpy()])
     for left, right in zip(found.evaluate(), wanted.evaluate(), strict=True):

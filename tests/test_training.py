@@ -7,16 +7,16 @@ import torch
 
 from sklearn_sparsenet.losses import CustomLoss, SquaredError
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
-from sklearn_sparsenet.search import BracketSearch, FixedAlpha, Limits
+from sklearn_sparsenet.search import BracketSearch, FixedAlpha, SearchBudget
 from sklearn_sparsenet.search.targets import resolve_target
 from sklearn_sparsenet.search.trainer import ProblemTrainer, train
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
-from sklearn_sparsenet.solvers.dataset import make_rows
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
 
 F64 = torch.float64
-LIMITS = Limits(alpha_bounds=(1e-4, 3.0), max_outer_iter=20)
+LIMITS = SearchBudget(alpha_bounds=(1e-4, 3.0), max_outer_iter=20)
 OPTIONS = SolverOptions(
     solver="sgd",
     learning_rate=0.1,
@@ -37,7 +37,7 @@ def trainer_of(
     module = build_mlp(8, hidden, 1, "tanh", generator)
     network = Network(module, find_layers(module), **more)
     sizes = {layer.name: layer.size for layer in network.layers}
-    rows = make_rows(X.numpy(), F64, torch.device("cpu"))
+    rows = make_dataset(X.numpy(), F64, torch.device("cpu"))
     problem = Problem(
         network, loss or SquaredError(), rows, y, torch.ones(60, dtype=F64)
     )

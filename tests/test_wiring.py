@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.networks.network import Network, find_layers
-from sklearn_sparsenet.networks.synflow import Flow
-from sklearn_sparsenet.search.connection import Connector
+from sklearn_sparsenet.networks.synflow import SynapticFlow
+from sklearn_sparsenet.search.connectivity import ConnectivityConstraint
 from sklearn_sparsenet.search.wiring import Wiring
 
 SIZES = [(3, 1), (2, 2, 2), (1, 4, 1), (3, 2, 1), (1, 2, 2, 1), (1, 2, 1, 2, 1)]
@@ -42,7 +42,7 @@ def best_of_all(shapes, n_live):
 def test_as_many_weights_are_live_as_any_choice_has(sizes, n_live):
     shapes = [(b, a) for a, b in pairwise(sizes)]
     network = Network(module := chain(sizes), find_layers(module))
-    flow = Flow(network, sizes[:1])
+    flow = SynapticFlow(network, sizes[:1])
     whole, by_layer = best_of_all(shapes, n_live)
     one = (slice(0, network.n_weights),)
     each = tuple(layer.slice for layer in network.layers)
@@ -50,7 +50,10 @@ def test_as_many_weights_are_live_as_any_choice_has(sizes, n_live):
     cases += [(each, k, n) for k, n in by_layer.items()]
     rng = torch.Generator().manual_seed(0)
     for groups, goals, best in cases:
-        wiring, connector = Wiring.of(flow, groups), Connector(flow, groups, goals)
+        wiring, connector = (
+            Wiring.of(flow, groups),
+            ConnectivityConstraint(flow, groups, goals),
+        )
         score = torch.rand(network.n_weights, generator=rng)
         start = torch.zeros(network.n_weights, dtype=torch.bool)
         for group, goal in zip(groups, goals, strict=True):
@@ -71,7 +74,7 @@ def test_the_largest_scores_are_preferred():
     network = Network(module := chain((4, 3, 2)), find_layers(module))
     score = torch.zeros(18)
     score[[0, 2, 12, 15]] = torch.tensor([4.0, 3.0, 2.0, 1.0])  # two paths through one
-    wiring = Wiring.of(Flow(network, (4,)), [slice(0, 18)])
+    wiring = Wiring.of(SynapticFlow(network, (4,)), [slice(0, 18)])
     none = torch.zeros(18, dtype=torch.bool)
     found = wiring.arrange(none, score, [4]).nonzero().flatten()
     assert found.tolist() == [0, 2, 12, 15]
@@ -80,7 +83,7 @@ def test_the_largest_scores_are_preferred():
 def test_layers_without_a_budget_connect_everything():
     module = chain((3, 4, 4, 3))
     network = Network(module, ["0.weight", "4.weight"])
-    flow, groups = Flow(network, (3,)), [slice(0, 12), slice(12, 24)]
+    flow, groups = SynapticFlow(network, (3,)), [slice(0, 12), slice(12, 24)]
     none = torch.zeros(24, dtype=torch.bool)
     score = torch.arange(24.0)
     found = Wiring.of(flow, groups).arrange(none, score, [12, 1])
@@ -88,7 +91,7 @@ def test_layers_without_a_budget_connect_everything():
     frozen = module[2].weight.requires_grad_(False)
     with torch.no_grad():
         frozen[0] = 0  # what it does not connect is not known here
-    assert Wiring.of(Flow(Network(module, ["0.weight"]), (3,)), groups) is None
+    assert Wiring.of(SynapticFlow(Network(module, ["0.weight"]), (3,)), groups) is None
 
 
 @pytest.mark.parametrize(
@@ -104,4 +107,4 @@ def test_which_networks_are_known(module, is_known):
     shape = (4,) if is_known else (1, 4)
     network = Network(module, find_layers(module))
     groups = [slice(0, network.n_weights)]
-    assert (Wiring.of(Flow(network, shape), groups) is not None) == is_known
+    assert (Wiring.of(SynapticFlow(network, shape), groups) is not None) == is_known

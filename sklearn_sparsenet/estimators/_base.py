@@ -34,7 +34,7 @@ from sklearn_sparsenet.estimators._scales import (
     check_range,
     warn_about_scales,
 )
-from sklearn_sparsenet.estimators._shipping import ShippingMixin
+from sklearn_sparsenet.estimators._shipping import DeployMixin
 from sklearn_sparsenet.estimators._surprises import warn_of_surprises
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import (
@@ -58,7 +58,7 @@ from sklearn_sparsenet.search.trainer import (
     train,
 )
 from sklearn_sparsenet.solvers import Validation
-from sklearn_sparsenet.solvers.dataset import SubsetRows, make_rows
+from sklearn_sparsenet.solvers.dataset import DatasetSubset, make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.stopping import forward
 from sklearn_sparsenet.utils.arguments import as_number
@@ -72,7 +72,7 @@ __all__ = ["SparseNet"]
 
 
 class SparseNet(
-    CallbackSupportMixin, ReportsMixin, ShippingMixin, BaseEstimator, metaclass=ABCMeta
+    CallbackSupportMixin, ReportsMixin, DeployMixin, BaseEstimator, metaclass=ABCMeta
 ):
     """Base of the estimators: everything but losses and targets."""
 
@@ -263,7 +263,7 @@ class SparseNet(
         encoded = self._encode_target(y[positive], weight[positive])
         weight, numbers = weight[positive], numbers[positive]
         is_whole = np.array_equal(numbers, np.arange(X.shape[0]))
-        rows = make_rows(X, dtype, device, None if is_whole else numbers)
+        rows = make_dataset(X, dtype, device, None if is_whole else numbers)
         module = self._start_module(rows, encoded, seeds.network, dtype, device)
         n_outputs = modules.count_outputs(module, rows)
         if self.module is not None:
@@ -343,12 +343,12 @@ class SparseNet(
             return self._score_outputs(output, encoded[held], as_ratios(weight[held]))
 
         index = torch.from_numpy(kept).to(device)
-        held_rows = SubsetRows(rows, torch.from_numpy(held).to(device))
+        held_rows = DatasetSubset(rows, torch.from_numpy(held).to(device))
         patience = int(as_number(self.n_iter_no_change))
         validation = Validation(held_rows, score, patience)
         weights = torch.as_tensor(as_ratios(weight[kept]), **on_device)
         return build.Samples(
-            SubsetRows(rows, index), target[index], weights, validation
+            DatasetSubset(rows, index), target[index], weights, validation
         )
 
     def _strata(self, encoded: np.ndarray) -> np.ndarray:
@@ -471,7 +471,7 @@ class SparseNet(
     @single_threaded()
     def _forward(self, X) -> np.ndarray:
         some = next(p for p in self.module_.parameters() if p.is_floating_point())
-        rows = make_rows(X, some.dtype, some.device)
+        rows = make_dataset(X, some.dtype, some.device)
         return forward(self.module_.eval(), rows).cpu().numpy()
 
     @property

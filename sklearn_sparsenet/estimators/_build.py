@@ -32,7 +32,7 @@ from sklearn_sparsenet.search.targets import (
 )
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.checkpoint import Checkpoint, fingerprint
-from sklearn_sparsenet.solvers.dataset import Rows
+from sklearn_sparsenet.solvers.dataset import Dataset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.arguments import as_number
 from sklearn_sparsenet.utils.owned_directories import usable_directory
@@ -62,14 +62,14 @@ class Samples:
 
     Attributes
     ----------
-    rows : Rows
+    rows : Dataset
     target : Tensor
         As the loss takes it.
     weight : Tensor of shape (n_samples,)
     validation : Validation or None
     """
 
-    rows: Rows
+    rows: Dataset
     target: Tensor
     weight: Tensor
     validation: Validation | None = None

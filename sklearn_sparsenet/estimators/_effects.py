@@ -9,7 +9,7 @@ import numpy as np
 
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.penalties import Penalty
-from sklearn_sparsenet.search import Limits, Search
+from sklearn_sparsenet.search import Search, SearchBudget
 from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["warn_of_idle_parameters"]
@@ -18,7 +18,7 @@ _HAPPENS_ANYWAY = {"tol": 0}  # where it changes nothing
 
 
 def warn_of_idle_parameters(
-    estimator: Any, search: Search, limits: Limits, penalty: Penalty
+    estimator: Any, search: Search, limits: SearchBudget, penalty: Penalty
 ) -> None:
     """Tell once of all parameters that were set and change nothing."""
     ignored = optional_method(search, "ignored", beside="run")

@@ -12,7 +12,7 @@ from sklearn_sparsenet.estimators._probing import changes_inputs
 from sklearn_sparsenet.estimators._validation import check_hidden_layers
 from sklearn_sparsenet.networks.module_copies import adopt
 from sklearn_sparsenet.networks.network import build_mlp
-from sklearn_sparsenet.solvers.dataset import Rows, SubsetRows
+from sklearn_sparsenet.solvers.dataset import Dataset, DatasetSubset
 from sklearn_sparsenet.utils.runtime import available_memory
 
 # Numbers per weight that training takes at least: weight, gradient, two moments.
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def build_module(
-    estimator, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype, device
+    estimator, rows: Dataset, n_outputs: int, seed: int, dtype: torch.dtype, device
 ) -> nn.Module:
     """Return a new module, or a copy of the user's, on its device, not yet trained."""
     if estimator.module is None:
@@ -127,7 +127,7 @@ def set_linear_layers(
 
 
 @torch.no_grad()
-def count_outputs(module: nn.Module, rows: Rows) -> int:
+def count_outputs(module: nn.Module, rows: Dataset) -> int:
     """Run a module on two samples and return its number of outputs.
 
     Raises
@@ -159,9 +159,9 @@ def count_outputs(module: nn.Module, rows: Rows) -> int:
     return 1 if len(shape) < 2 else int(shape[1])
 
 
-def rows_to_give(module: nn.Module, rows: Rows) -> Rows:
+def rows_to_give(module: nn.Module, rows: Dataset) -> Dataset:
     """Return rows that a module can be given: copies if it writes into its inputs."""
     if not changes_inputs(module, rows):
         return rows
     index = torch.arange(rows.n_samples, device=rows.slice(0, 1).device)
-    return SubsetRows(rows, index)
+    return DatasetSubset(rows, index)

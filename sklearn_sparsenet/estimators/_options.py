@@ -7,7 +7,7 @@ from math import ceil, prod, sqrt
 
 from sklearn_sparsenet.estimators._validation import check_bounds
 from sklearn_sparsenet.losses import decay_unit
-from sklearn_sparsenet.search import Limits
+from sklearn_sparsenet.search import SearchBudget
 from sklearn_sparsenet.solvers import (
     Schedule,
     SolverOptions,
@@ -182,7 +182,7 @@ def resolve_weight_decay(
     return WeightDecay(decay, min(decay / unit, bound))
 
 
-def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:
+def build_limits(estimator, guess: tuple[float, ...] | None) -> SearchBudget:
     """Return where the search starts and how long it may last."""
     debias = estimator.debias
     if debias == "auto":
@@ -190,4 +190,4 @@ def build_limits(estimator, guess: tuple[float, ...] | None) -> Limits:
         # its own.
         debias = estimator.alpha is None and estimator.solver != "lbfgs"
     bounds = check_bounds(estimator.alpha_bounds)
-    return Limits(bounds, int(as_number(estimator.max_outer_iter)), guess, debias)
+    return SearchBudget(bounds, int(as_number(estimator.max_outer_iter)), guess, debias)

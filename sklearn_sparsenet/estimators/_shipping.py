@@ -31,7 +31,7 @@ from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.utils.runtime import computed_once, single_threaded
 from sklearn_sparsenet.utils.streams import put
 
-__all__ = ["Route", "ShippingMixin", "weighted_names"]
+__all__ = ["DeployMixin", "Route", "weighted_names"]
 
 # Built from the other attributes, never pickled.
 _DERIVED = ("_route_",)
@@ -77,7 +77,7 @@ class Route:
         return self._predictor if is_current else None
 
 
-class ShippingMixin:
+class DeployMixin:
     """Methods of fitted estimators beside prediction."""
 
     module_: nn.Module

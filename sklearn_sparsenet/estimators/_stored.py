@@ -19,10 +19,11 @@ from sklearn_sparsenet.estimators._validation import (
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.shapes import output_shape
 from sklearn_sparsenet.optimality import Certificate
-from sklearn_sparsenet.search.narrowing import Stages
+from sklearn_sparsenet.search.gradual_pruning import PruningSchedule
 from sklearn_sparsenet.utils.declared import declared_types, fits
 
 __all__ = [
+    "FORMER_NAMES",
     "KNOWN",
     "OF_THE_USER",
     "Chosen",
@@ -44,9 +45,10 @@ KNOWN: dict[str, type] = {
     for kind in (
         *_LOSSES, penalties.L1, penalties.MCP, penalties.L0,
         search.BracketSearch, search.OnePassSearch, search.ContinuationSearch,
-        Stages, Certificate, Packed,
+        PruningSchedule, Certificate, Packed,
     )
 }  # fmt: skip
+FORMER_NAMES: dict[str, type] = {"Stages": PruningSchedule}
 # Parameters whose objects and functions are of no use for predictions. None in their
 # place is refused by `fit`, which names the parameter; `score` takes no scoring for R²
 # or the accuracy.

@@ -53,7 +53,7 @@ _OF_A_LOSS = (
     "standardizes_target",
     "per_sample",
     "predict",
-    "best_constant",
+    "fit_intercept_only",
     "check_target",
 )
 # What checks of values raise, and what values themselves do when they are converted.

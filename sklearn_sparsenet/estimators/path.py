@@ -15,7 +15,7 @@ from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.search import FixedAlpha, Search
-from sklearn_sparsenet.search.path import Station, train_path
+from sklearn_sparsenet.search.path import PathPoint, train_path
 from sklearn_sparsenet.search.targets import has_entries, resolve_target
 from sklearn_sparsenet.search.trainer import ProblemTrainer
 from sklearn_sparsenet.utils.arguments import as_number
@@ -238,7 +238,7 @@ def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list
                     "A path was interrupted; nothing of it is kept."
                 )
             point = copy.copy(first).set_params(**setting)
-            there = trainer.aim(station.target, None, 1.0)
+            there = trainer.for_target(station.target, None, 1.0)
             point._store(there, result)
             messages.append(point._message(trainer.problem, result))
             points.append(point)
@@ -249,7 +249,7 @@ def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list
 
 def plan_path(
     estimator, trainer: ProblemTrainer, search: Search, grid: int | list
-) -> tuple[list[dict], list[Station]]:
+) -> tuple[list[dict], list[PathPoint]]:
     """Return the settings, and the stations, of a path from dense to sparse.
 
     Parameters
@@ -267,7 +267,7 @@ def plan_path(
         n_layers = len(network.layers)
         settings = [{"alpha": alpha} for alpha in grid]
         fixed = [FixedAlpha((alpha,) * n_layers) for alpha in grid]
-        return settings, [Station(None, search) for search in fixed]
+        return settings, [PathPoint(None, search) for search in fixed]
     sizes = {name: p.numel() for name, p in find_layers(network.module).items()}
     if isinstance(grid, int):
         grid = _spread(grid, sizes)
@@ -278,7 +278,7 @@ def plan_path(
         raise ValueError("target_sparsities are for different layers; a path has one.")
     order = sorted(range(len(grid)), key=lambda i: -sum(targets[i].n_nonzero))
     settings = [{"target_sparsity": grid[i]} for i in order]
-    return settings, [Station(targets[i], search) for i in order]
+    return settings, [PathPoint(targets[i], search) for i in order]
 
 
 def _spread(n_targets: int, sizes: dict[str, int]) -> list[int]:

@@ -49,7 +49,7 @@ class Chain:
     ----------
     links : list of Link
     loss : Loss
-        Its `values_and_slopes` is used if it has one; otherwise autograd, on the
+        Its `loss_and_gradient` is used if it has one; otherwise autograd, on the
         outputs only.
     """
 
@@ -57,7 +57,7 @@ class Chain:
         self._links = links
         self._transposed = [link.weight.t() for link in links]
         self._loss = loss
-        self._slopes = optional_method(loss, "values_and_slopes", "per_sample")
+        self._slopes = optional_method(loss, "loss_and_gradient", "per_sample")
         self._workspaces: dict[int, tuple[list[_Buffers], Tensor]] = {}
 
     def add_gradient(

@@ -17,10 +17,10 @@ from sklearn_sparsenet.networks.paths import (
     weights_of,
 )
 
-__all__ = ["Flow", "parts_of"]
+__all__ = ["SynapticFlow", "parts_of"]
 
 
-class Flow:
+class SynapticFlow:
     """How much flows through each weight of a network, as one flat vector.
 
     Parameters
@@ -48,7 +48,7 @@ class Flow:
         }
 
     @classmethod
-    def of(cls, network: Network, sample_shape: tuple[int, ...]) -> Flow | None:
+    def of(cls, network: Network, sample_shape: tuple[int, ...]) -> SynapticFlow | None:
         """Return the flow of a network, or None where it cannot be followed."""
         try:
             return cls(network, sample_shape)

@@ -2,26 +2,26 @@
 
 from sklearn_sparsenet.search.base import (
     FixedAlpha,
-    Limits,
     Search,
+    SearchBudget,
     SearchResult,
     Trainer,
     Trial,
 )
 from sklearn_sparsenet.search.bracket import BracketSearch
 from sklearn_sparsenet.search.continuation import ContinuationSearch
-from sklearn_sparsenet.search.narrowing import Stages
+from sklearn_sparsenet.search.gradual_pruning import PruningSchedule
 from sklearn_sparsenet.search.one_pass import OnePassSearch
 
 __all__ = [
     "BracketSearch",
     "ContinuationSearch",
     "FixedAlpha",
-    "Limits",
     "OnePassSearch",
+    "PruningSchedule",
     "Search",
+    "SearchBudget",
     "SearchResult",
-    "Stages",
     "Trainer",
     "Trial",
 ]

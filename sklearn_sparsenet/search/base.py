@@ -8,12 +8,12 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from sklearn_sparsenet.networks.synflow import Flow
+from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Solution, Status
 
-__all__ = ["FixedAlpha", "Limits", "Search", "SearchResult", "Trainer", "Trial"]
+__all__ = ["FixedAlpha", "Search", "SearchBudget", "SearchResult", "Trainer", "Trial"]
 
 
 # Parameters that say when a target is met, and where and how long to look.
@@ -105,7 +105,7 @@ class Trainer(Protocol):
         """Where the weights of each group lie in the flat vector."""
 
     @property
-    def flow(self) -> Flow | None:
+    def flow(self) -> SynapticFlow | None:
         """Which weights can lie on a live path; None if that cannot be told."""
 
     @property
@@ -131,7 +131,7 @@ class Trainer(Protocol):
         number of samples.
         """
 
-    def extend(self, support: Tensor) -> Tensor:
+    def include_biases(self, support: Tensor) -> Tensor:
         """Return a support with the penalised biases, which are always in it."""
 
     def train(
@@ -186,7 +186,7 @@ class Trainer(Protocol):
             long, or the problem is none that can be solved so.
         """
 
-    def stay(self, where: Solution, alpha: Sequence[float]) -> Solution:
+    def recertify(self, where: Solution, alpha: Sequence[float]) -> Solution:
         """Return what a solve for `alpha` finds if it has no time to go anywhere."""
 
     def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
@@ -194,7 +194,7 @@ class Trainer(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class SearchBudget:
     """Where a search starts, and how long it may last.
 
     Attributes
@@ -255,7 +255,7 @@ class Search(Protocol):
     nothing in the network that it finds.
     """
 
-    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+    def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search, with at most ``limits.max_outer_iter`` solves."""
 
 
@@ -265,15 +265,15 @@ class FixedAlpha:
 
     alpha: tuple[float, ...]
 
-    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+    def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Solve once."""
         trial = trainer.solve(self.alpha)
         return SearchResult(trial, (trial,), met=True)
 
-    def max_solves(self, limits: Limits) -> int:
+    def max_solves(self, limits: SearchBudget) -> int:
         """Return the number of solves, refit included."""
         return 1 + limits.debias
 
-    def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
+    def ignored(self, limits: SearchBudget, penalty: Penalty) -> tuple[str, ...]:
         """Return what says how to search; that it has no target is the rule."""
         return ("search", *OF_SEARCHES)

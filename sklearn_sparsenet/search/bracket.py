@@ -20,7 +20,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+from sklearn_sparsenet.search.base import SearchBudget, SearchResult, Trainer, Trial
 from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["BracketSearch"]
@@ -180,7 +180,7 @@ class BracketSearch:
             if not isinstance(value, str) or value not in get_args(accepted):
                 raise ValueError(f"{name}={value!r}; accepted: {get_args(accepted)}.")
 
-    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+    def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search for the target of `trainer`.
 
         Raises
@@ -227,7 +227,7 @@ class BracketSearch:
             ]
         return record.result(limits)
 
-    def max_solves(self, limits: Limits) -> int:
+    def max_solves(self, limits: SearchBudget) -> int:
         """Return the most solves, refit included."""
         return limits.max_outer_iter + limits.debias
 
@@ -260,14 +260,14 @@ class _Record:
             self.dense = trial.solution
         self.trials.append(trial.without_state())
 
-    def result(self, limits: Limits) -> SearchResult:
+    def result(self, limits: SearchBudget) -> SearchResult:
         assert self.best is not None
         best, trials = self.best, tuple(self.trials)
         reason = "" if best.met else self._reason(limits)
         cut_off = best.solution.status.is_cut_short
         return SearchResult(best, trials, best.met, reason, cut_off=cut_off)
 
-    def _reason(self, limits: Limits) -> str:
+    def _reason(self, limits: SearchBudget) -> str:
         counts = [trial.n_nonzero for trial in self.trials]
         if self.trials[-1].interrupted:
             return self.trials[-1].interruption

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
-from sklearn_sparsenet.search.base import Limits, SearchResult, Trainer, Trial
+from sklearn_sparsenet.search.base import SearchBudget, SearchResult, Trainer, Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Continuation, Status
 
@@ -50,11 +50,11 @@ class ContinuationSearch:
 
     solvers: ClassVar[tuple[str, ...]] = ("lbfgs",)
 
-    def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
+    def ignored(self, limits: SearchBudget, penalty: Penalty) -> tuple[str, ...]:
         """Return the names of parameters that change nothing: it has its own grid."""
         return ("alpha_bounds",)
 
-    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+    def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search for the target of `trainer`.
 
         Raises
@@ -82,7 +82,7 @@ class _Run:
     trainer: Trainer
     path: Continuation
     target: Target
-    limits: Limits
+    limits: SearchBudget
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
     loose: dict[int, int] = field(default_factory=dict)  # counts at grid points

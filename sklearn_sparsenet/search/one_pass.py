@@ -1,7 +1,7 @@
 r"""Ours: the exact count at the price of one training.
 
-1. Train, with fewer and fewer weights (`Narrowing`), then on the support that is left,
-   with a penalty that has faded by the end: the network that a refit would give.
+1. Train, with fewer and fewer weights (`GradualPruning`), then on the support that is
+   left, with a penalty that has faded by the end: the network that a refit would give.
 2. λ of each group is the low end of (35) there: the largest |∂L/∂w| off the support
    that a live path could use.
 3. Solve the ℓ1 problem from there. (35) is a necessary condition, no sufficient one,
@@ -26,12 +26,16 @@ from torch import Tensor
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.search.base import (
     OF_SEARCHES,
-    Limits,
+    SearchBudget,
     SearchResult,
     Trainer,
     Trial,
 )
-from sklearn_sparsenet.search.narrowing import Narrowing, Noise, Stages
+from sklearn_sparsenet.search.gradual_pruning import (
+    GradualPruning,
+    Noise,
+    PruningSchedule,
+)
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.arguments import keep_number
 
@@ -40,7 +44,7 @@ __all__ = ["OnePassSearch"]
 # Where a search goes on from a denser network, which is trained: little has to be cut
 # and little to be learned, and no time is left for a solve, which the residual tells
 # (figures in docs/design_notes.md).
-_CONTINUED_STAGES = Stages(0.09, 0.1, 0.1)
+_CONTINUED_STAGES = PruningSchedule(0.09, 0.1, 0.1)
 _CONTINUED_STEADY = 0.4
 
 
@@ -50,7 +54,7 @@ class OnePassSearch:
 
     Parameters
     ----------
-    stages : Stages or None
+    stages : PruningSchedule or None
         When weights start to be cut, when the target is reached, and from when on the
         support is held, as parts of the run; None: by its length.
     steady : float in [0, 1)
@@ -66,7 +70,7 @@ class OnePassSearch:
         First step size of that solve, relative to that of a usual training.
     """
 
-    stages: Stages | None = None
+    stages: PruningSchedule | None = None
     steady: float = 0.7
     growth: float = 4.0
     solve_share: float = 0.1
@@ -88,10 +92,10 @@ class OnePassSearch:
         keep_number(
             self, "solve_rate", lambda rate: 0 < rate < math.inf, "positive and finite"
         )
-        if not isinstance(self.stages, Stages | None):
-            raise TypeError(f"stages={self.stages!r} must be Stages, or None.")
+        if not isinstance(self.stages, PruningSchedule | None):
+            raise TypeError(f"stages={self.stages!r} must be PruningSchedule, or None.")
 
-    def run(self, trainer: Trainer, limits: Limits) -> SearchResult:
+    def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search for the target of `trainer`.
 
         Raises
@@ -109,7 +113,7 @@ class OnePassSearch:
         alpha = _critical_alpha(trainer, refitted, support)
         # 3) A solve for that λ.
         if not self.solve_share or refitted.status.is_cut_short or trainer.stopped:
-            trial = trainer.trial(alpha, trainer.stay(refitted, alpha))
+            trial = trainer.trial(alpha, trainer.recertify(refitted, alpha))
         else:
             trial = self._solve(trainer, refitted, support, alpha)
         met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met
@@ -118,11 +122,11 @@ class OnePassSearch:
         history = (trial.without_state(),)
         return SearchResult(trial, history, met, reason, refitted, cut_off)
 
-    def max_solves(self, limits: Limits) -> int:
+    def max_solves(self, limits: SearchBudget) -> int:
         """Return the number of solves; the first one is the refit."""
         return 2 if self.solve_share else 1
 
-    def ignored(self, limits: Limits, penalty: Penalty) -> tuple[str, ...]:
+    def ignored(self, limits: SearchBudget, penalty: Penalty) -> tuple[str, ...]:
         """Return the names of parameters that change nothing.
 
         There is one run, whose count is exact; `tol` is that of the penalised solution.
@@ -142,9 +146,9 @@ class OnePassSearch:
             solve_share=0.0,
         )
 
-    def _narrowing(self, trainer: Trainer) -> Narrowing:
+    def _narrowing(self, trainer: Trainer) -> GradualPruning:
         assert trainer.target is not None
-        return Narrowing(
+        return GradualPruning(
             trainer.groups,
             trainer.target.n_nonzero,
             trainer.flow,
@@ -160,7 +164,7 @@ class OnePassSearch:
         scale = trainer.growth_scale
         return self.growth if scale is None else self.growth * scale
 
-    def _train(self, trainer: Trainer, narrowing: Narrowing) -> Solution:
+    def _train(self, trainer: Trainer, narrowing: GradualPruning) -> Solution:
         return trainer.train(
             narrowing,
             tuple(0.0 for _ in trainer.groups),
@@ -180,7 +184,7 @@ class OnePassSearch:
         solution = trainer.settle(start, alpha)
         if solution is None:
             solution = trainer.train(
-                FixedSupport(trainer.extend(support), trainer.penalty),
+                FixedSupport(trainer.include_biases(support), trainer.penalty),
                 alpha,
                 share=self.solve_share,
                 rate=self.solve_rate,

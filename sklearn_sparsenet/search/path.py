@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sklearn_sparsenet.search import Limits, Search
+from sklearn_sparsenet.search import Search, SearchBudget
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import ProblemTrainer, TrainingResult, train
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.protocols import optional_method
 
-__all__ = ["Station", "train_path"]
+__all__ = ["PathPoint", "train_path"]
 
 _EXTRA = 2.3  # budgets of a single fit, for all stations but the first together
 _MOST = 0.25  # of the budget of a single fit, for the mean of them
@@ -24,7 +24,7 @@ _FIRST, _LAST = 0.55, 1.45  # of the mean
 
 
 @dataclass(frozen=True)
-class Station:
+class PathPoint:
     """A point of the path: what to look for there, and how.
 
     Attributes
@@ -39,16 +39,16 @@ class Station:
 
 
 def train_path(
-    trainer: ProblemTrainer, stations: Sequence[Station], limits: Limits
+    trainer: ProblemTrainer, stations: Sequence[PathPoint], limits: SearchBudget
 ) -> Iterator[TrainingResult]:
     """Yield the result at each station; the network stands there meanwhile.
 
     Parameters
     ----------
     trainer : ProblemTrainer
-    stations : sequence of Station
+    stations : sequence of PathPoint
         From dense to sparse.
-    limits : Limits
+    limits : SearchBudget
         Of the search at each station.
     """
     start: Solution | None = None
@@ -57,7 +57,7 @@ def train_path(
         continued = optional_method(search, "continued", beside="run")
         if start is not None and continued is not None:
             search = continued()
-        result = train(trainer.aim(station.target, start, share), search, limits)
+        result = train(trainer.for_target(station.target, start, share), search, limits)
         yield result
         if result.was_interrupted:
             return

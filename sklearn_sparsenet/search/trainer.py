@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.networks.sparsity import count_nonzero, count_per_layer
-from sklearn_sparsenet.networks.synflow import Flow
+from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import L1, FixedSupport, Penalty
-from sklearn_sparsenet.search import Limits, Search, SearchResult, Trial
+from sklearn_sparsenet.search import Search, SearchBudget, SearchResult, Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
@@ -108,7 +108,7 @@ class ProblemTrainer:
         """Whether the monitor has asked for the end."""
         return self.progress.stopped
 
-    def aim(
+    def for_target(
         self, target: Target | None, start: Solution | None, share: float
     ) -> ProblemTrainer:
         """Return a trainer of the same problem for another target.
@@ -154,9 +154,9 @@ class ProblemTrainer:
         return tuple(group.stop - group.start for group in self.groups)
 
     @computed_once
-    def flow(self) -> Flow | None:
+    def flow(self) -> SynapticFlow | None:
         """Which weights can lie on a live path; None if that cannot be told."""
-        return Flow.of(self.problem.network, self.problem.rows.sample_shape)
+        return SynapticFlow.of(self.problem.network, self.problem.rows.sample_shape)
 
     @property
     def n_samples(self) -> int:
@@ -193,7 +193,7 @@ class ProblemTrainer:
         share = min(1.0, self.options.batch_size / self.n_samples)
         return network.gradient[: network.n_weights].abs() * share**0.5
 
-    def extend(self, support: Tensor) -> Tensor:
+    def include_biases(self, support: Tensor) -> Tensor:
         """Return a support with the penalised biases, which are always in it."""
         network = self.problem.network
         biases = support.new_ones(network.n_penalized - network.n_weights)
@@ -265,10 +265,10 @@ class ProblemTrainer:
             keep_support=keep_support,
         )
 
-    def stay(self, where: Solution, alpha: Sequence[float]) -> Solution:
+    def recertify(self, where: Solution, alpha: Sequence[float]) -> Solution:
         """Judge a solution by another λ; see `sklearn_sparsenet.search.Trainer`."""
         self.problem.network.restore(where.state)
-        found = where.judged(self.problem, self._per_layer(alpha))
+        found = where.with_alpha(self.problem, self._per_layer(alpha))
         if self.stopped and not found.status.is_cut_short:
             return replace(found, status=Status.STOPPED)
         return found
@@ -482,7 +482,9 @@ class TrainingResult:
         return self.search.history[-1].solution.status, self.final.status
 
 
-def max_solves(trainer: ProblemTrainer, search: Search, limits: Limits) -> int | None:
+def max_solves(
+    trainer: ProblemTrainer, search: Search, limits: SearchBudget
+) -> int | None:
     """Return the most solves that `train` will make, if that is known."""
     if trainer.continuation is not None:  # the starts of solves are solved for, too
         return None
@@ -490,7 +492,9 @@ def max_solves(trainer: ProblemTrainer, search: Search, limits: Limits) -> int |
     return None if known is None else known(limits)
 
 
-def train(trainer: ProblemTrainer, search: Search, limits: Limits) -> TrainingResult:
+def train(
+    trainer: ProblemTrainer, search: Search, limits: SearchBudget
+) -> TrainingResult:
     """Find λ and the network; leave the network at the final solution.
 
     If ``limits.debias``, the surviving weights are refitted without the penalty,

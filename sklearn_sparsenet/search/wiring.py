@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.networks.network import Layer
-from sklearn_sparsenet.networks.synflow import Flow
+from sklearn_sparsenet.networks.synflow import SynapticFlow
 
 __all__ = ["Wiring"]
 
@@ -51,7 +51,7 @@ class Wiring:
     groups: Sequence[slice]
 
     @classmethod
-    def of(cls, flow: Flow, groups: Sequence[slice]) -> Wiring | None:
+    def of(cls, flow: SynapticFlow, groups: Sequence[slice]) -> Wiring | None:
         """Return the wiring of a chain of linear layers, or None for other networks."""
         passed = flow.chain()
         if passed is None:

@@ -25,10 +25,10 @@ from sklearn_sparsenet.networks.sparse_inputs import (
     SubsetFactors,
 )
 
-__all__ = ["Rows", "SubsetRows", "batch_sizes", "make_rows"]
+__all__ = ["Dataset", "DatasetSubset", "batch_sizes", "make_dataset"]
 
 
-class Rows(Protocol):
+class Dataset(Protocol):
     """A table of samples, read by row numbers."""
 
     @property
@@ -54,7 +54,7 @@ class Rows(Protocol):
     def factors(self) -> Factors:
         """Return what is read where rows are but multiplied: these, or sparse ones."""
 
-    def columns(self, numbers: Tensor) -> Rows | None:
+    def columns(self, numbers: Tensor) -> Dataset | None:
         """Return some columns as rows of their own.
 
         None where it saves nothing to read fewer.
@@ -67,7 +67,7 @@ class Rows(Protocol):
         """
 
 
-class DenseRows(Rows, Protocol):
+class DenseRows(Dataset, Protocol):
     """Rows that are as large when they are multiplied as when they are read."""
 
     @property
@@ -77,7 +77,7 @@ class DenseRows(Rows, Protocol):
     def factors(self) -> Factors:
         return self
 
-    def columns(self, numbers: Tensor) -> Rows | None:
+    def columns(self, numbers: Tensor) -> Dataset | None:
         return None
 
 
@@ -110,7 +110,7 @@ class TensorRows(DenseRows):
     def slice(self, start: int, stop: int) -> Tensor:
         return self.values[start:stop].to(self.dtype)
 
-    def columns(self, numbers: Tensor) -> Rows | None:
+    def columns(self, numbers: Tensor) -> Dataset | None:
         n_bytes = self.n_samples * len(numbers) * self.dtype.itemsize
         is_table, few = self.values.ndim == 2, _FEW_COLUMNS * prod(self.sample_shape)
         if not is_table or len(numbers) > few or n_bytes > _CONVERT_AT_ONCE_BYTES:
@@ -203,21 +203,21 @@ class SparseRows:
             values.sum_duplicates()
         return SparseFactors(values)
 
-    def columns(self, numbers: Tensor) -> Rows | None:
+    def columns(self, numbers: Tensor) -> Dataset | None:
         if not self._stays_sparse:
             return None
         values = self.values[:, numbers.cpu().numpy()]
-        return make_rows(values, self.dtype, self.device)
+        return make_dataset(values, self.dtype, self.device)
 
     def stored(self) -> Iterator[np.ndarray]:
         yield from (self.values.data, self.values.indices, self.values.indptr)
 
 
 @dataclass(frozen=True)
-class SubsetRows:
+class DatasetSubset:
     """Some samples of another table, without a copy."""
 
-    rows: Rows
+    rows: Dataset
     index: Tensor
 
     @property
@@ -246,9 +246,9 @@ class SubsetRows:
         factors = self.rows.factors()
         return self if factors is self.rows else SubsetFactors(factors, self.index)
 
-    def columns(self, numbers: Tensor) -> Rows | None:
+    def columns(self, numbers: Tensor) -> Dataset | None:
         rows = self.rows.columns(numbers)
-        return None if rows is None else SubsetRows(rows, self.index)
+        return None if rows is None else DatasetSubset(rows, self.index)
 
     def stored(self) -> Iterator[np.ndarray]:
         yield from self.rows.stored()
@@ -291,12 +291,12 @@ _ON_ACCELERATORS = [
 ]
 
 
-def make_rows(
+def make_dataset(
     X: np.ndarray | sparse.spmatrix | sparse.sparray,
     dtype: torch.dtype,
     device: torch.device,
     numbers: np.ndarray | None = None,
-) -> Rows:
+) -> Dataset:
     """Choose how the rows of X are read.
 
     Parameters
@@ -316,7 +316,7 @@ def make_rows(
         rows = _lazy_rows(X, dtype, device)
         if numbers is None:
             return rows
-        return SubsetRows(rows, torch.from_numpy(numbers).to(device))
+        return DatasetSubset(rows, torch.from_numpy(numbers).to(device))
     if isinstance(X, np.ndarray):
         values = X if numbers is None else X[numbers]
     else:
@@ -324,7 +324,7 @@ def make_rows(
     return TensorRows(_to_tensor(values, dtype, device), dtype)
 
 
-def _lazy_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Rows:
+def _lazy_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Dataset:
     if not isinstance(X, np.ndarray):
         return SparseRows(X.tocsr(), dtype, device)
     known = X.dtype in _ON_ACCELERATORS

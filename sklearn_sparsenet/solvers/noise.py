@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.penalties import L1
-from sklearn_sparsenet.solvers.dataset import SubsetRows
+from sklearn_sparsenet.solvers.dataset import DatasetSubset
 from sklearn_sparsenet.solvers.loop import solve
 from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
@@ -123,7 +123,7 @@ def unexplained_share(
 
 def _loss_of_constant(problem: Problem, weight: Tensor) -> float | None:
     """Return the loss without inputs on some samples; None if it is no scale."""
-    constant = problem.loss.best_constant(problem.target, problem.sample_weight)
+    constant = problem.loss.fit_intercept_only(problem.target, problem.sample_weight)
     if constant is None or not bool(weight.any()):
         return None
     output = constant.expand(problem.n_samples, -1)
@@ -163,12 +163,12 @@ def _train(problem: Problem, held: Tensor, options: SolverOptions) -> list[float
     n_epochs = ceil(_STEPS / ceil(len(kept) / options.batch_size))
     every, patience = ceil(n_epochs / _LOOKS), ceil(n_epochs * _PATIENCE)
     validation = Validation(
-        SubsetRows(problem.rows, rest), _score(problem, rest), patience
+        DatasetSubset(problem.rows, rest), _score(problem, rest), patience
     )
     looks = _Looks(problem.network, validation, every)
     part = replace(
         problem,
-        rows=SubsetRows(problem.rows, kept),
+        rows=DatasetSubset(problem.rows, kept),
         target=problem.target[kept],
         sample_weight=problem.sample_weight[kept],
         penalty=L1(),

@@ -24,7 +24,7 @@ from sklearn_sparsenet.networks.backprop import GradientEngine, make_engine
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
 from sklearn_sparsenet.penalties import L1, Penalty
-from sklearn_sparsenet.solvers.dataset import Rows, batch_sizes
+from sklearn_sparsenet.solvers.dataset import Dataset, batch_sizes
 from sklearn_sparsenet.utils.protocols import optional_method
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -90,7 +90,7 @@ class Problem:
     network : Network
         Its parameters are the variables.
     loss : Loss
-    rows : Rows
+    rows : Dataset
         Inputs, n_samples of them.
     target : Tensor of shape (n_samples,) or (n_samples, n_outputs)
     sample_weight : Tensor of shape (n_samples,)
@@ -102,7 +102,7 @@ class Problem:
 
     network: Network
     loss: Loss
-    rows: Rows
+    rows: Dataset
     target: Tensor
     sample_weight: Tensor
     penalty: Penalty = field(default_factory=L1)
@@ -317,7 +317,7 @@ class Problem:
         networks as they are.
         """
         last = list(self.network.module.modules())[-1]
-        constant = self.loss.best_constant(self.target, self.sample_weight)
+        constant = self.loss.fit_intercept_only(self.target, self.sample_weight)
         bias = getattr(last, "bias", None)
         if constant is not None and isinstance(last, torch.nn.Linear):
             if bias is not None and bias.shape == constant.shape:

@@ -102,7 +102,7 @@ class Solution:
             **facts,
         )
 
-    def judged(self, problem: Problem, alpha: Sequence[float]) -> Solution:
+    def with_alpha(self, problem: Problem, alpha: Sequence[float]) -> Solution:
         """Return the same network as a solution for another λ, without training.
 
         Parameters

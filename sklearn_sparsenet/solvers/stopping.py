@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.network import Network, outputs_of
-from sklearn_sparsenet.solvers.dataset import Rows
+from sklearn_sparsenet.solvers.dataset import Dataset
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 
@@ -25,7 +25,7 @@ _STATE = ("scores", "best_score", "best_state", "best_epoch")
 
 
 @torch.no_grad()
-def forward(module: nn.Module, rows: Rows) -> Tensor:
+def forward(module: nn.Module, rows: Dataset) -> Tensor:
     """Return the outputs for all rows, chunk by chunk."""
     n_elements = max(1, prod(rows.sample_shape))
     size = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // n_elements))
@@ -40,14 +40,14 @@ class Validation:
 
     Parameters
     ----------
-    rows : Rows
+    rows : Dataset
     score : callable(Tensor of outputs) -> float
         Larger is better.
     patience : int
         Epochs without a better score after which training ends.
     """
 
-    rows: Rows
+    rows: Dataset
     score: Callable[[Tensor], float]
     patience: int
 

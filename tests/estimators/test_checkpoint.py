@@ -12,7 +12,7 @@ from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet.penalties import L1
-from sklearn_sparsenet.search.narrowing import Narrowing
+from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 
 
 class StoppedError(Exception):
@@ -117,13 +117,13 @@ def test_a_support_that_was_just_chosen_is_not_relied_on_yet(
         return make(hidden_layer_sizes=(12, 8), target_sparsity=12, **params).fit(X, y)
 
     chosen = []
-    hold = Narrowing._hold
+    hold = GradualPruning._hold
 
     def spy(narrowing, *choice):
         chosen.append(narrowing._progress)
         hold(narrowing, *choice)
 
-    monkeypatch.setattr(Narrowing, "_hold", spy)
+    monkeypatch.setattr(GradualPruning, "_hold", spy)
     n_calls = fit().loss.calls
     # Training has nine epochs; before its steps the loss is called to try it.
     epoch = round(chosen[0] * 9 * steps) // steps

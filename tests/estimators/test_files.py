@@ -23,6 +23,7 @@ import sklearn_sparsenet
 from sklearn_sparsenet import (
     MCP,
     BracketSearch,
+    OnePassSearch,
     SparseNetClassifier,
     SparseNetClassifierCV,
     SparseNetRegressor,
@@ -30,6 +31,9 @@ from sklearn_sparsenet import (
     load,
     losses,
 )
+from sklearn_sparsenet.estimators._file_format import digest
+from sklearn_sparsenet.search import PruningSchedule
+from sklearn_sparsenet.utils.tensor_files import dump_tensors, read_tensors
 
 
 def regression(n_targets=1):
@@ -442,3 +446,19 @@ def test_errors_are_where_they_were():
     from sklearn_sparsenet.exceptions import DataScaleWarning
 
     assert DataScaleWarning is sklearn_sparsenet.DataScaleWarning
+
+
+def test_names_of_before_are_read(tmp_path):
+    """A file may call an object what its class was called once."""
+    X, y = regression()
+    schedule = PruningSchedule(0.1, 0.5, 0.6)
+    net = SparseNetRegressor((4,), search=OnePassSearch(stages=schedule), max_iter=40)
+    net.fit(X, y).save(path := tmp_path / "net")
+    with path.open("rb") as file:
+        metadata, arrays = read_tensors(file)
+    text = metadata["document"]
+    assert '"PruningSchedule"' in text
+    metadata["document"] = text.replace('"PruningSchedule"', '"Stages"')
+    metadata["sha256"] = digest(metadata["document"], arrays)
+    path.write_bytes(dump_tensors(arrays, metadata))
+    assert load(path).search.stages == schedule

@@ -23,7 +23,7 @@ from sklearn_sparsenet import (
 from sklearn_sparsenet.estimators import _base
 from sklearn_sparsenet.penalties import MCP, FixedSupport
 from sklearn_sparsenet.search import ContinuationSearch
-from sklearn_sparsenet.search.narrowing import Stages
+from sklearn_sparsenet.search.gradual_pruning import PruningSchedule
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 Y = X[:, 0]
@@ -230,7 +230,7 @@ def test_class_weights_that_cannot_be_are_refused(weight):
         (lambda value: OnePassSearch(solve_share=value), "solve_share"),
         (lambda value: OnePassSearch(solve_rate=value), "solve_rate"),
         (lambda value: OnePassSearch(stages=value), "stages"),
-        (lambda value: Stages(value, 0.5, 0.6), "begin"),
+        (lambda value: PruningSchedule(value, 0.5, 0.6), "begin"),
         (FixedSupport, "support"),
         (losses.CustomLoss, "function"),
         (lambda value: ProximalAdam([torch.zeros(1)], lr=value), "lr"),

@@ -6,16 +6,18 @@ import base64
 import json
 import platform
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sklearn
 import torch
+from threadpoolctl import threadpool_limits
 
-from tests.golden.cases import Arrays
+from tests.golden.cases import Arrays, arrays_of
 
-__all__ = ["RECORDS", "compare", "machine", "read", "write"]
+__all__ = ["RECORDS", "compare", "machine", "numbers_of", "read", "write"]
 
 RECORDS = Path(__file__).parent / "records.json"
 
@@ -29,6 +31,12 @@ def machine() -> dict[str, str]:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "machine": platform.machine(),
     }
+
+
+def numbers_of(run: Callable[[], Any]) -> Arrays:
+    """Return the numbers of a fit on one thread: how a sum is divided rounds it."""
+    with threadpool_limits(1):
+        return arrays_of(run())
 
 
 def _pack(array: np.ndarray) -> dict[str, Any]:

@@ -228,7 +228,7 @@ _HOSTILE = [
     [[]], "O", "<f8", "|V99999", float("nan"), float("inf"), _LONG_STRING, _DATE,
     {"!": "dict", "of": []}, {"!": "array", "key": "0"},
     {"!": "object", "class": "Packed", "of": {}}, {"!": "tuple", "of": [10**9, 10**9]},
-    {"!": "object", "class": "Stages", "of": {}},
+    {"!": "object", "class": "PruningSchedule", "of": {}},
 ]  # fmt: skip
 
 

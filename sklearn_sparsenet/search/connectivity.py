@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.networks.synflow import Flow, parts_of
+from sklearn_sparsenet.networks.synflow import SynapticFlow, parts_of
 from sklearn_sparsenet.search.wiring import Wiring
 
-__all__ = ["Connector", "largest", "sow"]
+__all__ = ["ConnectivityConstraint", "largest", "reinitialize_zeros"]
 
 _FILL_ROUNDS = 30
 _FLOW_ROUNDS = 100
@@ -22,19 +22,19 @@ _SEEDLING = 1e-3  # of the mean size of its group: a weight that comes back from
 
 
 @dataclass(frozen=True)
-class Connector:
+class ConnectivityConstraint:
     """Chooses weights so that they lie on paths from an input to an output.
 
     Parameters
     ----------
-    flow : Flow
+    flow : SynapticFlow
     groups : sequence of slice
         Weights that share a budget.
     goals : sequence of int
         The budgets.
     """
 
-    flow: Flow
+    flow: SynapticFlow
     groups: Sequence[slice]
     goals: Sequence[int]
 
@@ -75,7 +75,7 @@ class Connector:
         self._complete(live, places, score)
         return live, places
 
-    def lacks(self, kept: Tensor, places: Tensor) -> Tensor:
+    def needs_repair(self, kept: Tensor, places: Tensor) -> Tensor:
         """Tell what a choice lacks.
 
         Returns
@@ -114,7 +114,7 @@ class Connector:
             where, values = where[stays], values[stays]
         return torch.zeros_like(score, dtype=torch.bool).index_fill_(0, where, True)
 
-    def favour_units(self, score: Tensor) -> None:
+    def prefer_one_per_unit(self, score: Tensor) -> None:
         """Put the best weight into each unit first, where there are weights enough."""
         best = self.flow.best_of_each_unit(score) & (score > 0)
         for group, goal in zip(self.groups, self.goals, strict=True):
@@ -181,7 +181,7 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return mask, cut
 
 
-def sow(weight: Tensor, kept: Tensor, groups: Sequence[slice]) -> None:
+def reinitialize_zeros(weight: Tensor, kept: Tensor, groups: Sequence[slice]) -> None:
     """Give weights that are to be kept, but are zero, a size to start from."""
     for group in groups:
         part = weight[group]

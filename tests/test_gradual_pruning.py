@@ -11,14 +11,14 @@ from torch import nn
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.networks.paths import find_paths
-from sklearn_sparsenet.networks.synflow import Flow
-from sklearn_sparsenet.search import OnePassSearch, Stages
-from sklearn_sparsenet.search.connection import Connector, largest
-from sklearn_sparsenet.search.narrowing import Narrowing, Noise
+from sklearn_sparsenet.networks.synflow import SynapticFlow
+from sklearn_sparsenet.search import OnePassSearch, PruningSchedule
+from sklearn_sparsenet.search.connectivity import ConnectivityConstraint, largest
+from sklearn_sparsenet.search.gradual_pruning import GradualPruning, Noise
 from sklearn_sparsenet.solvers import growth_factor
 
 F64 = torch.float64
-DEFAULT = Stages()
+DEFAULT = PruningSchedule()
 
 
 def network_of(sizes, seed=0):
@@ -34,8 +34,8 @@ def narrowing_of(
     if len(goals) > 1:
         groups = [layer.slice for layer in network.layers]
     n_inputs = network.layers[0].shape[1]
-    flow = Flow.of(network, (n_inputs,)) if follow else None
-    return Narrowing(groups, goals, flow, hard=hard, noise=noise, stages=stages)
+    flow = SynapticFlow.of(network, (n_inputs,)) if follow else None
+    return GradualPruning(groups, goals, flow, hard=hard, noise=noise, stages=stages)
 
 
 def n_live(network):
@@ -76,7 +76,7 @@ def test_weight_decay_is_another_until_the_support_is_held():
 
 
 def test_k_falls_from_all_weights_to_the_target():
-    stages = Stages(0.1, 0.5, 0.6)
+    stages = PruningSchedule(0.1, 0.5, 0.6)
     counts = [stages.kept(p / 100, 1000, 20) for p in range(101)]
     assert counts[0] == counts[10] == 1000
     assert counts[50] == counts[100] == 20
@@ -84,11 +84,15 @@ def test_k_falls_from_all_weights_to_the_target():
 
 
 def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
-    assert Stages.for_steps(800) == Stages.for_steps(1000) == Stages()
-    assert Stages().hold < Stages.for_steps(1).hold < 0.9
-    parts = dataclasses.astuple(Stages.for_steps(32000))
+    assert (
+        PruningSchedule.for_steps(800)
+        == PruningSchedule.for_steps(1000)
+        == PruningSchedule()
+    )
+    assert PruningSchedule().hold < PruningSchedule.for_steps(1).hold < 0.9
+    parts = dataclasses.astuple(PruningSchedule.for_steps(32000))
     assert parts == pytest.approx((0.05 / 4, 0.55 / 4, 0.6 / 4))
-    assert Stages.for_steps(10**8).hold > 0.0
+    assert PruningSchedule.for_steps(10**8).hold > 0.0
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,), stages=None)
     narrowing.advance(4800, 32000)
@@ -108,7 +112,7 @@ def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
 )
 def test_stages_out_of_order_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
-        Stages(*wrong)
+        PruningSchedule(*wrong)
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -227,7 +231,7 @@ def test_an_interrupted_run_is_brought_to_the_target():
 
 def test_flow_is_positive_exactly_where_a_path_could_lead():
     network = network_of((3, 4, 2))
-    flow = Flow.of(network, (3,))
+    flow = SynapticFlow.of(network, (3,))
     kept = torch.zeros(network.n_weights, dtype=torch.bool)
     first, last = network.layers
     kept[first.start + 1] = True  # input 1 to hidden unit 0
@@ -245,7 +249,7 @@ def test_layers_without_a_penalty_let_through_what_they_can_come_to_hold(trained
         module[2].weight[:, 1:] = 0.0
     module[2].weight.requires_grad_(trained)
     network = Network(module, ["0.weight", "4.weight"])
-    flow = Flow.of(network, (3,))
+    flow = SynapticFlow.of(network, (3,))
     places = flow.at(torch.ones(network.n_weights, dtype=torch.bool)) > 0
     into = places[network.layers[0].slice].view(4, 3)
     assert into.all(1).tolist() == [True, trained, trained, trained]
@@ -255,7 +259,7 @@ def test_a_flow_finds_the_paths_whatever_it_was_asked_before():
     network = network_of((3, 4, 4, 2))
     with torch.no_grad():
         network.module[2].weight[:, 1:] = 0.0
-    flow = Flow.of(network, (3,))
+    flow = SynapticFlow.of(network, (3,))
     ones = torch.ones(network.n_weights)
     before = flow.at(ones)
     found = flow.paths()
@@ -267,14 +271,16 @@ def test_a_flow_finds_the_paths_whatever_it_was_asked_before():
 
 
 def test_stages_are_values():
-    assert Stages() == dataclasses.replace(Stages(), begin=Stages().begin)
+    assert PruningSchedule() == dataclasses.replace(
+        PruningSchedule(), begin=PruningSchedule().begin
+    )
 
 
 def test_flow_is_conserved_through_the_layers():
     """Sizes times flow sum up to the same in every layer: all paths lead through."""
     network = network_of((7, 5, 4, 2))
     sizes = network.weights.abs()
-    through = sizes * Flow.of(network, (7,)).at(sizes)
+    through = sizes * SynapticFlow.of(network, (7,)).at(sizes)
     sums = [float(through[layer.slice].sum()) for layer in network.layers]
     assert sums == pytest.approx([sums[0]] * 3)
 
@@ -308,7 +314,7 @@ def test_the_flow_at_a_few_weights_is_that_of_all(kind, generator):
     else:
         module = nn.Sequential(nn.Conv1d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2))
         network, shape = Network(module, find_layers(module)), (2, 6)
-    flow = Flow(network, shape)
+    flow = SynapticFlow(network, shape)
     sizes = torch.rand(network.n_weights, generator=generator, dtype=F64)
     sizes[torch.rand(network.n_weights, generator=generator) < 0.7] = 0
     where = sizes.nonzero().flatten()
@@ -317,17 +323,19 @@ def test_the_flow_at_a_few_weights_is_that_of_all(kind, generator):
 
 def test_following_the_flow_costs_what_the_weights_that_are_left_do(monkeypatch):
     network = network_of((400, 20, 5))
-    flow, score, asked = Flow(network, (400,)), network.weights.abs(), []
-    at_few = Flow.at_few
+    flow, score, asked = SynapticFlow(network, (400,)), network.weights.abs(), []
+    at_few = SynapticFlow.at_few
 
     def spy(self, where, sizes):
         asked.append(len(where))
         return at_few(self, where, sizes)
 
-    monkeypatch.setattr(Flow, "at_few", spy)
-    monkeypatch.setattr(Flow, "at", None)  # of all weights, however many are cut
+    monkeypatch.setattr(SynapticFlow, "at_few", spy)
+    monkeypatch.setattr(
+        SynapticFlow, "at", None
+    )  # of all weights, however many are cut
     groups = [slice(0, network.n_weights)]
-    kept = Connector(flow, groups, [80]).follow_the_flow(score, [80])
+    kept = ConnectivityConstraint(flow, groups, [80]).follow_the_flow(score, [80])
     assert int(kept.sum()) == 80
     assert sum(asked) < 25 * network.n_weights
 
@@ -340,10 +348,12 @@ def test_weights_of_a_convolutional_network_are_all_on_paths(goal):
         layers = nn.Conv2d(1, 4, 2), nn.Flatten(), nn.Linear(4, 3), nn.Linear(3, 2)
         module = nn.Sequential(*layers).double()
         network = Network(module, find_layers(module))
-        n, flow = network.n_weights, Flow.of(network, (1, 2, 2))
+        n, flow = network.n_weights, SynapticFlow.of(network, (1, 2, 2))
         score = torch.rand(n, dtype=F64, generator=generator)
         kept = largest(score, goal)[0]
-        kept, places = Connector(flow, [slice(0, n)], [goal]).finish(kept, score)
+        kept, places = ConnectivityConstraint(flow, [slice(0, n)], [goal]).finish(
+            kept, score
+        )
         assert kept.sum() == goal
         assert places[kept].all()
 
@@ -356,7 +366,9 @@ def test_that_steps_grow_does_not_change_what_is_cut(scale, generator):
     step = torch.rand(len(weight), generator=generator, dtype=weight.dtype)
     kept = []
     for growth in (0.0, 400.0):
-        narrowing = Narrowing([slice(0, 25)], [6], None, scale=scales, growth=growth)
+        narrowing = GradualPruning(
+            [slice(0, 25)], [6], None, scale=scales, growth=growth
+        )
         narrowing.advance(60, 100)
         moved = weight.clone()
         narrowing.prox_(moved, step * growth_factor(weight, growth / (scale or 1)), 0.0)

@@ -24,15 +24,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.networks.synflow import Flow
+from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import Strength
-from sklearn_sparsenet.search.connection import Connector, largest, sow
+from sklearn_sparsenet.search.connectivity import (
+    ConnectivityConstraint,
+    largest,
+    reinitialize_zeros,
+)
 from sklearn_sparsenet.search.holding import Constraint, HeldSupport
 from sklearn_sparsenet.solvers import growth_factor
 from sklearn_sparsenet.utils.arguments import keep_number
 from sklearn_sparsenet.utils.runtime import Later
 
-__all__ = ["Narrowing", "Noise", "Stages"]
+__all__ = ["GradualPruning", "Noise", "PruningSchedule"]
 
 _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _ROUNDING = 1e-6  # of scores: what is above the threshold by so little, is as large
@@ -50,7 +54,7 @@ _STATE = ("support", "_allowed", "_cuts")
 
 
 @dataclass(frozen=True)
-class Stages:
+class PruningSchedule:
     """When what happens, as parts of a training run.
 
     Attributes
@@ -74,7 +78,7 @@ class Stages:
             raise ValueError(f"{self} is not in order within [0, 1).")
 
     @classmethod
-    def for_steps(cls, n_steps: int) -> Stages:
+    def for_steps(cls, n_steps: int) -> PruningSchedule:
         """Return the stages for a run of that many steps.
 
         A long run can do with a smaller part for the cuts: more of it is left for
@@ -113,7 +117,7 @@ class Noise:
 Cut = tuple[float, tuple[int, ...], tuple[float, ...]]
 
 
-class Narrowing(Constraint):
+class GradualPruning(Constraint):
     """The constraint as a penalty that the solvers' loop can work with.
 
     Parameters
@@ -122,7 +126,7 @@ class Narrowing(Constraint):
         Weights that share a λ: all of them, or those of each layer.
     goals : sequence of int
         How many weights of each group are to be left.
-    flow : Flow or None
+    flow : SynapticFlow or None
         Tells which weights can lie on a live path; None: all are taken to.
     noise : Noise or None
         Sets the first λ of the penalty that fades; None: there is none.
@@ -135,7 +139,7 @@ class Narrowing(Constraint):
         Weight decay until the support is held; None: as after it.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
-    stages : Stages or None
+    stages : PruningSchedule or None
         None: those for the number of steps.
 
     Attributes
@@ -148,24 +152,26 @@ class Narrowing(Constraint):
         self,
         groups: Sequence[slice],
         goals: Sequence[int],
-        flow: Flow | None,
+        flow: SynapticFlow | None,
         *,
         noise: Noise | None = None,
         scale: Tensor | None = None,
         growth: Tensor | float = 0.0,
         search_decay: float | None = None,
         hard: bool = False,
-        stages: Stages | None = None,
+        stages: PruningSchedule | None = None,
     ) -> None:
         self.groups, self.goals = groups, goals
         self.noise, self.scale, self.hard = noise, scale, hard
         self.growth, self.search_decay = growth, search_decay
-        self.stages = stages or Stages()
+        self.stages = stages or PruningSchedule()
         self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
         self._held: HeldSupport | None = None
-        self._connector = None if flow is None else Connector(flow, groups, goals)
+        self._connector = (
+            None if flow is None else ConnectivityConstraint(flow, groups, goals)
+        )
         self._allowed: Tensor | None = None
         self._lacks: Later | None = None  # what the last choice lacked
         self._progress, self._is_due = 0.0, False
@@ -192,7 +198,7 @@ class Narrowing(Constraint):
         self._progress = step / n_steps
         if n_steps != self._n_steps:
             self._n_steps = n_steps
-            self.stages = self._asked_stages or Stages.for_steps(n_steps)
+            self.stages = self._asked_stages or PruningSchedule.for_steps(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
         if self._progress < self.stages.begin:
             self._allowed = self._lacks = None
@@ -265,7 +271,7 @@ class Narrowing(Constraint):
         if self.is_forced:
             self._narrow(counted, 1.0)
         assert self.support is not None
-        sow(counted, self.support, self.groups)
+        reinitialize_zeros(counted, self.support, self.groups)
 
     def _narrow(self, weight: Tensor, step: Strength) -> None:
         metric = self._metric(weight, step)
@@ -279,7 +285,7 @@ class Narrowing(Constraint):
         score = whole.masked_fill(barred, -1.0)
         no_path, few_places = self._lacks.read() if self._lacks else (False, False)
         if self._connector is not None and few_places:
-            self._connector.favour_units(score)
+            self._connector.prefer_one_per_unit(score)
         ends = self._progress >= self.stages.hold
         asked = [self._asked(i, ends) for i in range(len(self.groups))]
         kept, cuts = self._largest(score, asked)
@@ -297,7 +303,7 @@ class Narrowing(Constraint):
             self._shrink(weight, self._spread(cuts.to(weight)).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
-            sow(weight, kept, self.groups)
+            reinitialize_zeros(weight, kept, self.groups)
             self._hold(kept, places)
 
     def _asked(self, number: int, ends: bool) -> int:
@@ -323,7 +329,7 @@ class Narrowing(Constraint):
         """
         assert self._connector is not None
         places = self._connector.places(kept)
-        lacks = self._connector.lacks(kept, places)
+        lacks = self._connector.needs_repair(kept, places)
         self._lacks = Later(lacks)
         no_path = lacks[0]
         before = no_path if self._allowed is None else self._allowed & no_path
