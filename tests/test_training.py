@@ -9,7 +9,8 @@ from sklearn_sparsenet.losses import CustomLoss, SquaredError
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import BracketSearch, FixedAlpha, SearchBudget
 from sklearn_sparsenet.search.targets import resolve_target
-from sklearn_sparsenet.search.trainer import ProblemTrainer, train
+from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.training import train
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem

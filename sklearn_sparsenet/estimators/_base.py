@@ -51,12 +51,8 @@ from sklearn_sparsenet.estimators._validation import (
 from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.paths import Paths, find_paths
-from sklearn_sparsenet.search.trainer import (
-    ProblemTrainer,
-    TrainingResult,
-    max_solves,
-    train,
-)
+from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.training import TrainingResult, max_solves, train
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.dataset import DatasetSubset, make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
@@ -303,7 +299,7 @@ class SparseNet(
         network, is_new = problem.network, not self._continues()
         if self.solver != "lbfgs":
             sizes = problem.input_sizes()
-            network.fit_steps(sizes.columns, sizes.filled)
+            network.fit_steps(sizes.columns, sizes.density)
             if is_new:
                 network.fit_start(sizes.row)
         if is_new:

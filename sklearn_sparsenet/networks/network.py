@@ -22,6 +22,9 @@ __all__ = [
     "outputs_of",
 ]
 
+# Part of the inputs that is not zero; texts have a hundredth, images a fifth.
+_SPARSE_BELOW = 1 / 16
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
     "logistic": nn.Sigmoid,
@@ -186,8 +189,8 @@ class Network:
     step_scale : Tensor of shape (n_parameters,) or None
         How large a step of each parameter is to be, next to the others; None: all
         alike. See `fit_steps`.
-    growth_scale : Tensor of shape (n_parameters,) or None
-        By what the growth of the steps of each parameter is multiplied; None: by 1.
+    steps_grow : bool
+        Whether a search may let its steps grow with the weights.
     """
 
     def __init__(
@@ -220,35 +223,30 @@ class Network:
         self.parameters = torch.cat([p.detach().reshape(-1) for p in self._views])
         self.gradient = torch.zeros_like(self.parameters)
         self.step_scale: Tensor | None = None
-        self.growth_scale: Tensor | None = None
+        self.steps_grow = True
         self._attach()
 
-    def fit_steps(self, sizes: Tensor, filled: Tensor) -> None:
+    def fit_steps(self, sizes: Tensor, density: float) -> None:
         """Let steps of the first layer, a linear one, be as small as inputs are large.
 
-        How much they grow with a weight goes by what it moves in the mean of all rows:
-        in texts, frequent words would leave those that tell more behind.
+        With inputs that are mostly zero steps do not grow with the weights: in texts,
+        frequent words would leave those that tell more behind.
 
         Parameters
         ----------
         sizes : Tensor of shape (n_inputs,)
             Of what is not zero.
-        filled : Tensor of shape (n_inputs,)
+        density : float
             The part that is not.
         """
-        if bool((sizes != 1).any()):
-            self.step_scale = self._of_inputs(1 / sizes)
-        if bool((sizes * filled != 1).any()):
-            self.growth_scale = self._of_inputs(sizes * filled)
-
-    def _of_inputs(self, values: Tensor) -> Tensor:
-        """Spread a value of each input over its weights; other parameters have 1."""
+        self.steps_grow = density >= _SPARSE_BELOW
+        if bool((sizes == 1).all()):
+            return
         first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
-        spread = torch.ones_like(self.parameters, dtype=torch.float32)
+        self.step_scale = torch.ones_like(self.parameters, dtype=torch.float32)
         start = int(first.weight.storage_offset())
-        block = spread[start : start + first.weight.numel()]
-        block.view(first.weight.shape).mul_(values)
-        return spread
+        block = self.step_scale[start : start + first.weight.numel()]
+        block.view(first.weight.shape).div_(sizes)
 
     def fit_start(self, size: float) -> None:
         """Scale parameters that are drawn as for inputs of size 1.

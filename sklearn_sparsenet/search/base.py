@@ -117,8 +117,8 @@ class Trainer(Protocol):
         """How large steps of the weights are, next to each other; None: all alike."""
 
     @property
-    def growth_scale(self) -> Tensor | None:
-        """What the growth of the steps of each weight is multiplied by; None: by 1."""
+    def steps_grow(self) -> bool:
+        """Whether steps may grow with the weights."""
 
     @property
     def search_decay(self) -> float | None:

@@ -185,9 +185,9 @@ class GradualPruning(Constraint):
 
     def decay_beside(self, weight_decay: float) -> float:
         """Return the weight decay of the coming steps; another one until the hold."""
-        if self.support is not None or self.search_decay is None:
-            return weight_decay
-        return self.search_decay
+        if self.support is None and self.search_decay is not None:
+            return self.search_decay
+        return weight_decay
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of where in the run the next proximal step is.
@@ -219,11 +219,8 @@ class GradualPruning(Constraint):
         """Take over what `state` returned."""
         for name in _STATE:
             setattr(self, name, state[name])
-        held, lacks = state["held"], state["lacks"]
-        self._held = None
-        if held is not None:
-            where, alpha = held
-            self._held = HeldSupport(where, alpha, self._left)
+        lacks, (where, alpha) = state["lacks"], state["held"] or (None, None)
+        self._held = None if where is None else HeldSupport(where, alpha, self._left)
         self._lacks = None if lacks is None else Later(torch.tensor(lacks))
 
     def prox_(

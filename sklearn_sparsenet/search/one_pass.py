@@ -161,8 +161,10 @@ class OnePassSearch:
         )
 
     def _growth(self, trainer: Trainer) -> Tensor | float:
-        scale = trainer.growth_scale
-        return self.growth if scale is None else self.growth * scale
+        scale = trainer.weight_scale
+        if not trainer.steps_grow or not self.growth:
+            return 0.0
+        return self.growth if scale is None else self.growth / scale
 
     def _train(self, trainer: Trainer, narrowing: GradualPruning) -> Solution:
         return trainer.train(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from sklearn_sparsenet.search import Search, SearchBudget
 from sklearn_sparsenet.search.targets import Target
-from sklearn_sparsenet.search.trainer import ProblemTrainer, TrainingResult, train
+from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.training import TrainingResult, train
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.protocols import optional_method
 

@@ -114,8 +114,7 @@ def _part(problem: Problem, units: Sequence[Tensor]) -> LivePart | None:
     network.parameters.copy_(whole.parameters[where])
     if whole.step_scale is not None:
         network.step_scale = whole.step_scale[where]
-    if whole.growth_scale is not None:
-        network.growth_scale = whole.growth_scale[where]
+    network.steps_grow = whole.steps_grow
     penalty = restricted_to(where[: network.n_weights])
     if penalty is None:
         return None

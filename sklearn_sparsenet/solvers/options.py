@@ -42,7 +42,7 @@ class SolverOptions:
         falls with the step size.
     growth : float
         By how much more the steps of large weights are, for penalties of single
-        weights: `growth_factor`, of weights as `Network.growth_scale` has them.
+        weights: `growth_factor`, of weights as `Network.step_scale` has them.
     batch_size : int
     max_iter : float
         Epochs; the last one need not be whole.

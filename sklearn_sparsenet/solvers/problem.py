@@ -69,15 +69,15 @@ class InputSizes(NamedTuple):
     ----------
     columns : Tensor of shape (n_columns,)
         What is not zero in each column.
-    filled : Tensor of shape (n_columns,)
-        Part of each column that is not zero; 1 for more than half.
+    density : float
+        Part of the inputs that is not zero.
     row : float
         Root mean square of all inputs divided by `columns`, zeros included: small for
         sparse rows.
     """
 
     columns: Tensor
-    filled: Tensor
+    density: float
     row: float
 
 
@@ -277,10 +277,10 @@ class Problem:
         of a power of two changes no digit of a product.
         """
         mean, square, filled = self._moments_of_columns()
+        density = float(filled.mean())
         known = square - mean**2 > _ROUNDING * square  # constant ones are not
         filled = torch.where(known, filled, 0.0)
         size = torch.where(known, square / filled, 1.0).log2() / 2
-        part = torch.exp2(torch.where(known, filled, 1.0).log2().trunc())
         order = size.argsort()
         half = (1 - _ROUNDING) * filled.sum() / 2
         usual = size[order[int((filled[order].cumsum(0) < half).sum())]]
@@ -290,8 +290,7 @@ class Problem:
         columns = torch.exp2(exponent.clamp(-_MOST_EXPONENT, _MOST_EXPONENT))
         row = (square / columns**2).mean().sqrt()
         row = torch.exp2(torch.where(row > 0, row, 1.0).log2().trunc())
-        weight = self.sample_weight
-        return InputSizes(columns.to(weight), part.to(weight), float(row))
+        return InputSizes(columns.to(self.sample_weight), density, float(row))
 
     def _moments_of_columns(self) -> Tensor:
         """Return the mean of each column, of its square, and where it is not zero.

@@ -74,12 +74,11 @@ class Stepper:
 
     def _growth(self, network: Network) -> Tensor | float:
         """Return the growth of the steps of each parameter; biases have none."""
-        if not self._options.growth:
+        if not self._options.growth or not network.steps_grow:
             return 0.0
         growth = torch.full_like(network.parameters, self._options.growth)
         growth[network.n_penalized :] = 0.0
-        scale = network.growth_scale
-        return growth if scale is None else growth.mul_(scale)
+        return growth if network.step_scale is None else growth.div_(network.step_scale)
 
     def take_gradient(self, batch: Batch | None) -> Tensor:
         """Compute the gradient of a batch, or of all rows; return the loss."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
@@ -65,21 +66,23 @@ def test_a_path_has_the_same_factor():
         np.testing.assert_array_equal(found, other)
 
 
-def test_steps_of_columns_that_are_mostly_zero_grow_less(monkeypatch):
-    """With a weight: growth counts what it moves in the mean of all rows."""
+def test_steps_grow_unless_inputs_are_mostly_zero(monkeypatch):
     seen = []
     run = OnePassSearch.run
 
     def watched(self, trainer, limits):
-        seen.append(trainer.growth_scale)
+        seen.append(trainer.steps_grow)
         return run(self, trainer, limits)
 
     monkeypatch.setattr(OnePassSearch, "run", watched)
     rng = np.random.default_rng(0)
-    X = rng.choice([-1.0, 1.0], size=(256, 3))
-    y = X.sum(1)
-    net = SparseNetRegressor((2,), target_sparsity=0.5, random_state=0).fit(X, y)
-    X[32:, 1] = 0.0  # an eighth is left
+    X = rng.choice([-1.0, 1.0], size=(256, 40))
+    y = X[:, :3].sum(1)
+    net = SparseNetRegressor((4,), target_sparsity=0.5, random_state=0).fit(X, y)
+    slow = clone(net).set_params(search=OnePassSearch(growth=0.0)).fit(X, y)
+    assert any((a != b).any() for a, b in zip(net.coefs_, slow.coefs_, strict=True))
+    X[rng.random(X.shape) > 0.05] = 0.0
     net.fit(X, y)
-    assert seen[0] is None
-    np.testing.assert_array_equal(seen[1], [1.0, 0.125, 1.0] * 2 + [1.0, 1.0])
+    slow.fit(X, y)
+    assert all((a == b).all() for a, b in zip(net.coefs_, slow.coefs_, strict=True))
+    assert seen == [True, True, False, False]
