@@ -79,8 +79,9 @@ weight_decay : float or "auto", default="auto"
     part of the loss that a short training leaves on some that it has not seen, c is 2
     for squared errors, ½ for three and more classes, else 1. 0 with a
     given `alpha`, with "lbfgs", above 10 000 samples, and in trainings of less than 200
-    steps; with `warm_start` that of the fit before. "one_pass" divides it by c, and
-    trains with at most .005, until the support is held.
+    steps; with `warm_start` that of the fit before. Until its support is held,
+    "one_pass" divides it by c, and trains with at most .005; with less, down to 3/n,
+    where r is above ¾.
 debias : bool or "auto", default="auto"
     Whether surviving weights are refitted without the ℓ1 penalty, but with
     `weight_decay`: "auto" after a search with "adam" or "sgd".

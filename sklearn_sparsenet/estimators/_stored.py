@@ -232,7 +232,7 @@ def check_network(network: nn.Module, attributes: dict[str, Any]) -> None:
     Parameters
     ----------
     network : nn.Module
-        As `recipes.build_from` makes it; with its weights.
+        As `deploy.architecture.build_from` makes it; with its weights.
     attributes : dict
         Checked.
 

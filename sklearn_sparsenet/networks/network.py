@@ -22,7 +22,8 @@ __all__ = [
     "outputs_of",
 ]
 
-# Part of the inputs that is not zero; texts have a hundredth, images a fifth.
+# Inputs are sparse if a smaller part of them is not zero: of texts it is a hundredth,
+# of images a fifth.
 _SPARSE_BELOW = 1 / 16
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {

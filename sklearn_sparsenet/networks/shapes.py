@@ -33,7 +33,7 @@ def output_shape(layers: Iterable[nn.Module], shape: Shape) -> Shape:
     Parameters
     ----------
     layers : iterable of nn.Module
-        Those that `recipes.build_from` makes.
+        Those that `deploy.architecture.build_from` makes.
     shape : tuple of int
         Of one sample.
 

@@ -106,8 +106,8 @@ class OnePassSearch:
         if trainer.target is None:
             raise ValueError("OnePassSearch needs a target.")
         # 1) Narrow, and train what is left.
-        narrowing = self._narrowing(trainer)
-        refitted = self._train(trainer, narrowing)
+        pruning = self._pruning(trainer)
+        refitted = self._train(trainer, pruning)
         # 2) λ from the gradient off the support.
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
@@ -118,7 +118,7 @@ class OnePassSearch:
             trial = self._solve(trainer, refitted, support, alpha)
         met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met
         reason = "" if met else _reason(trial)
-        cut_off = refitted.status.is_cut_short and narrowing.is_forced
+        cut_off = refitted.status.is_cut_short and pruning.is_forced
         history = (trial.without_state(),)
         return SearchResult(trial, history, met, reason, refitted, cut_off)
 
@@ -146,7 +146,7 @@ class OnePassSearch:
             solve_share=0.0,
         )
 
-    def _narrowing(self, trainer: Trainer) -> GradualPruning:
+    def _pruning(self, trainer: Trainer) -> GradualPruning:
         assert trainer.target is not None
         return GradualPruning(
             trainer.groups,
@@ -166,14 +166,14 @@ class OnePassSearch:
             return 0.0
         return self.growth if scale is None else self.growth / scale
 
-    def _train(self, trainer: Trainer, narrowing: GradualPruning) -> Solution:
+    def _train(self, trainer: Trainer, pruning: GradualPruning) -> Solution:
         return trainer.train(
-            narrowing,
+            pruning,
             tuple(0.0 for _ in trainer.groups),
             share=1 - self.solve_share,
             steady=self.steady,
             growth=self.growth,
-            finish=narrowing.finish,
+            finish=pruning.finish,
         )
 
     def _solve(
