@@ -219,7 +219,7 @@ def test_interruption_keeps_a_network(diabetes, monkeypatch, at):
 
 def test_search_needs_a_target_and_a_path():
     class NoTarget:
-        target = None
+        target = path = None
 
     with pytest.raises(ValueError, match="needs a target"):
         ContinuationSearch().run(NoTarget(), SearchBudget())

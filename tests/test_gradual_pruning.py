@@ -14,7 +14,8 @@ from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.search import OnePassSearch, PruningSchedule
 from sklearn_sparsenet.search.connectivity import ConnectivityConstraint, largest
-from sklearn_sparsenet.search.gradual_pruning import GradualPruning, Noise
+from sklearn_sparsenet.search.fading import Noise
+from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 from sklearn_sparsenet.solvers import growth_factor
 
 F64 = torch.float64
@@ -36,6 +37,15 @@ def narrowing_of(
     n_inputs = network.layers[0].shape[1]
     flow = SynapticFlow.of(network, (n_inputs,)) if follow else None
     return GradualPruning(groups, goals, flow, hard=hard, noise=noise, stages=stages)
+
+
+def take_step(narrowing, weight, step):
+    """Do what a stepper does after the gradient step."""
+    if narrowing.held is not None:
+        sizes = step if isinstance(step, float) else step[: len(weight)]
+        weight.copy_(narrowing.held.prox(weight, sizes, narrowing.strength))
+    elif narrowing.is_due:
+        narrowing.prune(weight, step)
 
 
 def n_live(network):
@@ -67,12 +77,12 @@ def test_weight_decay_is_another_until_the_support_is_held():
     felt = []
     for step in (0, 59, 60, 61):
         narrowing.advance(step, 100)
-        narrowing.prox_(weight, torch.full_like(weight, 0.1), 0.0)
-        felt.append([narrowing.decay_beside(decay) for decay in (0.0, 1e-3, 0.1)])
+        take_step(narrowing, weight, torch.full_like(weight, 0.1))
+        felt.append([narrowing.weight_decay(decay) for decay in (0.0, 1e-3, 0.1)])
     assert felt[0] == felt[1] == [0.002, 0.002, 0.002]
     assert felt[2] == felt[3] == [0.0, 1e-3, 0.1]
     narrowing.advance(59, 100)  # a run that goes back seeks again
-    assert narrowing.decay_beside(0.1) == 0.002
+    assert narrowing.weight_decay(0.1) == 0.002
 
 
 def test_k_falls_from_all_weights_to_the_target():
@@ -96,7 +106,7 @@ def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,), stages=None)
     narrowing.advance(4800, 32000)
-    narrowing.prox_(network.weights, 0.1, 0.0)
+    take_step(narrowing, network.weights, 0.1)
     assert int((network.weights != 0).sum()) == 10
     assert narrowing.support is not None
 
@@ -124,7 +134,7 @@ def test_the_target_is_held_exactly_and_on_live_paths(goals, hard):
     narrowing.advance(60, 100)
     weights = network.weights
     before = weights.clone()
-    narrowing.prox_(weights, step, 0.0)
+    take_step(narrowing, weights, step)
     counts = [int((weights[group] != 0).sum()) for group in narrowing.groups]
     assert counts == list(goals)
     assert n_live(network) == sum(goals)
@@ -137,7 +147,7 @@ def test_the_target_is_held_exactly_and_on_live_paths(goals, hard):
     # From then on the support is fixed.
     weights.copy_(before)
     narrowing.advance(61, 100)
-    narrowing.prox_(weights, step, 0.0)
+    take_step(narrowing, weights, step)
     assert torch.equal(weights, torch.where(kept, before, 0.0))
 
 
@@ -152,7 +162,7 @@ def test_a_penalty_on_the_held_support_fades(n_samples):
     noise = Noise(lambda: level, n_samples)
     narrowing = narrowing_of(network, (40,), follow=False, noise=noise)
     narrowing.advance(60, 100)
-    narrowing.prox_(network.weights, torch.full_like(network.parameters, 0.1), 0.0)
+    take_step(narrowing, network.weights, torch.full_like(network.parameters, 0.1))
     kept = network.weights != 0
     load = 1 if n_samples <= 256 else 40 / n_samples
     alpha = 0.1 * load**0.5 * float(level[~kept].max())
@@ -162,7 +172,7 @@ def test_a_penalty_on_the_held_support_fades(n_samples):
         weights[kept.nonzero()[0]] = threshold = 1e-6
         narrowing.advance(progress, 100)
         before = weights.clone()
-        narrowing.prox_(weights, step, 0.0)
+        take_step(narrowing, weights, step)
         wanted = before.abs() - step * alpha * left
         # What would become zero stays as it is: the count is to be kept.
         wanted = torch.where(before.abs() > threshold, wanted, before.abs())
@@ -176,9 +186,8 @@ def test_without_a_metric_the_largest_weights_stay():
     narrowing = narrowing_of(network, (7,), hard=True)
     wanted = network.weights.abs().topk(7).indices.sort().values
     narrowing.advance(99, 100)
-    result = narrowing.prox(network.weights, 0.1, 0.0)
-    assert torch.equal(result.nonzero().flatten(), wanted)
-    assert bool((network.weights != 0).all())  # prox changes nothing in place
+    take_step(narrowing, network.weights, 0.1)
+    assert torch.equal(network.weights.nonzero().flatten(), wanted)
 
 
 def test_nothing_is_cut_before_it_begins_or_between_order_statistics():
@@ -187,7 +196,7 @@ def test_nothing_is_cut_before_it_begins_or_between_order_statistics():
     before = network.weights.clone()
     for step in (0, 49, 101, 255):
         narrowing.advance(step, 1000)
-        narrowing.prox_(network.weights, 0.1, 0.0)
+        take_step(narrowing, network.weights, 0.1)
         assert torch.equal(network.weights, before)
 
 
@@ -195,7 +204,7 @@ def test_going_back_in_time_releases_the_support():
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,))
     narrowing.advance(900, 1000)
-    narrowing.prox_(network.weights.clone(), 0.1, 0.0)
+    take_step(narrowing, network.weights.clone(), 0.1)
     assert narrowing.support is not None
     narrowing.advance(100, 1000)
     assert narrowing.support is None
@@ -208,7 +217,7 @@ def test_a_score_that_would_cut_every_path_does_not():
         network.weights[network.layers[0].slice] *= 1e3
     narrowing = narrowing_of(network, (12,))
     narrowing.advance(900, 1000)
-    narrowing.prox_(network.weights, 0.1, 0.0)
+    take_step(narrowing, network.weights, 0.1)
     assert int((network.weights != 0).sum()) == 12
     assert n_live(network) == 12
 
@@ -217,7 +226,7 @@ def test_fewer_weights_than_layers_are_counted_all_the_same():
     network = network_of((6, 8, 6, 3))
     narrowing = narrowing_of(network, (2,))
     narrowing.advance(900, 1000)
-    narrowing.prox_(network.weights, 0.1, 0.0)
+    take_step(narrowing, network.weights, 0.1)
     assert int((network.weights != 0).sum()) == 2
 
 
@@ -298,10 +307,10 @@ def test_a_cut_that_leaves_no_path_is_taken_back_and_the_next_follows_the_flow()
     narrowing = narrowing_of(network, (12,))
     before = network.weights.clone()
     narrowing.advance(500, 1000)
-    narrowing.prox_(network.weights, 0.1, 0.0)
+    take_step(narrowing, network.weights, 0.1)
     assert torch.equal(network.weights, before)
     narrowing.advance(510, 1000)
-    narrowing.prox_(network.weights, 0.1, 0.0)
+    take_step(narrowing, network.weights, 0.1)
     k = DEFAULT.kept(0.51, network.n_weights, 12)
     assert 12 <= int((network.weights != 0).sum()) <= k
     assert n_live(network) > 0
@@ -371,7 +380,7 @@ def test_that_steps_grow_does_not_change_what_is_cut(scale, generator):
         )
         narrowing.advance(60, 100)
         moved = weight.clone()
-        narrowing.prox_(moved, step * growth_factor(weight, growth / (scale or 1)), 0.0)
+        take_step(narrowing, moved, step * growth_factor(weight, growth / (scale or 1)))
         kept.append(moved != 0)
     assert kept[0].sum() == 6
     assert (kept[0] == kept[1]).all()

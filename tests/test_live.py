@@ -9,16 +9,15 @@ from torch import nn
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.networks.synflow import SynapticFlow
-from sklearn_sparsenet.penalties import L1, FixedSupport, soft_threshold
-from sklearn_sparsenet.search.gradual_pruning import (
-    GradualPruning,
-    Noise,
-    PruningSchedule,
-)
+from sklearn_sparsenet.penalties import L1, FixedSupport, Penalty, soft_threshold
+from sklearn_sparsenet.search.fading import Noise
+from sklearn_sparsenet.search.gradual_pruning import GradualPruning
+from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.solvers import SolverOptions, solve, stepper
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.live_part import live_part
 from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.solvers.pruning import Pruning
 from sklearn_sparsenet.solvers.solution import Status
 
 F64 = torch.float64
@@ -53,7 +52,7 @@ def on_support(problem, density, penalty=None):
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.15])
 def test_the_part_computes_the_same(activation, loss, density):
     problem, support = on_support(make(activation=activation, loss=loss), density)
-    part = live_part(problem, support)
+    part = live_part(problem, problem.penalty)
     n_live = len(part.where)
     assert n_live < len(problem.network.parameters)
     index = torch.tensor([3, 0, 11, 7, 7])
@@ -76,8 +75,8 @@ def test_the_part_computes_the_same(activation, loss, density):
 
 
 def test_the_penalty_of_the_part_is_that_of_its_weights():
-    problem, support = on_support(make(), 0.1, L1())
-    part = live_part(problem, support)
+    problem, _ = on_support(make(), 0.1, L1())
+    part = live_part(problem, problem.penalty)
     n_weights = part.problem.network.n_weights
     step = torch.rand(problem.network.n_weights, dtype=F64)
     where = part.where[:n_weights]
@@ -88,14 +87,10 @@ def test_the_penalty_of_the_part_is_that_of_its_weights():
     assert int((smaller != 0).sum()) == int((whole != 0).sum())
 
 
-def test_a_support_without_a_choice_yet_is_of_no_weights_in_particular():
-    narrowing = GradualPruning([slice(0, 10)], (3,), None)
-    with pytest.raises(ValueError, match="no support yet"):
-        narrowing.restricted_to(torch.arange(4))
-
-
-class Adaptive:
+class Adaptive(Penalty):
     """ℓ1 with a factor for each weight."""
+
+    value = subdifferential_distance = None  # of no account here
 
     separable = True
 
@@ -128,18 +123,20 @@ def no_chain():
         lambda: on_support(make(), 0.05, Adaptive(torch.ones(129, dtype=F64))),
         lambda: on_support(make(), 0.05, OddL1()),
         lambda: on_support(no_chain(), 0.05),
-        lambda: (make(), torch.zeros(151, dtype=torch.bool)),  # L1 holds no support
+        make,  # L1 holds no support
     ],
 )
 def test_there_is_no_part_where_nothing_can_be_left_out(make_problem):
-    assert live_part(*make_problem()) is None
+    problem = make_problem()
+    problem = problem[0] if isinstance(problem, tuple) else problem
+    assert live_part(problem, problem.penalty) is None
 
 
 def test_layers_that_are_not_penalised_stay_whole():
     problem = make()
     some = Network(problem.network.module, ["0.weight", "2.weight"])
-    problem, support = on_support(dataclasses.replace(problem, network=some), 0.05)
-    part = live_part(problem, support)
+    problem, _ = on_support(dataclasses.replace(problem, network=some), 0.05)
+    part = live_part(problem, problem.penalty)
     shapes = [tuple(p.shape) for p in part.problem.network.module.parameters()]
     assert shapes[-2:] == [(OUTPUTS, 7), (OUTPUTS,)]
     assert shapes[0][0] < 9
@@ -150,8 +147,8 @@ def test_an_activation_may_be_used_repeatedly():
     module, tanh = problem.network.module, nn.Tanh()
     shared = nn.Sequential(module[0], tanh, module[2], tanh, module[4])
     network = Network(shared, find_layers(shared))
-    problem, support = on_support(dataclasses.replace(problem, network=network), 0.1)
-    part = live_part(problem, support)
+    problem, _ = on_support(dataclasses.replace(problem, network=network), 0.1)
+    part = live_part(problem, problem.penalty)
     X = torch.ones(2, INPUTS, dtype=F64)
     torch.testing.assert_close(part.problem.network(X), network(X))
 
@@ -162,7 +159,7 @@ def test_a_layer_may_have_no_unit_left():
     support[:4] = True  # the first layer alone
     problem.network.weights.mul_(support)
     problem = dataclasses.replace(problem, penalty=FixedSupport(support))
-    part = live_part(problem, support)
+    part = live_part(problem, problem.penalty)
     assert [len(p) for p in part.problem.network.module.parameters()][2:4] == [0, 0]
     wanted = problem.network.parameters[part.where]
     assert torch.equal(part.problem.network.parameters, wanted)
@@ -175,14 +172,14 @@ def test_a_sequential_with_parameters_of_its_own_is_no_chain():
     module = problem.network.module
     module.register_parameter("extra", nn.Parameter(torch.ones(2, 2, dtype=F64)))
     network = Network(module, find_layers(module))
-    problem, support = on_support(dataclasses.replace(problem, network=network), 0.05)
-    assert live_part(problem, support) is None
+    problem, _ = on_support(dataclasses.replace(problem, network=network), 0.05)
+    assert live_part(problem, problem.penalty) is None
 
 
 def test_nothing_is_drawn_from_the_global_generator():
-    problem, support = on_support(make(), 0.05)
+    problem, _ = on_support(make(), 0.05)
     before = torch.get_rng_state()
-    live_part(problem, support)
+    live_part(problem, problem.penalty)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -192,7 +189,7 @@ ADAM = SolverOptions(
 
 
 def train(problem, options=ADAM, **rules):
-    """Narrow to 20 weights, whose penalty fades; return solution and penalty."""
+    """Narrow to 20 weights, whose penalty fades; return solution and pruning."""
     network = problem.network
     groups = [slice(0, network.n_weights)]
     narrowing = GradualPruning(
@@ -202,9 +199,9 @@ def train(problem, options=ADAM, **rules):
         noise=Noise(lambda: network.gradient[: network.n_weights].abs(), N),
         stages=PruningSchedule(0.05, 0.4, 0.5),
     )
-    problem = dataclasses.replace(problem, penalty=narrowing)
     generator = torch.Generator().manual_seed(0)
     none = [0.0] * len(network.layers)
+    rules["pruning"] = narrowing
     return solve(problem, none, options, generator, **rules), narrowing
 
 
@@ -213,8 +210,8 @@ def parts(monkeypatch):
     """What the steps of a run were taken on."""
     found = []
 
-    def spy(problem, support):
-        found.append(live_part(problem, support))
+    def spy(problem, penalty):
+        found.append(live_part(problem, penalty))
         return found[-1]
 
     monkeypatch.setattr(stepper, "live_part", spy)
@@ -222,7 +219,7 @@ def parts(monkeypatch):
 
 
 def leave_out_nothing(monkeypatch):
-    monkeypatch.setattr(stepper, "live_part", lambda problem, support: None)
+    monkeypatch.setattr(stepper, "live_part", lambda problem, penalty: None)
 
 
 @pytest.mark.parametrize(
@@ -316,13 +313,13 @@ def test_an_interruption_within_an_epoch_loses_no_more_than_a_step(call, monkeyp
 def test_weights_off_a_support_that_is_held_become_zero(parts):
     problem, support = on_support(make(), 0.05)
     problem.network.weights.add_(1.0)  # as where a run has gone back to
-    steps = stepper.Stepper(problem, [0.0] * 3, ADAM)
+    steps = stepper.Stepper(problem, [0.0] * 3, ADAM, Pruning())
     index = torch.arange(8)
     batch = next(problem.batches(index, [8]))
     for _ in range(2):
         steps.take_gradient(batch)
         steps.set_rate(0.01, 0.0)
-        steps.hold(support)
+        steps.advance(0, 2)
         steps.step()
     steps.write_back()
     assert parts[0] is not None

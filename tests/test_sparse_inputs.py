@@ -13,7 +13,7 @@ from sklearn_sparsenet.networks.sparse_inputs import (
     add_outer_product,
     affine,
 )
-from sklearn_sparsenet.search.holding import HeldSupport
+from sklearn_sparsenet.penalties import FixedSupport
 from sklearn_sparsenet.solvers import dataset
 from sklearn_sparsenet.solvers.dataset import DatasetSubset, SparseRows, make_dataset
 from sklearn_sparsenet.solvers.live_part import live_part
@@ -90,18 +90,12 @@ def test_training_on_a_support_reads_no_other_column(counts):
     where = torch.tensor([7, 300 + 40, 300 + 7, 1501])
     support = torch.zeros_like(weights, dtype=torch.bool).index_fill_(0, where, True)
     weights.masked_fill_(~support, 0.0)
-    held = HeldSupport(where, None, lambda: 1.0)
-    part = live_part(Problem(**{**vars_of(problem), "penalty": held}), support)
+    part = live_part(problem, FixedSupport(support))
     assert part.problem.rows.sample_shape == (2,)
     loss, gradient = problem.evaluate()
     own_loss, own_gradient = part.problem.evaluate()
     torch.testing.assert_close(own_loss, loss)
     torch.testing.assert_close(own_gradient, gradient[part.where])
-
-
-def vars_of(problem):
-    names = ("network", "loss", "rows", "target", "sample_weight")
-    return {name: getattr(problem, name) for name in names}
 
 
 def unsummed(X):

@@ -8,9 +8,9 @@ import torch
 from sklearn_sparsenet.losses import CustomLoss, SquaredError
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import BracketSearch, FixedAlpha, SearchBudget
+from sklearn_sparsenet.search.session import Session
 from sklearn_sparsenet.search.targets import resolve_target
-from sklearn_sparsenet.search.trainer import ProblemTrainer
-from sklearn_sparsenet.search.training import train
+from sklearn_sparsenet.search.training import make_trainer, train
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
@@ -43,7 +43,7 @@ def trainer_of(
         network, loss or SquaredError(), rows, y, torch.ones(60, dtype=F64)
     )
     asked = None if target is None else resolve_target(target, sizes)
-    return ProblemTrainer(problem, asked, options, 3, report)
+    return make_trainer(Session(problem, options, 3, report=report), asked)
 
 
 def least_squares_loss(trainer, support):

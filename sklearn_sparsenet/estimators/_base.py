@@ -51,8 +51,14 @@ from sklearn_sparsenet.estimators._validation import (
 from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.paths import Paths, find_paths
+from sklearn_sparsenet.search.session import Session
 from sklearn_sparsenet.search.trainer import ProblemTrainer
-from sklearn_sparsenet.search.training import TrainingResult, max_solves, train
+from sklearn_sparsenet.search.training import (
+    TrainingResult,
+    make_trainer,
+    max_solves,
+    train,
+)
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.dataset import DatasetSubset, make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
@@ -167,7 +173,7 @@ class SparseNet(
         ):
             trainer, search, limits = parts
             n_solves = max_solves(trainer, search, limits)
-            trainer.progress.monitor = tasks.begin(trainer.problem, n_solves)
+            trainer.session.progress.monitor = tasks.begin(trainer.problem, n_solves)
             result = train(trainer, search, limits)
             is_interrupted = self._keep(trainer, result)
             if not is_interrupted:
@@ -182,7 +188,7 @@ class SparseNet(
 
         A second interruption is not held up.
         """
-        is_interrupted = result.was_interrupted or trainer.progress.interrupted
+        is_interrupted = result.was_interrupted or trainer.session.progress.interrupted
         try:
             self._store(trainer, result)
         except KeyboardInterrupt:
@@ -192,8 +198,8 @@ class SparseNet(
             self._store(trainer, result)
         if is_interrupted:
             self.converged_ = False
-        elif trainer.checkpoint is not None and not result.was_stopped:
-            trainer.checkpoint.remove()
+        elif trainer.session.checkpoint is not None and not result.was_stopped:
+            trainer.session.checkpoint.remove()
         return is_interrupted
 
     @contextmanager
@@ -214,7 +220,7 @@ class SparseNet(
             forked = forked_random_state(seeds.network, device)
             with forked if self._may_draw() else nullcontext():
                 assembled = self._assemble(X, y, weight, numbers, seeds, device)
-                with to_be_told(), closing(assembled[0]):
+                with to_be_told(), closing(assembled[0].session):
                     yield assembled
 
     def _may_draw(self) -> bool:
@@ -280,15 +286,16 @@ class SparseNet(
         decay = resolve_weight_decay(self, problem, options)
         problem = replace(problem, weight_decay=decay.final)
         report = print if self.verbose else None
-        trainer = ProblemTrainer(
-            problem, target, options, seeds.shuffle, report, decay.searching
-        )
-        guess = (
-            self._alpha_guess(len(trainer.group_sizes)) if self._continues() else None
-        )
+        has_one_group = target is not None and not target.per_layer
+        n_groups = 1 if has_one_group else len(problem.network.layers)
+        guess = self._alpha_guess(n_groups) if self._continues() else None
         # Rows that are held out for early stopping are no part of the problem.
         data = (encoded, weight)
-        trainer.checkpoint = build.build_checkpoint(self, problem, data, guess)
+        checkpoint = build.build_checkpoint(self, problem, data, guess)
+        session = Session(
+            problem, options, seeds.shuffle, decay.searching, checkpoint, report
+        )
+        trainer = make_trainer(session, target)
         limits = build_limits(self, guess)
         warn_of_idle_parameters(self, search, limits, problem.penalty)
         warn_of_surprises(self, search, trainer)

@@ -23,6 +23,7 @@ from sklearn_sparsenet.search import (
     FixedAlpha,
     OnePassSearch,
     Search,
+    as_search,
 )
 from sklearn_sparsenet.search.targets import (
     Target,
@@ -181,8 +182,9 @@ def build_search(
     search = estimator.search
     if isinstance(search, str):
         search = SEARCHES[default_search(search, estimator.solver)]()
-    solvers = getattr(search, "solvers", None)
-    if solvers is not None and estimator.solver not in solvers:
+    search = as_search(search)
+    solvers = search.solvers
+    if estimator.solver not in solvers:
         raise ValueError(
             f"search={estimator.search!r} goes with solver="
             f"{' or '.join(map(repr, solvers))}, not with {estimator.solver!r}."

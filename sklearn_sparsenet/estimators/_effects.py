@@ -10,7 +10,6 @@ import numpy as np
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search import Search, SearchBudget
-from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["warn_of_idle_parameters"]
 
@@ -21,8 +20,7 @@ def warn_of_idle_parameters(
     estimator: Any, search: Search, limits: SearchBudget, penalty: Penalty
 ) -> None:
     """Tell once of all parameters that were set and change nothing."""
-    ignored = optional_method(search, "ignored", beside="run")
-    by_search = () if ignored is None else ignored(limits, penalty)
+    by_search = search.ignored(limits, penalty)
     given_alpha = estimator.alpha is not None
     how = "a given alpha" if given_alpha else f"search={estimator.search!r}"
     reasons = {

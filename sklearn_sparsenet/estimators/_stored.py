@@ -19,7 +19,7 @@ from sklearn_sparsenet.estimators._validation import (
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.shapes import output_shape
 from sklearn_sparsenet.optimality import Certificate
-from sklearn_sparsenet.search.gradual_pruning import PruningSchedule
+from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.utils.declared import declared_types, fits
 
 __all__ = [

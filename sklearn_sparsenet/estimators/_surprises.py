@@ -30,8 +30,8 @@ def warn_of_surprises(estimator: Any, search: Search, trainer: ProblemTrainer) -
 
 
 def _warn_of_few_steps(search: Search, trainer: ProblemTrainer) -> None:
-    fewest = getattr(search, "fewest_steps", 0)
-    options = trainer.options
+    fewest = search.min_steps
+    options = trainer.session.options
     per_epoch = ceil(trainer.n_samples / options.batch_size)
     n_steps = round(options.max_iter * per_epoch)
     if n_steps < fewest:

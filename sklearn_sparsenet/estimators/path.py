@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from sklearn_sparsenet.search import FixedAlpha, Search
 from sklearn_sparsenet.search.path import PathPoint, train_path
 from sklearn_sparsenet.search.targets import has_entries, resolve_target
 from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.training import make_trainer
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = ["SparseNetPath", "as_grid", "plan_path", "run_path", "sparsenet_path"]
@@ -226,11 +228,13 @@ def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list
     first._validate_params()
     points, messages = [], []
     checked = first._check_fit_input(X, y, sample_weight)
-    with first._training(*checked, numbers) as (trainer, search, limits):
+    with ExitStack() as stack:
+        parts = stack.enter_context(first._training(*checked, numbers))
+        trainer, search, limits = parts
         settings, stations = plan_path(first, trainer, search, grid)
         # Solves are known by their number: other targets are another run.
-        if trainer.checkpoint is not None:
-            trainer.checkpoint = trainer.checkpoint.of_part(repr(settings))
+        session = stack.enter_context(closing(trainer.session.of_part(repr(settings))))
+        trainer = make_trainer(session, trainer.target)
         results = train_path(trainer, stations, limits)
         for setting, station, result in zip(settings, stations, results, strict=True):
             if result.was_interrupted:
@@ -242,8 +246,8 @@ def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list
             point._store(there, result)
             messages.append(point._message(trainer.problem, result))
             points.append(point)
-        if trainer.checkpoint is not None:
-            trainer.checkpoint.remove()
+        if session.checkpoint is not None:
+            session.checkpoint.remove()
     return points, [text for text in messages if text is not None]
 
 

@@ -7,11 +7,12 @@ from sklearn_sparsenet.search.base import (
     SearchResult,
     Trainer,
     Trial,
+    as_search,
 )
 from sklearn_sparsenet.search.bracket import BracketSearch
 from sklearn_sparsenet.search.continuation import ContinuationSearch
-from sklearn_sparsenet.search.gradual_pruning import PruningSchedule
 from sklearn_sparsenet.search.one_pass import OnePassSearch
+from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 
 __all__ = [
     "BracketSearch",
@@ -24,4 +25,5 @@ __all__ = [
     "SearchResult",
     "Trainer",
     "Trial",
+    "as_search",
 ]

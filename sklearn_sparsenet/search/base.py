@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
 from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search.targets import Target
-from sklearn_sparsenet.solvers import Solution, Status
+from sklearn_sparsenet.solvers import Continuation, Pruning, Solution, Status
+from sklearn_sparsenet.utils.overriding import restore_defaults
 
-__all__ = ["FixedAlpha", "Search", "SearchBudget", "SearchResult", "Trainer", "Trial"]
+__all__ = [
+    "FixedAlpha",
+    "Search",
+    "SearchBudget",
+    "SearchResult",
+    "Trainer",
+    "Trial",
+    "as_search",
+]
 
 
 # Parameters that say when a target is met, and where and how long to look.
@@ -131,42 +141,55 @@ class Trainer(Protocol):
         number of samples.
         """
 
-    def include_biases(self, support: Tensor) -> Tensor:
-        """Return a support with the penalised biases, which are always in it."""
+    @property
+    def path(self) -> Continuation | None:
+        """Of certified solutions, where solutions are functions of λ (lbfgs)."""
 
-    def train(
+    def prune(
         self,
-        penalty: Penalty,
-        alpha: Sequence[float],
+        pruning: Pruning,
         *,
-        share: float = 1.0,
-        rate: float = 1.0,
-        steady: float = 0.0,
-        growth: float = 0.0,
-        start: Solution | None = None,
-        keep_support: bool = False,
-        finish: Callable[[Tensor], None] | None = None,
+        budget_fraction: float,
+        plateau_fraction: float,
+        growth: float,
     ) -> Solution:
-        """Train with any penalty, for a part of the epochs.
+        """Train without penalty, from the initial network, while weights are pruned.
 
         Parameters
         ----------
-        penalty : Penalty
-        alpha : sequence of float
-            One λ per group.
-        share, rate : float
-            Of the epochs and of the first step size of a solve.
-        steady : float
+        pruning : Pruning
+        budget_fraction : float
+            Part of the epochs of a solve.
+        plateau_fraction : float
             Part of the training before the step size begins to fall.
         growth : float
             By how much more the steps of large weights are; see `growth_factor`.
-        start : Solution, optional
-            Where to start; by default at the initial network.
-        keep_support : bool
-            Whether a step by which a weight would become zero is taken back, for that
-            weight, and the optimality conditions end the training.
-        finish : callable(weights), optional
-            Brings the weights in order at the end.
+
+        Raises
+        ------
+        ValueError
+            With ``solver="lbfgs"``, which trains nothing between solves.
+        """
+
+    def solve_on_support(
+        self,
+        start: Solution,
+        alpha: Sequence[float],
+        *,
+        budget_fraction: float,
+        lr_scale: float,
+    ) -> Solution:
+        """Solve for one λ per group, as far as that leaves the support as it is.
+
+        A step by which a weight would become zero is taken back, for that weight.
+
+        Parameters
+        ----------
+        start : Solution
+            Has the support; penalised biases are always in it.
+        alpha : sequence of float
+        budget_fraction, lr_scale : float
+            Of the epochs and of the first step size of a solve.
         """
 
     def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
@@ -244,23 +267,66 @@ class SearchResult:
     cut_off: bool = False
 
 
-@runtime_checkable
-class Search(Protocol):
+class Search(ABC):
     """A strategy for finding λ.
 
-    It may have a method ``max_solves(limits) -> int or None``, the most solves that it
-    makes, refit included, where that is known: progress is shown as a part of it. An
-    attribute ``solvers`` names those that it works with, if it does not with all. A
-    method ``ignored(limits, penalty)`` returns the names of the parameters that change
-    nothing in the network that it finds.
+    An object of another class may stand in for one if it has `run`. Only a subclass
+    can have the other members; one that overrides `run` and inherits them from another
+    search gets their defaults.
+
+    Attributes
+    ----------
+    solvers : tuple of str
+        Which it works with.
+    min_steps : int
+        Fewer steps than that are too few, of which users are warned.
     """
 
+    solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd", "lbfgs")
+    min_steps: ClassVar[int] = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        about_run = ("max_solves", "ignored", "continued")
+        restore_defaults(cls, Search, about_run, unless_with="run")
+
+    @abstractmethod
     def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search, with at most ``limits.max_outer_iter`` solves."""
 
+    def max_solves(self, limits: SearchBudget) -> int | None:
+        """Return the most solves, refit included; None where it is not known.
+
+        Progress is shown as a part of it.
+        """
+        return None
+
+    def ignored(self, limits: SearchBudget, penalty: Penalty) -> tuple[str, ...]:
+        """Return the names of parameters that change nothing in what it finds."""
+        return ()
+
+    def continued(self) -> Search:
+        """Return the search that goes on from the network of a denser target."""
+        return self
+
 
 @dataclass(frozen=True)
-class FixedAlpha:
+class AdaptedSearch(Search):
+    """An object that has `run`, as a search."""
+
+    search: Any
+
+    def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
+        return self.search.run(trainer, limits)
+
+
+def as_search(search: object) -> Search:
+    """Return an object that has `run` as a search."""
+    return search if isinstance(search, Search) else AdaptedSearch(search)
+
+
+@dataclass(frozen=True)
+class FixedAlpha(Search):
     """No search: one solve with the λ that the user gave, one per layer."""
 
     alpha: tuple[float, ...]

@@ -20,7 +20,13 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from sklearn_sparsenet.search.base import SearchBudget, SearchResult, Trainer, Trial
+from sklearn_sparsenet.search.base import (
+    Search,
+    SearchBudget,
+    SearchResult,
+    Trainer,
+    Trial,
+)
 from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["BracketSearch"]
@@ -139,7 +145,7 @@ _RULES = {"median": _median, "order_statistic": _order_statistic, "secant": _sec
 
 
 @dataclass(frozen=True)
-class BracketSearch:
+class BracketSearch(Search):
     """Algorithms 1 and 2 of the paper, with its ambiguities as options.
 
     Parameters

@@ -17,7 +17,13 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
-from sklearn_sparsenet.search.base import SearchBudget, SearchResult, Trainer, Trial
+from sklearn_sparsenet.search.base import (
+    Search,
+    SearchBudget,
+    SearchResult,
+    Trainer,
+    Trial,
+)
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.solvers import Continuation, Status
 
@@ -39,7 +45,7 @@ class _Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class ContinuationSearch:
+class ContinuationSearch(Search):
     """Finds a certified solution with the number of weights asked for.
 
     A solution is certified if its optimality conditions hold to ``kkt_tol``, biases
@@ -62,7 +68,7 @@ class ContinuationSearch:
         ValueError
             If the trainer has no target, or does not solve along a continuation.
         """
-        target, path = trainer.target, getattr(trainer, "continuation", None)
+        target, path = trainer.target, trainer.path
         if target is None:
             raise ValueError("ContinuationSearch needs a target.")
         if path is None:

@@ -17,108 +17,41 @@ weight decay is bounded until they are found, for it gathers weights in few unit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sklearn_sparsenet.networks.synflow import SynapticFlow
-from sklearn_sparsenet.penalties import Strength
+from sklearn_sparsenet.penalties import FixedSupport, Penalty, Strength
 from sklearn_sparsenet.search.connectivity import (
     ConnectivityConstraint,
     largest,
     reinitialize_zeros,
 )
-from sklearn_sparsenet.search.holding import Constraint, HeldSupport
-from sklearn_sparsenet.solvers import growth_factor
-from sklearn_sparsenet.utils.arguments import keep_number
+from sklearn_sparsenet.search.fading import FadingL1, Noise
+from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
+from sklearn_sparsenet.solvers import Pruning, growth_factor
 from sklearn_sparsenet.utils.runtime import Later
 
-__all__ = ["GradualPruning", "Noise", "PruningSchedule"]
+__all__ = ["GradualPruning"]
 
 _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _ROUNDING = 1e-6  # of scores: what is above the threshold by so little, is as large
 _METRIC_FLOOR = 4.0  # times the mean curvature
 _NO_CURVATURE = 1e-4  # times the mean curvature
-_POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
-# Steps of a usual run: from, to. The parts of longer and shorter runs change as powers.
-_USUAL = (800, 1000)
-_LONG_POWER, _SHORT_POWER = 0.4, 0.17
 _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
-_SHRINKAGE = 0.1  # first λ of the fading penalty, in terms of the noise
-_FEW_SAMPLES = 256  # so few are always fitted too closely
 _STATE = ("support", "_allowed", "_cuts")
-
-
-@dataclass(frozen=True)
-class PruningSchedule:
-    """When what happens, as parts of a training run.
-
-    Attributes
-    ----------
-    begin : float
-        The first order statistic; dense training before.
-    reach : float
-        From here on k is the target; the support may still change.
-    hold : float
-        From here on it may not.
-    """
-
-    begin: float = 0.05
-    reach: float = 0.55
-    hold: float = 0.6
-
-    def __post_init__(self) -> None:
-        for name in ("begin", "reach", "hold"):
-            keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
-        if not self.begin < self.reach <= self.hold:
-            raise ValueError(f"{self} is not in order within [0, 1).")
-
-    @classmethod
-    def for_steps(cls, n_steps: int) -> PruningSchedule:
-        """Return the stages for a run of that many steps.
-
-        A long run can do with a smaller part for the cuts: more of it is left for
-        training what they leave, before the loss has nothing to tell any more. A short
-        one needs a larger part: the weights must have learned something to be judged.
-        """
-        low, high = _USUAL
-        longer, shorter = max(n_steps / high, 1.0), min(max(n_steps, 100) / low, 1.0)
-        part = longer**-_LONG_POWER * shorter**-_SHORT_POWER
-        default = cls()
-        return cls(part * default.begin, part * default.reach, part * default.hold)
-
-    def kept(self, progress: float, size: int, goal: int) -> int:
-        """Return k of a group of `size` weights; cubic from all to `goal`."""
-        done = (progress - self.begin) / (self.reach - self.begin)
-        left = (1 - min(max(done, 0.0), 1.0)) ** _POWER
-        return round(goal + (size - goal) * left)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """How large a gradient over all samples may be by chance.
-
-    Attributes
-    ----------
-    level : callable() -> Tensor of shape (n_weights,)
-        Sizes of the last batch's gradient, scaled from its samples to all.
-    n_samples : int
-    """
-
-    level: Callable[[], Tensor]
-    n_samples: int
 
 
 # An order statistic: when in the run, k of each group, and the λ that leaves k.
 Cut = tuple[float, tuple[int, ...], tuple[float, ...]]
 
 
-class GradualPruning(Constraint):
-    """The constraint as a penalty that the solvers' loop can work with.
+class GradualPruning(Pruning):
+    """Prunes down to the target, then holds the support.
 
     Parameters
     ----------
@@ -144,6 +77,8 @@ class GradualPruning(Constraint):
 
     Attributes
     ----------
+    support : Tensor of bool, shape (n_weights,), or None
+        That is held; None: none yet.
     is_forced : bool
         Whether the target was gone to at once, at the end.
     """
@@ -168,13 +103,12 @@ class GradualPruning(Constraint):
         self._asked_stages, self._n_steps = stages, 0
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
-        self._held: HeldSupport | None = None
         self._connector = (
             None if flow is None else ConnectivityConstraint(flow, groups, goals)
         )
         self._allowed: Tensor | None = None
         self._lacks: Later | None = None  # what the last choice lacked
-        self._progress, self._is_due = 0.0, False
+        self._progress = 0.0
         self.is_forced = False
         self._cuts: list[tuple[float, tuple[int, ...], Tensor]] = []
 
@@ -183,18 +117,14 @@ class GradualPruning(Constraint):
         """The order statistics so far."""
         return tuple((when, k, tuple(cut.tolist())) for when, k, cut in self._cuts)
 
-    def decay_beside(self, weight_decay: float) -> float:
-        """Return the weight decay of the coming steps; another one until the hold."""
+    def weight_decay(self, asked: float) -> float:
+        """Return that of the search until the support is held."""
         if self.support is None and self.search_decay is not None:
             return self.search_decay
-        return weight_decay
+        return asked
 
     def advance(self, step: int, n_steps: int) -> None:
-        """Take notice of where in the run the next proximal step is.
-
-        Everything depends on that alone, so that a run that backs off to an earlier
-        state can go on.
-        """
+        """Take notice of which step of the run comes next."""
         self._progress = step / n_steps
         if n_steps != self._n_steps:
             self._n_steps = n_steps
@@ -203,63 +133,54 @@ class GradualPruning(Constraint):
         if self._progress < self.stages.begin:
             self._allowed = self._lacks = None
         if self._progress < self.stages.hold:
-            self.support = None
+            self.support = self.held = None
         holds = self.support is None and self._progress >= self.stages.hold
         due = self._progress >= self.stages.begin and step % interval == 0
-        self._is_due = holds or (due and self.support is None)
+        self.is_due = holds or (due and self.support is None)
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on in another process."""
         lacks = None if self._lacks is None else self._lacks.read()
-        held = None if self._held is None else (self._held.where, self._held.alpha)
+        fading = self.held.penalty if self.held is not None else None
+        held = None if self.held is None else self.held.support
+        factors = fading.factors if isinstance(fading, FadingL1) else None
         own = {name: getattr(self, name) for name in _STATE}
-        return {"lacks": lacks, "held": held} | own
+        return {"lacks": lacks, "held": held, "factors": factors} | own
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         for name in _STATE:
             setattr(self, name, state[name])
-        lacks, (where, alpha) = state["lacks"], state["held"] or (None, None)
-        self._held = None if where is None else HeldSupport(where, alpha, self._left)
+        lacks, held, factors = state["lacks"], state["held"], state["factors"]
+        fading = None if factors is None else FadingL1(factors)
+        self.held = None if held is None else FixedSupport(held, fading)
         self._lacks = None if lacks is None else Later(torch.tensor(lacks))
 
-    def prox_(
-        self,
-        weight: Tensor,
-        step: Strength,
-        alpha: Strength,
-        scratch: Tensor | None = None,
-    ) -> None:
-        """Keep the weights with the largest scores, now and then.
+    @property
+    def strength(self) -> float:
+        """The part that is left of the run since the support is held."""
+        return (1 - self._progress) / (1 - self.stages.hold)
 
-        In between weights move freely: those that were cut can grow back.
+    def prune(self, weight: Tensor, step: Strength) -> None:
+        """Keep the weights with the largest scores.
+
+        Between two times weights move freely: those that were cut can grow back.
         """
-        counted = weight[: self.n_weights]
+        places = self._narrow(weight[: self.n_weights], step)
         if self.support is not None:
-            assert self._held is not None
-            spare = None if scratch is None else scratch[: self.n_weights]
-            self._held.prox_(counted, step, alpha, spare)
-        elif self._is_due:
-            self._narrow(counted, step)
+            # Penalised biases, which come last, are always there, and do not shrink.
+            biases = weight.new_zeros(len(weight) - self.n_weights)
+            fading = self._fading(self.support, places, biases)
+            self.held = FixedSupport(torch.cat([self.support, biases == 0]), fading)
 
-    def restricted_to(self, numbers: Tensor) -> HeldSupport:
-        """Return the penalty of some of the weights, those of the support among them.
-
-        Raises
-        ------
-        ValueError
-            If no support is held yet: which weights are kept depends on all.
-        """
-        if self._held is None or self.support is None:
-            raise ValueError("There is no support yet that the penalty holds.")
-        return self._held.restricted_to(numbers)
+    def criterion(self, weight: Tensor, penalty: Penalty) -> Penalty:
+        """Return that of a refit: on the support no λ is left, off it all is well."""
+        return FixedSupport(weight != 0)
 
     def finish(self, weight: Tensor) -> None:
         """Make sure of the target, whatever the progress.
 
-        For interrupted runs; those of so few steps that none is late enough; a state
-        from before the support was held, which is gone back to; and weights of the
-        support that training has made exactly zero.
+        Also where training has made weights of the support exactly zero.
         """
         counted = weight[: self.n_weights]
         self._progress = self.stages.hold
@@ -270,7 +191,8 @@ class GradualPruning(Constraint):
         assert self.support is not None
         reinitialize_zeros(counted, self.support, self.groups)
 
-    def _narrow(self, weight: Tensor, step: Strength) -> None:
+    def _narrow(self, weight: Tensor, step: Strength) -> Tensor | None:
+        """Cut; where the support is held then, return where else weights could be."""
         metric = self._metric(weight, step)
         # Weight decay balances the two weights of a unit that has no others: their
         # scores are equal but for rounding, which is not to decide.
@@ -297,11 +219,12 @@ class GradualPruning(Constraint):
             kept, places = self._connector.finish(kept & ~barred, whole)
         self._record(asked, cuts)
         if not self.hard:
-            self._shrink(weight, self._spread(cuts.to(weight)).div_(metric))
+            _shrink_(weight, self._spread(cuts.to(weight)).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
             reinitialize_zeros(weight, kept, self.groups)
-            self._hold(kept, places)
+            self.support = kept
+        return places
 
     def _asked(self, number: int, ends: bool) -> int:
         """Return k of a group."""
@@ -346,35 +269,15 @@ class GradualPruning(Constraint):
             self._cuts.pop()
         self._cuts.append((self._progress, tuple(asked), cuts))
 
-    def _hold(self, kept: Tensor, places: Tensor | None) -> None:
-        """Hold a support; λ on it is a part of the noise in the gradient off it.
-
-        It grows with the number of weights per sample: where that is small there is
-        little to fear, and the gradient off the support is no noise. Unless there are
-        few samples at all (figures in docs/design_notes.md).
-        """
-        where = kept.nonzero().flatten()
-        self.support, self._held = kept, HeldSupport(where, None, self._left)
+    def _fading(
+        self, kept: Tensor, places: Tensor | None, biases: Tensor
+    ) -> FadingL1 | None:
         if self.noise is None or self.hard:
-            return
+            return None
         free = ~kept if places is None else ~kept & places
-        level = self.noise.level()
-        if self.scale is not None:
-            level = level * self.scale
-        noise = torch.where(free, level, 0.0)
-        n_samples = self.noise.n_samples
-        few = n_samples <= _FEW_SAMPLES
-        load = 1.0 if few else min(1.0, sum(self.goals) / n_samples)
-        alpha = torch.empty_like(noise)
-        for group in self.groups:
-            alpha[group] = _SHRINKAGE * load**0.5 * noise[group].max()
-        if self.scale is not None:
-            alpha.div_(self.scale)
-        self._held = HeldSupport(where, alpha[where], self._left)
-
-    def _left(self) -> float:
-        """Return the part that is left of the run since the support is held."""
-        return (1 - self._progress) / (1 - self.stages.hold)
+        n_kept = sum(self.goals)
+        factors = self.noise.shrinkage(free, self.groups, n_kept, self.scale)
+        return FadingL1(torch.cat([factors, biases]))
 
     def _metric(self, weight: Tensor, step: Strength) -> Tensor:
         if not isinstance(step, Tensor):
@@ -391,10 +294,10 @@ class GradualPruning(Constraint):
         metric = torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
         return metric if self.scale is None else metric.div_(self.scale)
 
-    @staticmethod
-    def _shrink(weight: Tensor, threshold: Tensor) -> None:
-        """Firm threshold of what is above it; what is filled in stays as it is."""
-        size = weight.abs()
-        applies = (size > (1 + _ROUNDING) * threshold) & (size < _FIRM * threshold)
-        shrunk = size.sub_(threshold).mul_(_FIRM / (_FIRM - 1)).copysign_(weight)
-        weight.copy_(torch.where(applies, shrunk, weight))
+
+def _shrink_(weight: Tensor, threshold: Tensor) -> None:
+    """Firm threshold of what is above it; what is filled in stays as it is."""
+    size = weight.abs()
+    applies = (size > (1 + _ROUNDING) * threshold) & (size < _FIRM * threshold)
+    shrunk = size.sub_(threshold).mul_(_FIRM / (_FIRM - 1)).copysign_(weight)
+    weight.copy_(torch.where(applies, shrunk, weight))

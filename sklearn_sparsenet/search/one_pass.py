@@ -23,19 +23,18 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.penalties import FixedSupport, Penalty
+from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search.base import (
     OF_SEARCHES,
+    Search,
     SearchBudget,
     SearchResult,
     Trainer,
     Trial,
 )
-from sklearn_sparsenet.search.gradual_pruning import (
-    GradualPruning,
-    Noise,
-    PruningSchedule,
-)
+from sklearn_sparsenet.search.fading import Noise
+from sklearn_sparsenet.search.gradual_pruning import GradualPruning
+from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.arguments import keep_number
 
@@ -49,7 +48,7 @@ _CONTINUED_STEADY = 0.4
 
 
 @dataclass(frozen=True)
-class OnePassSearch:
+class OnePassSearch(Search):
     """The exact count in one training run.
 
     Parameters
@@ -78,7 +77,7 @@ class OnePassSearch:
     solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd")
     # With 50 steps the R² of the diabetes data is .35, with 100 .47, with 1000 .46;
     # the accuracy of the digits is .70, .84 and .93.
-    fewest_steps: ClassVar[int] = 100
+    min_steps: ClassVar[int] = 100
 
     def __post_init__(self) -> None:
         for name in ("steady", "solve_share"):
@@ -107,7 +106,12 @@ class OnePassSearch:
             raise ValueError("OnePassSearch needs a target.")
         # 1) Narrow, and train what is left.
         pruning = self._pruning(trainer)
-        refitted = self._train(trainer, pruning)
+        refitted = trainer.prune(
+            pruning,
+            budget_fraction=1 - self.solve_share,
+            plateau_fraction=self.steady,
+            growth=self.growth,
+        )
         # 2) λ from the gradient off the support.
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
@@ -115,7 +119,7 @@ class OnePassSearch:
         if not self.solve_share or refitted.status.is_cut_short or trainer.stopped:
             trial = trainer.trial(alpha, trainer.recertify(refitted, alpha))
         else:
-            trial = self._solve(trainer, refitted, support, alpha)
+            trial = self._solve(trainer, refitted, alpha)
         met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met
         reason = "" if met else _reason(trial)
         cut_off = refitted.status.is_cut_short and pruning.is_forced
@@ -134,7 +138,7 @@ class OnePassSearch:
         hard.
         """
         idle = tuple(name for name in OF_SEARCHES if name != "tol")
-        shapes = getattr(penalty, "frees_zeros", False) or not limits.debias
+        shapes = penalty.frees_zeros or not limits.debias
         return idle if shapes else (*idle, "penalty")
 
     def continued(self) -> OnePassSearch:
@@ -156,7 +160,7 @@ class OnePassSearch:
             scale=trainer.weight_scale,
             growth=self._growth(trainer),
             search_decay=trainer.search_decay,
-            hard=getattr(trainer.penalty, "frees_zeros", False),
+            hard=trainer.penalty.frees_zeros,
             stages=self.stages,
         )
 
@@ -166,32 +170,16 @@ class OnePassSearch:
             return 0.0
         return self.growth if scale is None else self.growth / scale
 
-    def _train(self, trainer: Trainer, pruning: GradualPruning) -> Solution:
-        return trainer.train(
-            pruning,
-            tuple(0.0 for _ in trainer.groups),
-            share=1 - self.solve_share,
-            steady=self.steady,
-            growth=self.growth,
-            finish=pruning.finish,
-        )
-
     def _solve(
-        self,
-        trainer: Trainer,
-        start: Solution,
-        support: Tensor,
-        alpha: tuple[float, ...],
+        self, trainer: Trainer, start: Solution, alpha: tuple[float, ...]
     ) -> Trial:
         solution = trainer.settle(start, alpha)
         if solution is None:
-            solution = trainer.train(
-                FixedSupport(trainer.include_biases(support), trainer.penalty),
+            solution = trainer.solve_on_support(
+                start,
                 alpha,
-                share=self.solve_share,
-                rate=self.solve_rate,
-                start=start,
-                keep_support=True,
+                budget_fraction=self.solve_share,
+                lr_scale=self.solve_rate,
             )
         return trainer.trial(solution.alpha[: len(alpha)], solution)
 

@@ -14,7 +14,6 @@ from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import ProblemTrainer
 from sklearn_sparsenet.search.training import TrainingResult, train
 from sklearn_sparsenet.solvers import Solution
-from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["PathPoint", "train_path"]
 
@@ -54,10 +53,7 @@ def train_path(
     """
     start: Solution | None = None
     for station, share in zip(stations, _shares(len(stations)), strict=True):
-        search = station.search
-        continued = optional_method(search, "continued", beside="run")
-        if start is not None and continued is not None:
-            search = continued()
+        search = station.search if start is None else station.search.continued()
         result = train(trainer.for_target(station.target, start, share), search, limits)
         yield result
         if result.was_interrupted:

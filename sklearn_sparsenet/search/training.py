@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 
 from sklearn_sparsenet.search.base import Search, SearchBudget, SearchResult
+from sklearn_sparsenet.search.certified_trainer import CertifiedTrainer
+from sklearn_sparsenet.search.proximal_trainer import ProximalTrainer
+from sklearn_sparsenet.search.session import Session
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import ProblemTrainer
 from sklearn_sparsenet.solvers import Solution, Status
-from sklearn_sparsenet.utils.protocols import optional_method
 
-__all__ = ["TrainingResult", "max_solves", "train"]
+__all__ = ["TrainingResult", "make_trainer", "max_solves", "train"]
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,20 @@ class TrainingResult:
         return self.search.history[-1].solution.status, self.final.status
 
 
+def make_trainer(session: Session, target: Target | None) -> ProblemTrainer:
+    """Return the trainer for a solver; the network stands at the initial point."""
+    if session.options.solver == "lbfgs":
+        return CertifiedTrainer.of(session, target)
+    return ProximalTrainer(session, target)
+
+
 def max_solves(
     trainer: ProblemTrainer, search: Search, limits: SearchBudget
 ) -> int | None:
     """Return the most solves that `train` will make, if that is known."""
-    if trainer.continuation is not None:  # the starts of solves are solved for, too
+    if trainer.path is not None:  # the starts of solves are solved for, too
         return None
-    known = optional_method(search, "max_solves", "run")
-    return None if known is None else known(limits)
+    return search.max_solves(limits)
 
 
 def train(

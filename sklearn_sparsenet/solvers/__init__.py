@@ -21,6 +21,7 @@ from sklearn_sparsenet.solvers.optimizers import (
 )
 from sklearn_sparsenet.solvers.options import Schedule, SolverOptions
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
+from sklearn_sparsenet.solvers.pruning import Pruning
 from sklearn_sparsenet.solvers.settling import Settling
 from sklearn_sparsenet.solvers.solution import Solution, Status
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
@@ -35,6 +36,7 @@ __all__ = [
     "ProximalAdam",
     "ProximalOptimizer",
     "ProximalSGD",
+    "Pruning",
     "Schedule",
     "Settling",
     "Solution",

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import SparseInputs
+from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.solvers.problem import Batch, Problem
-from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["LivePart", "live_part", "with_all_inputs"]
 
@@ -54,15 +54,15 @@ class LivePart:
         network.parameters.index_copy_(0, self.where, self.problem.network.parameters)
 
 
-def live_part(problem: Problem, support: Tensor) -> LivePart | None:
+def live_part(problem: Problem, penalty: Penalty) -> LivePart | None:
     """Return the part of a problem that is left on a support that is held.
 
     Parameters
     ----------
     problem : Problem
         Its weights are zero off the support.
-    support : Tensor of bool
-        Of the penalised weights.
+    penalty : Penalty
+        Holds the support, instead of the penalty of the problem.
 
     Returns
     -------
@@ -70,26 +70,27 @@ def live_part(problem: Problem, support: Tensor) -> LivePart | None:
         None where no unit can be left out: all have weights; it cannot be told, which
         it can of a chain of linear layers only; penalised biases, those of isolated
         units included, still have to become zero; the penalty cannot be asked for
-        some weights alone.
+        some weights alone, or holds no support.
     """
-    units = _live_units(problem, support)
-    if units is None:
+    support = penalty.support_held()
+    units = None if support is None else _live_units(problem, support)
+    if support is None or units is None:
         return None
     read = _inputs_read(problem.network.module, support)
     rows = problem.rows.columns(read)
     if rows is None:
-        return _part(problem, units)
-    part = _part(replace(problem, rows=rows), [read, *units[1:]])
+        return _part(problem, penalty, units)
+    part = _part(replace(problem, rows=rows), penalty, [read, *units[1:]])
     return None if part is None else replace(part, read=read)
 
 
-def with_all_inputs(problem: Problem, support: Tensor) -> LivePart | None:
+def with_all_inputs(problem: Problem, penalty: FixedSupport) -> LivePart | None:
     """Return the part on which units may begin to read other inputs.
 
     See `live_part` for the parameters, and for when there is none.
     """
-    units = _live_units(problem, support)
-    return None if units is None else _part(problem, units)
+    units = _live_units(problem, penalty.support)
+    return None if units is None else _part(problem, penalty, units)
 
 
 def _live_units(problem: Problem, support: Tensor) -> list[Tensor] | None:
@@ -99,14 +100,13 @@ def _live_units(problem: Problem, support: Tensor) -> list[Tensor] | None:
     return problem.live_units(support) if is_chain else None
 
 
-def _part(problem: Problem, units: Sequence[Tensor]) -> LivePart | None:
+def _part(
+    problem: Problem, penalty: Penalty, units: Sequence[Tensor]
+) -> LivePart | None:
     """Return the part of some units; the rows have the columns that it reads."""
     whole, module = problem.network, cast(nn.Sequential, problem.network.module)
-    restricted_to = optional_method(problem.penalty, "restricted_to", beside="prox")
     penalizes_biases = whole.n_penalized > whole.n_weights
-    if restricted_to is None or penalizes_biases:
-        return None
-    if sum(map(len, units)) == _n_units(module):
+    if penalizes_biases or sum(map(len, units)) == _n_units(module):
         return None
     smaller = _smaller(module, units)
     network = Network(smaller, [layer.name for layer in whole.layers])
@@ -115,10 +115,10 @@ def _part(problem: Problem, units: Sequence[Tensor]) -> LivePart | None:
     if whole.step_scale is not None:
         network.step_scale = whole.step_scale[where]
     network.steps_grow = whole.steps_grow
-    penalty = restricted_to(where[: network.n_weights])
-    if penalty is None:
+    there = penalty.restricted_to(where[: network.n_weights])
+    if there is None:
         return None
-    return LivePart(replace(problem, network=network, penalty=penalty), where)
+    return LivePart(replace(problem, network=network, penalty=there), where)
 
 
 def _inputs_read(module: nn.Module, support: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,11 +17,11 @@ from sklearn_sparsenet.solvers.dataset import batch_sizes
 from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Batch, Problem
+from sklearn_sparsenet.solvers.pruning import Pruning
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.solvers.stepper import Stepper
 from sklearn_sparsenet.solvers.stopping import EarlyStopping
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
-from sklearn_sparsenet.utils.protocols import optional_method
 from sklearn_sparsenet.utils.runtime import (
     random_states,
     set_random_states,
@@ -74,7 +74,7 @@ def solve(
     *,
     is_on_target: Callable[[Tensor], bool] | None = None,
     test_from: float = 1.0,
-    finish: Callable[[Tensor], None] | None = None,
+    pruning: Pruning | None = None,
     keep_support: bool = False,
     keeper: Keeper | None = None,
     monitor: Monitor | None = None,
@@ -95,9 +95,8 @@ def solve(
     test_from : float in [0, 1]
         Part of the epochs after which the first acceptable state, asked after every
         step, ends the solve. 0: "in flight"; 1: never.
-    finish : callable(weights), optional
-        Brings the weights in order, in place, at the end: after an interruption or a
-        stop, or so few steps that they are not, or in a state that is gone back to.
+    pruning : Pruning, optional
+        Prunes weights in the course of the run.
     keep_support : bool
         Whether a step by which a weight would become zero is taken back, for that
         weight.
@@ -116,7 +115,8 @@ def solve(
     early = None
     if options.validation is not None:
         early = EarlyStopping(options.validation, accepts)
-    run = _Run(problem, alpha, options, generator, early)
+    pruning = pruning or Pruning()
+    run = _Run(problem, alpha, options, generator, early, pruning)
     if test_from < 1:
         run.stop, run.stop_from = accepts, test_from * options.max_iter
     run.stepper.keeps_weights = keep_support
@@ -131,8 +131,7 @@ def solve(
         run.leave_in_order()
     if early is not None and early.best_state is not None:
         problem.network.restore(early.best_state)
-    if finish is not None:
-        finish(problem.network.weights)
+    pruning.finish(problem.network.weights)
     problem.network.module.eval()
     del run.stepper  # whose moments are as large as the network
     return conclude(partial(_evaluate, problem, alpha, run), status)
@@ -141,15 +140,17 @@ def solve(
 def _evaluate(
     problem: Problem, alpha: Sequence[float], run: _Run, status: Status
 ) -> Solution:
+    weight = problem.network.parameters[: problem.network.n_penalized]
     found = Solution.at(
         problem,
         alpha,
+        run.pruning.criterion(weight, problem.penalty),
         epochs=min(run.epoch, run.options.max_iter),
         seconds=run.seconds,
         loss_curve=tuple(torch.stack(run.losses).tolist()) if run.losses else (),
         validation_scores=tuple(run.early.scores) if run.early else (),
         status=status,
-        trace=getattr(problem.penalty, "trace", ()),
+        trace=run.pruning.trace,
     )
     if not math.isfinite(found.loss):
         raise NonFiniteLossError(_ADVICE.format(run.rate))
@@ -173,6 +174,7 @@ class _Run:
         options: SolverOptions,
         generator: torch.Generator,
         early: EarlyStopping | None,
+        pruning: Pruning,
     ) -> None:
         self.problem = problem
         self.network: Network = problem.network
@@ -180,6 +182,7 @@ class _Run:
         self.options = options
         self.generator = generator
         self.early = early
+        self.pruning = pruning
         self.stop: Callable[[Tensor], bool] | None = None
         self.stop_from = 0.0
         self.full_batch = options.batch_size >= problem.n_samples
@@ -189,7 +192,7 @@ class _Run:
         self.backoffs = 0
         self.first_loss: Tensor | None = None
         self.last_good = (self.network.snapshot(), 0)
-        self.stepper = Stepper(problem, alpha, options)
+        self.stepper = Stepper(problem, alpha, options, pruning)
         self.warms_up = self._needs_warm_up()
         self._started = time.perf_counter()
 
@@ -243,7 +246,7 @@ class _Run:
             done = self.epoch + number / len(sizes)
             step = self.epoch * len(sizes) + number
             self._set_rate(done / self.options.max_iter, step)
-            self._advance(step, len(sizes))
+            self.stepper.advance(step, self._n_steps(len(sizes)))
             self.stepper.step()
             if self._stops(done):
                 ended = Status.ON_TARGET
@@ -278,29 +281,14 @@ class _Run:
             factor *= min(1.0, max((step + 1) / _WARM_UP, progress / _WARM_UP_PART))
         self.stepper.set_rate(self.rate * factor, self.options.damping * factor)
 
-    def _advance(self, step: int, steps_per_epoch: int) -> None:
-        """Tell a penalty that changes over a run where in the run it is.
-
-        Its support, if it has one, holds from the coming step on.
-        """
-        penalty = self.problem.penalty
-        advance = getattr(penalty, "advance", None)
-        if advance is not None:
-            advance(step, max(1, round(self.options.max_iter * steps_per_epoch)))
-        self.stepper.hold(self._support())
-
-    def _support(self) -> Tensor | None:
-        """Return the support that the penalty holds, if it holds one."""
-        # A user's penalty may have a support of its own, in some other sense.
-        penalty = self.problem.penalty
-        holds = optional_method(penalty, "restricted_to", beside="prox") is not None
-        return cast(Any, penalty).support if holds else None
+    def _n_steps(self, steps_per_epoch: int) -> int:
+        return max(1, round(self.options.max_iter * steps_per_epoch))
 
     def _is_stationary(self) -> bool:
         """On full batches the gradient at hand is that of the present iterate."""
         if self.epoch % _CHECK_EVERY or self.options.kkt_tol <= 0:
             return False
-        if self.epoch == 0 and getattr(self.problem.penalty, "frees_zeros", False):
+        if self.epoch == 0 and self.problem.penalty.frees_zeros:
             return False
         self.stepper.complete_gradient()
         found = certify(
@@ -345,21 +333,21 @@ class _Run:
         self.stepper.write_back()
         if not bool(self.network.parameters.isfinite().all()):
             self.network.restore(self.last_good[0])
-        support = self._support()
+        support = self.stepper.support
         if support is not None:
             off = ~support
             self.network.parameters[: len(off)].masked_fill_(off, 0.0)
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on, in tensors, numbers and containers."""
-        penalty, early = self.problem.penalty, self.early
+        early = self.early
         state = {
             "network": self.network.snapshot(),
             "last_good": self.last_good,
             "stepper": self.stepper.state(),
             "generator": self.generator.get_state(),
             "random": random_states(self.network.parameters.device),
-            "penalty": penalty.state() if hasattr(penalty, "state") else None,
+            "pruning": self.pruning.state(),
             "early": None if early is None else early.state(),
             "seconds": self.seconds,
         }
@@ -383,9 +371,8 @@ class _Run:
         self.last_good = state["last_good"]
         self.generator.set_state(state["generator"].cpu())
         set_random_states(state["random"], self.network.parameters.device)
-        if state["penalty"] is not None:
-            cast(Any, self.problem.penalty).load_state(state["penalty"])
-        self.stepper.load_state(state["stepper"], self._support())
+        self.pruning.load_state(state["pruning"])
+        self.stepper.load_state(state["stepper"])
         if self.early is not None:
             self.early.load_state(state["early"])
         for name in _PLAIN:

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from sklearn_sparsenet.penalties import L0, L1, MCP, FixedSupport
+from sklearn_sparsenet.penalties.base import AdaptedPenalty
 
 __all__ = ["from_plain", "to_plain"]
 
@@ -15,9 +16,12 @@ _NAME = "kind"
 
 def to_plain(value: Any) -> Any:
     """Return a penalty of the library as its name and fields, others as they are."""
+    if isinstance(value, AdaptedPenalty):
+        return value.penalty
     if type(value) not in _KNOWN.values():
         return value
-    held = {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
+    settings = [f.name for f in fields(value) if f.init]
+    held = {name: to_plain(getattr(value, name)) for name in settings}
     return {_NAME: type(value).__name__, **held}
 
 

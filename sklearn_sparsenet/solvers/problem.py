@@ -23,9 +23,8 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.backprop import GradientEngine, make_engine
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
-from sklearn_sparsenet.penalties import L1, Penalty
+from sklearn_sparsenet.penalties import L1, Penalty, as_penalty
 from sklearn_sparsenet.solvers.dataset import Dataset, batch_sizes
-from sklearn_sparsenet.utils.protocols import optional_method
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Batch", "InputSizes", "Problem"]
@@ -113,6 +112,7 @@ class Problem:
     def __post_init__(self) -> None:
         weight = self.sample_weight / self.sample_weight.mean()
         object.__setattr__(self, "sample_weight", weight)
+        object.__setattr__(self, "penalty", as_penalty(self.penalty))
         engine = make_engine(self.network, self.loss)
         object.__setattr__(self, "_engine", engine)
         inputs = self.rows.factors() if engine.multiplies else self.rows
@@ -151,13 +151,17 @@ class Problem:
             and batch_size * row_bytes % _ALIGNMENT == 0
         )
 
-    def batch_gradient(self, batch: Batch | Tensor) -> Tensor:
+    def batch_gradient(
+        self, batch: Batch | Tensor, weight_decay: float | None = None
+    ) -> Tensor:
         """Write the gradient of a mini-batch into ``network.gradient``.
 
         Parameters
         ----------
         batch : Batch or Tensor of int
             Row numbers, or what `batches` made of them.
+        weight_decay : float, optional
+            By default that of the problem.
 
         Returns
         -------
@@ -168,18 +172,16 @@ class Problem:
         if isinstance(batch, Tensor):
             batch = next(self.batches(batch, [len(batch)]))
         loss = self._engine.add_gradient(*batch, fresh=True)
-        self._add_decay()
+        self._add_decay(weight_decay)
         return loss
 
-    def _add_decay(self) -> None:
+    def _add_decay(self, weight_decay: float | None) -> None:
         """Add the gradient of the weight decay, where the loss has one.
 
         What the loss does not depend on, such as a column of zeros, is to be cut. With
         the decay alone it would look to the metric of Adam like all the others.
         """
-        # A penalty that looks for a support may want another one until that is held.
-        beside = optional_method(self.penalty, "decay_beside", "prox")
-        decay = self.weight_decay if beside is None else beside(self.weight_decay)
+        decay = self.weight_decay if weight_decay is None else weight_decay
         if decay:
             gradient, weight = self._decaying()
             felt = (gradient != 0).to(gradient.dtype)
@@ -190,10 +192,15 @@ class Problem:
         network, penalized = self.network, slice(0, self.network.n_penalized)
         return network.gradient[penalized], network.parameters[penalized]
 
-    def full_gradient(self) -> Tensor:
+    def full_gradient(self, weight_decay: float | None = None) -> Tensor:
         """Write the exact gradient over all samples into ``network.gradient``.
 
         Runs in the mode (train or eval) that the module is in.
+
+        Parameters
+        ----------
+        weight_decay : float, optional
+            By default that of the problem.
 
         Returns
         -------
@@ -201,7 +208,7 @@ class Problem:
             The weighted mean loss, without weight decay.
         """
         loss = self._loss_gradient()
-        self._add_decay()
+        self._add_decay(weight_decay)
         return loss
 
     def _loss_gradient(self) -> Tensor:

@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 from sklearn_sparsenet.penalties import Strength, as_penalty, is_identity
 from sklearn_sparsenet.solvers.plain_penalties import from_plain, to_plain
 from sklearn_sparsenet.utils.arguments import checked_number
-from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["ProximalOptimizer"]
 
@@ -60,6 +59,7 @@ class ProximalOptimizer(Optimizer):
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         super().__init__(params, {**defaults, "n_penalized": None})
         self._memory: dict[Tensor, _Workspace] = {}
+        self._steps: dict[Tensor, Strength] = {}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, as `torch.optim.Optimizer` does.
@@ -82,7 +82,7 @@ class ProximalOptimizer(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._memory = {}
+        self._memory, self._steps = {}, {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as tensors and plain values: no code is needed to read it.
@@ -150,8 +150,16 @@ class ProximalOptimizer(Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     step = self._descend(parameter, parameter.grad, group)
+                    self._steps[parameter] = step
                     if penalized:
                         self._shrink(parameter, step, group)
+
+    def step_sizes(self, parameter: Tensor) -> Strength:
+        """Return the sizes of the last step of each entry of a parameter.
+
+        They are memory of the optimiser, over which a prox may have written.
+        """
+        return self._steps[parameter]
 
     def hold(self, support: Tensor) -> None:
         """Allow the optimiser to leave out what is, and stays, zero.
@@ -167,13 +175,11 @@ class ProximalOptimizer(Optimizer):
         """Take the prox, in place."""
         penalty, alpha = group["penalty"], group["alpha"]
         memory = self._workspace(parameter, group)
-        in_place = optional_method(penalty, "prox_", "prox")
         if not isinstance(step, Tensor):
             memory.weight.copy_(penalty.prox(memory.weight, step, alpha))
-        elif in_place is None:
-            memory.weight.copy_(penalty.prox(memory.weight, memory.weight_step, alpha))
-        else:
-            in_place(memory.weight, memory.weight_step, alpha, memory.weight_scratch)
+            return
+        weight, scratch = memory.weight, memory.weight_scratch
+        penalty.prox_(weight, memory.weight_step, alpha, scratch)
 
     def _descend(
         self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]

@@ -136,8 +136,7 @@ def _working_problem(problem: Problem) -> tuple[Problem, Tensor]:
     """
     network, rows, target = problem.network, problem.rows, problem.target
     support = network.parameters[: network.n_penalized] != 0
-    held = replace(problem, penalty=FixedSupport(support, L1()))
-    part = with_all_inputs(held, support)
+    part = with_all_inputs(problem, FixedSupport(support))
     if part is not None:
         where, module = part.where, part.problem.network.module
         rows = part.problem.rows

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.sparsity import count_per_layer
 from sklearn_sparsenet.optimality import Certificate, certify
+from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = ["Solution", "Status", "conclude"]
@@ -56,7 +57,7 @@ class Solution:
         One entry per epoch.
     status : Status
     trace : tuple
-        What a penalty that changes over the run tells of it.
+        What a pruning tells of the run.
     rest : Tensor of shape (n_parameters - n_weights,), or None
         The gradient with respect to the other parameters.
     """
@@ -77,7 +78,13 @@ class Solution:
     rest: Tensor | None = None
 
     @classmethod
-    def at(cls, problem: Problem, alpha: Sequence[float], **facts: Any) -> Solution:
+    def at(
+        cls,
+        problem: Problem,
+        alpha: Sequence[float],
+        penalty: Penalty | None = None,
+        **facts: Any,
+    ) -> Solution:
         """Evaluate a problem where its network stands.
 
         Parameters
@@ -85,10 +92,12 @@ class Solution:
         problem : Problem
         alpha : sequence of float
             λ of each layer.
+        penalty : Penalty, optional
+            By which it is judged; by default that of the problem.
         **facts
             The attributes that tell how it came there, from `epochs` on.
         """
-        network = problem.network
+        network, penalty = problem.network, penalty or problem.penalty
         loss, gradient = problem.evaluate()
         return cls(
             state=network.snapshot(),
@@ -98,7 +107,7 @@ class Solution:
             loss=float(loss),
             gradient=gradient[: network.n_weights],
             rest=gradient[network.n_weights :],
-            certificate=certify(network, problem.penalty, gradient, alpha),
+            certificate=certify(network, penalty, gradient, alpha),
             **facts,
         )
 

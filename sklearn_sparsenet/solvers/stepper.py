@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.networks.network import Network
+from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers.live_part import LivePart, live_part
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Batch, Problem
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
+from sklearn_sparsenet.solvers.pruning import Pruning
 
 __all__ = ["Stepper"]
 
@@ -30,6 +32,8 @@ class Stepper:
     alpha : sequence of float
         λ of each layer.
     options : SolverOptions
+    pruning : Pruning
+        May prune weights after a step, and hold a support from some step on.
 
     Attributes
     ----------
@@ -38,9 +42,14 @@ class Stepper:
     """
 
     def __init__(
-        self, problem: Problem, alpha: Sequence[float], options: SolverOptions
+        self,
+        problem: Problem,
+        alpha: Sequence[float],
+        options: SolverOptions,
+        pruning: Pruning,
     ) -> None:
         self._whole, self._alpha, self._options = problem, alpha, options
+        self._pruning = pruning
         self._n_rows = min(options.batch_size, problem.n_samples)
         self.keeps_weights = False
         self.start()
@@ -50,11 +59,11 @@ class Stepper:
         self._whole.restrict(None, self._n_rows)
         self._problem = self._whole  # that steps are taken on
         self._part: LivePart | None = None
-        self._support: Tensor | None = None
-        self._optimizer = self._make_optimizer()
+        self._held: Penalty | None = None
+        self._optimizer = self._make_optimizer(self._whole.penalty)
 
-    def _make_optimizer(self) -> ProximalOptimizer:
-        network, penalty = self._problem.network, self._problem.penalty
+    def _make_optimizer(self, penalty: Penalty) -> ProximalOptimizer:
+        network = self._problem.network
         n, n_penalized = len(network.parameters), network.n_penalized
         blocks = network.blocks(self._alpha, penalty.separable)
         if penalty.separable:  # one update for all parameters
@@ -82,11 +91,12 @@ class Stepper:
 
     def take_gradient(self, batch: Batch | None) -> Tensor:
         """Compute the gradient of a batch, or of all rows; return the loss."""
+        decay = self._pruning.weight_decay(self._whole.weight_decay)
         if batch is None:
-            return self._problem.full_gradient()
+            return self._problem.full_gradient(decay)
         if self._part is not None:
             batch = self._part.batch(batch)
-        return self._problem.batch_gradient(batch)
+        return self._problem.batch_gradient(batch, decay)
 
     def complete_gradient(self) -> None:
         """Add to a gradient of all rows what of the network the steps leave out."""
@@ -94,31 +104,42 @@ class Stepper:
             self.write_back()
             self._whole.full_gradient()
 
-    def hold(self, support: Tensor | None) -> None:
-        """Rely on weights being zero off a support from now on; None: on nothing.
+    @property
+    def support(self) -> Tensor | None:
+        """Of the penalised weights, where it is held by now; else None."""
+        return (self._pruning.held or self._whole.penalty).support_held()
 
-        Parameters
-        ----------
-        support : Tensor of bool or None
-            Of the penalised weights. The same object as before says nothing new.
-        """
-        if support is self._support:
+    def advance(self, step: int, n_steps: int) -> None:
+        """Get ready for a step of the run: hold the support that there is by then."""
+        self._pruning.advance(step, n_steps)
+        self._hold_what_is_held()
+        if self._pruning.held is not None:
+            (group,) = self._optimizer.param_groups
+            group["alpha"] = self._pruning.strength
+
+    def _hold_what_is_held(self) -> None:
+        """Rely on weights being zero off the support, where one is held."""
+        penalty = self._pruning.held or self._whole.penalty
+        support = penalty.support_held()
+        held = None if support is None else penalty
+        if held is self._held:
             return
-        if support is None or self._part is not None:
+        if held is None or self._part is not None:
             self.write_back()
             self.start()
-        if support is None:
+        if held is None or support is None:
             return
-        self._support = support
-        if not self._whole.penalty.separable:  # weights are not one vector
+        self._held = held
+        if not penalty.separable:  # weights are not one vector
             self._whole.restrict(support, self._n_rows)
             return
         # They may not be zero yet: a run may have gone back to before they were.
         weights = self._whole.network.parameters[: len(support)]
         weights.masked_fill_(~support, 0.0)
-        self._part = live_part(self._whole, support)
+        self._part = live_part(self._whole, penalty)
         if self._part is None:
             self._whole.restrict(support, self._n_rows)
+            self._optimizer.param_groups[0]["penalty"] = penalty
             self._optimizer.hold(support)
         else:
             self._move_to(self._part, support)
@@ -128,7 +149,7 @@ class Stepper:
         self._problem, network = part.problem, part.problem.network
         network.gradient.copy_(self._whole.network.gradient[part.where])
         (before,), (moments,) = self._optimizer.param_groups, self._moments()
-        self._optimizer = self._make_optimizer()
+        self._optimizer = self._make_optimizer(part.problem.penalty)
         (group,) = self._optimizer.param_groups
         group.update({k: before[k] for k in ("lr", "floor") if k in before})
         self._set_moments([{k: _at(part.where, v) for k, v in moments.items()}])
@@ -144,11 +165,21 @@ class Stepper:
         """Take the step; its gradient has been computed."""
         if not self.keeps_weights:
             self._optimizer.update()
+            if self._pruning.is_due:
+                self._prune()
             return
         weights = self._problem.network.weights
         before = weights.clone()
         self._optimizer.update()
         weights.copy_(torch.where(weights == 0, before, weights))
+
+    def _prune(self) -> None:
+        (leaf,) = self._leaves()
+        steps = self._optimizer.step_sizes(leaf)
+        n_penalized = self._whole.network.n_penalized
+        if isinstance(steps, Tensor):
+            steps = steps[:n_penalized]
+        self._pruning.prune(leaf.detach()[:n_penalized], steps)
 
     def write_back(self) -> None:
         """Let the network have the parameters as they are now."""
@@ -159,16 +190,16 @@ class Stepper:
         """Return what is needed to go on, in tensors, numbers and containers."""
         return {
             "moments": self._moments(),
-            "held": self._support is not None,
+            "held": self._held is not None,
         }
 
-    def load_state(self, state: dict[str, Any], support: Tensor | None) -> None:
-        """Take over what `state` returned; `support` is what the penalty holds now.
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned, after `Pruning.load_state`.
 
-        It was not held yet if it has been chosen in the last step before.
+        A support was not held yet if it has been chosen in the last step before.
         """
         if state["held"]:
-            self.hold(support)
+            self._hold_what_is_held()
         self._set_moments(state["moments"])
 
     def _moments(self) -> list[dict[str, Any]]:

@@ -142,7 +142,7 @@ def interrupt_at(call, monkeypatch, owner, name):
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
     [
-        (ProximalOptimizer, "_shrink", 130),  # between the gradient step and the prox
+        (ProximalOptimizer, "_shrink", 20),  # between the gradient step and the prox
         (torch.Tensor, "index_copy_", 20),  # within one of them
         (torch.Tensor, "index_copy_", 21),
     ],

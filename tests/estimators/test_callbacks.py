@@ -23,7 +23,7 @@ from sklearn_sparsenet import (
     load,
 )
 from sklearn_sparsenet.estimators import _callbacks
-from sklearn_sparsenet.search import SearchResult
+from sklearn_sparsenet.search import Search, SearchResult
 from sklearn_sparsenet.solvers.loop import _Run
 
 
@@ -159,7 +159,7 @@ def test_tasks_are_a_tree_and_change_nothing(kind, data):
 
 
 @dataclass
-class Solves:
+class Solves(Search):
     """A search that makes so many solves, whatever they find."""
 
     n_solves: int

@@ -117,13 +117,14 @@ def test_a_support_that_was_just_chosen_is_not_relied_on_yet(
         return make(hidden_layer_sizes=(12, 8), target_sparsity=12, **params).fit(X, y)
 
     chosen = []
-    hold = GradualPruning._hold
+    prune = GradualPruning.prune
 
-    def spy(narrowing, *choice):
-        chosen.append(narrowing._progress)
-        hold(narrowing, *choice)
+    def spy(pruning, *arguments):
+        prune(pruning, *arguments)
+        if pruning.held is not None:
+            chosen.append(pruning._progress)
 
-    monkeypatch.setattr(GradualPruning, "_hold", spy)
+    monkeypatch.setattr(GradualPruning, "prune", spy)
     n_calls = fit().loss.calls
     # Training has nine epochs; before its steps the loss is called to try it.
     epoch = round(chosen[0] * 9 * steps) // steps

@@ -19,7 +19,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_sparsenet import SparseNetRegressor, sparsenet_path
-from sklearn_sparsenet.search import trainer
+from sklearn_sparsenet.search import certified_trainer
 from sklearn_sparsenet.solvers import checkpoint, continuation
 from sklearn_sparsenet.solvers.monitor import Progress
 from sklearn_sparsenet.utils import atomic_files
@@ -281,8 +281,8 @@ def test_certified_solves_are_kept_too(solve, left, tmp_path, monkeypatch):
         solved.append(arguments)
         return active_set(*arguments)
 
-    begin, active_set, solved = Progress.solve, trainer.solve_active_set, []
-    for module in (trainer, continuation):
+    begin, active_set, solved = Progress.solve, certified_trainer.solve_active_set, []
+    for module in (certified_trainer, continuation):
         monkeypatch.setattr(module, "solve_active_set", counted)
     whole = make(**LBFGS).fit(*data())
     assert len(solved) == 3

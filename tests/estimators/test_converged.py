@@ -7,7 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet import SparseNetRegressor
-from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.proximal_trainer import ProximalTrainer
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,6 @@ def test_a_refit_that_loses_weights_has_not_met_the_target(data, monkeypatch):
 
     settings = {"search": "bracket", "target_sparsity": 8, "max_iter": 60}
     assert fit(data, **settings)[0].converged_
-    monkeypatch.setattr(ProblemTrainer, "refit", lossy)
+    monkeypatch.setattr(ProximalTrainer, "refit", lossy)
     net, is_told = fit(data, **settings)
     assert (net.n_nonzero_, net.converged_, is_told) == (6, False, True)

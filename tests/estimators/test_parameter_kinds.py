@@ -23,7 +23,7 @@ from sklearn_sparsenet import (
 from sklearn_sparsenet.estimators import _base
 from sklearn_sparsenet.penalties import MCP, FixedSupport
 from sklearn_sparsenet.search import ContinuationSearch
-from sklearn_sparsenet.search.gradual_pruning import PruningSchedule
+from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 Y = X[:, 0]

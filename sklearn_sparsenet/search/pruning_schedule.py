@@ -1,0 +1,59 @@
+"""When weights are pruned, as parts of a training run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sklearn_sparsenet.utils.arguments import keep_number
+
+__all__ = ["PruningSchedule"]
+
+_POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
+# Steps of a usual run: from, to. The parts of longer and shorter runs change as powers.
+_USUAL = (800, 1000)
+_LONG_POWER, _SHORT_POWER = 0.4, 0.17
+
+
+@dataclass(frozen=True)
+class PruningSchedule:
+    """When what happens, as parts of a training run.
+
+    Attributes
+    ----------
+    begin : float
+        The first order statistic; dense training before.
+    reach : float
+        From here on k is the target; the support may still change.
+    hold : float
+        From here on it may not.
+    """
+
+    begin: float = 0.05
+    reach: float = 0.55
+    hold: float = 0.6
+
+    def __post_init__(self) -> None:
+        for name in ("begin", "reach", "hold"):
+            keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
+        if not self.begin < self.reach <= self.hold:
+            raise ValueError(f"{self} is not in order within [0, 1).")
+
+    @classmethod
+    def for_steps(cls, n_steps: int) -> PruningSchedule:
+        """Return the stages for a run of that many steps.
+
+        A long run can do with a smaller part for the cuts: more of it is left for
+        training what they leave, before the loss has nothing to tell any more. A short
+        one needs a larger part: the weights must have learned something to be judged.
+        """
+        low, high = _USUAL
+        longer, shorter = max(n_steps / high, 1.0), min(max(n_steps, 100) / low, 1.0)
+        part = longer**-_LONG_POWER * shorter**-_SHORT_POWER
+        default = cls()
+        return cls(part * default.begin, part * default.reach, part * default.hold)
+
+    def kept(self, progress: float, size: int, goal: int) -> int:
+        """Return k of a group of `size` weights; cubic from all to `goal`."""
+        done = (progress - self.begin) / (self.reach - self.begin)
+        left = (1 - min(max(done, 0.0), 1.0)) ** _POWER
+        return round(goal + (size - goal) * left)
