@@ -29,14 +29,16 @@ def network_of(sizes, seed=0):
 
 
 def narrowing_of(
-    network, goals, *, hard=False, follow=True, noise=None, stages=DEFAULT
+    network, goals, *, hard=False, follow=True, noise=None, schedule=DEFAULT
 ):
     groups = [slice(0, network.n_weights)]
     if len(goals) > 1:
         groups = [layer.slice for layer in network.layers]
     n_inputs = network.layers[0].shape[1]
     flow = SynapticFlow.of(network, (n_inputs,)) if follow else None
-    return GradualPruning(groups, goals, flow, hard=hard, noise=noise, stages=stages)
+    return GradualPruning(
+        groups, goals, flow, hard=hard, noise=noise, schedule=schedule
+    )
 
 
 def take_step(narrowing, weight, step):
@@ -86,8 +88,8 @@ def test_weight_decay_is_another_until_the_support_is_held():
 
 
 def test_k_falls_from_all_weights_to_the_target():
-    stages = PruningSchedule(0.1, 0.5, 0.6)
-    counts = [stages.kept(p / 100, 1000, 20) for p in range(101)]
+    schedule = PruningSchedule(0.1, 0.5, 0.6)
+    counts = [schedule.kept(p / 100, 1000, 20) for p in range(101)]
     assert counts[0] == counts[10] == 1000
     assert counts[50] == counts[100] == 20
     assert counts == sorted(counts, reverse=True)
@@ -99,12 +101,12 @@ def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
         == PruningSchedule.for_steps(1000)
         == PruningSchedule()
     )
-    assert PruningSchedule().hold < PruningSchedule.for_steps(1).hold < 0.9
+    assert PruningSchedule().freeze_at < PruningSchedule.for_steps(1).freeze_at < 0.9
     parts = dataclasses.astuple(PruningSchedule.for_steps(32000))
     assert parts == pytest.approx((0.05 / 4, 0.55 / 4, 0.6 / 4))
-    assert PruningSchedule.for_steps(10**8).hold > 0.0
+    assert PruningSchedule.for_steps(10**8).freeze_at > 0.0
     network = network_of((6, 8, 3))
-    narrowing = narrowing_of(network, (10,), stages=None)
+    narrowing = narrowing_of(network, (10,), schedule=None)
     narrowing.advance(4800, 32000)
     take_step(narrowing, network.weights, 0.1)
     assert int((network.weights != 0).sum()) == 10
@@ -116,7 +118,7 @@ def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
     [
         ((0.5, 0.4, 0.6), "not in order"),
         ((0.1, 0.5, 0.4), "not in order"),
-        ((0.1, 0.5, 1.0), r"hold=1.0 must be in \[0, 1\)"),
+        ((0.1, 0.5, 1.0), r"freeze_at=1.0 must be in \[0, 1\)"),
         ((-0.1, 0.4, 0.5), r"begin=-0.1 must be in \[0, 1\)"),
     ],
 )
@@ -234,7 +236,7 @@ def test_an_interrupted_run_is_brought_to_the_target():
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,))
     narrowing.advance(10, 1000)
-    narrowing.finish(network.weights)
+    narrowing.enforce_target(network.weights)
     assert int((network.weights != 0).sum()) == 10
 
 
@@ -259,8 +261,8 @@ def test_layers_without_a_penalty_let_through_what_they_can_come_to_hold(trained
     module[2].weight.requires_grad_(trained)
     network = Network(module, ["0.weight", "4.weight"])
     flow = SynapticFlow.of(network, (3,))
-    places = flow.at(torch.ones(network.n_weights, dtype=torch.bool)) > 0
-    into = places[network.layers[0].slice].view(4, 3)
+    connectable = flow.at(torch.ones(network.n_weights, dtype=torch.bool)) > 0
+    into = connectable[network.layers[0].slice].view(4, 3)
     assert into.all(1).tolist() == [True, trained, trained, trained]
 
 
@@ -295,9 +297,9 @@ def test_flow_is_conserved_through_the_layers():
 
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.0])
-def test_the_steady_part_is_less_than_the_whole(wrong):
-    with pytest.raises(ValueError, match="steady"):
-        OnePassSearch(steady=wrong)
+def test_the_plateau_fraction_part_is_less_than_the_whole(wrong):
+    with pytest.raises(ValueError, match="plateau_fraction"):
+        OnePassSearch(plateau_fraction=wrong)
 
 
 def test_a_cut_that_leaves_no_path_is_taken_back_and_the_next_follows_the_flow():
@@ -360,11 +362,11 @@ def test_weights_of_a_convolutional_network_are_all_on_paths(goal):
         n, flow = network.n_weights, SynapticFlow.of(network, (1, 2, 2))
         score = torch.rand(n, dtype=F64, generator=generator)
         kept = largest(score, goal)[0]
-        kept, places = ConnectivityConstraint(flow, [slice(0, n)], [goal]).finish(
-            kept, score
-        )
+        kept, connectable = ConnectivityConstraint(
+            flow, [slice(0, n)], [goal]
+        ).enforce_target(kept, score)
         assert kept.sum() == goal
-        assert places[kept].all()
+        assert connectable[kept].all()
 
 
 @pytest.mark.parametrize("scale", [None, 8.0])

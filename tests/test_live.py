@@ -197,7 +197,7 @@ def train(problem, options=ADAM, **rules):
         (20,),
         SynapticFlow.of(network, (INPUTS,)),
         noise=Noise(lambda: network.gradient[: network.n_weights].abs(), N),
-        stages=PruningSchedule(0.05, 0.4, 0.5),
+        schedule=PruningSchedule(0.05, 0.4, 0.5),
     )
     generator = torch.Generator().manual_seed(0)
     none = [0.0] * len(network.layers)

@@ -418,7 +418,7 @@ def test_the_step_size_falls_after_the_steady_part(generator):
     """Half a cosine of what is left of the run, from the first step size."""
     penalty = Recording()
     options = dataclasses.replace(
-        SGD, schedule=Schedule.COSINE, steady=0.6, batch_size=21, max_iter=10
+        SGD, schedule=Schedule.COSINE, plateau_fraction=0.6, batch_size=21, max_iter=10
     )
     solve(make(generator, penalty=penalty), [0.01, 0.01], options, generator)
     steps = torch.tensor(penalty.steps)

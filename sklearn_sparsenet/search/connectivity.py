@@ -38,55 +38,55 @@ class ConnectivityConstraint:
     groups: Sequence[slice]
     goals: Sequence[int]
 
-    def places(self, kept: Tensor) -> Tensor:
+    def connectable(self, kept: Tensor) -> Tensor:
         """Mark the weights, kept or not, between units that are live."""
         return self.flow.at(kept) > 0
 
-    def finish(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    def enforce_target(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Choose exactly the budgets, on live paths as far as can be.
 
         In a chain of linear layers that is wherever there is such a choice at all.
 
         Returns
         -------
-        kept, places : Tensor of bool
-            The choice, and its `places`.
+        kept, connectable : Tensor of bool
+            The choice, and what `connectable` says of it.
         """
-        kept, places = self._fill(kept & self.places(kept), score)
-        if bool(places[kept].all()):
-            return kept, places
+        kept, connectable = self._fill(kept & self.connectable(kept), score)
+        if bool(connectable[kept].all()):
+            return kept, connectable
         flowing, others = self._fill(self.follow_the_flow(score, self.goals), score)
-        if int((flowing & others).sum()) > int((kept & places).sum()):
-            kept, places = flowing, others
-        return self._rearrange(kept, places, score)
+        if int((flowing & others).sum()) > int((kept & connectable).sum()):
+            kept, connectable = flowing, others
+        return self._rearrange(kept, connectable, score)
 
     def _rearrange(
-        self, kept: Tensor, places: Tensor, score: Tensor
+        self, kept: Tensor, connectable: Tensor, score: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Leave no weight without a path, where the network is known well enough."""
         wiring = Wiring.of(self.flow, self.groups)
-        dead = not bool(places[kept].all())
+        dead = not bool(connectable[kept].all())
         if not dead or wiring is None:
-            return kept, places
-        live = wiring.arrange(kept & places, score, self.goals)
+            return kept, connectable
+        live = wiring.arrange(kept & connectable, score, self.goals)
         if live is None:
-            return kept, places
-        places = self.places(live)
-        self._complete(live, places, score)
-        return live, places
+            return kept, connectable
+        connectable = self.connectable(live)
+        self._complete(live, connectable, score)
+        return live, connectable
 
-    def needs_repair(self, kept: Tensor, places: Tensor) -> Tensor:
+    def needs_repair(self, kept: Tensor, connectable: Tensor) -> Tensor:
         """Tell what a choice lacks.
 
         Returns
         -------
         Tensor of bool, shape (2,)
-            Whether there is no path at all; whether a group is running out of places
-            for its weights.
+            Whether there is no path at all; whether a group is running out of
+            connectable weights.
         """
-        paths = (kept & places).any()
+        paths = (kept & connectable).any()
         short = [
-            places[group].sum() < _SPARE_PLACES * goal
+            connectable[group].sum() < _SPARE_PLACES * goal
             for group, goal in zip(self.groups, self.goals, strict=True)
         ]
         return torch.stack([~paths, torch.stack(short).any()])
@@ -124,13 +124,14 @@ class ConnectivityConstraint:
     def _fill(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Spend what dead weights would have taken on weights between live units."""
         for _ in range(_FILL_ROUNDS):
-            places = self.places(kept)
-            kept = kept & places
+            connectable = self.connectable(kept)
+            kept = kept & connectable
             lacking = self._lacking(kept)
             if not any(lacking):
-                return kept, places
-            places = self.places(kept)  # those next to dead weights are none any more
-            free = torch.where(places & ~kept & (score > 0), score, -1.0)
+                return kept, connectable
+            # Those next to dead weights are connectable no more.
+            connectable = self.connectable(kept)
+            free = torch.where(connectable & ~kept & (score > 0), score, -1.0)
             added = False
             for group, lack in zip(self.groups, lacking, strict=True):
                 lack = min(lack, int((free[group] > 0).sum()))
@@ -139,14 +140,14 @@ class ConnectivityConstraint:
                     added = True
             if not added:
                 break
-        self._complete(kept, places, score)
-        return kept, self.places(kept)
+        self._complete(kept, connectable, score)
+        return kept, self.connectable(kept)
 
-    def _complete(self, kept: Tensor, places: Tensor, score: Tensor) -> None:
+    def _complete(self, kept: Tensor, connectable: Tensor, score: Tensor) -> None:
         """Reach the exact count: by zeros between live units, then by anything."""
         for group, lack in zip(self.groups, self._lacking(kept), strict=True):
             if lack > 0:
-                rank = score[group] + places[group] * (score[group].max() + 1)
+                rank = score[group] + connectable[group] * (score[group].max() + 1)
                 rank.masked_fill_(kept[group], -1.0)
                 kept[group] |= largest(rank, lack)[0]
 

@@ -43,7 +43,7 @@ _METRIC_FLOOR = 4.0  # times the mean curvature
 _NO_CURVATURE = 1e-4  # times the mean curvature
 _ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
 _MAX_INTERVAL = 10  # steps between two of them, at most
-_STATE = ("support", "_allowed", "_cuts")
+_STATE = ("support", "_allowed", "_thresholds")
 
 
 # An order statistic: when in the run, k of each group, and the λ that leaves k.
@@ -72,7 +72,7 @@ class GradualPruning(Pruning):
         Weight decay until the support is held; None: as after it.
     hard : bool
         Whether survivors are not shrunk at all (for ℓ0).
-    stages : PruningSchedule or None
+    schedule : PruningSchedule or None
         None: those for the number of steps.
 
     Attributes
@@ -94,28 +94,31 @@ class GradualPruning(Pruning):
         growth: Tensor | float = 0.0,
         search_decay: float | None = None,
         hard: bool = False,
-        stages: PruningSchedule | None = None,
+        schedule: PruningSchedule | None = None,
     ) -> None:
         self.groups, self.goals = groups, goals
         self.noise, self.scale, self.hard = noise, scale, hard
         self.growth, self.search_decay = growth, search_decay
-        self.stages = stages or PruningSchedule()
-        self._asked_stages, self._n_steps = stages, 0
+        self.schedule = schedule or PruningSchedule()
+        self._asked_schedule, self._n_steps = schedule, 0
         self.n_weights = groups[-1].stop
         self.support: Tensor | None = None
         self._connector = (
             None if flow is None else ConnectivityConstraint(flow, groups, goals)
         )
         self._allowed: Tensor | None = None
-        self._lacks: Later | None = None  # what the last choice lacked
+        self._needs: Later | None = None  # what the last choice needs
         self._progress = 0.0
         self.is_forced = False
-        self._cuts: list[tuple[float, tuple[int, ...], Tensor]] = []
+        self._thresholds: list[tuple[float, tuple[int, ...], Tensor]] = []
 
     @property
     def trace(self) -> tuple[Cut, ...]:
         """The order statistics so far."""
-        return tuple((when, k, tuple(cut.tolist())) for when, k, cut in self._cuts)
+        return tuple(
+            (when, k, tuple(threshold.tolist()))
+            for when, k, threshold in self._thresholds
+        )
 
     def weight_decay(self, asked: float) -> float:
         """Return that of the search until the support is held."""
@@ -128,70 +131,70 @@ class GradualPruning(Pruning):
         self._progress = step / n_steps
         if n_steps != self._n_steps:
             self._n_steps = n_steps
-            self.stages = self._asked_stages or PruningSchedule.for_steps(n_steps)
+            self.schedule = self._asked_schedule or PruningSchedule.for_steps(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
-        if self._progress < self.stages.begin:
-            self._allowed = self._lacks = None
-        if self._progress < self.stages.hold:
+        if self._progress < self.schedule.begin:
+            self._allowed = self._needs = None
+        if self._progress < self.schedule.freeze_at:
             self.support = self.held = None
-        holds = self.support is None and self._progress >= self.stages.hold
-        due = self._progress >= self.stages.begin and step % interval == 0
+        holds = self.support is None and self._progress >= self.schedule.freeze_at
+        due = self._progress >= self.schedule.begin and step % interval == 0
         self.is_due = holds or (due and self.support is None)
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on in another process."""
-        lacks = None if self._lacks is None else self._lacks.read()
+        needs = None if self._needs is None else self._needs.read()
         fading = self.held.penalty if self.held is not None else None
         held = None if self.held is None else self.held.support
         factors = fading.factors if isinstance(fading, FadingL1) else None
         own = {name: getattr(self, name) for name in _STATE}
-        return {"lacks": lacks, "held": held, "factors": factors} | own
+        return {"needs": needs, "held": held, "factors": factors} | own
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         for name in _STATE:
             setattr(self, name, state[name])
-        lacks, held, factors = state["lacks"], state["held"], state["factors"]
+        needs, held, factors = state["needs"], state["held"], state["factors"]
         fading = None if factors is None else FadingL1(factors)
         self.held = None if held is None else FixedSupport(held, fading)
-        self._lacks = None if lacks is None else Later(torch.tensor(lacks))
+        self._needs = None if needs is None else Later(torch.tensor(needs))
 
     @property
     def strength(self) -> float:
         """The part that is left of the run since the support is held."""
-        return (1 - self._progress) / (1 - self.stages.hold)
+        return (1 - self._progress) / (1 - self.schedule.freeze_at)
 
     def prune(self, weight: Tensor, step: Strength) -> None:
         """Keep the weights with the largest scores.
 
         Between two times weights move freely: those that were cut can grow back.
         """
-        places = self._narrow(weight[: self.n_weights], step)
+        connectable = self._cut(weight[: self.n_weights], step)
         if self.support is not None:
             # Penalised biases, which come last, are always there, and do not shrink.
             biases = weight.new_zeros(len(weight) - self.n_weights)
-            fading = self._fading(self.support, places, biases)
+            fading = self._fading(self.support, connectable, biases)
             self.held = FixedSupport(torch.cat([self.support, biases == 0]), fading)
 
     def criterion(self, weight: Tensor, penalty: Penalty) -> Penalty:
         """Return that of a refit: on the support no λ is left, off it all is well."""
         return FixedSupport(weight != 0)
 
-    def finish(self, weight: Tensor) -> None:
+    def enforce_target(self, weight: Tensor) -> None:
         """Make sure of the target, whatever the progress.
 
         Also where training has made weights of the support exactly zero.
         """
         counted = weight[: self.n_weights]
-        self._progress = self.stages.hold
+        self._progress = self.schedule.freeze_at
         holds = self.support is not None and not (counted[~self.support] != 0).any()
         self.is_forced = not holds
         if self.is_forced:
-            self._narrow(counted, 1.0)
+            self._cut(counted, 1.0)
         assert self.support is not None
         reinitialize_zeros(counted, self.support, self.groups)
 
-    def _narrow(self, weight: Tensor, step: Strength) -> Tensor | None:
+    def _cut(self, weight: Tensor, step: Strength) -> Tensor | None:
         """Cut; where the support is held then, return where else weights could be."""
         metric = self._metric(weight, step)
         # Weight decay balances the two weights of a unit that has no others: their
@@ -202,79 +205,79 @@ class GradualPruning(Pruning):
         if self._allowed is not None:
             barred |= ~self._allowed
         score = whole.masked_fill(barred, -1.0)
-        no_path, few_places = self._lacks.read() if self._lacks else (False, False)
-        if self._connector is not None and few_places:
+        no_path, few_connectable = self._needs.read() if self._needs else (False, False)
+        if self._connector is not None and few_connectable:
             self._connector.prefer_one_per_unit(score)
-        ends = self._progress >= self.stages.hold
+        ends = self._progress >= self.schedule.freeze_at
         asked = [self._asked(i, ends) for i in range(len(self.groups))]
-        kept, cuts = self._largest(score, asked)
-        places = None
+        kept, thresholds = self._largest(score, asked)
+        connectable = None
         if not ends:
             kept &= ~barred
             if self._connector is not None:
                 if no_path:
                     kept = self._connector.follow_the_flow(whole, asked)
-                kept, cuts = self._connect(kept, cuts)
+                kept, thresholds = self._connect(kept, thresholds)
         elif self._connector is not None:
-            kept, places = self._connector.finish(kept & ~barred, whole)
-        self._record(asked, cuts)
+            kept, connectable = self._connector.enforce_target(kept & ~barred, whole)
+        self._record(asked, thresholds)
         if not self.hard:
-            _shrink_(weight, self._spread(cuts.to(weight)).div_(metric))
+            _shrink_(weight, self._spread(thresholds.to(weight)).div_(metric))
         weight.masked_fill_(~kept, 0.0)
         if ends:
             reinitialize_zeros(weight, kept, self.groups)
             self.support = kept
-        return places
+        return connectable
 
     def _asked(self, number: int, ends: bool) -> int:
         """Return k of a group."""
         group, goal = self.groups[number], self.goals[number]
         if ends:
             return goal
-        return self.stages.kept(self._progress, group.stop - group.start, goal)
+        return self.schedule.kept(self._progress, group.stop - group.start, goal)
 
     def _largest(self, score: Tensor, asked: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Mark the k largest of each group; return its order statistic, too."""
         kept = torch.empty_like(score, dtype=torch.bool)
-        cuts = []
+        thresholds = []
         for group, k in zip(self.groups, asked, strict=True):
             kept[group], cut = largest(score[group], k)
-            cuts.append(cut)
-        return kept, torch.stack(cuts).clamp_(min=0)
+            thresholds.append(cut)
+        return kept, torch.stack(thresholds).clamp_(min=0)
 
-    def _connect(self, kept: Tensor, cuts: Tensor) -> tuple[Tensor, Tensor]:
+    def _connect(self, kept: Tensor, thresholds: Tensor) -> tuple[Tensor, Tensor]:
         """Take a choice that leaves no path back; the next one follows the flow.
 
-        What it lacks is not asked before that: the device goes on meanwhile.
+        What it needs is not asked before that: the device goes on meanwhile.
         """
         assert self._connector is not None
-        places = self._connector.places(kept)
-        lacks = self._connector.needs_repair(kept, places)
-        self._lacks = Later(lacks)
-        no_path = lacks[0]
+        connectable = self._connector.connectable(kept)
+        needs = self._connector.needs_repair(kept, connectable)
+        self._needs = Later(needs)
+        no_path = needs[0]
         before = no_path if self._allowed is None else self._allowed & no_path
-        self._allowed = places | before
-        return kept | no_path, cuts.masked_fill(no_path, 0.0)
+        self._allowed = connectable | before
+        return kept | no_path, thresholds.masked_fill(no_path, 0.0)
 
-    def _spread(self, cuts: Tensor) -> Tensor:
+    def _spread(self, thresholds: Tensor) -> Tensor:
         """Return the order statistic of each weight's group."""
-        spread = cuts.new_empty(self.n_weights)
+        spread = thresholds.new_empty(self.n_weights)
         for number, group in enumerate(self.groups):
-            spread[group] = cuts[number]
+            spread[group] = thresholds[number]
         return spread
 
-    def _record(self, asked: list[int], cuts: Tensor) -> None:
+    def _record(self, asked: list[int], thresholds: Tensor) -> None:
         """Keep an order statistic; a run that went back writes over what it did."""
-        while self._cuts and self._cuts[-1][0] >= self._progress:
-            self._cuts.pop()
-        self._cuts.append((self._progress, tuple(asked), cuts))
+        while self._thresholds and self._thresholds[-1][0] >= self._progress:
+            self._thresholds.pop()
+        self._thresholds.append((self._progress, tuple(asked), thresholds))
 
     def _fading(
-        self, kept: Tensor, places: Tensor | None, biases: Tensor
+        self, kept: Tensor, connectable: Tensor | None, biases: Tensor
     ) -> FadingL1 | None:
         if self.noise is None or self.hard:
             return None
-        free = ~kept if places is None else ~kept & places
+        free = ~kept if connectable is None else ~kept & connectable
         n_kept = sum(self.goals)
         factors = self.noise.shrinkage(free, self.groups, n_kept, self.scale)
         return FadingL1(torch.cat([factors, biases]))

@@ -37,50 +37,57 @@ from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.arguments import keep_number
+from sklearn_sparsenet.utils.renamed_fields import RenamedFields
 
 __all__ = ["OnePassSearch"]
 
 # Where a search goes on from a denser network, which is trained: little has to be cut
 # and little to be learned, and no time is left for a solve, which the residual tells
 # (figures in docs/design_notes.md).
-_CONTINUED_STAGES = PruningSchedule(0.09, 0.1, 0.1)
-_CONTINUED_STEADY = 0.4
+_CONTINUED_SCHEDULE = PruningSchedule(0.09, 0.1, 0.1)
+_CONTINUED_PLATEAU = 0.4
 
 
 @dataclass(frozen=True)
-class OnePassSearch(Search):
+class OnePassSearch(RenamedFields, Search):
     """The exact count in one training run.
 
     Parameters
     ----------
-    stages : PruningSchedule or None
+    schedule : PruningSchedule or None
         When weights start to be cut, when the target is reached, and from when on the
         support is held, as parts of the run; None: by its length.
-    steady : float in [0, 1)
+    plateau_fraction : float in [0, 1)
         Part of the training before the step size begins to fall. What is left must
         be able to adapt for a while after the last weights are cut.
     growth : float
         Weights w beyond 1 / growth in size (of columns of unit size) take steps that
         are about growth · w times as long as those of zeros, as in mirror descent with
         the hypentropy: what has shown to matter moves on faster, what is new has time.
-    solve_share : float in [0, 1)
+    solve_fraction : float in [0, 1)
         Part of the epochs that the solve for a fixed λ takes; 0: there is none.
-    solve_rate : float
+    solve_lr_scale : float
         First step size of that solve, relative to that of a usual training.
     """
 
-    stages: PruningSchedule | None = None
-    steady: float = 0.7
+    schedule: PruningSchedule | None = None
+    plateau_fraction: float = 0.7
     growth: float = 4.0
-    solve_share: float = 0.1
-    solve_rate: float = 0.1
+    solve_fraction: float = 0.1
+    solve_lr_scale: float = 0.1
+    former_names: ClassVar[dict[str, str]] = {
+        "stages": "schedule",
+        "steady": "plateau_fraction",
+        "solve_share": "solve_fraction",
+        "solve_rate": "solve_lr_scale",
+    }
     solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd")
     # With 50 steps the R² of the diabetes data is .35, with 100 .47, with 1000 .46;
     # the accuracy of the digits is .70, .84 and .93.
     min_steps: ClassVar[int] = 100
 
     def __post_init__(self) -> None:
-        for name in ("steady", "solve_share"):
+        for name in ("plateau_fraction", "solve_fraction"):
             keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
         keep_number(
             self,
@@ -89,10 +96,15 @@ class OnePassSearch(Search):
             "finite and not negative",
         )
         keep_number(
-            self, "solve_rate", lambda rate: 0 < rate < math.inf, "positive and finite"
+            self,
+            "solve_lr_scale",
+            lambda rate: 0 < rate < math.inf,
+            "positive and finite",
         )
-        if not isinstance(self.stages, PruningSchedule | None):
-            raise TypeError(f"stages={self.stages!r} must be PruningSchedule, or None.")
+        if not isinstance(self.schedule, PruningSchedule | None):
+            raise TypeError(
+                f"schedule={self.schedule!r} must be PruningSchedule, or None."
+            )
 
     def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search for the target of `trainer`.
@@ -108,15 +120,15 @@ class OnePassSearch(Search):
         pruning = self._pruning(trainer)
         refitted = trainer.prune(
             pruning,
-            budget_fraction=1 - self.solve_share,
-            plateau_fraction=self.steady,
+            budget_fraction=1 - self.solve_fraction,
+            plateau_fraction=self.plateau_fraction,
             growth=self.growth,
         )
         # 2) λ from the gradient off the support.
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
         # 3) A solve for that λ.
-        if not self.solve_share or refitted.status.is_cut_short or trainer.stopped:
+        if not self.solve_fraction or refitted.status.is_cut_short or trainer.stopped:
             trial = trainer.trial(alpha, trainer.recertify(refitted, alpha))
         else:
             trial = self._solve(trainer, refitted, alpha)
@@ -128,7 +140,7 @@ class OnePassSearch(Search):
 
     def max_solves(self, limits: SearchBudget) -> int:
         """Return the number of solves; the first one is the refit."""
-        return 2 if self.solve_share else 1
+        return 2 if self.solve_fraction else 1
 
     def ignored(self, limits: SearchBudget, penalty: Penalty) -> tuple[str, ...]:
         """Return the names of parameters that change nothing.
@@ -145,9 +157,9 @@ class OnePassSearch(Search):
         """Return the search that goes on from the network of a denser target."""
         return replace(
             self,
-            stages=_CONTINUED_STAGES,
-            steady=_CONTINUED_STEADY,
-            solve_share=0.0,
+            schedule=_CONTINUED_SCHEDULE,
+            plateau_fraction=_CONTINUED_PLATEAU,
+            solve_fraction=0.0,
         )
 
     def _pruning(self, trainer: Trainer) -> GradualPruning:
@@ -161,7 +173,7 @@ class OnePassSearch(Search):
             growth=self._growth(trainer),
             search_decay=trainer.search_decay,
             hard=trainer.penalty.frees_zeros,
-            stages=self.stages,
+            schedule=self.schedule,
         )
 
     def _growth(self, trainer: Trainer) -> Tensor | float:
@@ -178,8 +190,8 @@ class OnePassSearch(Search):
             solution = trainer.solve_on_support(
                 start,
                 alpha,
-                budget_fraction=self.solve_share,
-                lr_scale=self.solve_rate,
+                budget_fraction=self.solve_fraction,
+                lr_scale=self.solve_lr_scale,
             )
         return trainer.trial(solution.alpha[: len(alpha)], solution)
 

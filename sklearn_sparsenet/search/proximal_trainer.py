@@ -115,7 +115,7 @@ class ProximalTrainer(ProblemTrainer):
         options = replace(
             self.options,
             max_iter=_epochs(budget_fraction, self.options.max_iter),
-            steady=plateau_fraction,
+            plateau_fraction=plateau_fraction,
             growth=growth,
             damping=_DAMPING if whole else 0.0,
             kkt_tol=0.0,

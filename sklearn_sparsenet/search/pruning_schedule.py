@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sklearn_sparsenet.utils.arguments import keep_number
+from sklearn_sparsenet.utils.renamed_fields import RenamedFields
 
 __all__ = ["PruningSchedule"]
 
@@ -15,32 +17,36 @@ _LONG_POWER, _SHORT_POWER = 0.4, 0.17
 
 
 @dataclass(frozen=True)
-class PruningSchedule:
+class PruningSchedule(RenamedFields):
     """When what happens, as parts of a training run.
 
     Attributes
     ----------
     begin : float
         The first order statistic; dense training before.
-    reach : float
+    target_at : float
         From here on k is the target; the support may still change.
-    hold : float
+    freeze_at : float
         From here on it may not.
     """
 
     begin: float = 0.05
-    reach: float = 0.55
-    hold: float = 0.6
+    target_at: float = 0.55
+    freeze_at: float = 0.6
+    former_names: ClassVar[dict[str, str]] = {
+        "reach": "target_at",
+        "hold": "freeze_at",
+    }
 
     def __post_init__(self) -> None:
-        for name in ("begin", "reach", "hold"):
+        for name in ("begin", "target_at", "freeze_at"):
             keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
-        if not self.begin < self.reach <= self.hold:
+        if not self.begin < self.target_at <= self.freeze_at:
             raise ValueError(f"{self} is not in order within [0, 1).")
 
     @classmethod
     def for_steps(cls, n_steps: int) -> PruningSchedule:
-        """Return the stages for a run of that many steps.
+        """Return the schedule for a run of that many steps.
 
         A long run can do with a smaller part for the cuts: more of it is left for
         training what they leave, before the loss has nothing to tell any more. A short
@@ -50,10 +56,12 @@ class PruningSchedule:
         longer, shorter = max(n_steps / high, 1.0), min(max(n_steps, 100) / low, 1.0)
         part = longer**-_LONG_POWER * shorter**-_SHORT_POWER
         default = cls()
-        return cls(part * default.begin, part * default.reach, part * default.hold)
+        return cls(
+            part * default.begin, part * default.target_at, part * default.freeze_at
+        )
 
     def kept(self, progress: float, size: int, goal: int) -> int:
         """Return k of a group of `size` weights; cubic from all to `goal`."""
-        done = (progress - self.begin) / (self.reach - self.begin)
+        done = (progress - self.begin) / (self.target_at - self.begin)
         left = (1 - min(max(done, 0.0), 1.0)) ** _POWER
         return round(goal + (size - goal) * left)

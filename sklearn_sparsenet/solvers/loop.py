@@ -131,7 +131,7 @@ def solve(
         run.leave_in_order()
     if early is not None and early.best_state is not None:
         problem.network.restore(early.best_state)
-    pruning.finish(problem.network.weights)
+    pruning.enforce_target(problem.network.weights)
     problem.network.module.eval()
     del run.stepper  # whose moments are as large as the network
     return conclude(partial(_evaluate, problem, alpha, run), status)
@@ -274,8 +274,8 @@ class _Run:
         return self.stop(self.network.weights)
 
     def _set_rate(self, progress: float, step: int) -> None:
-        steady = self.options.steady
-        falling = max(progress - steady, 0.0) / (1 - steady)
+        plateau = self.options.plateau_fraction
+        falling = max(progress - plateau, 0.0) / (1 - plateau)
         factor = self.options.schedule.factor(falling)
         if self.warms_up:
             factor *= min(1.0, max((step + 1) / _WARM_UP, progress / _WARM_UP_PART))

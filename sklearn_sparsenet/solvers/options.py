@@ -35,7 +35,7 @@ class SolverOptions:
     learning_rate : float
         First step size.
     schedule : Schedule
-    steady : float in [0, 1)
+    plateau_fraction : float in [0, 1)
         Part of the solve before the step size begins to fall.
     damping : float
         Keeps the steps of Adam from growing as gradients vanish: its `floor`, which
@@ -56,7 +56,7 @@ class SolverOptions:
     solver: str = "adam"
     learning_rate: float = 1e-2
     schedule: Schedule = Schedule.COSINE
-    steady: float = 0.0
+    plateau_fraction: float = 0.0
     damping: float = 0.0
     growth: float = 0.0
     batch_size: int = 256

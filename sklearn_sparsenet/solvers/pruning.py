@@ -61,7 +61,7 @@ class Pruning:
         step : float or Tensor of the shape of `weight`
         """
 
-    def finish(self, weight: Tensor) -> None:
+    def enforce_target(self, weight: Tensor) -> None:
         """Bring the counted weights in order, in place, at the end of a run.
 
         After an interruption or a stop, or so few steps that they are not, or in a

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_sparsenet.utils.declared import declared_types, fits
+from sklearn_sparsenet.utils.renamed_fields import RenamedFields
 from sklearn_sparsenet.utils.strict_json import FREE_MEMORY
 from sklearn_sparsenet.utils.tensor_files import is_storable
 
@@ -154,7 +155,8 @@ class Reader:
     def _decode_object(self, of: dict[str, Any], **names: str) -> Any:
         (name,) = names.values()  # "class", no name for a parameter
         kind = self._known[name]
-        values = {name: self.decode(part) for name, part in of.items()}
+        former = kind.former_names if issubclass(kind, RenamedFields) else {}
+        values = {former.get(k, k): self.decode(part) for k, part in of.items()}
         declared = declared_types(kind)
         for name, value in values.items():
             if not fits(value, declared[name]):

@@ -439,7 +439,7 @@ def test_what_the_version_before_wrote_is_read():
     for net in (pickled, load(path.with_suffix(".safetensors"))):
         np.testing.assert_allclose(net.predict_proba(X), expected, rtol=1e-6)
     assert pickled.penalty == MCP(3.0)
-    assert pickled.search.steady == 0.6
+    assert pickled.search.plateau_fraction == 0.6
 
 
 def test_errors_are_where_they_were():
@@ -452,7 +452,7 @@ def test_names_of_before_are_read(tmp_path):
     """A file may call an object what its class was called once."""
     X, y = regression()
     schedule = PruningSchedule(0.1, 0.5, 0.6)
-    net = SparseNetRegressor((4,), search=OnePassSearch(stages=schedule), max_iter=40)
+    net = SparseNetRegressor((4,), search=OnePassSearch(schedule=schedule), max_iter=40)
     net.fit(X, y).save(path := tmp_path / "net")
     with path.open("rb") as file:
         metadata, arrays = read_tensors(file)
@@ -461,4 +461,4 @@ def test_names_of_before_are_read(tmp_path):
     metadata["document"] = text.replace('"PruningSchedule"', '"Stages"')
     metadata["sha256"] = digest(metadata["document"], arrays)
     path.write_bytes(dump_tensors(arrays, metadata))
-    assert load(path).search.stages == schedule
+    assert load(path).search.schedule == schedule

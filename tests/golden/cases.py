@@ -149,7 +149,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "one pass, count": _regression_case(target_sparsity=17),
     "one pass, per layer": _regression_case(target_sparsity=[0.8, 0.5]),
     "one pass, deep": _regression_case(hidden_layer_sizes=(8, 6)),
-    "one pass, no solve": _regression_case(search=OnePassSearch(solve_share=0.0)),
+    "one pass, no solve": _regression_case(search=OnePassSearch(solve_fraction=0.0)),
     "one pass, no growth": _regression_case(search=OnePassSearch(growth=0.0)),
     "one pass, penalised": _regression_case(debias=False),
     "one pass, tanh": _class_case(activation="tanh"),
