@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn_sparsenet.solvers.dataset import make_dataset
+
 # Told in tests as it should not be in the examples of README, docs and docstrings.
 UNTOLD = pytest.mark.filterwarnings(
     # Tests share settings between searches and solvers that use different ones.
@@ -15,11 +17,16 @@ UNTOLD = pytest.mark.filterwarnings(
 )
 
 
+def leave_untold(items, folder):
+    """Leave out some warnings in the tests of a folder."""
+    for item in items:
+        if folder in item.path.parents:
+            item.add_marker(UNTOLD)
+
+
 def pytest_collection_modifyitems(items):
     """Leave out some warnings in tests alone."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(UNTOLD)
+    leave_untold(items, Path(__file__).parent)
 
 
 @pytest.fixture
@@ -45,6 +52,17 @@ def _same_numbers_each_time():
     """
     np.random.seed(0)  # noqa: NPY002 - the generator under test is this one
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def convert_at_once(monkeypatch):
+    """Set how many bytes of X are converted at once, not batch by batch."""
+
+    def set_limit(n_bytes):
+        defaults = make_dataset.__kwdefaults__
+        monkeypatch.setitem(defaults, "convert_at_once_bytes", n_bytes)
+
+    return set_limit
 
 
 @pytest.fixture(scope="session")

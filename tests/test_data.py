@@ -36,8 +36,8 @@ def table():
         lambda X: X.astype(np.float32),
     ],
 )
-def test_every_table_gives_the_same_rows(table, convert, limit, monkeypatch):
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", limit)
+def test_every_table_gives_the_same_rows(table, convert, limit, convert_at_once):
+    convert_at_once(limit)
     rows = rows_of(convert(table))
     index = torch.tensor([3, 3, 0, 19])
     assert rows.n_samples == 20
@@ -52,11 +52,11 @@ def test_every_table_gives_the_same_rows(table, convert, limit, monkeypatch):
     assert some.sample_shape == (3,)
 
 
-def test_memory_maps_are_read_when_asked(table, tmp_path, monkeypatch):
+def test_memory_maps_are_read_when_asked(table, tmp_path, convert_at_once):
     path = tmp_path / "table.npy"
     np.save(path, table)
     mapped = np.load(path, mmap_mode="r")
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    convert_at_once(0)
     for view in (mapped, np.asarray(mapped), mapped[2:]):
         assert isinstance(rows_of(view), dataset.LazyRows)
     np.testing.assert_array_equal(rows_of(mapped).slice(0, 20), table)
@@ -73,19 +73,19 @@ def test_read_only_arrays(table):
     np.testing.assert_array_equal(rows_of(table).slice(0, 20), table)
 
 
-def test_large_tables_are_not_converted_at_once(table, monkeypatch):
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", table.size * 8 - 1)
+def test_large_tables_are_not_converted_at_once(table, convert_at_once):
+    convert_at_once(table.size * 8 - 1)
     assert isinstance(rows_of(sparse.csr_matrix(table)), dataset.SparseRows)
     assert isinstance(rows_of(table.astype(np.uint8)), dataset.LazyRows)
     assert isinstance(rows_of(table), dataset.TensorRows)  # floats lie in memory anyway
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", table.size * 8)
+    convert_at_once(table.size * 8)
     assert isinstance(rows_of(sparse.csr_matrix(table)), dataset.TensorRows)
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint16, np.float32, ">f8"])
 @pytest.mark.parametrize("limit", [0, 2**26])
-def test_every_dtype_and_memory_layout_is_read(table, dtype, limit, monkeypatch):
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", limit)
+def test_every_dtype_and_memory_layout_is_read(table, dtype, limit, convert_at_once):
+    convert_at_once(limit)
     X = np.asfortranarray(table.astype(dtype))[::-1, ::2]
     X.setflags(write=False)
     rows = rows_of(X, torch.float32)
@@ -94,10 +94,10 @@ def test_every_dtype_and_memory_layout_is_read(table, dtype, limit, monkeypatch)
     np.testing.assert_array_equal(rows.take(torch.tensor([4, 0])), X[[4, 0]])
 
 
-def test_samples_of_any_shape(monkeypatch):
+def test_samples_of_any_shape(convert_at_once):
     images = np.random.default_rng(0).integers(0, 255, (6, 2, 3, 4), dtype=np.uint8)
     for limit in (0, 2**26):
-        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", limit)
+        convert_at_once(limit)
         rows = rows_of(images)
         assert rows.sample_shape == (2, 3, 4)
         np.testing.assert_array_equal(rows.take(torch.tensor([5, 1])), images[[5, 1]])
@@ -105,12 +105,12 @@ def test_samples_of_any_shape(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64, np.int64, bool])
 def test_accelerators_hold_the_table_in_its_own_type(
-    dtype, table, tmp_path, monkeypatch
+    dtype, table, tmp_path, convert_at_once
 ):
     path = tmp_path / "table.npy"
     np.save(path, table.astype(dtype))
     mapped = np.load(path, mmap_mode="r")
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    convert_at_once(0)
     rows = make_dataset(mapped, torch.float32, torch.device("meta"))
     assert isinstance(rows, dataset.TensorRows)
     assert rows.values.element_size() == np.dtype(dtype).itemsize

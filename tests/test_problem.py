@@ -42,10 +42,10 @@ def test_full_gradient_is_the_mean_of_batch_gradients(problem):
 @pytest.mark.parametrize("factor", [1.0, 8.0, 2.0**-20])
 @pytest.mark.parametrize("is_sparse", [False, True])
 def test_inputs_are_as_large_as_what_is_not_zero(
-    problem, factor, is_sparse, monkeypatch
+    problem, factor, is_sparse, convert_at_once
 ):
     """Those that are alike have the usual size, and far ones less what is alike."""
-    monkeypatch.setattr("sklearn_sparsenet.solvers.dataset._CONVERT_AT_ONCE_BYTES", 0)
+    convert_at_once(0)
     rng = np.random.default_rng(0)
     X = rng.choice([-1.0, 1.0], size=(400, 6)) * factor
     X[rng.random(X.shape) < 0.9] = 0.0

@@ -14,7 +14,6 @@ from sklearn_sparsenet.networks.sparse_inputs import (
     affine,
 )
 from sklearn_sparsenet.penalties import FixedSupport
-from sklearn_sparsenet.solvers import dataset
 from sklearn_sparsenet.solvers.dataset import DatasetSubset, SparseRows, make_dataset
 from sklearn_sparsenet.solvers.live_part import live_part
 from sklearn_sparsenet.solvers.problem import Problem
@@ -31,8 +30,8 @@ def counts():
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_small(monkeypatch):
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+def nothing_is_small(convert_at_once):
+    convert_at_once(0)
 
 
 def problem_of(X, hidden=(5,), dtype=torch.float64, rows=None):

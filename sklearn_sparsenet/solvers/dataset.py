@@ -296,6 +296,8 @@ def make_dataset(
     dtype: torch.dtype,
     device: torch.device,
     numbers: np.ndarray | None = None,
+    *,
+    convert_at_once_bytes: int = _CONVERT_AT_ONCE_BYTES,
 ) -> Dataset:
     """Choose how the rows of X are read.
 
@@ -308,9 +310,11 @@ def make_dataset(
         Of the rows that there are to be; None: all. What is converted at once is
         that of these rows alone, as if there were no others; what is read batch by
         batch is not copied.
+    convert_at_once_bytes : int
+        What is larger in floats is read batch by batch.
     """
     n_elements = prod(X.shape[1:]) * (X.shape[0] if numbers is None else len(numbers))
-    large = n_elements * dtype.itemsize > _CONVERT_AT_ONCE_BYTES
+    large = n_elements * dtype.itemsize > convert_at_once_bytes
     in_memory = isinstance(X, np.ndarray) and not _is_memory_mapped(X)
     if large and not (in_memory and X.dtype.kind not in "bui"):
         rows = _lazy_rows(X, dtype, device)

@@ -349,8 +349,8 @@ def other_weights(X, y):
 @pytest.mark.parametrize(
     "other", [other_last_row, other_held_out_target, other_weights]
 )
-def test_other_data_are_another_fit(other, form, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.solvers.dataset._CONVERT_AT_ONCE_BYTES", 0)
+def test_other_data_are_another_fit(other, form, tmp_path, convert_at_once):
+    convert_at_once(0)
 
     def as_form(X):
         if form != "memory map":

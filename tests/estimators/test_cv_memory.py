@@ -16,15 +16,15 @@ from sklearn_sparsenet import (
 )
 from sklearn_sparsenet.estimators import _scales, _table_rows
 from sklearn_sparsenet.estimators._table_rows import TableRows
-from sklearn_sparsenet.solvers import dataset, problem, stopping
+from sklearn_sparsenet.solvers import problem, stopping
 
 QUICK = {"max_iter": 1, "batch_size": 100, "random_state": 0}
 
 
 @pytest.fixture
-def small_pieces(monkeypatch):
+def small_pieces(convert_at_once, monkeypatch):
     """What holds for 64 MB holds for little, so that tests are fast."""
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    convert_at_once(0)
     monkeypatch.setattr(_table_rows, "_BLOCK_ELEMENTS", 2**15)
     monkeypatch.setattr(problem, "_CHUNK_ELEMENTS", 2**15)
     monkeypatch.setattr(stopping, "_CHUNK_ELEMENTS", 2**15)
@@ -69,7 +69,9 @@ def test_folds_take_a_part_of_the_memory_of_the_table(
 
 @pytest.mark.parametrize("hold", [lambda X, folder: X, mapped, as_csr])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_folds_by_numbers_are_those_of_copies(hold, tmp_path, monkeypatch):
+def test_folds_by_numbers_are_those_of_copies(
+    hold, tmp_path, convert_at_once, monkeypatch
+):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((2500, 6))
     y = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
@@ -85,7 +87,7 @@ def test_folds_by_numbers_are_those_of_copies(hold, tmp_path, monkeypatch):
         return net.test_scores_, net.train_scores_, net.n_nonzeros_
 
     wanted = scores()
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    convert_at_once(0)
     monkeypatch.setattr(_table_rows, "_BLOCK_ELEMENTS", 2**13)
     for found, expected in zip(scores(), wanted, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)

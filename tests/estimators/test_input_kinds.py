@@ -68,7 +68,7 @@ def test_the_same_numbers_give_the_same_bits(xy, convert):
 @pytest.mark.parametrize("batch_size", [7, 60])
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32, np.float64])
-def test_memory_maps_of_any_type(tmp_path, monkeypatch, dtype, at_once, batch_size):
+def test_memory_maps_of_any_type(tmp_path, convert_at_once, dtype, at_once, batch_size):
     rng = np.random.default_rng(0)
     X = rng.integers(0, 4, size=(60, 5)).astype(dtype)
     y = X[:, 0] * 1.0 - X[:, 3]
@@ -77,15 +77,17 @@ def test_memory_maps_of_any_type(tmp_path, monkeypatch, dtype, at_once, batch_si
     mapped.flush()
     wanted = regressor(batch_size=batch_size).fit(X, y).predict(X)
     if not at_once:
-        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+        convert_at_once(0)
     mapped = np.memmap(tmp_path / "X", dtype=dtype, mode="r", shape=X.shape)
     net = regressor(batch_size=batch_size).fit(mapped, y)
     np.testing.assert_array_equal(net.predict(mapped), wanted)
     assert net.predict(mapped).dtype == (np.float32 if dtype == np.float32 else float)
 
 
-def test_large_memory_maps_are_read_batch_by_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+def test_large_memory_maps_are_read_batch_by_batch(
+    tmp_path, convert_at_once, monkeypatch
+):
+    convert_at_once(0)
     monkeypatch.setattr("sklearn_sparsenet.solvers.problem._CHUNK_ELEMENTS", 8 * 3)
     read = []
     original = dataset.LazyRows.take

@@ -17,7 +17,6 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     losses,
 )
-from sklearn_sparsenet.solvers import dataset
 from sklearn_sparsenet.utils.runtime import forked_random_state
 
 QUICK = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
@@ -48,12 +47,12 @@ def fitted(X, y, **settings):
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("batch_size", [60, 7])
 def test_every_container_gives_the_same_bits(
-    xy, convert, at_once, batch_size, monkeypatch
+    xy, convert, at_once, batch_size, convert_at_once
 ):
     X, y = xy
     wanted = fitted(X, y, batch_size=batch_size).predict(X)
     if not at_once:
-        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+        convert_at_once(0)
     table = convert(X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # polars has no string columns
@@ -61,12 +60,12 @@ def test_every_container_gives_the_same_bits(
         np.testing.assert_array_equal(net.predict(table), wanted)
 
 
-def test_memory_maps_give_the_same_bits(xy, tmp_path, monkeypatch):
+def test_memory_maps_give_the_same_bits(xy, tmp_path, convert_at_once):
     X, y = xy
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
     wanted = fitted(X, y, batch_size=7).predict(X)
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    convert_at_once(0)
     np.testing.assert_array_equal(
         fitted(mapped, y, batch_size=7).predict(mapped), wanted
     )
@@ -230,7 +229,7 @@ class Net(nn.Module):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 @pytest.mark.parametrize("as_instance", [True, False])
-def test_images(dtype, as_instance, monkeypatch):
+def test_images(dtype, as_instance, convert_at_once):
     X, y = load_digits(return_X_y=True)
     images = X[:400].reshape(-1, 1, 8, 8).astype(dtype)
     module = Net
@@ -238,7 +237,7 @@ def test_images(dtype, as_instance, monkeypatch):
         with forked_random_state(0, torch.device("cpu")):
             module = Net()
         before = {k: v.clone() for k, v in module.state_dict().items()}
-    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    convert_at_once(0)
     net = SparseNetClassifier(
         module=module,
         target_sparsity={"features*": 20, "*": 150},

@@ -7,7 +7,6 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
-from sklearn_sparsenet.solvers import dataset
 
 QUICK = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
 
@@ -124,7 +123,7 @@ def test_statistics_of_batches_are_kept(xy):
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-def test_images_of_bytes_are_those_of_floats(monkeypatch, at_once):
+def test_images_of_bytes_are_those_of_floats(convert_at_once, at_once):
     X, y = load_digits(return_X_y=True)
     images = X[:100].reshape(-1, 1, 8, 8)
 
@@ -136,7 +135,7 @@ def test_images_of_bytes_are_those_of_floats(monkeypatch, at_once):
     settings = {"module": build, "max_iter": 5}
     wanted = classifier(**settings).fit(images, y[:100]).predict_proba(images)
     if not at_once:
-        monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+        convert_at_once(0)
     pixels = images.astype(np.uint8)
     got = classifier(**settings).fit(pixels, y[:100]).predict_proba(pixels)
     np.testing.assert_array_equal(got, wanted)

@@ -1,14 +1,10 @@
 """The rivals' own steps, p ≫ n, and the page of ratios."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-
 from benchmarks import mlpnet, supports
 from benchmarks.methods import METHODS
 from benchmarks.methods.base import build_network

@@ -5,16 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+import generated_page
 import numpy as np
 import pytest
 import torch
+from paper import experiment, mg, mnist, report, speed
 
 from sklearn_sparsenet import load
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
-
-import generated_page
-from paper import experiment, mg, mnist, report, speed
 
 MG = Path(__file__).parents[2] / "shared" / "data" / "mg.libsvm"
 needs_mg = pytest.mark.skipif(not MG.exists(), reason=f"the Mg data are not at {MG}")

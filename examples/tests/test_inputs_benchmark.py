@@ -1,17 +1,11 @@
 """The benchmark of inputs counts right, and leaves out what is not installed."""
 
 import importlib.util
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-sys.path.insert(0, str(EXAMPLES))
-
-from benchmarks import inputs  # noqa: E402
-from benchmarks.problems import Data  # noqa: E402
+from benchmarks import inputs
+from benchmarks.problems import Data
 
 TRUE = (0, 1, 2)
 

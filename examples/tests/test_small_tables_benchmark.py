@@ -1,15 +1,8 @@
 """The benchmark of small tables compares each table with its own best rival."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-sys.path.insert(0, str(EXAMPLES))
-
-from benchmarks import small_tables  # noqa: E402
+from benchmarks import small_tables
 
 ERRORS = {
     "a": {"linear": 0.2, "mlp": 0.4, "cv": 0.2},

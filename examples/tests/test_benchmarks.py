@@ -1,16 +1,11 @@
 """The benchmark's methods keep their promises on a tiny problem; its report builds."""
 
 import sys
-from pathlib import Path
 
+import cached_runs
 import numpy as np
 import pytest
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-sys.path.insert(0, str(EXAMPLES))
-
-import cached_runs  # noqa: E402
-from benchmarks import (  # noqa: E402
+from benchmarks import (
     certificate,
     comparisons,
     harness,
@@ -20,8 +15,8 @@ from benchmarks import (  # noqa: E402
     shipping,
     sweep,
 )
-from benchmarks.methods import METHODS  # noqa: E402
-from benchmarks.problems import (  # noqa: E402
+from benchmarks.methods import METHODS
+from benchmarks.problems import (
     PROBLEMS,
     Data,
     Problem,
