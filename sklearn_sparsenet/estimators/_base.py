@@ -52,7 +52,7 @@ from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.paths import Paths, find_paths
 from sklearn_sparsenet.search.session import Session
-from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.training import (
     TrainingResult,
     make_trainer,
@@ -183,7 +183,7 @@ class SparseNet(
         tasks.end()
         return message
 
-    def _keep(self, trainer: ProblemTrainer, result: TrainingResult) -> bool:
+    def _keep(self, trainer: Trainer, result: TrainingResult) -> bool:
         """Store what was found; return whether the user interrupted anything so far.
 
         A second interruption is not held up.
@@ -358,7 +358,7 @@ class SparseNet(
         """Return the class of each row, all zeros where there are none."""
         return np.zeros(len(encoded), dtype=int)
 
-    def _store(self, trainer: ProblemTrainer, result: TrainingResult) -> None:
+    def _store(self, trainer: Trainer, result: TrainingResult) -> None:
         """Set the fitted attributes; leave the network at the final solution."""
         network = trainer.problem.network
         rows = trainer.problem.rows
@@ -400,7 +400,7 @@ class SparseNet(
             )
         self._choose_route()
 
-    def _has_alpha_per_layer(self, trainer: ProblemTrainer) -> bool:
+    def _has_alpha_per_layer(self, trainer: Trainer) -> bool:
         if trainer.target is not None:
             return trainer.target.per_layer
         return isinstance(self.alpha, dict) or np.ndim(self.alpha) > 0

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.search import Search
 from sklearn_sparsenet.search.targets import has_entries, match_layers, n_nonzero_of
-from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = ["warn_of_surprises"]
@@ -19,7 +19,7 @@ __all__ = ["warn_of_surprises"]
 _DENSE = 0.1  # shares of zeros below this are probably meant to be shares of weights
 
 
-def warn_of_surprises(estimator: Any, search: Search, trainer: ProblemTrainer) -> None:
+def warn_of_surprises(estimator: Any, search: Search, trainer: Trainer) -> None:
     """Tell of so few steps, and of such targets, that something else may be meant."""
     _warn_of_few_steps(search, trainer)
     if trainer.target is None:
@@ -29,7 +29,7 @@ def warn_of_surprises(estimator: Any, search: Search, trainer: ProblemTrainer) -
     _warn_of_counts_for_many(estimator.target_sparsity, sizes)
 
 
-def _warn_of_few_steps(search: Search, trainer: ProblemTrainer) -> None:
+def _warn_of_few_steps(search: Search, trainer: Trainer) -> None:
     fewest = search.min_steps
     options = trainer.session.options
     per_epoch = ceil(trainer.n_samples / options.batch_size)

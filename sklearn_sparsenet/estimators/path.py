@@ -18,7 +18,7 @@ from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.search import FixedAlpha, Search
 from sklearn_sparsenet.search.path import PathPoint, train_path
 from sklearn_sparsenet.search.targets import has_entries, resolve_target
-from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.training import make_trainer
 from sklearn_sparsenet.utils.arguments import as_number
 
@@ -252,7 +252,7 @@ def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list
 
 
 def plan_path(
-    estimator, trainer: ProblemTrainer, search: Search, grid: int | list
+    estimator, trainer: Trainer, search: Search, grid: int | list
 ) -> tuple[list[dict], list[PathPoint]]:
     """Return the settings, and the stations, of a path from dense to sparse.
 
@@ -260,7 +260,7 @@ def plan_path(
     ----------
     estimator : SparseNet
         With an `alpha`, the grid is one of λ.
-    trainer : ProblemTrainer
+    trainer : Trainer
     search : Search
         For the targets.
     grid : list, or int

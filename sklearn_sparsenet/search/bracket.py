@@ -20,13 +20,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from sklearn_sparsenet.search.base import (
-    Search,
-    SearchBudget,
-    SearchResult,
-    Trainer,
-    Trial,
-)
+from sklearn_sparsenet.search.base import Search, SearchBudget, SearchResult
+from sklearn_sparsenet.search.trainer import Trainer
+from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["BracketSearch"]

@@ -17,14 +17,10 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
-from sklearn_sparsenet.search.base import (
-    Search,
-    SearchBudget,
-    SearchResult,
-    Trainer,
-    Trial,
-)
+from sklearn_sparsenet.search.base import Search, SearchBudget, SearchResult
 from sklearn_sparsenet.search.targets import Target
+from sklearn_sparsenet.search.trainer import Trainer
+from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Continuation, Status
 
 __all__ = ["ContinuationSearch"]

@@ -29,12 +29,12 @@ from sklearn_sparsenet.search.base import (
     Search,
     SearchBudget,
     SearchResult,
-    Trainer,
-    Trial,
 )
 from sklearn_sparsenet.search.fading import Noise
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
+from sklearn_sparsenet.search.trainer import Trainer
+from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.arguments import keep_number
 from sklearn_sparsenet.utils.renamed_fields import RenamedFields

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from sklearn_sparsenet.search import Search, SearchBudget
 from sklearn_sparsenet.search.targets import Target
-from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.training import TrainingResult, train
 from sklearn_sparsenet.solvers import Solution
 
@@ -39,13 +39,13 @@ class PathPoint:
 
 
 def train_path(
-    trainer: ProblemTrainer, stations: Sequence[PathPoint], limits: SearchBudget
+    trainer: Trainer, stations: Sequence[PathPoint], limits: SearchBudget
 ) -> Iterator[TrainingResult]:
     """Yield the result at each station; the network stands there meanwhile.
 
     Parameters
     ----------
-    trainer : ProblemTrainer
+    trainer : Trainer
     stations : sequence of PathPoint
         From dense to sparse.
     limits : SearchBudget

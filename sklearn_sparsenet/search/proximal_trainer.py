@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.penalties import L1, FixedSupport
-from sklearn_sparsenet.search.base import Trial
 from sklearn_sparsenet.search.targets import Target
-from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.trainer import Trainer
+from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import (
     Count,
     Keeper,
@@ -41,7 +41,7 @@ _NEXT_TO = 1.0  # residual of a start that is next to a solution
 
 
 @dataclass(frozen=True)
-class ProximalTrainer(ProblemTrainer):
+class ProximalTrainer(Trainer):
     """Solves with proximal steps, from the initial network or from another one.
 
     Parameters
@@ -85,7 +85,7 @@ class ProximalTrainer(ProblemTrainer):
         start: Solution | None = None,
         test_from: float = 1.0,
     ) -> Trial:
-        """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
+        """Solve for one λ per group."""
         self._go_to(start)
         layers = self._per_layer(alpha)
         if start is None and (found := self._settle_near(layers)):
@@ -109,7 +109,7 @@ class ProximalTrainer(ProblemTrainer):
         plateau_fraction: float,
         growth: float,
     ) -> Solution:
-        """Train while weights are pruned; see `sklearn_sparsenet.search.Trainer`."""
+        """Train while weights are pruned."""
         self._go_to(None)
         whole = self.options.batch_size >= self.n_samples
         options = replace(
@@ -138,7 +138,7 @@ class ProximalTrainer(ProblemTrainer):
         budget_fraction: float,
         lr_scale: float,
     ) -> Solution:
-        """Solve without a change of support; see `sklearn_sparsenet.search.Trainer`."""
+        """Solve without a change of support."""
         self._go_to(start)
         network = self.problem.network
         support = start.state[0][: network.n_penalized] != 0
@@ -159,7 +159,7 @@ class ProximalTrainer(ProblemTrainer):
         )
 
     def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
-        """Find a stationary point; see `sklearn_sparsenet.search.Trainer`."""
+        """Find a stationary point."""
         assert self.target is not None
         self._go_to(start)
         return self._settle(alpha, Count(tuple(self.target.n_nonzero), self.target.tol))

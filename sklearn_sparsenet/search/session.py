@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from sklearn_sparsenet.networks.synflow import SynapticFlow
-from sklearn_sparsenet.search.base import Trial
+from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Solution, SolverOptions
 from sklearn_sparsenet.solvers.checkpoint import Checkpoint
 from sklearn_sparsenet.solvers.monitor import Progress

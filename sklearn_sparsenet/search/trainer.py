@@ -12,17 +12,17 @@ from torch import Tensor
 from sklearn_sparsenet.networks.sparsity import count_nonzero, count_per_layer
 from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
-from sklearn_sparsenet.search.base import Trial
 from sklearn_sparsenet.search.session import Session
 from sklearn_sparsenet.search.targets import Target
+from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Continuation, Pruning, Solution, Status
 from sklearn_sparsenet.solvers.problem import Problem
 
-__all__ = ["ProblemTrainer"]
+__all__ = ["Trainer"]
 
 
 @dataclass(frozen=True)
-class ProblemTrainer(ABC):
+class Trainer(ABC):
     """Solves one problem for many λ; what a search works with.
 
     Parameters
@@ -43,7 +43,17 @@ class ProblemTrainer(ABC):
         start: Solution | None = None,
         test_from: float = 1.0,
     ) -> Trial:
-        """Solve for one λ per group; see `sklearn_sparsenet.search.Trainer`."""
+        """Solve for one λ per group (Algorithm 3).
+
+        Parameters
+        ----------
+        alpha : sequence of float
+        start : Solution, optional
+            Where to start; by default at the initial network.
+        test_from : float in [0, 1]
+            Part of the solve after which the first iterate that meets the target
+            ends it.
+        """
 
     @abstractmethod
     def refit(self, found: Solution) -> Solution:
@@ -82,7 +92,23 @@ class ProblemTrainer(ABC):
         plateau_fraction: float,
         growth: float,
     ) -> Solution:
-        """Train while weights are pruned; see `sklearn_sparsenet.search.Trainer`."""
+        """Train without penalty, from the initial network, while weights are pruned.
+
+        Parameters
+        ----------
+        pruning : Pruning
+        budget_fraction : float
+            Part of the epochs of a solve.
+        plateau_fraction : float
+            Part of the training before the step size begins to fall.
+        growth : float
+            By how much more the steps of large weights are; see `growth_factor`.
+
+        Raises
+        ------
+        ValueError
+            With ``solver="lbfgs"``, which trains nothing between solves.
+        """
         raise ValueError(
             "solver='lbfgs' solves for one λ after the other and trains nothing in "
             "between, as search=OnePassSearch() would; use solver='adam', or "
@@ -90,7 +116,21 @@ class ProblemTrainer(ABC):
         )
 
     def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
-        """Find a stationary point; see `sklearn_sparsenet.search.Trainer`."""
+        """Find a stationary point of the penalised problem that has the count.
+
+        Parameters
+        ----------
+        start : Solution
+        alpha : sequence of float
+            λ of each group to begin with.
+
+        Returns
+        -------
+        Solution or None
+            Its λ are others. The best that was found in the time there is, by count,
+            within the tolerance of the target, and residual. None where it takes too
+            long, or the problem is none that can be solved so.
+        """
         return None
 
     def solve_on_support(
@@ -101,7 +141,18 @@ class ProblemTrainer(ABC):
         budget_fraction: float,
         lr_scale: float,
     ) -> Solution:
-        """Solve without a change of support; see `sklearn_sparsenet.search.Trainer`."""
+        """Solve for one λ per group, as far as that leaves the support as it is.
+
+        A step by which a weight would become zero is taken back, for that weight.
+
+        Parameters
+        ----------
+        start : Solution
+            Has the support; penalised biases are always in it.
+        alpha : sequence of float
+        budget_fraction, lr_scale : float
+            Of the epochs and of the first step size of a solve.
+        """
         return self.recertify(start, alpha)
 
     @property
@@ -164,13 +215,17 @@ class ProblemTrainer(ABC):
         return self.problem.network.steps_grow
 
     def noise_level(self) -> Tensor:
-        """Return the last batch's gradient; see `sklearn_sparsenet.search.Trainer`."""
+        """Return sizes of the last batch's gradient, scaled from its samples to all.
+
+        Shape (n_weights,). What is noise in a gradient falls as the root of the
+        number of samples.
+        """
         network = self.problem.network
         share = min(1.0, self.session.options.batch_size / self.n_samples)
         return network.gradient[: network.n_weights].abs() * share**0.5
 
     def recertify(self, where: Solution, alpha: Sequence[float]) -> Solution:
-        """Judge a solution by another λ; see `sklearn_sparsenet.search.Trainer`."""
+        """Return what a solve for `alpha` finds if it has no time to go anywhere."""
         self.problem.network.restore(where.state)
         found = where.with_alpha(self.problem, self._per_layer(alpha))
         if self.stopped and not found.status.is_cut_short:
@@ -178,7 +233,7 @@ class ProblemTrainer(ABC):
         return found
 
     def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
-        """Return a solution as a search sees it, and report it."""
+        """Return a solution as a search sees it."""
         target, counts = self.target, solution.counts
         trial = Trial(
             alpha=tuple(map(float, alpha)),

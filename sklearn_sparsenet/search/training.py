@@ -10,7 +10,7 @@ from sklearn_sparsenet.search.certified_trainer import CertifiedTrainer
 from sklearn_sparsenet.search.proximal_trainer import ProximalTrainer
 from sklearn_sparsenet.search.session import Session
 from sklearn_sparsenet.search.targets import Target
-from sklearn_sparsenet.search.trainer import ProblemTrainer
+from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.solvers import Solution, Status
 
 __all__ = ["TrainingResult", "make_trainer", "max_solves", "train"]
@@ -83,25 +83,21 @@ class TrainingResult:
         return self.search.history[-1].solution.status, self.final.status
 
 
-def make_trainer(session: Session, target: Target | None) -> ProblemTrainer:
+def make_trainer(session: Session, target: Target | None) -> Trainer:
     """Return the trainer for a solver; the network stands at the initial point."""
     if session.options.solver == "lbfgs":
         return CertifiedTrainer.of(session, target)
     return ProximalTrainer(session, target)
 
 
-def max_solves(
-    trainer: ProblemTrainer, search: Search, limits: SearchBudget
-) -> int | None:
+def max_solves(trainer: Trainer, search: Search, limits: SearchBudget) -> int | None:
     """Return the most solves that `train` will make, if that is known."""
     if trainer.path is not None:  # the starts of solves are solved for, too
         return None
     return search.max_solves(limits)
 
 
-def train(
-    trainer: ProblemTrainer, search: Search, limits: SearchBudget
-) -> TrainingResult:
+def train(trainer: Trainer, search: Search, limits: SearchBudget) -> TrainingResult:
     """Find λ and the network; leave the network at the final solution.
 
     If ``limits.debias``, the surviving weights are refitted without the penalty,
