@@ -10,13 +10,9 @@ from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet import losses as lib
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.backprop import AutogradEngine, ChainEngine, make_engine
-from sklearn_sparsenet.networks.network import (
-    ACTIVATIONS,
-    Network,
-    build_mlp,
-    find_layers,
-)
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.protocols import optional_method

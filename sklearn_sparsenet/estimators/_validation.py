@@ -22,7 +22,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_sparsenet.estimators._sparse_input import check_sparse
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
 from sklearn_sparsenet.search.targets import has_entries
 from sklearn_sparsenet.solvers import OPTIMIZERS
@@ -82,7 +82,7 @@ _ONE_TYPE = re.compile(r"[<>=|]?[A-Za-z]+[0-9]*")  # as NumPy writes it
 
 COMMON_CONSTRAINTS: dict[str, list | str] = {
     "hidden_layer_sizes": ["array-like", POSITIVE_INT],
-    "activation": [StrOptions(set(ACTIVATIONS))],
+    "activation": [StrOptions(ACTIVATIONS.keys())],  # also those of later
     "module": [None, callable],
     "target_sparsity": "no_validation",  # by resolve_target, with the layers at hand
     "tol": [_NON_NEGATIVE],

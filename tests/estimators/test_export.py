@@ -19,7 +19,7 @@ from sklearn_sparsenet import (
     losses,
 )
 from sklearn_sparsenet.deploy.sparse_storage import Packed
-from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.optimality import Certificate
 
 HAS_COMPILER = shutil.which("cc") is not None
