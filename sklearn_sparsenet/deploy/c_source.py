@@ -16,17 +16,6 @@ from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["to_c"]
 
-_LINKS = {
-    "identity": "",
-    "exp": "    for (i = 0; i < {n}; i++) out[i] = expf(out[i]);\n",
-    "sigmoid": "    for (i = 0; i < {n}; i++) out[i] = 1 / (1 + expf(-out[i]));\n",
-    "softmax": (
-        "    float top = out[0], sum = 0;\n"
-        "    for (i = 1; i < {n}; i++) if (out[i] > top) top = out[i];\n"
-        "    for (i = 0; i < {n}; i++) sum += out[i] = expf(out[i] - top);\n"
-        "    for (i = 0; i < {n}; i++) out[i] /= sum;\n"
-    ),
-}
 _KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for "
     "goto if inline int long register restrict return short signed sizeof static "
@@ -91,7 +80,7 @@ def to_c(function: Function, name: str = "predict") -> str:
         places = {"n": len(weight), "j": j, "source": source, "target": target}
         code.append(_LAYER.format(activation=_activated(stage), **places))
         source = target
-    code += _link(function, n_outputs)
+    code.append(function.response.c(n_outputs, _number))
     code.append(_finish(function, n_outputs))
     size = 2 if function.is_binary else n_outputs
     head = (
@@ -154,20 +143,6 @@ def _array(kind: str, name: str, values: Iterable[str]) -> str:
     lines = [", ".join(listed[i : i + 8]) for i in range(0, len(listed), 8)]
     joined = ",\n        ".join(lines)
     return f"    static const {kind} {name}[] = {{\n        {joined}}};\n"
-
-
-def _link(function: Function, n_outputs: int) -> Iterable[str]:
-    """Yield what turns outputs into predictions."""
-    if function.link == "counts":
-        for i, added in enumerate(np.broadcast_to(function.background, n_outputs)):
-            number = _number(added)
-            yield f"    out[{i}] = out[{i}] > -{number} ? out[{i}] + {number} : 0;\n"
-        return
-    yield _LINKS[function.link].format(n=n_outputs)
-    if function.flip_rate:
-        low, width = _number(function.flip_rate), _number(1 - 2 * function.flip_rate)
-        each = f"for (i = 0; i < {n_outputs}; i++)"
-        yield f"    {each} out[i] = {low} + {width} * out[i];\n"
 
 
 def _finish(function: Function, n_outputs: int) -> str:

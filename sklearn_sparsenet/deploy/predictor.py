@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse, special
+from scipy import sparse
 from torch import nn
 
-from sklearn_sparsenet import losses
+from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.activations import Kernel, activation_of
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
 from sklearn_sparsenet.networks.stages import Stage, read_stages
@@ -40,80 +39,31 @@ _SPARSE_VECTOR_RATE = 2.5e9
 _SPARSE_HALF = 8  # columns at which a sparse product reaches half of its rate
 
 
-def _exp(loss: Any, outputs: Array) -> Array:
-    with np.errstate(over="ignore"):  # infinity is the answer, as PyTorch's
-        return np.exp(outputs)
-
-
-def _softmax(loss: Any, outputs: Array) -> Array:
-    shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares
-
-
-def _flipped(loss: Any, outputs: Array) -> Array:
-    shares: Array = special.expit(outputs)
-    return loss.flip_rate + (1 - 2 * loss.flip_rate) * shares
-
-
-def _emission(loss: Any, outputs: Array) -> Array:
-    background = np.asarray(loss.background, outputs.dtype)
-    return np.maximum(outputs + background, 0)
-
-
-_LINKS: dict[type, Callable[[Any, Array], Array]] = {
-    **dict.fromkeys(
-        (losses.SquaredError, losses.AbsoluteError, losses.Huber),
-        lambda loss, outputs: outputs,
-    ),
-    losses.Poisson: _exp,
-    losses.PoissonEmission: _emission,
-    losses.LogLoss: lambda loss, outputs: special.expit(outputs),
-    losses.OneBit: _flipped,
-    losses.CrossEntropy: _softmax,
-}
-
-
-def predict_from(outputs: Array, loss: losses.Loss) -> Array:
-    """Return what `loss.predict` returns, by NumPy for the losses of the library.
+def predict_from(outputs: Array, loss: Loss) -> Array:
+    """Return what `loss.predict` returns, by NumPy where the loss says how.
 
     Parameters
     ----------
     outputs : ndarray of shape (n_samples, n_outputs)
     loss : Loss
     """
-    link = _LINKS.get(type(loss))
-    if link is not None:
-        return link(loss, outputs)
+    if loss.response is not None:
+        return loss.response.numpy(outputs)
     with single_threaded():
         predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
     return predicted
 
 
-def _log_flipped(loss: Any, outputs: Array) -> Array:
-    with np.errstate(divide="ignore"):  # of a rate of zero
-        kept, flipped = np.log1p(-loss.flip_rate), np.log(loss.flip_rate)
-    log_observed: Array = np.logaddexp(
-        kept + special.log_expit(outputs), flipped + special.log_expit(-outputs)
-    )
-    return log_observed.astype(outputs.dtype)
-
-
-_LOG_LINKS: dict[type, Callable[[Any, Array], Array]] = {
-    losses.LogLoss: lambda loss, outputs: special.log_expit(outputs),
-    losses.OneBit: _log_flipped,
-    losses.CrossEntropy: lambda loss, outputs: special.log_softmax(outputs, axis=1),
-}
-
-
-def log_link(loss: losses.Loss) -> Callable[[Array], Array] | None:
+def log_link(loss: Loss) -> Callable[[Array], Array] | None:
     """Return what makes logarithms of probabilities of outputs, if that is known.
 
     They are finite where the probability itself is too small for a number. Of a single
     output, the negative one gives the other class.
     """
-    link = _LOG_LINKS.get(type(loss))
-    return None if link is None else partial(link, loss)
+    response = loss.response
+    if response is None or not response.are_probabilities:
+        return None
+    return response.log
 
 
 @dataclass
