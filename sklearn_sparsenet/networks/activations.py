@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -90,21 +91,26 @@ def _of_output(forward: Any, backward: Any) -> Callable[[Any], Rule]:
     )
 
 
+def _of_input(forward: Any, backward: Any, *options: str) -> Callable[[Any], Rule]:
+    """Return the rule of a function whose slope is not known by its output."""
+
+    def make(module: Any) -> Rule:
+        given = {name: getattr(module, name) for name in options}
+        return Rule(
+            False,
+            lambda x, y: forward(x, **given, out=y),
+            lambda d, x: backward(d, x, **given, grad_input=d),
+        )
+
+    return make
+
+
 def _node(kind: str) -> Callable[[NodeWriter, Any], object]:
     return lambda graph, module: graph.node(kind, [graph.last])
 
 
 # PyTorch's own kernels for derivatives, because they round as autograd does.
 _aten = torch.ops.aten
-
-
-def _relu_rule(module: nn.Module) -> Rule:
-    backward = _aten.threshold_backward.grad_input
-    return Rule(
-        True,
-        lambda x, y: torch.relu_(x),
-        lambda d, y: backward(d, y, 0, grad_input=d),
-    )
 
 
 def _tanh_derivatives(before: Tensor) -> Derivatives:
@@ -178,16 +184,6 @@ def _elu_node(graph: NodeWriter, module: nn.ELU) -> None:
     _where_exceeds(graph, values, 0.0, values, below)
 
 
-def _gelu_rule(module: nn.GELU) -> Rule:
-    kind = module.approximate
-    forward, backward = _aten.gelu.out, _aten.gelu_backward.grad_input
-    return Rule(
-        False,
-        lambda x, y: forward(x, approximate=kind, out=y),
-        lambda d, x: backward(d, x, approximate=kind, grad_input=d),
-    )
-
-
 def _gelu_kernel(module: nn.GELU) -> Kernel | None:
     if module.approximate != "none":
         return None
@@ -209,28 +205,9 @@ def _gelu_node(graph: NodeWriter, module: nn.GELU) -> None:
         graph.cast(np.float64)
 
 
-def _silu_rule(module: nn.Module) -> Rule:
-    forward, backward = _aten.silu.out, _aten.silu_backward.grad_input
-    return Rule(
-        False,
-        lambda x, y: forward(x, out=y),
-        lambda d, x: backward(d, x, grad_input=d),
-    )
-
-
 def _silu_node(graph: NodeWriter, module: nn.Module) -> None:
     values = graph.last
     graph.node("Mul", [values, graph.node("Sigmoid", [values])])
-
-
-def _softplus_rule(module: nn.Softplus) -> Rule:
-    beta, threshold = module.beta, module.threshold
-    forward, backward = _aten.softplus.out, _aten.softplus_backward.grad_input
-    return Rule(
-        False,
-        lambda x, y: forward(x, beta, threshold, out=y),
-        lambda d, x: backward(d, x, beta, threshold, grad_input=d),
-    )
 
 
 def _softplus_kernel(module: nn.Softplus) -> Kernel:
@@ -287,7 +264,9 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "relu": Activation(
         nn.ReLU,
-        rule=_relu_rule,
+        rule=_of_output(
+            torch.relu_, partial(_aten.threshold_backward.grad_input, threshold=0)
+        ),
         numpy=lambda m: lambda x: np.maximum(x, 0, out=x),
         c=lambda m, number: "v > 0 ? v : 0",
         onnx=_node("Relu"),
@@ -312,7 +291,7 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "gelu": Activation(
         nn.GELU,
-        rule=_gelu_rule,
+        rule=_of_input(_aten.gelu.out, _aten.gelu_backward.grad_input, "approximate"),
         numpy=_gelu_kernel,
         c=_gelu_in_c,
         onnx=_gelu_node,
@@ -320,14 +299,18 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "silu": Activation(
         nn.SiLU,
-        rule=_silu_rule,
+        rule=_of_input(_aten.silu.out, _aten.silu_backward.grad_input),
         numpy=lambda m: lambda x: np.multiply(x, special.expit(x), out=x),
         c=lambda m, number: "v / (1 + expf(-v))",
         onnx=_silu_node,
     ),
     "softplus": Activation(
         nn.Softplus,
-        rule=_softplus_rule,
+        rule=_of_input(
+            _aten.softplus.out,
+            _aten.softplus_backward.grad_input,
+            *("beta", "threshold"),
+        ),
         numpy=_softplus_kernel,
         c=_softplus_in_c,
         onnx=_softplus_node,
