@@ -9,7 +9,6 @@ import numpy as np
 from torch import nn
 
 from sklearn_sparsenet.deploy.module import Function
-from sklearn_sparsenet.networks.activations import activation_of
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.stages import Stage, read_stages
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -114,7 +113,7 @@ def _read(network: nn.Module) -> tuple[np.ndarray, list[Stage]]:
 
 def _activated(stage: Stage) -> str:
     """Return what becomes of a value ``v`` behind a layer."""
-    known = activation_of(stage.after[0]) if stage.after else None
+    known = stage.activation
     return "v" if known is None else known.c(stage.after[0], _number)
 
 

@@ -18,7 +18,7 @@ from scipy import sparse
 from torch import nn
 
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.activations import Kernel, activation_of
+from sklearn_sparsenet.networks.activations import Kernel
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
 from sklearn_sparsenet.networks.stages import Stage, read_stages
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -231,12 +231,10 @@ class Predictor:
 
 def _read(stage: Stage) -> _Layer | None:
     """Return the layer of a stage, or None if NumPy has not its activations."""
-    activate = None
-    if stage.after:
-        known = activation_of(stage.after[0])
-        activate = None if known is None else known.numpy(stage.after[0])
-        if activate is None or len(stage.after) > 1:
-            return None
+    known = stage.activation
+    activate = None if known is None else known.numpy(stage.after[0])
+    if stage.after and activate is None:
+        return None
     dense = torch.clone(stage.linear.weight.detach()).numpy()
     bias = stage.linear.bias.detach().numpy()[:, None].copy()
     return _Layer(dense, sparse.csr_array(dense), bias, activate)

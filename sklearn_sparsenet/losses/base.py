@@ -19,8 +19,19 @@ MEMBERS = (
     "fit_intercept_only",
     "check_target",
 )
-# Said of `per_sample`: of another one they are not true.
-_SAID_OF_VALUES = ("loss_and_gradient", "decay_unit")
+# What members say, they say of these: of another one it is not true.
+_SAID_OF = {
+    "loss_and_gradient": "per_sample",
+    "decay_unit": "per_sample",
+    "response": "predict",
+}
+
+
+def _is_said(kind: type, name: str) -> bool:
+    """Tell whether a class has a member that is not older than what it is about."""
+    homes = (vars(each).keys() for each in kind.__mro__)
+    about = (own for own in homes if {name, _SAID_OF[name]} & own)
+    return name in next(about, ())
 
 
 class Loss:
@@ -48,13 +59,10 @@ class Loss:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        own = vars(cls)
-        if "per_sample" in own:
-            for name in _SAID_OF_VALUES:
-                if name not in own:
-                    setattr(cls, name, vars(Loss)[name])
-        if "predict" in own and "response" not in own:
-            cls.response = None  # type: ignore[method-assign, assignment]
+        unsaid = {**vars(Loss), "response": None}
+        for name in _SAID_OF:
+            if not _is_said(cls, name):
+                setattr(cls, name, unsaid[name])
 
     @property
     def response(self) -> Response | None:
@@ -112,10 +120,7 @@ class LossOfUser(Loss):
         self._loss = loss
         self.standardizes_target = loss.standardizes_target
         self.targets = getattr(loss, "targets", Loss.targets)
-        homes = [vars(kind) for kind in type(loss).__mro__]
-        first = (own for own in homes if {"loss_and_gradient", "per_sample"} & {*own})
-        # One that was inherited is about the `per_sample` that was overridden.
-        self._is_fast = "loss_and_gradient" in next(first, {})
+        self._is_fast = _is_said(type(loss), "loss_and_gradient")
 
     def __repr__(self) -> str:
         return repr(self._loss)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.activations import activation_of
 from sklearn_sparsenet.networks.chains import Chain, Link, LiveChain, live_units
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Inputs
@@ -195,12 +194,10 @@ def _is_altered(module: nn.Module) -> bool:
 
 def _link(stage: Stage) -> Link | None:
     """Return the link of a stage, or None if its activations are not known."""
-    rule = None
-    if stage.after:
-        known = activation_of(stage.after[0])
-        rule = None if known is None else known.rule(stage.after[0])
-        if rule is None or len(stage.after) > 1:
-            return None
+    known = stage.activation
+    rule = None if known is None else known.rule(stage.after[0])
+    if stage.after and rule is None:
+        return None
     weight, bias = stage.linear.weight, stage.linear.bias
     assert weight.grad is not None
     return Link(

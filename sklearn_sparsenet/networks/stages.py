@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks.activations import activation_of
+from sklearn_sparsenet.networks.activations import Activation, activation_of
 
 __all__ = ["Stage", "read_stages"]
 
@@ -20,12 +20,17 @@ class Stage:
     linear: nn.Linear
     after: tuple[nn.Module, ...] = ()
 
+    @property
+    def activation(self) -> Activation | None:
+        """What is known of the activation, if there is one, and no more."""
+        return activation_of(self.after[0]) if len(self.after) == 1 else None
+
     def derivatives(self, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the outputs of the activations and their first two derivatives."""
         one, none = torch.ones_like(before), torch.zeros_like(before)
         if not self.after:
             return before, one, none
-        known = activation_of(self.after[0]) if len(self.after) == 1 else None
+        known = self.activation
         if known is not None and known.derivatives is not None:
             return known.derivatives(before)
         with torch.enable_grad():

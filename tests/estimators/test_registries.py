@@ -236,13 +236,21 @@ def test_what_is_said_of_a_method_is_not_inherited_by_another():
         def per_sample(self, output, target):
             return (output - target).abs().sum(1)
 
+    class Quartic:
+        def per_sample(self, output, target):
+            return (output - target).pow(4).sum(1)
+
+    class Mixed(Quartic, SquaredError):
+        pass
+
     class Positive(SquaredError):
         def predict(self, output):
             return output.exp()
 
     ones = torch.ones(2, 1)
     assert Absolute().loss_and_gradient(ones, ones) is None
-    assert Absolute().decay_unit == 1.0
+    assert Mixed().loss_and_gradient(ones, ones) is None
+    assert Absolute().decay_unit == Mixed().decay_unit == 1.0
     assert Absolute().response == Response()
     assert Positive().loss_and_gradient(ones, ones) is not None
     assert Positive().decay_unit == SquaredError().decay_unit == 2.0
