@@ -101,7 +101,7 @@ def test_private_imports_of_scikit_learn_are_fenced():
 
 
 # Longer than they are to be; what is here is to become shorter, and nothing is to come.
-TOO_LONG = {"_base.py": 505, "cv.py": 470, "losses.py": 430}
+TOO_LONG = {"_base.py": 505, "cv.py": 470}
 TOO_LARGE = {"SparseNet": 445, "SparseNetClassifier": 285, "DeployMixin": 285}
 TOO_LARGE |= {"SparsityCurveDisplay": 270, "NetworkDisplay": 255}
 

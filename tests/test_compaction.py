@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
-from sklearn_sparsenet.networks.network import ACTIVATIONS, find_layers
+from sklearn_sparsenet.networks.network import find_layers
 
 F64 = torch.float64
 
@@ -70,7 +71,7 @@ def test_perceptrons(activation, bias):
     for seed in range(10):
         torch.manual_seed(seed)
         module = thin_out(
-            mlp((9, 12, 11, 10, 3), ACTIVATIONS[activation], bias), 0.1, seed
+            mlp((9, 12, 11, 10, 3), ACTIVATIONS[activation].module, bias), 0.1, seed
         )
         compact = compact_module(module, (9,))
         assert weights(compact) < weights(module) / 2

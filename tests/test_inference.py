@@ -11,7 +11,8 @@ from torch import nn
 from sklearn_sparsenet import losses
 from sklearn_sparsenet.deploy import predictor as module_under_test
 from sklearn_sparsenet.deploy.predictor import Predictor, predict_from
-from sklearn_sparsenet.networks.network import ACTIVATIONS, build_mlp, find_layers
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
+from sklearn_sparsenet.networks.network import build_mlp, find_layers
 
 
 def network(activation="tanh", hidden=(30, 20), density=0.2, seed=0):

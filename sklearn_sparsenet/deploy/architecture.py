@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.compaction import SelectInputs, has_hooks
-from sklearn_sparsenet.networks.network import ACTIVATIONS
 from sklearn_sparsenet.utils.declared import fits
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["build_from", "describe"]
 
-# The arguments that each layer is made with, found in attributes of the same names.
+# The arguments that each layer is made with, found in attributes of the same names;
+# activations say it of themselves.
 _LINEAR = ("in_features", "out_features")
 _CONVOLUTION = (
     "in_channels",
@@ -31,11 +33,6 @@ _MAX_POOL = (*_WINDOW, "dilation")
 _AVG_POOL = (*_WINDOW, "count_include_pad")
 _NORM = ("num_features", "eps", "momentum", "affine", "track_running_stats")
 _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
-    **{kind: () for kind in ACTIVATIONS.values()},
-    nn.LeakyReLU: ("negative_slope",),
-    nn.ELU: ("alpha",),
-    nn.Softplus: ("beta", "threshold"),
-    nn.GELU: ("approximate",),
     nn.Linear: _LINEAR,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _CONVOLUTION),
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _MAX_POOL),
@@ -55,23 +52,21 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
 _Size = int | list[int]
 _TYPES: dict[str, Any] = {
     **dict.fromkeys(("in_features", "out_features", "num_features"), int),
-    **dict.fromkeys(("in_channels", "out_channels", "groups", "n_kept"), int),
+    **dict.fromkeys(("in_channels", "out_channels", "groups"), int),
     **dict.fromkeys(("start_dim", "end_dim"), int),
     **dict.fromkeys(("kernel_size", "stride", "dilation"), _Size),
     "padding": _Size | str,
     "output_size": int | None | list[int | None],
     "divisor_override": int | None,
-    **dict.fromkeys(("eps", "negative_slope", "alpha", "beta", "threshold"), float),
-    "p": float,
+    **dict.fromkeys(("eps", "p"), float),
     "momentum": float | None,
-    **dict.fromkeys(("ceil_mode", "count_include_pad", "affine", "bias"), bool),
+    **dict.fromkeys(("ceil_mode", "count_include_pad", "affine"), bool),
     "track_running_stats": bool,
-    **dict.fromkeys(("padding_mode", "approximate"), str),
+    "padding_mode": str,
 }
 _MAY_BE_ZERO = ("padding", "start_dim", "end_dim", "divisor_override")
 _MOST_LAYERS, _MOST_SIZE = 2000, 2**31 - 1
 _WITH_BIAS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_BY_NAME = {kind.__name__: kind for kind in _ARGUMENTS}
 
 Recipe = list[dict[str, Any]]
 
@@ -97,17 +92,18 @@ def describe(module: nn.Module) -> Recipe | None:
     if frozen or shared or twice or has_hooks(module):
         return None
     recipe: Recipe = []
+    known = _arguments()
     for child in module:
         if type(child) is SelectInputs:
             recipe.append({"name": "SelectInputs", "n_kept": len(child.index)})
             continue
-        names = _ARGUMENTS.get(type(child))
-        if names is None or getattr(child, "return_indices", False):
+        declared = known.get(type(child))
+        if declared is None or getattr(child, "return_indices", False):
             return None
         if getattr(child, "affine", False) and child.bias is None:
             return None
         step: dict[str, Any] = {"name": type(child).__name__}
-        step |= {name: _plain(getattr(child, name)) for name in names}
+        step |= {name: _plain(getattr(child, name)) for name in declared}
         if isinstance(child, _WITH_BIAS):
             step["bias"] = child.bias is not None
         recipe.append(step)
@@ -134,13 +130,21 @@ def build_from(recipe: Recipe) -> nn.Sequential:
         return nn.Sequential(*(_build_layer(**step) for step in recipe))
 
 
+def _arguments() -> dict[type[nn.Module], Mapping[str, Any]]:
+    """Return what each layer is made with, by its name: types of the arguments."""
+    known = {a.module: a.options for a in ACTIVATIONS.values()}
+    layers = {kind: {n: _TYPES[n] for n in names} for kind, names in _ARGUMENTS.items()}
+    return {**known, **layers}
+
+
 def _build_layer(name: str, **arguments: Any) -> nn.Module:
-    kind = _BY_NAME.get(name)
-    accepted = {"n_kept"} if kind is None else {*_ARGUMENTS[kind], "bias"}
+    known = _arguments()
+    kind = next((kind for kind in known if kind.__name__ == name), None)
+    declared = {"n_kept": int} if kind is None else {**known[kind], "bias": bool}
     if (
         (kind is None and name != "SelectInputs")
-        or not arguments.keys() <= accepted
-        or not all(_is_possible(*argument) for argument in arguments.items())
+        or not arguments.keys() <= declared.keys()
+        or not all(_is_possible(n, v, declared[n]) for n, v in arguments.items())
     ):
         raise ValueError(f"There is no layer {name!r} with these arguments.")
     if kind is None:
@@ -148,11 +152,11 @@ def _build_layer(name: str, **arguments: Any) -> nn.Module:
     return kind(**{k: _tuple(v) for k, v in arguments.items()})
 
 
-def _is_possible(name: str, value: Any) -> bool:
+def _is_possible(name: str, value: Any, declared: Any) -> bool:
     """Tell whether an argument is of its type, and sizes are some, of 32 bits."""
     least = -_MOST_SIZE if name in _MAY_BE_ZERO else 1
     sizes = value if isinstance(value, list) else [value]
-    return fits(value, _TYPES[name]) and all(
+    return fits(value, declared) and all(
         least <= n <= _MOST_SIZE for n in sizes if type(n) is int
     )
 

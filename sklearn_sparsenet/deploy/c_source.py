@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from torch import nn
 
 from sklearn_sparsenet.deploy.module import Function
 from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.stages import Stage, read_stages
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["to_c"]
 
-_ACTIVATIONS: dict[type[nn.Module], Callable[[Any], str]] = {
-    nn.ReLU: lambda m: "v > 0 ? v : 0",
-    nn.Tanh: lambda m: "tanhf(v)",
-    nn.Sigmoid: lambda m: "1 / (1 + expf(-v))",
-    nn.SiLU: lambda m: "v / (1 + expf(-v))",
-    nn.LeakyReLU: lambda m: f"v > 0 ? v : {_number(m.negative_slope)} * v",
-    nn.ELU: lambda m: f"v > 0 ? v : {_number(m.alpha)} * expm1f(v)",
-    nn.GELU: lambda m: (
-        "v * 0.5f * erfcf(-v * 0.70710678118654752f)"
-        if m.approximate == "none"
-        else "v / (1 + expf(-1.5957691216057308f * (v + 0.044715f * v * v * v)))"
-    ),
-    nn.Softplus: lambda m: (
-        f"{_number(m.beta)} * v > {_number(m.threshold)} ? v : "
-        f"log1pf(expf({_number(m.beta)} * v)) / {_number(m.beta)}"
-    ),
-}
-_LINKS = {
-    "identity": "",
-    "exp": "    for (i = 0; i < {n}; i++) out[i] = expf(out[i]);\n",
-    "sigmoid": "    for (i = 0; i < {n}; i++) out[i] = 1 / (1 + expf(-out[i]));\n",
-    "softmax": (
-        "    float top = out[0], sum = 0;\n"
-        "    for (i = 1; i < {n}; i++) if (out[i] > top) top = out[i];\n"
-        "    for (i = 0; i < {n}; i++) sum += out[i] = expf(out[i] - top);\n"
-        "    for (i = 0; i < {n}; i++) out[i] /= sum;\n"
-    ),
-}
 _KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for "
     "goto if inline int long register restrict return short signed sizeof static "
@@ -91,26 +63,23 @@ def to_c(function: Function, name: str = "predict") -> str:
         raise ValueError(
             f"name={name!r} is no name of a C function, or one of C's own library."
         )
-    columns, layers = _read(function.network)
-    n_outputs = len(layers[-1][0].weight)
+    columns, stages = _read(function.network)
+    n_outputs = len(stages[-1].linear.weight)
     tables: list[str] = []
     code: list[str] = []
     source = "x"
-    for j, (linear, activation) in enumerate(layers):
-        weight = linear.weight.detach().numpy()
+    for j, stage in enumerate(stages):
+        weight = stage.linear.weight.detach().numpy()
         used = columns if j == 0 else np.arange(weight.shape[1])
-        last = j == len(layers) - 1
+        last = j == len(stages) - 1
         target = "out" if last else f"h{j}"
-        tables += _tables(j, weight, linear.bias.detach().numpy(), used)
+        tables += _tables(j, weight, stage.linear.bias.detach().numpy(), used)
         if not last:
             code.append(f"    float h{j}[{len(weight)}];\n")
-        code.append(
-            _LAYER.format(
-                n=len(weight), j=j, source=source, target=target, activation=activation
-            )
-        )
+        places = {"n": len(weight), "j": j, "source": source, "target": target}
+        code.append(_LAYER.format(activation=_activated(stage), **places))
         source = target
-    code += _link(function, n_outputs)
+    code.append(function.response.c(n_outputs, _number))
     code.append(_finish(function, n_outputs))
     size = 2 if function.is_binary else n_outputs
     head = (
@@ -124,25 +93,28 @@ def to_c(function: Function, name: str = "predict") -> str:
     )
 
 
-def _read(network: nn.Module) -> tuple[np.ndarray, list[tuple[Any, str]]]:
-    children = list(network.children())
+def _read(network: nn.Module) -> tuple[np.ndarray, list[Stage]]:
+    no_part = (nn.Dropout, nn.AlphaDropout)
+    children = [m for m in network.children() if type(m) not in no_part]
     first = children[0]
     selects = isinstance(first, SelectInputs)
-    columns = first.index.numpy() if isinstance(first, SelectInputs) else None
-    layers: list[tuple[Any, str]] = []
-    for child in children[1:] if selects else children:
-        if type(child) is nn.Linear:
-            layers.append((child, "v"))
-        elif type(child) in _ACTIVATIONS and layers and layers[-1][1] == "v":
-            layers[-1] = (layers[-1][0], _ACTIVATIONS[type(child)](child))
-        elif type(child) not in (nn.Identity, nn.Dropout, nn.AlphaDropout):
-            raise TypeError(
-                f"C source is for multilayer perceptrons; {type(child).__name__} is "
-                f"not part of one at this place in {_in_words(network)}."
-            )
-    if columns is None:
-        columns = np.arange(layers[0][0].weight.shape[1])
-    return columns, layers
+    stages, stranger = read_stages(children[1:] if selects else children)
+    several = [module for stage in stages for module in stage.after[1:]]
+    stranger = next(iter(several), stranger)
+    if stranger is not None:
+        raise TypeError(
+            f"C source is for multilayer perceptrons; {type(stranger).__name__} is "
+            f"not part of one at this place in {_in_words(network)}."
+        )
+    if isinstance(first, SelectInputs):
+        return first.index.numpy(), stages
+    return np.arange(stages[0].linear.weight.shape[1]), stages
+
+
+def _activated(stage: Stage) -> str:
+    """Return what becomes of a value ``v`` behind a layer."""
+    known = stage.activation
+    return "v" if known is None else known.c(stage.after[0], _number)
 
 
 def _in_words(network: nn.Module) -> str:
@@ -170,20 +142,6 @@ def _array(kind: str, name: str, values: Iterable[str]) -> str:
     lines = [", ".join(listed[i : i + 8]) for i in range(0, len(listed), 8)]
     joined = ",\n        ".join(lines)
     return f"    static const {kind} {name}[] = {{\n        {joined}}};\n"
-
-
-def _link(function: Function, n_outputs: int) -> Iterable[str]:
-    """Yield what turns outputs into predictions."""
-    if function.link == "counts":
-        for i, added in enumerate(np.broadcast_to(function.background, n_outputs)):
-            number = _number(added)
-            yield f"    out[{i}] = out[{i}] > -{number} ? out[{i}] + {number} : 0;\n"
-        return
-    yield _LINKS[function.link].format(n=n_outputs)
-    if function.flip_rate:
-        low, width = _number(function.flip_rate), _number(1 - 2 * function.flip_rate)
-        each = f"for (i = 0; i < {n_outputs}; i++)"
-        yield f"    {each} out[i] = {low} + {width} * out[i];\n"
 
 
 def _finish(function: Function, n_outputs: int) -> str:

@@ -8,21 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet import losses
+from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.losses.responses import Response
 from sklearn_sparsenet.networks.network import outputs_of
 
 __all__ = ["Function", "Predictions"]
-
-_LINKS: dict[type, str] = {
-    losses.SquaredError: "identity",
-    losses.AbsoluteError: "identity",
-    losses.Huber: "identity",
-    losses.Poisson: "exp",
-    losses.PoissonEmission: "counts",
-    losses.LogLoss: "sigmoid",
-    losses.OneBit: "sigmoid",
-    losses.CrossEntropy: "softmax",
-}
 
 
 @dataclass(frozen=True)
@@ -44,45 +34,31 @@ class Function:
 
     network: nn.Module
     sample_shape: tuple[int, ...]
-    loss: losses.Loss
+    loss: Loss
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
     classes: np.ndarray | None = None
 
     @property
-    def link(self) -> str:
+    def response(self) -> Response:
         """How outputs become predictions.
-
-        "identity", "exp", "sigmoid", "softmax", or "counts": non-negative, once
-        `background` is added.
 
         Raises
         ------
         TypeError
-            For other losses, your own above all.
+            If the loss does it by code of your own.
         """
-        found = _LINKS.get(type(self.loss))
-        if found is None:
+        if self.loss.response is None:
             raise TypeError(
                 f"loss={self.loss!r} cannot be exported. to_module() has it; "
                 "torch.onnx.export takes what that returns."
             )
-        return found
-
-    @property
-    def flip_rate(self) -> float:
-        """Probability that a label is flipped, after the sigmoid."""
-        return getattr(self.loss, "flip_rate", 0.0)
-
-    @property
-    def background(self) -> np.ndarray:
-        """Counts that are added to outputs, a number or of shape (n_outputs,)."""
-        return np.asarray(getattr(self.loss, "background", 0.0))
+        return self.loss.response
 
     @property
     def is_binary(self) -> bool:
         """Whether one output stands for two classes."""
-        return self.classes is not None and self.link == "sigmoid"
+        return self.classes is not None and not self.response.sum_to_one
 
     @property
     def dtype(self) -> torch.dtype:

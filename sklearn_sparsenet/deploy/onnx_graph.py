@@ -89,17 +89,9 @@ class Graph:
     def add_predictions(self) -> None:
         """Add what turns outputs into predictions, probabilities and labels."""
         function = self.function
-        is_class = function.link in ("sigmoid", "softmax")
+        is_class = function.response.are_probabilities
         end = "probabilities" if is_class else "predictions"
-        links = {"exp": "Exp", "sigmoid": "Sigmoid", "softmax": "Softmax"}
-        if function.link in links:
-            options: dict[str, Any] = {"axis": 1} if function.link == "softmax" else {}
-            self.node(links[function.link], [self.last], **options)
-        if function.flip_rate:
-            self.scale_and_shift(1 - 2 * function.flip_rate, function.flip_rate)
-        if function.link == "counts":
-            self.scale_and_shift(1.0, function.background)
-            self.node("Max", [self.last, self.number(0.0)])
+        function.response.onnx(self)
         if function.is_binary:
             other = self.node("Sub", [self.number(1.0), positive := self.last])
             self.node("Concat", [other, positive], axis=1)

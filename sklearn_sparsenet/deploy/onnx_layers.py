@@ -9,19 +9,10 @@ import numpy as np
 from torch import nn
 
 from sklearn_sparsenet.deploy.onnx_graph import Graph
+from sklearn_sparsenet.networks.activations import activation_of
 from sklearn_sparsenet.networks.compaction import SelectInputs
 
-__all__ = ["SINGLE_ONLY", "WRITERS", "add_layer"]
-
-
-def _simple(kind: str, **named: str) -> Callable[[Graph, Any], None]:
-    """Return a writer of a node whose options are attributes of the module."""
-
-    def write(graph: Graph, module: Any) -> None:
-        options = {ours: getattr(module, theirs) for ours, theirs in named.items()}
-        graph.node(kind, [graph.last], **options)
-
-    return write
+__all__ = ["SINGLE_ONLY", "add_layer"]
 
 
 def _nothing(graph: Graph, module: Any) -> None:
@@ -37,64 +28,6 @@ def _linear(graph: Graph, module: Any) -> None:
     if module.bias is not None:
         inputs.append(graph.constant(module.bias, "bias"))
     graph.node("Gemm", inputs, transB=1)
-
-
-def _silu(graph: Graph, module: Any) -> None:
-    values = graph.last
-    graph.node("Mul", [values, graph.node("Sigmoid", [values])])
-
-
-# onnxruntime has the activations below in single precision only; in double precision
-# they are made of what it has.
-
-
-def _leaky_relu(graph: Graph, module: Any) -> None:
-    values = graph.last
-    if not graph.is_double:
-        graph.node("LeakyRelu", [values], alpha=module.negative_slope)
-        return
-    below = graph.node("Mul", [values, graph.number(module.negative_slope)])
-    graph.node("Where", [_exceeds(graph, values, 0.0), values, below])
-
-
-def _elu(graph: Graph, module: Any) -> None:
-    values = graph.last
-    if not graph.is_double:
-        graph.node("Elu", [values], alpha=module.alpha)
-        return
-    negative = graph.node("Min", [values, graph.number(0.0)])
-    grown = graph.node("Sub", [graph.node("Exp", [negative]), graph.number(1.0)])
-    below = graph.node("Mul", [grown, graph.number(module.alpha)])
-    graph.node("Where", [_exceeds(graph, values, 0.0), values, below])
-
-
-def _softplus(graph: Graph, module: Any) -> None:
-    values, beta = graph.last, graph.number(module.beta)
-    scaled = graph.node("Mul", [values, beta])
-    if graph.is_double:
-        size = graph.node("Neg", [graph.node("Abs", [scaled])])
-        rest = graph.node("Add", [graph.node("Exp", [size]), graph.number(1.0)])
-        positive = graph.node("Max", [scaled, graph.number(0.0)])
-        smooth = graph.node("Add", [positive, graph.node("Log", [rest])])
-    else:
-        smooth = graph.node("Softplus", [scaled])
-    divided = graph.node("Div", [smooth, beta])
-    is_linear = _exceeds(graph, scaled, module.threshold)
-    graph.node("Where", [is_linear, values, divided])
-
-
-def _gelu(graph: Graph, module: Any) -> None:
-    if not graph.is_double:
-        graph.node("Gelu", [graph.last], approximate=module.approximate)
-        return
-    # The error function is not easily made of what there is.
-    graph.cast(np.float32)
-    graph.node("Gelu", [graph.last], approximate=module.approximate)
-    graph.cast(np.float64)
-
-
-def _exceeds(graph: Graph, values: str, bound: float) -> str:
-    return graph.node("Greater", [values, graph.number(bound)])
 
 
 def _refuse(module: Any, what: str) -> None:
@@ -198,7 +131,7 @@ SINGLE_ONLY = tuple(
     for d in (1, 2, 3)
 )
 
-WRITERS: dict[type[nn.Module], Callable[[Graph, Any], None]] = {
+_WRITERS: dict[type[nn.Module], Callable[[Graph, Any], None]] = {
     SelectInputs: _select,
     nn.Linear: _linear,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
@@ -214,19 +147,10 @@ WRITERS: dict[type[nn.Module], Callable[[Graph, Any], None]] = {
     ),
     **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _batch_norm),
     nn.Flatten: _flatten,
-    nn.Identity: _nothing,
     **dict.fromkeys(
         (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
         _nothing,
     ),
-    nn.ReLU: _simple("Relu"),
-    nn.Tanh: _simple("Tanh"),
-    nn.Sigmoid: _simple("Sigmoid"),
-    nn.LeakyReLU: _leaky_relu,
-    nn.ELU: _elu,
-    nn.GELU: _gelu,
-    nn.SiLU: _silu,
-    nn.Softplus: _softplus,
 }
 
 
@@ -238,7 +162,8 @@ def add_layer(graph: Graph, module: nn.Module) -> None:
     TypeError
         For a layer that is not known.
     """
-    writer = WRITERS.get(type(module))
+    activation = activation_of(module)
+    writer = _WRITERS.get(type(module)) if activation is None else activation.onnx
     if writer is None:
         raise TypeError(
             f"to_onnx does not know {type(module).__name__}; torch.onnx.export takes "

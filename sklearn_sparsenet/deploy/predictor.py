@@ -10,16 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse, special
+from scipy import sparse
 from torch import nn
 
-from sklearn_sparsenet import losses
+from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.networks.activations import Kernel
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
+from sklearn_sparsenet.networks.stages import Stage, read_stages
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Predictor", "log_link", "predict_from"]
@@ -37,144 +38,32 @@ _SPARSE_RATE, _SPARSE_CALL = 8.5e9, 5e-6
 _SPARSE_VECTOR_RATE = 2.5e9
 _SPARSE_HALF = 8  # columns at which a sparse product reaches half of its rate
 
-Activation = Callable[[Array], Any]
 
-
-def _relu(x: Array) -> None:
-    np.maximum(x, 0, out=x)
-
-
-def _tanh(x: Array) -> None:
-    np.tanh(x, out=x)
-
-
-def _sigmoid(x: Array) -> None:
-    special.expit(x, out=x)
-
-
-def _silu(x: Array) -> None:
-    x *= special.expit(x)
-
-
-def _make_leaky_relu(module: Any) -> Activation:
-    def leaky_relu(x: Array) -> None:
-        np.multiply(x, module.negative_slope, out=x, where=x < 0)
-
-    return leaky_relu
-
-
-def _make_elu(module: Any) -> Activation:
-    def elu(x: Array) -> None:
-        np.copyto(x, module.alpha * np.expm1(np.minimum(x, 0)), where=x < 0)
-
-    return elu
-
-
-def _make_softplus(module: Any) -> Activation:
-    def softplus(x: Array) -> None:
-        scaled = module.beta * x
-        smooth = np.logaddexp(0, scaled) / module.beta
-        np.copyto(x, smooth, where=scaled <= module.threshold)
-
-    return softplus
-
-
-def _make_gelu(module: Any) -> Activation | None:
-    if module.approximate != "none":
-        return None
-
-    def gelu(x: Array) -> None:
-        x *= special.ndtr(x)
-
-    return gelu
-
-
-_ACTIVATIONS: dict[type[nn.Module], Callable[[Any], Activation | None]] = {
-    nn.ReLU: lambda module: _relu,
-    nn.Tanh: lambda module: _tanh,
-    nn.Sigmoid: lambda module: _sigmoid,
-    nn.SiLU: lambda module: _silu,
-    nn.LeakyReLU: _make_leaky_relu,
-    nn.ELU: _make_elu,
-    nn.Softplus: _make_softplus,
-    nn.GELU: _make_gelu,
-}
-
-
-def _exp(loss: Any, outputs: Array) -> Array:
-    with np.errstate(over="ignore"):  # infinity is the answer, as PyTorch's
-        return np.exp(outputs)
-
-
-def _softmax(loss: Any, outputs: Array) -> Array:
-    shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares
-
-
-def _flipped(loss: Any, outputs: Array) -> Array:
-    shares: Array = special.expit(outputs)
-    return loss.flip_rate + (1 - 2 * loss.flip_rate) * shares
-
-
-def _emission(loss: Any, outputs: Array) -> Array:
-    background = np.asarray(loss.background, outputs.dtype)
-    return np.maximum(outputs + background, 0)
-
-
-_LINKS: dict[type, Callable[[Any, Array], Array]] = {
-    **dict.fromkeys(
-        (losses.SquaredError, losses.AbsoluteError, losses.Huber),
-        lambda loss, outputs: outputs,
-    ),
-    losses.Poisson: _exp,
-    losses.PoissonEmission: _emission,
-    losses.LogLoss: lambda loss, outputs: special.expit(outputs),
-    losses.OneBit: _flipped,
-    losses.CrossEntropy: _softmax,
-}
-
-
-def predict_from(outputs: Array, loss: losses.Loss) -> Array:
-    """Return what `loss.predict` returns, by NumPy for the losses of the library.
+def predict_from(outputs: Array, loss: Loss) -> Array:
+    """Return what `loss.predict` returns, by NumPy where the loss says how.
 
     Parameters
     ----------
     outputs : ndarray of shape (n_samples, n_outputs)
     loss : Loss
     """
-    link = _LINKS.get(type(loss))
-    if link is not None:
-        return link(loss, outputs)
+    if loss.response is not None:
+        return loss.response.numpy(outputs)
     with single_threaded():
         predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
     return predicted
 
 
-def _log_flipped(loss: Any, outputs: Array) -> Array:
-    with np.errstate(divide="ignore"):  # of a rate of zero
-        kept, flipped = np.log1p(-loss.flip_rate), np.log(loss.flip_rate)
-    log_observed: Array = np.logaddexp(
-        kept + special.log_expit(outputs), flipped + special.log_expit(-outputs)
-    )
-    return log_observed.astype(outputs.dtype)
-
-
-_LOG_LINKS: dict[type, Callable[[Any, Array], Array]] = {
-    losses.LogLoss: lambda loss, outputs: special.log_expit(outputs),
-    losses.OneBit: _log_flipped,
-    losses.CrossEntropy: lambda loss, outputs: special.log_softmax(outputs, axis=1),
-}
-
-
-def log_link(loss: losses.Loss) -> Callable[[Array], Array] | None:
+def log_link(loss: Loss) -> Callable[[Array], Array] | None:
     """Return what makes logarithms of probabilities of outputs, if that is known.
 
     They are finite where the probability itself is too small for a number. Of a single
     output, the negative one gives the other class.
     """
-    link = _LOG_LINKS.get(type(loss))
-    return None if link is None else partial(link, loss)
+    response = loss.response
+    if response is None or not response.are_probabilities:
+        return None
+    return response.log
 
 
 @dataclass
@@ -193,7 +82,7 @@ class _Layer:
     dense: Array
     sparse: sparse.csr_array
     bias: Array
-    activate: Activation | None = None
+    activate: Kernel | None = None
 
     def dense_seconds(self, n_columns: int) -> float:
         """Return how long a dense product is foreseen to take."""
@@ -258,17 +147,12 @@ class Predictor:
         if isinstance(first, SelectInputs):
             columns = first.index.numpy()
             del children[0]
-        layers: list[_Layer] = []
-        for child in children:
-            if type(child) is nn.Linear:
-                layers.append(_read(child))
-            elif type(child) is not nn.Identity:
-                make = _ACTIVATIONS.get(type(child))
-                activate = None if make is None else make(child)
-                if activate is None or not layers or layers[-1].activate is not None:
-                    return None
-                layers[-1].activate = activate
-        return cls(layers, columns, n_features)
+        stages, stranger = read_stages(children)
+        layers = [_read(stage) for stage in stages]
+        known = [layer for layer in layers if layer is not None]
+        if stranger is not None or len(known) < len(layers):
+            return None
+        return cls(known, columns, n_features)
 
     @property
     def dtype(self) -> np.dtype:
@@ -345,7 +229,12 @@ class Predictor:
         return columns
 
 
-def _read(linear: nn.Linear) -> _Layer:
-    dense = torch.clone(linear.weight.detach()).numpy()
-    bias = linear.bias.detach().numpy()[:, None].copy()
-    return _Layer(dense, sparse.csr_array(dense), bias)
+def _read(stage: Stage) -> _Layer | None:
+    """Return the layer of a stage, or None if NumPy has not its activations."""
+    known = stage.activation
+    activate = None if known is None else known.numpy(stage.after[0])
+    if stage.after and activate is None:
+        return None
+    dense = torch.clone(stage.linear.weight.detach()).numpy()
+    bias = stage.linear.bias.detach().numpy()[:, None].copy()
+    return _Layer(dense, sparse.csr_array(dense), bias, activate)

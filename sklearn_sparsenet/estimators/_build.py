@@ -106,9 +106,8 @@ def check_loss(loss: Loss, target: Tensor, is_regression: bool) -> None:
     """
     given = "real" if is_regression else "indicators"
     given = given if target.is_floating_point() else "classes"
-    taken = getattr(loss, "targets", tuple(_TARGETS))
-    if given not in taken:
-        wanted = " or ".join(_TARGETS[kind] for kind in taken)
+    if given not in loss.targets:
+        wanted = " or ".join(_TARGETS[kind] for kind in loss.targets)
         raise ValueError(
             f"loss={loss!r} is for targets that are {wanted}; here they are "
             f"{_TARGETS[given]}."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from inspect import cleandoc
 from typing import TypeVar
 
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
+
 __all__ = ["add_common_docs", "add_cv_docs"]
 
 Estimator = TypeVar("Estimator", bound=type)
@@ -28,13 +30,14 @@ With `debias` the survivors are then refitted without the penalty. Biases are ne
 counted nor, by default, penalised. X should be scaled (StandardScaler).
 """
 
-PARAMETERS_FIRST = """
+NAMES_OF_ACTIVATIONS = ", ".join(f'"{name}"' for name in ACTIVATIONS)
+PARAMETERS_FIRST = f"""
 hidden_layer_sizes : array-like of int, default=(100,)
     Widths of the hidden layers. ``()`` is a linear model. Without effect, as
     `activation`, with `module`.
 activation : str, default="relu"
-    "relu", "tanh", "logistic", "identity", "leaky_relu", "elu", "gelu", "silu" or
-    "softplus". Only with smooth ones do the optimality conditions hold everywhere.
+    One of {NAMES_OF_ACTIVATIONS}.
+    Only with smooth ones do the optimality conditions hold everywhere.
 module : nn.Module or callable, default=None
     A network in place of the multilayer perceptron; copied, never trained in place,
     its weights being the starting point. A callable gets (n_features, n_outputs) and

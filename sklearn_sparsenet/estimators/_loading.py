@@ -28,10 +28,10 @@ from sklearn_sparsenet.estimators._file_format import (
 from sklearn_sparsenet.estimators._modules import adopt_module
 from sklearn_sparsenet.estimators._stored import (
     FORMER_NAMES,
-    KNOWN,
     check_attributes,
     check_network,
     check_params,
+    known_classes,
 )
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
@@ -142,7 +142,7 @@ def _read(file: BinaryIO, *, ends: bool) -> tuple[dict[str, Any], Reader]:
         fits(document[part], declared) for part, declared in PARTS.items()
     ):
         raise ValueError("its document has other parts")
-    return document, Reader(KNOWN | FORMER_NAMES, arrays)
+    return document, Reader(known_classes() | FORMER_NAMES, arrays)
 
 
 def _decode(document: dict[str, Any], reader: Reader) -> tuple[type, dict[str, Any]]:

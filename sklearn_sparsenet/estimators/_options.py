@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import ceil, prod, sqrt
 
 from sklearn_sparsenet.estimators._validation import check_bounds
-from sklearn_sparsenet.losses import decay_unit
 from sklearn_sparsenet.search import SearchBudget
 from sklearn_sparsenet.solvers import (
     Schedule,
@@ -150,7 +149,7 @@ def resolve_weight_decay(
     and hides a signal that is found late. So a search begins with γ / c, at most .005,
     and with less where the inputs explain less than a quarter.
     """
-    unit = decay_unit(problem.loss)
+    unit = problem.loss.decay_unit
     given = as_number(estimator.weight_decay)  # None: "auto"
     if given is not None:
         return WeightDecay(float(given), min(given / unit, _SEARCH_DECAY))

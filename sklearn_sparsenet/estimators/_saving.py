@@ -22,15 +22,15 @@ from sklearn_sparsenet.estimators._file_format import (
     is_paid,
 )
 from sklearn_sparsenet.estimators._stored import (
-    KNOWN,
     OF_THE_USER,
     check_attributes,
     check_params,
     declared_attributes,
     is_stored,
+    known_classes,
 )
 from sklearn_sparsenet.estimators._warnings import warn_user
-from sklearn_sparsenet.losses import CustomLoss, Loss, SquaredError
+from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.utils.json_codec import Writer
 from sklearn_sparsenet.utils.runtime import single_threaded
 from sklearn_sparsenet.utils.streams import put
@@ -48,7 +48,7 @@ def save(estimator: Any, path: Any) -> None:
             f"{kind.__name__} is a class of your own, which a file without code cannot "
             "hold. Save an estimator of the library, or pickle this one (joblib.dump)."
         )
-    writer = Writer(KNOWN)
+    writer = Writer(known_classes())
     params = _stored_params(estimator, writer)
     check_params(kind, params)
     network, penalized = _packed(estimator)
@@ -102,7 +102,7 @@ def _stored_params(estimator: Any, writer: Writer) -> dict[str, Any]:
 
 def _is_plain(value: Any) -> bool:
     """Tell whether an object is known, or called by a name."""
-    return isinstance(value, str) or type(value) in KNOWN.values()
+    return isinstance(value, str) or type(value) in known_classes().values()
 
 
 def _by_name(value: Any) -> Any:
@@ -116,9 +116,7 @@ def _by_name(value: Any) -> Any:
 
 def _for_predictions(loss: Loss) -> Loss:
     """Return a loss of the library that predicts the same, if there is one."""
-    found: Any = loss
-    if isinstance(loss, CustomLoss):
-        found = getattr(loss.link, "__self__", loss) if loss.link else SquaredError()
+    found = loss.as_stored()
     if not _is_plain(found):
         raise TypeError(
             f"loss={loss!r} makes predictions of outputs by code of your own, which a "

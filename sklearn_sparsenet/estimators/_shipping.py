@@ -24,6 +24,7 @@ from sklearn_sparsenet.deploy.sparse_storage import (
     unpack_module,
 )
 from sklearn_sparsenet.estimators._saving import save
+from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
@@ -356,6 +357,8 @@ class DeployMixin:
             penalized = state["penalized_coefs_"]
             if isinstance(next(iter(penalized), None), Packed):
                 state["penalized_coefs_"] = [c.unpack().numpy() for c in penalized]
+        if "_loss_" in state:  # one of the user's, as it was
+            state["_loss_"] = as_loss(state["_loss_"])
         super().__setstate__(state)
         if "module_" in state:
             self._choose_route()

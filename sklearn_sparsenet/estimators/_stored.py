@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_sparsenet import losses, penalties, search
+from sklearn_sparsenet import penalties, search
 from sklearn_sparsenet.deploy.sparse_storage import Packed
 from sklearn_sparsenet.estimators._validation import (
     check_bounds,
@@ -16,6 +16,7 @@ from sklearn_sparsenet.estimators._validation import (
     check_objects,
     resolve_dtype,
 )
+from sklearn_sparsenet.losses import Loss, known_losses
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.shapes import output_shape
 from sklearn_sparsenet.optimality import Certificate
@@ -24,7 +25,6 @@ from sklearn_sparsenet.utils.declared import declared_types, fits
 
 __all__ = [
     "FORMER_NAMES",
-    "KNOWN",
     "OF_THE_USER",
     "Chosen",
     "ClassifierState",
@@ -34,16 +34,13 @@ __all__ = [
     "check_params",
     "declared_attributes",
     "is_stored",
+    "known_classes",
 ]
 
-_LOSSES = (
-    losses.SquaredError, losses.AbsoluteError, losses.Huber, losses.Poisson,
-    losses.PoissonEmission, losses.LogLoss, losses.OneBit, losses.CrossEntropy,
-)  # fmt: skip
-KNOWN: dict[str, type] = {
+_KNOWN: dict[str, type] = {  # beside losses
     kind.__name__: kind
     for kind in (
-        *_LOSSES, penalties.L1, penalties.MCP, penalties.L0,
+        penalties.L1, penalties.MCP, penalties.L0,
         search.BracketSearch, search.OnePassSearch, search.ContinuationSearch,
         PruningSchedule, Certificate, Packed,
     )
@@ -63,7 +60,7 @@ class _Fitted:
     _n_outputs_asked: int
     _sample_shape: tuple[int, ...]
     _is_sparse: bool
-    _loss_: Any
+    _loss_: Loss
     certificate_: Certificate
     penalized_coefs_: list[Packed]
     penalized_intercepts_: list[np.ndarray]
@@ -117,6 +114,11 @@ class Chosen:
     target_sparsity_: Any
 
 
+def known_classes() -> dict[str, type]:
+    """Return the classes of what a file may hold, by their names."""
+    return {**known_losses(), **_KNOWN}
+
+
 def is_stored(kind: type) -> bool:
     """Tell whether a class itself says what a file keeps of it, as ours do."""
     return "_stored_parts" in vars(kind)
@@ -165,7 +167,7 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
     shape = tuple(attributes["_sample_shape"])
     if wrong or not shape or min(shape) < 1 or shape[0] != attributes["n_features_in_"]:
         raise ValueError(f"{wrong or 'its _sample_shape'} cannot be")
-    if type(attributes["_loss_"]) not in _LOSSES:
+    if type(attributes["_loss_"]) not in known_losses().values():
         raise ValueError("its _loss_ is none of this library")
     n_outputs = attributes["_n_outputs_asked"]
     arrays = {
@@ -248,9 +250,7 @@ def check_network(network: nn.Module, attributes: dict[str, Any]) -> None:
     (*more, n_outputs) = output_shape(network.children(), shape)
     if more or n_outputs not in _possible_outputs(attributes):
         raise ValueError(f"the network has {(*more, n_outputs)} outputs")
-    background = np.shape(getattr(attributes["_loss_"], "background", 0.0))
-    if background not in ((), (1,), (n_outputs,)):
-        raise ValueError(f"{n_outputs} outputs have a background of shape {background}")
+    attributes["_loss_"].check_outputs(n_outputs)
     dtypes = {t.dtype for t in network.state_dict().values() if t.is_floating_point()}
     if dtypes not in ({torch.float32}, {torch.float64}):
         raise ValueError(f"the network computes in {dtypes}")

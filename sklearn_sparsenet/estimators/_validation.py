@@ -21,8 +21,8 @@ from sklearn.utils.validation import _num_samples as count_samples
 from sklearn.utils.validation import validate_data
 
 from sklearn_sparsenet.estimators._sparse_input import check_sparse
-from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.losses import as_loss
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
 from sklearn_sparsenet.search.targets import has_entries
 from sklearn_sparsenet.solvers import OPTIMIZERS
@@ -49,13 +49,6 @@ __all__ = [
     "safe_indexing",
 ]
 
-_OF_A_LOSS = (
-    "standardizes_target",
-    "per_sample",
-    "predict",
-    "fit_intercept_only",
-    "check_target",
-)
 # What checks of values raise, and what values themselves do when they are converted.
 _OF_VALUES = (ValueError, TypeError, OverflowError, IndexError)
 # Of an estimator, while it is fitted and after: no part of what a fit found.
@@ -82,7 +75,7 @@ _ONE_TYPE = re.compile(r"[<>=|]?[A-Za-z]+[0-9]*")  # as NumPy writes it
 
 COMMON_CONSTRAINTS: dict[str, list | str] = {
     "hidden_layer_sizes": ["array-like", POSITIVE_INT],
-    "activation": [StrOptions(set(ACTIVATIONS))],
+    "activation": [StrOptions(ACTIVATIONS.keys())],  # also those of later
     "module": [None, callable],
     "target_sparsity": "no_validation",  # by resolve_target, with the layers at hand
     "tol": [_NON_NEGATIVE],
@@ -214,12 +207,8 @@ def check_objects(estimator: object) -> None:
                 f"{name}={value.__name__} is a class; make an object of it: "
                 f"{name}={value.__name__}(...)."
             )
-    loss = estimator.loss
-    if not isinstance(loss, str | Loss) and not callable(loss):
-        missing = [member for member in _OF_A_LOSS if not hasattr(loss, member)]
-        raise TypeError(
-            f"loss={loss!r} lacks {missing}; a loss object has {_OF_A_LOSS}."
-        )
+    if not isinstance(estimator.loss, str):
+        as_loss(estimator.loss)
 
 
 @contextmanager

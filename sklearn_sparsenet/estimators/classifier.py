@@ -23,7 +23,7 @@ from sklearn_sparsenet.estimators._validation import (
     check_class_weight,
     naming,
 )
-from sklearn_sparsenet.losses import CrossEntropy, CustomLoss, LogLoss, Loss, OneBit
+from sklearn_sparsenet.losses import LOSSES, Loss, as_loss
 
 __all__ = ["SparseNetClassifier"]
 
@@ -77,7 +77,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [
-            StrOptions({"log_loss", "one_bit"}),
+            StrOptions(LOSSES["indicators"].keys()),
             callable,
             HasMethods("per_sample"),
         ],
@@ -282,16 +282,16 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         return self._loss_for(elementwise=self._multilabel or n_outputs == 1)
 
     def _loss_for(self, elementwise: bool) -> Loss:
-        default = LogLoss() if elementwise else CrossEntropy(len(self.classes_))
-        loss = OneBit() if self.loss == "one_bit" else self.loss
-        if isinstance(loss, OneBit) and not elementwise:
+        known = LOSSES["indicators" if elementwise else "classes"]
+        made_with = () if elementwise else (len(self.classes_),)
+        if not isinstance(self.loss, str):
+            return as_loss(self.loss, known["log_loss"](*made_with).predict)
+        if self.loss not in known:
             raise ValueError(
-                "loss='one_bit' is for two classes (one output) or several labels; got "
-                f"{len(self.classes_)} classes."
+                f"loss={self.loss!r} is for two classes (one output) or several "
+                f"labels; got {len(self.classes_)} classes."
             )
-        if isinstance(loss, str):
-            return default
-        return loss if isinstance(loss, Loss) else CustomLoss(loss, default.predict)
+        return known[self.loss](*made_with)
 
     def _target_tensor(self, encoded, n_outputs, dtype):
         if not self._multilabel and n_outputs > 1:

@@ -21,24 +21,9 @@ from sklearn_sparsenet.estimators._scales import (
 )
 from sklearn_sparsenet.estimators._stored import RegressorState
 from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions, naming
-from sklearn_sparsenet.losses import (
-    AbsoluteError,
-    CustomLoss,
-    Huber,
-    Loss,
-    Poisson,
-    SquaredError,
-)
+from sklearn_sparsenet.losses import LOSSES, Loss, as_loss
 
 __all__ = ["SparseNetRegressor"]
-
-LOSSES = {
-    "squared_error": SquaredError,
-    "absolute_error": AbsoluteError,
-    "huber": Huber,
-    "poisson": Poisson,
-}
-
 
 # Deviations of a target must be so many spacings of single precision at its mean.
 _DIGITS = 1e3
@@ -55,10 +40,11 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
     Parameters
     ----------
     {parameters_first}
-    loss : {{"squared_error", "absolute_error", "huber", "poisson"}}, callable or Loss
-        Squared error without ½, absolute error, Huber's loss (δ = 1.35), Poisson
-        with log link; a function of output and target that returns one value per
-        sample; or an object such as `sklearn_sparsenet.losses.PoissonEmission`.
+    loss : str, callable or Loss, default="squared_error"
+        "squared_error" (without ½), "absolute_error", "huber" (δ = 1.35), "poisson"
+        (log link) or "poisson_emission" (no link); a function of output and target
+        that returns one value per sample; or an object such as
+        `sklearn_sparsenet.losses.PoissonEmission`.
     {parameters_second}
     normalize_y : bool or "auto", default="auto"
         Whether the target is standardised for training (weighted, per output);
@@ -92,7 +78,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
     _stored_parts: ClassVar[tuple[type, ...]] = (RegressorState,)
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
-        "loss": [StrOptions(set(LOSSES)), callable, HasMethods("per_sample")],
+        "loss": [StrOptions(LOSSES["real"].keys()), callable, HasMethods("per_sample")],
         "normalize_y": ["boolean", StrOptions({"auto"})],
     }
 
@@ -216,7 +202,8 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
             return values
         self.y_mean_ = np.zeros(values.shape[1])
         self.y_scale_ = np.ones(values.shape[1])
-        if self.normalize_y == "auto" and not isinstance(self.loss, str | Loss):
+        is_function = callable(self.loss) and not isinstance(self.loss, Loss)
+        if self.normalize_y == "auto" and is_function:
             warn_about_target_scale(values)
         return values
 
@@ -225,8 +212,8 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
 
     def _base_loss(self) -> Loss:
         if isinstance(self.loss, str):
-            return LOSSES[self.loss]()
-        return self.loss if isinstance(self.loss, Loss) else CustomLoss(self.loss)
+            return LOSSES["real"][self.loss]()
+        return as_loss(self.loss)
 
     def _make_loss(self, n_outputs):
         if n_outputs != len(self.y_mean_):

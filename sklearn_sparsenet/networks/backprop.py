@@ -9,7 +9,6 @@ that write into memory allocated once. Units without weights are left out of it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -17,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.activations import RULES
 from sklearn_sparsenet.networks.chains import Chain, Link, LiveChain, live_units
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Inputs
+from sklearn_sparsenet.networks.stages import Stage, read_stages
 
 __all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
 
@@ -173,18 +172,13 @@ def _read_chain(module: nn.Module) -> list[Link] | None:
     )
     if not ordinary:
         return None
-    links: list[Link] = []
-    for child in module if type(module) is nn.Sequential else [module]:
-        if type(child) is nn.Linear:
-            links.append(_link(child))
-        elif type(child) is not nn.Identity:
-            make_rule = RULES.get(type(child))
-            rule = make_rule(child) if make_rule is not None else None
-            if rule is None or not links or links[-1].rule is not None:
-                return None
-            links[-1] = replace(links[-1], rule=rule)
-    n_parameters = sum(1 if link.bias is None else 2 for link in links)
-    return links if links and n_parameters == len(parameters) else None
+    called = module if type(module) is nn.Sequential else [module]
+    stages, stranger = read_stages(called)
+    links = [_link(stage) for stage in stages]
+    known = [link for link in links if link is not None]
+    n_parameters = sum(1 if link.bias is None else 2 for link in known)
+    is_chain = stranger is None and known and len(known) == len(links)
+    return known if is_chain and n_parameters == len(parameters) else None
 
 
 def _is_altered(module: nn.Module) -> bool:
@@ -198,13 +192,18 @@ def _is_altered(module: nn.Module) -> bool:
     return any(hooks) or "forward" in vars(module)
 
 
-def _link(linear: nn.Linear) -> Link:
-    weight, bias = linear.weight, linear.bias
+def _link(stage: Stage) -> Link | None:
+    """Return the link of a stage, or None if its activations are not known."""
+    known = stage.activation
+    rule = None if known is None else known.rule(stage.after[0])
+    if stage.after and rule is None:
+        return None
+    weight, bias = stage.linear.weight, stage.linear.bias
     assert weight.grad is not None
     return Link(
         weight.detach(),
         None if bias is None else bias.detach(),
         weight.grad,
         None if bias is None else bias.grad,
-        None,
+        rule,
     )

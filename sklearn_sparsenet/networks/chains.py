@@ -14,7 +14,6 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.activations import Rule
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Inputs, add_outer_product, affine
-from sklearn_sparsenet.utils.protocols import optional_method
 
 __all__ = ["Chain", "Link", "LiveChain", "live_units"]
 
@@ -49,15 +48,13 @@ class Chain:
     ----------
     links : list of Link
     loss : Loss
-        Its `loss_and_gradient` is used if it has one; otherwise autograd, on the
-        outputs only.
+        Where it has no `loss_and_gradient`, autograd is asked, on the outputs only.
     """
 
     def __init__(self, links: list[Link], loss: Loss) -> None:
         self._links = links
         self._transposed = [link.weight.t() for link in links]
         self._loss = loss
-        self._slopes = optional_method(loss, "loss_and_gradient", "per_sample")
         self._workspaces: dict[int, tuple[list[_Buffers], Tensor]] = {}
 
     def add_gradient(
@@ -97,8 +94,9 @@ class Chain:
         self, output: Tensor, target: Tensor, weight: Tensor, delta: Tensor
     ) -> Tensor:
         """Write the derivative with respect to the outputs; return the value."""
-        if self._slopes is not None:
-            values, slopes = self._slopes(output, target)
+        known = self._loss.loss_and_gradient(output, target)
+        if known is not None:
+            values, slopes = known
             torch.mul(slopes, weight[:, None], out=delta)
             return values @ weight
         # A copy: a user's function may keep it, and the buffer is used again.

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["SelectInputs", "compact_module", "has_hooks", "leaves"]
@@ -32,21 +32,14 @@ _POOLS = tuple(
 )
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
-# They act on each channel alone.
-_CHANNELWISE = (
-    *ACTIVATIONS.values(),
-    *_BATCH_NORMS,
-    *_DROPOUTS,
-    nn.Flatten,
-    *_POOLS,
-)
+# They act on each channel alone, as activations do.
+_CHANNELWISE = (*_BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS)
 # With fewer dimensions they take units for places, with more, places for units.
 _N_DIMENSIONS = {
     nn.Linear: 2,
     **{kind: int(kind.__name__[-2]) + 2 for kind in (*_CONVOLUTIONS, *_POOLS)},
 }
 _ROUNDINGS = 100  # by which numbers differ that are the same but for rounding
-_KNOWN = ", ".join(sorted({c.__name__ for c in (*_WEIGHTED, *_CHANNELWISE)}))
 
 
 class SelectInputs(nn.Module):
@@ -200,10 +193,12 @@ def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
 
 def _check(child: nn.Module) -> None:
     """Raise TypeError if a module between layers may mix units."""
-    if type(child) not in _CHANNELWISE:
+    between = (*elementwise(), *_CHANNELWISE)
+    if type(child) not in between:
+        known = ", ".join(sorted({kind.__name__ for kind in (*_WEIGHTED, *between)}))
         raise TypeError(
             f"compact() does not know {type(child).__name__}; a Sequential of "
-            f"these can be compacted: {_KNOWN}."
+            f"these can be compacted: {known}."
         )
     if isinstance(child, _BATCH_NORMS) and child.running_mean is None:
         raise TypeError(

@@ -10,10 +10,10 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.module_copies import copy_of
 
 __all__ = [
-    "ACTIVATIONS",
     "Layer",
     "Network",
     "build_mlp",
@@ -26,21 +26,8 @@ __all__ = [
 # of images a fifth.
 _SPARSE_BELOW = 1 / 16
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "identity": nn.Identity,
-    "logistic": nn.Sigmoid,
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "softplus": nn.Softplus,
-}
-
-NONSMOOTH = (
-    nn.ReLU,
-    nn.LeakyReLU,
+# Beside activations that say so of themselves.
+_NONSMOOTH = (
     nn.ReLU6,
     nn.PReLU,
     nn.RReLU,
@@ -121,7 +108,7 @@ def build_mlp(
             start = torch.empty(shape, dtype=torch.float64)
             start.uniform_(-bound, bound, generator=generator)
             setattr(linear, name, nn.Parameter(start))
-        modules += [linear, ACTIVATIONS[activation]()]
+        modules += [linear, ACTIVATIONS[activation].module()]
     return nn.Sequential(*modules[:-1])
 
 
@@ -149,8 +136,9 @@ def find_layers(module: nn.Module) -> dict[str, nn.Parameter]:
 
 def find_nonsmooth(module: nn.Module) -> list[str]:
     """Return the names of the layers that are not differentiable everywhere."""
-    found = {type(m).__name__ for m in module.modules() if isinstance(m, NONSMOOTH)}
-    return sorted(found)
+    known = (a.module for a in ACTIVATIONS.values() if not a.is_smooth)
+    kinds = (*_NONSMOOTH, *known)
+    return sorted({type(m).__name__ for m in module.modules() if isinstance(m, kinds)})
 
 
 def outputs_of(module: nn.Module, inputs: Tensor) -> Tensor:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import dropwhile
+
 from torch import Tensor, nn
 
+from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs, has_hooks, leaves
-from sklearn_sparsenet.networks.network import ACTIVATIONS, NORMALIZATIONS
+from sklearn_sparsenet.networks.network import NORMALIZATIONS
+from sklearn_sparsenet.networks.stages import read_stages
 
 __all__ = ["linear_chain", "linear_chain_behind_inputs", "only_weights"]
 
-# Between the weights and the activations of a path these only scale or gate.
+# Between the weights of a path these only scale or gate, as activations do.
 _TRANSPARENT = (
-    *(kind for kind in ACTIVATIONS.values()),
     *NORMALIZATIONS,
     nn.Dropout,
     nn.Dropout1d,
@@ -33,7 +37,7 @@ _AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
 
 def only_weights(module: nn.Module) -> nn.Module:
     """Put the identity, or a mean, in the place of what has no weights of a path."""
-    if isinstance(module, _TRANSPARENT):
+    if isinstance(module, (*elementwise(), *_TRANSPARENT)):
         return nn.Identity()
     if isinstance(module, tuple(_AVERAGES)):
         # A maximum would let the gradient through to one input of each window only.
@@ -46,24 +50,20 @@ def only_weights(module: nn.Module) -> nn.Module:
 
 def linear_chain(module: nn.Module) -> list[Tensor] | None:
     """Return the weights of a chain of linear layers, or None for other modules."""
-    return _weights(module, _called(module))
+    return _weights(module, leaves(module))
 
 
 def linear_chain_behind_inputs(module: nn.Module) -> list[Tensor] | None:
     """Return the same also where inputs are selected or flattened before the first."""
-    called = _called(module)
-    while called and type(called[0]) in (nn.Flatten, SelectInputs):
-        del called[0]
+    before = (nn.Flatten, SelectInputs, nn.Identity)
+    called = dropwhile(lambda child: type(child) in before, leaves(module))
     return _weights(module, called)
 
 
-def _called(module: nn.Module) -> list[nn.Module]:
-    return [child for child in leaves(module) if type(child) is not nn.Identity]
-
-
-def _weights(module: nn.Module, called: list[nn.Module]) -> list[Tensor] | None:
-    if has_hooks(module) or any(type(child) is not nn.Linear for child in called):
+def _weights(module: nn.Module, called: Iterable[nn.Module]) -> list[Tensor] | None:
+    stages, stranger = read_stages(called)
+    if stranger is not None or has_hooks(module) or any(s.after for s in stages):
         return None
-    weights = [child.weight for child in called if isinstance(child, nn.Linear)]
+    weights: list[Tensor] = [stage.linear.weight for stage in stages]
     shared = len({id(weight) for weight in weights}) < len(weights)
     return None if shared or not weights else weights

@@ -48,7 +48,7 @@ class Penalty(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        restore_defaults(cls, Penalty, ("prox_", "uniform"), unless_with="prox")
+        restore_defaults(cls, vars(Penalty), {"prox_": "prox", "uniform": "prox"})
 
     @property
     @abstractmethod

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from torch import nn
 
+from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs
-from sklearn_sparsenet.networks.network import ACTIVATIONS
 
 __all__ = ["Graph", "chain_weights", "count_crossings", "live_graph"]
 
@@ -18,7 +18,6 @@ Array = np.ndarray
 _SWEEPS = 12
 _CHAINED: tuple[type[nn.Module], ...] = (
     nn.Linear,
-    *ACTIVATIONS.values(),
     nn.BatchNorm1d,
     nn.Dropout,
     nn.AlphaDropout,
@@ -74,7 +73,7 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
     if isinstance(module, nn.Sequential):
         for child in module:
             yield from _leaves(child)
-    elif isinstance(module, _CHAINED):
+    elif isinstance(module, (*elementwise(), *_CHAINED)):
         yield module
     else:
         raise TypeError(

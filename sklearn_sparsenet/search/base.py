@@ -90,8 +90,8 @@ class Search(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        about_run = ("max_solves", "ignored", "continued")
-        restore_defaults(cls, Search, about_run, unless_with="run")
+        about = dict.fromkeys(("max_solves", "ignored", "continued"), "run")
+        restore_defaults(cls, vars(Search), about)
 
     @abstractmethod
     def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:

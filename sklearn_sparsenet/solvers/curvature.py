@@ -13,56 +13,16 @@ unit vectors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.networks.stages import Stage
 
-__all__ = ["Curvature", "Stage", "stages_of"]
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A linear layer and the activations after it."""
-
-    linear: nn.Linear
-    activations: tuple[nn.Module, ...]
-
-    def derivatives(self, before: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the outputs of the activations and their first two derivatives."""
-        one, none = torch.ones_like(before), torch.zeros_like(before)
-        if not self.activations:
-            return before, one, none
-        if len(self.activations) == 1 and type(self.activations[0]) is nn.Tanh:
-            after = before.tanh()
-            first = 1 - after.square()
-            return after, first, -2 * after * first
-        with torch.enable_grad():
-            leaf = before.clone().requires_grad_()
-            after = leaf
-            for activation in self.activations:
-                after = activation(after)
-            (first,) = torch.autograd.grad(after.sum(), leaf, create_graph=True)
-            second = none
-            if first.requires_grad:
-                (second,) = torch.autograd.grad(first.sum(), leaf)
-        return after.detach(), first.detach(), second
-
-
-def stages_of(chain: Sequence[nn.Module]) -> list[Stage]:
-    """Return linear layers, each with the activations after it."""
-    stages: list[Stage] = []
-    for child in chain:
-        if isinstance(child, nn.Linear):
-            stages.append(Stage(child, ()))
-        else:
-            last = stages.pop()
-            stages.append(Stage(last.linear, (*last.activations, child)))
-    return stages
+__all__ = ["Curvature"]
 
 
 class _Places:

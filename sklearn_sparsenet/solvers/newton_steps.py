@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.solvers.convexity import convex
 from sklearn_sparsenet.solvers.counts import Count
-from sklearn_sparsenet.solvers.curvature import Curvature, stages_of
+from sklearn_sparsenet.solvers.curvature import Curvature
 from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.objective import chain_of
 from sklearn_sparsenet.solvers.problem import Problem
@@ -92,7 +92,7 @@ class NewtonSteps:
         target, chain = problem.target[index], chain_of(self.network.module)
         assert chain is not None
         return Curvature(
-            stages_of(chain),
+            chain,
             problem.loss,
             problem.rows.take(index).float(),
             target.float() if target.is_floating_point() else target,

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.networks.stages import Stage, read_stages
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.runtime import load_symbolic_shapes
 
@@ -26,7 +26,6 @@ __all__ = ["Objective", "chain_of", "live_parameters", "make_objective"]
 
 Array = NDArray[np.float64]
 
-_ELEMENTWISE = tuple(ACTIVATIONS.values())
 _HESSIAN_ELEMENTS = 2**22  # of one batched product with unit vectors
 
 
@@ -100,10 +99,8 @@ class WholeNetwork:
 class CompactChain:
     """A chain of linear layers without the units that no output depends on."""
 
-    def __init__(
-        self, problem: Problem, active: Tensor, chain: list[nn.Module]
-    ) -> None:
-        self._loss = problem.loss
+    def __init__(self, problem: Problem, active: Tensor, chain: list[Stage]) -> None:
+        self._loss, self._chain = problem.loss, chain
         self._target = problem.target
         self._weight = problem.sample_weight / problem.n_samples
         blocks = _live_blocks(chain, active)
@@ -112,8 +109,6 @@ class CompactChain:
             entries = _entries(linear, rows, columns)
             places += [entry.reshape(-1) for entry in entries]
             self._shapes.append((len(rows), len(columns), len(entries) == 2))
-        self._activations = [m for m in chain if not isinstance(m, nn.Linear)]
-        self._order = [isinstance(module, nn.Linear) for module in chain]
         inputs = problem.rows.slice(0, problem.n_samples)
         first = blocks[0][2]
         whole = len(first) == inputs.shape[1]
@@ -125,17 +120,16 @@ class CompactChain:
 
     def _output(self, flat: Tensor) -> Tensor:
         value, start = self._inputs, 0
-        shapes, activations = iter(self._shapes), iter(self._activations)
-        for is_linear in self._order:
-            if not is_linear:
-                value = next(activations)(value)
-                continue
-            rows, columns, has_bias = next(shapes)
+        for stage, (rows, columns, has_bias) in zip(
+            self._chain, self._shapes, strict=True
+        ):
             stop = start + rows * columns
             weight = flat[start:stop].view(rows, columns)
             bias = flat[stop : stop + rows] if has_bias else None
             start = stop + (rows if has_bias else 0)
             value = nn.functional.linear(value, weight, bias)
+            for activation in stage.after:
+                value = activation(value)
         return value
 
     def _value(self, x: Array) -> tuple[Tensor, Tensor]:
@@ -174,16 +168,15 @@ class CompactChain:
         return rows[:, self._slots]
 
 
-def chain_of(module: nn.Module) -> list[nn.Module] | None:
-    """Return the modules of a chain of trainable linear layers, None if it is none."""
+def chain_of(module: nn.Module) -> list[Stage] | None:
+    """Return the stages of a chain of trainable linear layers, None if it is none."""
     if type(module) is not nn.Sequential:
         return None
-    chain = list(module)
-    linear = [child for child in chain if type(child) is nn.Linear]
-    plain = all(type(child) in (nn.Linear, *_ELEMENTWISE) for child in chain)
+    chain, stranger = read_stages(module)
+    linear = [stage.linear for stage in chain]
     trainable = all(p.requires_grad for child in linear for p in child.parameters())
     distinct = len({id(child.weight) for child in linear}) == len(linear)
-    if not (linear and plain and trainable and distinct):
+    if not linear or stranger is not None or not (trainable and distinct):
         return None
     if any(a.out_features != b.in_features for a, b in pairwise(linear)):
         return None
@@ -191,10 +184,10 @@ def chain_of(module: nn.Module) -> list[nn.Module] | None:
 
 
 def _live_blocks(
-    chain: list[nn.Module], active: Tensor
+    chain: list[Stage], active: Tensor
 ) -> list[tuple[nn.Linear, Tensor, Tensor]]:
     """Return the linear layers, each with its live units and live inputs."""
-    linear = [child for child in chain if isinstance(child, nn.Linear)]
+    linear = [stage.linear for stage in chain]
     rows = torch.arange(linear[-1].out_features, device=active.device)
     blocks = []
     for layer in reversed(linear):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.network import Network, find_nonsmooth
@@ -86,7 +86,7 @@ class Settling:
         """
         chain = chain_of(problem.network.module)
         n_elements = problem.n_samples * prod(problem.rows.sample_shape)
-        is_chain = chain is not None and isinstance(chain[-1], nn.Linear)
+        is_chain = chain is not None and not chain[-1].after
         defined = is_chain and not find_nonsmooth(problem.network.module)
         is_penalised = isinstance(problem.penalty, L1) and max(alpha) > 0
         if not defined or n_elements > _MOST_ELEMENTS or not is_penalised:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-__all__ = ["as_number", "checked_number", "keep_number"]
+__all__ = ["as_number", "checked_number", "keep_number", "keep_numbers"]
 
 _LARGEST = 2**63  # no count of anything comes near, and 64 bits hold what is below
 
@@ -66,3 +67,15 @@ def keep_number(
     """Check a field of a frozen dataclass, and keep it as Python's own number."""
     number = checked_number(name, getattr(owner, name), accepts, accepted)
     object.__setattr__(owner, name, number)
+
+
+def keep_numbers(
+    owner: object, name: str, accepts: Callable[[float], bool], accepted: str
+) -> None:
+    """Do the same with a field that is one number, or a sequence: kept as a tuple."""
+    value: Any = getattr(owner, name)
+    if np.ndim(value) == 0:
+        keep_number(owner, name, accepts, accepted)
+        return
+    numbers = (checked_number(name, entry, accepts, accepted) for entry in value)
+    object.__setattr__(owner, name, tuple(numbers))

@@ -1,33 +1,37 @@
-"""Members of a base class that describe others, in subclasses that override these."""
+"""Members of a base class that describe others, where subclasses override these."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["restore_defaults"]
+__all__ = ["describes", "restore_defaults"]
+
+
+def describes(kind: type, name: str, other: str) -> bool:
+    """Tell whether a member of a class is not older than the one that it is about."""
+    homes = (vars(each).keys() for each in kind.__mro__)
+    newest = (own for own in homes if {name, other} & own)
+    return name in next(newest, ())
 
 
 def restore_defaults(
-    kind: type, base: type, names: Sequence[str], unless_with: str
+    kind: type, defaults: Mapping[str, Any], about: Mapping[str, str]
 ) -> None:
-    """Give a class the defaults of what it inherits beside a method that it overrides.
+    """Give a class the defaults of what it inherits about a member that it overrides.
 
-    To be called by `__init_subclass__` of the base class: a fast path that is inherited
+    To be called by `__init_subclass__` of a base class: a fast path that is inherited
     computes what the method did that is overridden.
 
     Parameters
     ----------
     kind : type
         The subclass.
-    base : type
-        Has the defaults.
-    names : sequence of str
-        Of the members that describe the method.
-    unless_with : str
-        The method.
+    defaults : mapping from str to object
+        By the names of members.
+    about : mapping from str to str
+        Members, and which others they are about.
     """
-    own = vars(kind)
-    if unless_with in own:
-        for name in names:
-            if name not in own:
-                setattr(kind, name, vars(base)[name])
+    for name, other in about.items():
+        if not describes(kind, name, other):
+            setattr(kind, name, defaults[name])

@@ -1,9 +1,6 @@
 """Exported networks predict what the estimator predicts, in other runtimes."""
 
-import ctypes
 import pickle
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -19,10 +16,9 @@ from sklearn_sparsenet import (
     losses,
 )
 from sklearn_sparsenet.deploy.sparse_storage import Packed
-from sklearn_sparsenet.networks.network import ACTIVATIONS
+from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.optimality import Certificate
-
-HAS_COMPILER = shutil.which("cc") is not None
+from tests.runtimes import HAS_COMPILER, by_c, by_onnxruntime, compiled
 
 
 def regression(n_targets=1):
@@ -191,14 +187,6 @@ def fit_to_images(module, **settings):
     return net.fit(X, y[:200]), X
 
 
-def by_onnxruntime(net, X, **options):
-    pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    model = net.to_onnx(**options).SerializeToString()
-    session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return session.run(None, {"X": X})
-
-
 @pytest.fixture(scope="module")
 def images():
     return fit_to_images(build, target_sparsity=400, max_iter=10)
@@ -280,25 +268,6 @@ def test_options_that_onnx_has_not_are_refused(module):
     net, _ = fit_to_images(module, target_sparsity=0.0, max_iter=1)
     with pytest.raises(TypeError, match="to_module"):
         net.to_onnx()
-
-
-def compiled(source, directory, name="predict"):
-    (directory / "net.c").write_text(source)
-    flags = ["-std=c99", "-O2", "-Wall", "-Werror", "-shared", "-fPIC"]
-    library = directory / "net.so"
-    subprocess.run(
-        ["cc", *flags, directory / "net.c", "-lm", "-o", library], check=True
-    )
-    return getattr(ctypes.CDLL(str(library)), name)
-
-
-def by_c(function, X, shape):
-    rows = np.ascontiguousarray(X, np.float32)
-    outputs = np.empty(shape, np.float32)
-    pointer = ctypes.POINTER(ctypes.c_float)
-    for row, output in zip(rows, outputs, strict=True):
-        function(row.ctypes.data_as(pointer), output.ctypes.data_as(pointer))
-    return outputs
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_sparsenet import load
-from sklearn_sparsenet.estimators._stored import KNOWN
+from sklearn_sparsenet.estimators._stored import known_classes
 from sklearn_sparsenet.utils.declared import declared_types
 from tests.trust.campaigns import Finding
 from tests.trust.specimens import inputs, specimens
@@ -76,7 +76,7 @@ def _watch() -> _Watch:
     # What is imported or looked up when it is first needed is there from now on.
     for content in saved_specimens():
         load(BytesIO(content))
-    for kind in KNOWN.values():
+    for kind in known_classes().values():
         declared_types(kind)
     return _Watch()
 

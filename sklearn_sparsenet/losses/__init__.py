@@ -3,7 +3,8 @@ r"""Losses on the output of a network, one value per sample.
 Every loss is a small object that knows its per-sample value, the prediction that
 an output stands for, the constant output that is best without any input, and which
 targets it accepts. Sample weights and the mean over samples are applied once, by
-`sklearn_sparsenet.solvers.problem.Problem`.
+`sklearn_sparsenet.solvers.problem.Problem`. A new loss is a class here, and its name
+in `LOSSES`.
 
 Equation numbers are those of Shen, Wang, Xu, Yan, arXiv 2408.02801.
 """
@@ -11,16 +12,19 @@ Equation numbers are those of Shen, Wang, Xu, Yan, arXiv 2408.02801.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, cast, runtime_checkable
+from inspect import ismethod
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sklearn_sparsenet.utils.arguments import checked_number, keep_number
+from sklearn_sparsenet.losses.base import MEMBERS, Loss, LossOfUser, ValueAndSlope
+from sklearn_sparsenet.losses.responses import Counts, Exponential, Sigmoid, Softmax
+from sklearn_sparsenet.utils.arguments import keep_number, keep_numbers
 
 __all__ = [
     "AbsoluteError",
@@ -36,45 +40,6 @@ __all__ = [
 ]
 
 
-@runtime_checkable
-class Loss(Protocol):
-    """What training and prediction need to know about a loss.
-
-    A loss may offer one thing more, ``loss_and_gradient(output, target)``: what
-    `per_sample` returns, and its derivative with respect to the outputs, in their
-    shape. Training of multilayer perceptrons is faster with it; without it autograd
-    finds the derivative.
-
-    Attributes
-    ----------
-    standardizes_target : bool
-        Whether shifting and scaling the target leaves the loss meaningful, so that
-        ``normalize_y="auto"`` may do it.
-    targets : tuple of str, optional
-        Which targets the loss is for: "real" ones, "indicators" (0.0 and 1.0) or
-        "classes" (their indices). Others are refused then.
-    """
-
-    @property
-    def standardizes_target(self) -> bool: ...
-
-    def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
-        """Return the loss of each sample, shape (n_samples,)."""
-
-    def predict(self, output: Tensor) -> Tensor:
-        """Return the prediction (mean or probabilities) for an output."""
-
-    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
-        """Return an output, shape (n_outputs,), for training to start at.
-
-        The best one without inputs where that has a closed form, one near it, or
-        None; training then starts as initialised.
-        """
-
-    def check_target(self, target: Tensor) -> None:
-        """Raise ValueError if `target` is outside the domain of the loss."""
-
-
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight[:, None]).sum(0) / weight.sum()
 
@@ -86,46 +51,23 @@ def _weighted_median(values: Tensor, weight: Tensor) -> Tensor:
     return ordered.gather(0, first)[0]
 
 
-def _as_counts(background: object) -> float | tuple[float, ...]:
-    """Return known counts as Python's own numbers."""
-    several = np.ndim(cast(Any, background)) > 0
-    entries = list(cast(Iterable[object], background)) if several else [background]
-    counts = [
-        checked_number(
-            "background",
-            entry,
-            lambda c: 0 <= c < math.inf,
-            "finite and not negative, or a sequence of such numbers",
-        )
-        for entry in entries
-    ]
-    return tuple(counts) if several else counts[0]
-
-
 @dataclass(frozen=True)
-class SquaredError:
+class SquaredError(Loss):
     r"""Squared error :math:`\|f(x) - y\|_2^2`, without ½, equation (15)."""
 
-    standardizes_target: ClassVar[bool] = True
-    targets: ClassVar[tuple[str, ...]] = ("real",)
+    standardizes_target = True
+    targets = ("real",)
+    decay_unit = 2.0  # there is no ½
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).square().sum(1)
 
-    def loss_and_gradient(
-        self, output: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
         residual = output - target
         return residual.square().sum(1), residual.mul_(2)
 
-    def predict(self, output: Tensor) -> Tensor:
-        return output
-
     def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         return _weighted_mean(target, weight)
-
-    def check_target(self, target: Tensor) -> None:
-        """Accept every real target."""
 
 
 @dataclass(frozen=True)
@@ -135,9 +77,7 @@ class AbsoluteError(SquaredError):
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output - target).abs().sum(1)
 
-    def loss_and_gradient(
-        self, output: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
         residual = output - target
         return residual.abs().sum(1), residual.sign_()
 
@@ -170,9 +110,7 @@ class Huber(SquaredError):
         each = functional.huber_loss(rest, zero, reduction="none", delta=self.delta)
         return 2 * each.sum(1)
 
-    def loss_and_gradient(
-        self, output: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
         slope = (output - target).clamp_(-self.delta, self.delta).mul_(2)
         return self.per_sample(output, target), slope
 
@@ -181,23 +119,18 @@ class Huber(SquaredError):
 
 
 @dataclass(frozen=True)
-class Poisson:
+class Poisson(Loss):
     r"""Count regression with log link: :math:`e^{f(x)} - y\,f(x)`."""
 
-    standardizes_target: ClassVar[bool] = False
-    targets: ClassVar[tuple[str, ...]] = ("real",)
+    targets = ("real",)
+    response = Exponential()
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return (output.exp() - target * output).sum(1)
 
-    def loss_and_gradient(
-        self, output: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
         mean = output.exp()
         return (mean - target * output).sum(1), mean.sub_(target)
-
-    def predict(self, output: Tensor) -> Tensor:
-        return output.exp()
 
     def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
@@ -209,7 +142,7 @@ class Poisson:
 
 
 @dataclass(frozen=True)
-class PoissonEmission:
+class PoissonEmission(Loss):
     r"""Poisson fidelity of emission tomography: counts of mean :math:`f(x)+\gamma`.
 
     The paper's :math:`\langle Af, 1\rangle - \langle \ln(Af+\gamma), g\rangle`. An
@@ -228,18 +161,19 @@ class PoissonEmission:
 
     background: float | tuple[float, ...] = 0.0
     floor: float = 1e-2
-    standardizes_target: ClassVar[bool] = False
-    targets: ClassVar[tuple[str, ...]] = ("real",)
+    targets = ("real",)
 
     def __post_init__(self) -> None:
         keep_number(self, "floor", lambda c: 0 < c < math.inf, "positive and finite")
-        object.__setattr__(self, "background", _as_counts(self.background))
+        accepted = "finite and not negative, or a sequence of such numbers"
+        keep_numbers(self, "background", lambda c: 0 <= c < math.inf, accepted)
 
-    def _mean(self, output: Tensor) -> Tensor:
-        return output + torch.as_tensor(self.background).to(output)
+    @property
+    def response(self) -> Counts:
+        return Counts(self.background)
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
-        mean = self._mean(output)
+        mean = output + torch.as_tensor(self.background).to(output)
         inside = mean.clamp(min=self.floor).log()
         below = (mean.clamp(max=self.floor) - self.floor) / self.floor
         logarithm = inside + below - below.square() / 2
@@ -247,9 +181,6 @@ class PoissonEmission:
         # the parabola ends its fall at mean 0.
         barrier = self.floor * below.square() / 2
         return (mean + barrier - target * logarithm).sum(1)
-
-    def predict(self, output: Tensor) -> Tensor:
-        return self._mean(output).clamp(min=0)
 
     def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
@@ -259,13 +190,17 @@ class PoissonEmission:
         if bool((target < 0).any()):
             raise ValueError("PoissonEmission needs counts y >= 0; y has negatives.")
 
+    def check_outputs(self, n_outputs: int) -> None:
+        shape = np.shape(self.background)
+        if shape not in ((), (1,), (n_outputs,)):
+            raise ValueError(f"{n_outputs} outputs have a background of shape {shape}")
+
 
 @dataclass(frozen=True)
-class LogLoss:
+class LogLoss(Loss):
     """Binary cross-entropy on logits, summed over outputs (one per label)."""
 
-    standardizes_target: ClassVar[bool] = False
-    targets: ClassVar[tuple[str, ...]] = ("real", "indicators")
+    targets = ("real", "indicators")
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         each = functional.binary_cross_entropy_with_logits(
@@ -273,13 +208,12 @@ class LogLoss:
         )
         return each.sum(1)
 
-    def loss_and_gradient(
-        self, output: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
         return self.per_sample(output, target), output.sigmoid().sub_(target)
 
-    def predict(self, output: Tensor) -> Tensor:
-        return output.sigmoid()
+    @property
+    def response(self) -> Sigmoid:
+        return Sigmoid()
 
     def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
@@ -311,6 +245,10 @@ class OneBit(LogLoss):
     def __post_init__(self) -> None:
         keep_number(self, "flip_rate", lambda rate: 0 <= rate < 0.5, "in [0, 0.5)")
 
+    @property
+    def response(self) -> Sigmoid:
+        return Sigmoid(self.flip_rate)
+
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         if self.flip_rate == 0:
             return super().per_sample(output, target)
@@ -323,16 +261,13 @@ class OneBit(LogLoss):
         log_zero = torch.logaddexp(keep + negative, flip + positive)
         return -(target * log_one + (1 - target) * log_zero).sum(1)
 
-    def predict(self, output: Tensor) -> Tensor:
-        return self.flip_rate + (1 - 2 * self.flip_rate) * output.sigmoid()
-
     def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         mean = _weighted_mean(target, weight)
         return torch.logit((mean - self.flip_rate) / (1 - 2 * self.flip_rate), eps=1e-4)
 
 
 @dataclass(frozen=True)
-class CrossEntropy:
+class CrossEntropy(Loss):
     """Cross-entropy of the softmax, equation (22); targets are class indices.
 
     Parameters
@@ -342,15 +277,14 @@ class CrossEntropy:
     """
 
     n_classes: int = 0
-    standardizes_target: ClassVar[bool] = False
-    targets: ClassVar[tuple[str, ...]] = ("classes",)
+    targets = ("classes",)
+    decay_unit = 0.5  # weights of several outputs make up a margin
+    response = Softmax()
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
         return functional.cross_entropy(output, target, reduction="none")
 
-    def loss_and_gradient(
-        self, output: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
         # The softmax kernels work on one short row at a time; these, on all rows.
         column = target[:, None]
         shifted = output - output.amax(1, keepdim=True)
@@ -360,20 +294,14 @@ class CrossEntropy:
         values = total.log().sub_(picked).view(-1)
         return values, share.div_(total).scatter_(1, column, -1.0, reduce="add")
 
-    def predict(self, output: Tensor) -> Tensor:
-        return output.softmax(1)
-
     def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
         total = torch.bincount(target, weights=weight, minlength=self.n_classes)
         share = total / weight.sum()
         return share.clamp(min=1e-4).log().to(weight)
 
-    def check_target(self, target: Tensor) -> None:
-        """Class indices are made by the estimator: nothing left to check."""
-
 
 @dataclass(frozen=True)
-class CustomLoss:
+class CustomLoss(Loss):
     """A user's function in the place of L_D in (25).
 
     Parameters
@@ -388,7 +316,6 @@ class CustomLoss:
 
     function: Callable[[Tensor, Tensor], Tensor]
     link: Callable[[Tensor], Tensor] | None = None
-    standardizes_target: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not callable(self.function):
@@ -411,17 +338,53 @@ class CustomLoss:
     def predict(self, output: Tensor) -> Tensor:
         return output if self.link is None else self.link(output)
 
-    def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
-        return None
-
-    def check_target(self, target: Tensor) -> None:
-        """Leave the domain to the user's function."""
-
-
-# Squares are without ½. Of a softmax, weights of several outputs make up a margin.
-_DECAY_UNITS: dict[type, float] = {SquaredError: 2.0, CrossEntropy: 0.5}
+    def as_stored(self) -> Loss:
+        """Return the loss whose `predict` is the link, if it is of one."""
+        if self.link is None:
+            return SquaredError()
+        owner = self.link.__self__ if ismethod(self.link) else None
+        return owner if isinstance(owner, Loss) else self
 
 
-def decay_unit(loss: Loss) -> float:
-    """Return the weight decay that is worth as much as 1 beside a binary log loss."""
-    return _DECAY_UNITS.get(type(loss), 1.0)
+# By the targets of an estimator, and the names that it takes; files hold these alone.
+# Those of classes are made with the number of classes.
+LOSSES: dict[str, dict[str, type[Loss]]] = {
+    "real": {
+        "squared_error": SquaredError,
+        "absolute_error": AbsoluteError,
+        "huber": Huber,
+        "poisson": Poisson,
+        "poisson_emission": PoissonEmission,
+    },
+    "indicators": {"log_loss": LogLoss, "one_bit": OneBit},
+    "classes": {"log_loss": CrossEntropy},
+}
+
+
+def known_losses() -> dict[str, type[Loss]]:
+    """Return the classes of all losses in `LOSSES`, by their own names."""
+    return {kind.__name__: kind for names in LOSSES.values() for kind in names.values()}
+
+
+def as_loss(value: Any, link: Callable[[Tensor], Tensor] | None = None) -> Loss:
+    """Return a loss, or an object or function of the user's as one.
+
+    Parameters
+    ----------
+    value : Loss, object or callable
+    link : callable(output) -> Tensor, optional
+        What a mere function predicts; see `CustomLoss`.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if isinstance(value, Loss):
+        return value
+    missing = [member for member in MEMBERS if not hasattr(value, member)]
+    if not missing:
+        return LossOfUser(value)
+    if callable(value):
+        return CustomLoss(value, link)
+    raise TypeError(f"loss={value!r} lacks {missing}; a loss object has {MEMBERS}.")
