@@ -6,7 +6,7 @@ from torch import nn
 
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks.network import Network
-from sklearn_sparsenet.networks.stages import read_stages
+from sklearn_sparsenet.networks.stages import take_apart
 from sklearn_sparsenet.solvers.convexity import convex
 from sklearn_sparsenet.solvers.curvature import Curvature
 from sklearn_sparsenet.solvers.quadratic import minimize_model
@@ -83,7 +83,6 @@ def test_second_derivatives(activation, loss):
 
     where = torch.arange(0, len(network.parameters), 2)
     wanted = torch.autograd.functional.hessian(value, network.parameters.clone())
-    stages, _ = read_stages(module)
-    curvature = Curvature(stages, loss, inputs, target, weight)
+    curvature = Curvature(take_apart(module).stages, loss, inputs, target, weight)
     found = curvature.hessian(where)
     torch.testing.assert_close(found, wanted[where][:, where])

@@ -10,7 +10,7 @@ from torch import nn
 
 from sklearn_sparsenet.deploy.module import Function
 from sklearn_sparsenet.networks.compaction import SelectInputs
-from sklearn_sparsenet.networks.stages import Stage, read_stages
+from sklearn_sparsenet.networks.stages import Stage, take_apart
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["to_c"]
@@ -96,18 +96,17 @@ def to_c(function: Function, name: str = "predict") -> str:
 def _read(network: nn.Module) -> tuple[np.ndarray, list[Stage]]:
     no_part = (nn.Dropout, nn.AlphaDropout)
     children = [m for m in network.children() if type(m) not in no_part]
-    first = children[0]
-    selects = isinstance(first, SelectInputs)
-    stages, stranger = read_stages(children[1:] if selects else children)
+    selects = isinstance(children[0], SelectInputs)
+    first, stages, stranger = take_apart(children[1:] if selects else children)
     several = [module for stage in stages for module in stage.after[1:]]
-    stranger = next(iter(several), stranger)
+    stranger = next(iter([*first, *several]), stranger)
     if stranger is not None:
         raise TypeError(
             f"C source is for multilayer perceptrons; {type(stranger).__name__} is "
             f"not part of one at this place in {_in_words(network)}."
         )
-    if isinstance(first, SelectInputs):
-        return first.index.numpy(), stages
+    if isinstance(children[0], SelectInputs):
+        return children[0].index.numpy(), stages
     return np.arange(stages[0].linear.weight.shape[1]), stages
 
 

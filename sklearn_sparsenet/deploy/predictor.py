@@ -20,7 +20,7 @@ from torch import nn
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.activations import Kernel
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
-from sklearn_sparsenet.networks.stages import Stage, read_stages
+from sklearn_sparsenet.networks.stages import Stage, take_apart
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Predictor", "log_link", "predict_from"]
@@ -143,14 +143,13 @@ class Predictor:
         except (TypeError, RuntimeError):
             return None
         columns = None
-        first = children[0]
-        if isinstance(first, SelectInputs):
-            columns = first.index.numpy()
+        if isinstance(select := children[0], SelectInputs):
+            columns = select.index.numpy()
             del children[0]
-        stages, stranger = read_stages(children)
+        first, stages, stranger = take_apart(children)
         layers = [_read(stage) for stage in stages]
         known = [layer for layer in layers if layer is not None]
-        if stranger is not None or len(known) < len(layers):
+        if first or stranger is not None or len(known) < len(layers):
             return None
         return cls(known, columns, n_features)
 

@@ -19,7 +19,7 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.chains import Chain, Link, LiveChain, live_units
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Inputs
-from sklearn_sparsenet.networks.stages import Stage, read_stages
+from sklearn_sparsenet.networks.stages import Stage, take_apart
 
 __all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
 
@@ -84,7 +84,7 @@ def make_engine(network: Network, loss: Loss) -> GradientEngine:
     activation after each, all parameters trainable, none shared and no hooks;
     `AutogradEngine` for everything else.
     """
-    links = _read_chain(network.module)
+    links = _take_apart(network.module)
     if links is None:
         return AutogradEngine(network, loss)
     return ChainEngine(network, links, loss)
@@ -162,7 +162,7 @@ class ChainEngine:
             self._part = LiveChain(self._network, self._links, live, self._loss)
 
 
-def _read_chain(module: nn.Module) -> list[Link] | None:
+def _take_apart(module: nn.Module) -> list[Link] | None:
     """Return the links of a chain, or None for any other module."""
     parameters = list(module.named_parameters(remove_duplicate=False))
     ordinary = (
@@ -173,11 +173,11 @@ def _read_chain(module: nn.Module) -> list[Link] | None:
     if not ordinary:
         return None
     called = module if type(module) is nn.Sequential else [module]
-    stages, stranger = read_stages(called)
+    first, stages, stranger = take_apart(called)
     links = [_link(stage) for stage in stages]
     known = [link for link in links if link is not None]
     n_parameters = sum(1 if link.bias is None else 2 for link in known)
-    is_chain = stranger is None and known and len(known) == len(links)
+    is_chain = not first and stranger is None and known and len(known) == len(links)
     return known if is_chain and n_parameters == len(parameters) else None
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import Activation, activation_of
 
-__all__ = ["Stage", "read_stages"]
+__all__ = ["Parts", "Stage", "take_apart"]
 
 
 @dataclass(frozen=True)
@@ -45,32 +46,37 @@ class Stage:
         return after.detach(), first.detach(), second
 
 
-def read_stages(
-    modules: Iterable[nn.Module],
-) -> tuple[list[Stage], nn.Module | None]:
-    """Return linear layers, each with the known activations after it.
+class Parts(NamedTuple):
+    """Modules that are called one after another; the identity is left out.
 
-    Parameters
+    Attributes
     ----------
-    modules : iterable of nn.Module
-        In the order in which they are called. The identity is left out.
-
-    Returns
-    -------
+    first : list of nn.Module
+        Activations before the first linear layer.
     stages : list of Stage
     stranger : nn.Module or None
-        The first one that is no part of such a chain: neither a linear layer nor an
-        activation behind one. The stages are those before it.
+        What is no linear layer and no known activation. What comes after it is not in
+        the chain.
     """
-    stages: list[Stage] = []
+
+    first: list[nn.Module]
+    stages: list[Stage]
+    stranger: nn.Module | None = None
+
+
+def take_apart(modules: Iterable[nn.Module]) -> Parts:
+    """Take apart what is called, in that order."""
+    chain = Parts([], [])
     for child in modules:
         if type(child) is nn.Linear:
-            stages.append(Stage(child))
+            chain.stages.append(Stage(child))
         elif type(child) is nn.Identity:
             continue
-        elif not stages or activation_of(child) is None:
-            return stages, child
+        elif activation_of(child) is None:
+            return chain._replace(stranger=child)
+        elif not chain.stages:
+            chain.first.append(child)
         else:
-            last = stages[-1]
-            stages[-1] = Stage(last.linear, (*last.after, child))
-    return stages, None
+            last = chain.stages.pop()
+            chain.stages.append(Stage(last.linear, (*last.after, child)))
+    return chain

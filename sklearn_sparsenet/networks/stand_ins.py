@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs, has_hooks, leaves
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
-from sklearn_sparsenet.networks.stages import read_stages
+from sklearn_sparsenet.networks.stages import take_apart
 
 __all__ = ["linear_chain", "linear_chain_behind_inputs", "only_weights"]
 
@@ -61,8 +61,9 @@ def linear_chain_behind_inputs(module: nn.Module) -> list[Tensor] | None:
 
 
 def _weights(module: nn.Module, called: Iterable[nn.Module]) -> list[Tensor] | None:
-    stages, stranger = read_stages(called)
-    if stranger is not None or has_hooks(module) or any(s.after for s in stages):
+    first, stages, stranger = take_apart(called)
+    activations = [*first, *(child for stage in stages for child in stage.after)]
+    if activations or stranger is not None or has_hooks(module):
         return None
     weights: list[Tensor] = [stage.linear.weight for stage in stages]
     shared = len({id(weight) for weight in weights}) < len(weights)

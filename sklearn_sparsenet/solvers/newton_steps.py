@@ -92,7 +92,7 @@ class NewtonSteps:
         target, chain = problem.target[index], chain_of(self.network.module)
         assert chain is not None
         return Curvature(
-            chain,
+            chain.stages,
             problem.loss,
             problem.rows.take(index).float(),
             target.float() if target.is_floating_point() else target,

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks.stages import Stage, read_stages
+from sklearn_sparsenet.networks.stages import Parts, take_apart
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.runtime import load_symbolic_shapes
 
@@ -99,8 +99,8 @@ class WholeNetwork:
 class CompactChain:
     """A chain of linear layers without the units that no output depends on."""
 
-    def __init__(self, problem: Problem, active: Tensor, chain: list[Stage]) -> None:
-        self._loss, self._chain = problem.loss, chain
+    def __init__(self, problem: Problem, active: Tensor, chain: Parts) -> None:
+        self._loss, self._stages = problem.loss, chain.stages
         self._target = problem.target
         self._weight = problem.sample_weight / problem.n_samples
         blocks = _live_blocks(chain, active)
@@ -110,6 +110,8 @@ class CompactChain:
             places += [entry.reshape(-1) for entry in entries]
             self._shapes.append((len(rows), len(columns), len(entries) == 2))
         inputs = problem.rows.slice(0, problem.n_samples)
+        for activation in chain.first:
+            inputs = activation(inputs)
         first = blocks[0][2]
         whole = len(first) == inputs.shape[1]
         self._inputs = inputs if whole else inputs[:, first].contiguous()
@@ -121,7 +123,7 @@ class CompactChain:
     def _output(self, flat: Tensor) -> Tensor:
         value, start = self._inputs, 0
         for stage, (rows, columns, has_bias) in zip(
-            self._chain, self._shapes, strict=True
+            self._stages, self._shapes, strict=True
         ):
             stop = start + rows * columns
             weight = flat[start:stop].view(rows, columns)
@@ -168,15 +170,15 @@ class CompactChain:
         return rows[:, self._slots]
 
 
-def chain_of(module: nn.Module) -> list[Stage] | None:
-    """Return the stages of a chain of trainable linear layers, None if it is none."""
+def chain_of(module: nn.Module) -> Parts | None:
+    """Return a chain of trainable linear layers, None if a module is none."""
     if type(module) is not nn.Sequential:
         return None
-    chain, stranger = read_stages(module)
-    linear = [stage.linear for stage in chain]
+    chain = take_apart(module)
+    linear = [stage.linear for stage in chain.stages]
     trainable = all(p.requires_grad for child in linear for p in child.parameters())
     distinct = len({id(child.weight) for child in linear}) == len(linear)
-    if not linear or stranger is not None or not (trainable and distinct):
+    if not linear or chain.stranger is not None or not (trainable and distinct):
         return None
     if any(a.out_features != b.in_features for a, b in pairwise(linear)):
         return None
@@ -184,10 +186,10 @@ def chain_of(module: nn.Module) -> list[Stage] | None:
 
 
 def _live_blocks(
-    chain: list[Stage], active: Tensor
+    chain: Parts, active: Tensor
 ) -> list[tuple[nn.Linear, Tensor, Tensor]]:
     """Return the linear layers, each with its live units and live inputs."""
-    linear = [stage.linear for stage in chain]
+    linear = [stage.linear for stage in chain.stages]
     rows = torch.arange(linear[-1].out_features, device=active.device)
     blocks = []
     for layer in reversed(linear):

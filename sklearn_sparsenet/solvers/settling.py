@@ -86,8 +86,8 @@ class Settling:
         """
         chain = chain_of(problem.network.module)
         n_elements = problem.n_samples * prod(problem.rows.sample_shape)
-        is_chain = chain is not None and not chain[-1].after
-        defined = is_chain and not find_nonsmooth(problem.network.module)
+        is_plain = chain is not None and not (chain.first or chain.stages[-1].after)
+        defined = is_plain and not find_nonsmooth(problem.network.module)
         is_penalised = isinstance(problem.penalty, L1) and max(alpha) > 0
         if not defined or n_elements > _MOST_ELEMENTS or not is_penalised:
             return None

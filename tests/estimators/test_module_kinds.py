@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_regression
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
@@ -371,3 +372,14 @@ def test_what_a_module_writes_into_its_inputs_is_not_in_the_data():
     other = SparseNetRegressor(module=OutOfPlace(), **settings).fit(X, Y)
     predicted = fitted("InPlace", **settings).predict(X)
     np.testing.assert_array_equal(predicted, other.predict(X))
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_activations_may_come_before_the_first_layer(solver):
+    rows, y = make_regression(100, 10, random_state=0)
+    torch.manual_seed(0)
+    layers = [nn.Tanh(), nn.Linear(10, 5), nn.Tanh(), nn.Linear(5, 1)]
+    settings = {"target_sparsity": 20, "tol": 0.1, "solver": solver, "random_state": 0}
+    net = SparseNetRegressor(module=nn.Sequential(*layers), **settings).fit(rows, y)
+    assert abs(net.n_nonzero_ - 20) <= 2
+    assert net.kkt_residual_ < 1e-6 or solver == "adam"
