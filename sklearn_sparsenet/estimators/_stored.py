@@ -11,9 +11,7 @@ from torch import nn
 from sklearn_sparsenet import losses, penalties, search
 from sklearn_sparsenet.deploy.sparse_storage import Packed
 from sklearn_sparsenet.estimators._validation import (
-    check_bounds,
-    check_hidden_layers,
-    check_objects,
+    check_parameters,
     resolve_dtype,
 )
 from sklearn_sparsenet.networks.compaction import SelectInputs
@@ -140,13 +138,11 @@ def check_params(kind: type, params: dict[str, Any]) -> None:
     if set_by_file:
         raise ValueError(f"it sets {set_by_file}, which no file may do")
     left_out = [k for k in OF_THE_USER if k in params and params[k] is None]
-    estimator = kind(**{k: v for k, v in params.items() if k not in left_out})
-    estimator._validate_params()
-    check_objects(estimator)
-    check_hidden_layers(estimator.hidden_layer_sizes)
-    check_bounds(estimator.alpha_bounds)
-    resolve_dtype(estimator.dtype, np.zeros(0), torch.device("cpu"), estimator.solver)
-    torch.device("cpu" if estimator.device == "auto" else estimator.device)
+    kept = {k: v for k, v in params.items() if k not in left_out}
+    values = kind(**kept).get_params(deep=False)
+    check_parameters(kind, values)
+    resolve_dtype(values["dtype"], np.zeros(0), torch.device("cpu"), values["solver"])
+    torch.device("cpu" if values["device"] == "auto" else values["device"])
 
 
 def check_attributes(kind: type, attributes: dict[str, Any]) -> None:

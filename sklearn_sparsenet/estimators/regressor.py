@@ -6,39 +6,16 @@ from math import sqrt
 from typing import ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
-from torch import Tensor
 
 from sklearn_sparsenet.estimators._base import SparseNet
+from sklearn_sparsenet.estimators._coding import LOSSES
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._scales import (
-    check_finite,
-    check_target_range,
-    standardization,
-    warn_about_target_scale,
-)
+from sklearn_sparsenet.estimators._scales import check_finite
 from sklearn_sparsenet.estimators._stored import RegressorState
-from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions, naming
-from sklearn_sparsenet.losses import (
-    AbsoluteError,
-    CustomLoss,
-    Huber,
-    Loss,
-    Poisson,
-    SquaredError,
-)
+from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
 
 __all__ = ["SparseNetRegressor"]
-
-LOSSES = {
-    "squared_error": SquaredError,
-    "absolute_error": AbsoluteError,
-    "huber": Huber,
-    "poisson": Poisson,
-}
-
 
 # Deviations of a target must be so many spacings of single precision at its mean.
 _DIGITS = 1e3
@@ -200,50 +177,6 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
 
     def _prediction_parts(self):
         return {"scale": self.y_scale_, "shift": self.y_mean_}
-
-    def _encode_target(self, y, weight):
-        self._flat_target = y.ndim == 1
-        with naming("y"), np.errstate(over="ignore"):
-            values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        check_target_range(values, torch.float64)
-        standardizes = (
-            self._base_loss().standardizes_target
-            if self.normalize_y == "auto"
-            else self.normalize_y
-        )
-        if standardizes:
-            values, self.y_mean_, self.y_scale_ = standardization(values, weight)
-            return values
-        self.y_mean_ = np.zeros(values.shape[1])
-        self.y_scale_ = np.ones(values.shape[1])
-        if self.normalize_y == "auto" and not isinstance(self.loss, str | Loss):
-            warn_about_target_scale(values)
-        return values
-
-    def _n_outputs(self, encoded):
-        return encoded.shape[1]
-
-    def _base_loss(self) -> Loss:
-        if isinstance(self.loss, str):
-            return LOSSES[self.loss]()
-        return self.loss if isinstance(self.loss, Loss) else CustomLoss(self.loss)
-
-    def _make_loss(self, n_outputs):
-        if n_outputs != len(self.y_mean_):
-            raise ValueError(
-                f"module= has {n_outputs} outputs, y has {len(self.y_mean_)} columns."
-            )
-        return self._base_loss()
-
-    def _target_tensor(self, encoded, n_outputs, dtype):
-        check_target_range(encoded, dtype)
-        return torch.as_tensor(encoded, dtype=dtype)
-
-    def _score_outputs(self, output: Tensor, encoded, weight):
-        predicted = self._base_loss().predict(output).cpu().numpy()
-        if not np.isfinite(predicted).all():
-            return -np.inf
-        return float(r2_score(encoded, predicted, sample_weight=weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -58,7 +58,11 @@ def train_path(
         continued = optional_method(search, "continued", beside="run")
         if start is not None and continued is not None:
             search = continued()
-        result = train(trainer.for_target(station.target, start, share), search, limits)
+        is_there = start is None and station.target is trainer.target
+        there = trainer
+        if not is_there:
+            there = trainer.for_target(station.target, start, share)
+        result = train(there, search, limits)
         yield result
         if result.was_interrupted:
             return

@@ -254,7 +254,7 @@ def monitor_rows(monitor, net):
 
 
 def test_nothing_is_copied_unless_a_callback_asks(data, monkeypatch):
-    def refuse(estimator, problem):
+    def refuse(spec):
         raise AssertionError
 
     monkeypatch.setattr(_callbacks, "_as_it_stands", refuse)

@@ -9,7 +9,6 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     SparseNetRegressorCV,
 )
-from sklearn_sparsenet.estimators import _base
 from sklearn_sparsenet.estimators._validation import CALLBACK_ATTRIBUTES
 
 QUICK = {"max_iter": 5, "activation": "tanh", "random_state": 0, "tol": 1.0}
@@ -39,26 +38,24 @@ def assert_kept(estimator, before):
 
 @pytest.mark.parametrize("fits_before", [True, False])
 @pytest.mark.parametrize(
-    ("where", "name"),
+    "name",
     [
-        ("SparseNet", "_assemble"),
-        ("", "train"),
-        ("SparseNet", "_store_paths"),
-        ("SparseNet", "_choose_route"),
-        ("SparseNet", "_message"),
-        ("SparseNetClassifier", "_make_loss"),
-        ("SparseNetClassifier", "_target_tensor"),
+        "estimators._coding.ClassCoding.make_loss",
+        "estimators._coding.ClassCoding.tensor",
+        "estimators._specification.build_limits",
+        "search.path.train",
+        "estimators._outcome.path_attributes",
+        "estimators._fitted.Route",
+        "estimators._fitting.message_of",
     ],
 )
-def test_wherever_a_fit_fails(data, where, name, fits_before, monkeypatch):
+def test_wherever_a_fit_fails(data, name, fits_before, monkeypatch):
     X, y = data
     net = SparseNetClassifier((4,), target_sparsity=6, **QUICK)
     if fits_before:
         net.fit(X, y)
     before = state(net)
-    owner = SparseNetClassifier if where == "SparseNetClassifier" else _base
-    owner = _base.SparseNet if where == "SparseNet" else owner
-    monkeypatch.setattr(owner, name, fail)
+    monkeypatch.setattr(f"sklearn_sparsenet.{name}", fail)
     with pytest.raises(RuntimeError, match="on purpose"):
         net.fit(X[:, :2], np.array(["a", "b", "c"])[np.arange(40) % 3])
     assert_kept(net, before)
@@ -94,7 +91,7 @@ def test_a_cv_is_of_one_fit(data, kind, fault, fits_before, monkeypatch):
         net.set_params(scoring=fail)
     before = state(net)
     if fault == "refit":
-        monkeypatch.setattr(kind._single, "_fit", fail)
+        monkeypatch.setattr("sklearn_sparsenet.estimators.cv.fit_network", fail)
     with pytest.raises(RuntimeError, match="on purpose"):
         net.fit(X[::-1, :2], y)
     assert_kept(net, before)
