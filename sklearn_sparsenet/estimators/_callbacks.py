@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-from sklearn_sparsenet.estimators._fitted import network_attributes
+from sklearn_sparsenet.estimators._outcome import attributes_for_predictions
 from sklearn_sparsenet.estimators._specification import Specification
 from sklearn_sparsenet.networks.sparsity import count_per_layer
 from sklearn_sparsenet.solvers.monitor import Monitor
@@ -139,15 +139,6 @@ def _as_it_stands(spec: Specification) -> dict[str, Any] | None:
     network = spec.problem.network
     if not bool(network.parameters.isfinite().all()):
         return None
-    module, names = network.copy_module().eval(), [x.name for x in network.layers]
-    counts = count_per_layer(network.split(network.weights))
-    n_features = spec.features["n_features_in_"]
-    return {
-        "feature_names_in_": None,  # of a fit before, if these columns have no names
-        **spec.features,
-        **spec.coding.attributes,
-        **network_attributes(module, names, counts, network.n_weights, n_features),
-        "_loss_": spec.problem.loss,
-        "_sample_shape": spec.problem.rows.sample_shape,
-        "_is_sparse": False,
-    }
+    module, weights = network.copy_module().eval(), network.split(network.weights)
+    shown = attributes_for_predictions(spec, module, count_per_layer(weights))
+    return {"feature_names_in_": None, **shown}  # not those of a fit before

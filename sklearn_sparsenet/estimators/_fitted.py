@@ -12,7 +12,7 @@ from sklearn_sparsenet.deploy.predictor import Predictor
 from sklearn_sparsenet.networks.paths import Paths
 from sklearn_sparsenet.utils.runtime import computed_once
 
-__all__ = ["Route", "network_attributes", "path_attributes", "set_attributes"]
+__all__ = ["Route", "network_attributes", "path_attributes", "set_fitted"]
 
 
 class Route:
@@ -92,17 +92,9 @@ def path_attributes(paths: Paths | None) -> dict[str, Any]:
     }
 
 
-def set_attributes(
-    estimator: Any, attributes: dict[str, Any], former: tuple[str, ...] = ()
-) -> None:
-    """Give an estimator what was found, in one step that nothing can interrupt.
-
-    Parameters
-    ----------
-    estimator : SparseNet
-    attributes : dict
-    former : tuple of str
-        Attributes of an earlier fit that go unless they are set anew.
-    """
-    kept = {k: v for k, v in estimator.__dict__.items() if k not in former}
-    estimator.__dict__ = kept | attributes
+def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
+    """Give an estimator what a fit found, in one step that nothing can interrupt."""
+    others = {  # a fit sets all that one before has set, but for names that X lacks
+        k: v for k, v in estimator.__dict__.items() if k != "feature_names_in_"
+    }
+    estimator.__dict__ = others | attributes

@@ -9,7 +9,7 @@ from typing import Any
 from sklearn.callback import with_callbacks
 
 from sklearn_sparsenet.estimators._callbacks import FitTasks
-from sklearn_sparsenet.estimators._fitted import set_attributes
+from sklearn_sparsenet.estimators._fitted import set_fitted
 from sklearn_sparsenet.estimators._outcome import (
     fitted_attributes,
     interruption,
@@ -25,7 +25,7 @@ from sklearn_sparsenet.search.path import PathPoint, train_path
 from sklearn_sparsenet.search.trainer import ProblemTrainer
 from sklearn_sparsenet.search.training import TrainingResult, max_solves
 
-__all__ = ["Fitted", "fit_network", "follow", "set_fitted"]
+__all__ = ["Fitted", "fit_network", "follow"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,6 @@ def fit_network(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Fitted:
         raise KeyboardInterrupt(interruption(estimator))
     tasks.end()
     return found
-
-
-def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
-    """Give an estimator the attributes of a fit, in place of those of one before."""
-    set_attributes(estimator, attributes, former=("feature_names_in_",))
 
 
 def follow(

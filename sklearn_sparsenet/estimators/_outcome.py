@@ -22,39 +22,64 @@ from sklearn_sparsenet.search.training import TrainingResult
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.solvers.problem import Problem
 
-__all__ = ["fitted_attributes", "interruption", "linear_layers", "message_of"]
+__all__ = [
+    "attributes_for_predictions",
+    "fitted_attributes",
+    "interruption",
+    "linear_layers",
+    "message_of",
+]
 
 _ASKED, _SAME = 256, 1e-6  # samples, and by how much their outputs differ
 _ASKED_ELEMENTS = 2**22  # of fewer samples, where they have many inputs
+
+
+def attributes_for_predictions(
+    spec: Specification, module: nn.Module, counts: Sequence[int]
+) -> dict[str, Any]:
+    """Return the attributes with which an estimator predicts as a network does.
+
+    Parameters
+    ----------
+    spec : Specification
+    module : nn.Module
+        A copy of the network.
+    counts : sequence of int
+        Nonzero weights of each layer.
+    """
+    network, problem = spec.problem.network, spec.problem
+    names = [layer.name for layer in network.layers]
+    sizes = network.n_weights, spec.features["n_features_in_"]
+    return {
+        **spec.features,
+        **spec.coding.attributes,
+        **network_attributes(module, names, counts, *sizes),
+        "_loss_": problem.loss,
+        "_sample_shape": problem.rows.sample_shape,
+        "_is_sparse": False,
+    }
 
 
 def fitted_attributes(
     spec: Specification, trainer: ProblemTrainer, result: TrainingResult
 ) -> dict[str, Any]:
     """Return what an estimator gets; leave the network at the final solution."""
-    network, shape = spec.problem.network, spec.problem.rows.sample_shape
+    network = spec.problem.network
     penalized, final, search = result.penalized, result.final, result.search
     network.restore(penalized.state)
     coefs, intercepts = linear_layers(network.module)
     network.restore(final.state)
-    module, names = network.copy_module(), [layer.name for layer in network.layers]
+    module = network.copy_module()
     if spec.settings.module is None and trainer.flow is not None:
         paths = trainer.flow.paths()
     else:  # a user's module may have changed by more than its weights
-        paths = find_paths(module, names, shape)
-    n_features = spec.features["n_features_in_"]
+        names = [layer.name for layer in network.layers]
+        paths = find_paths(module, names, spec.problem.rows.sample_shape)
     scores = [value for part in result.stages for value in part.validation_scores]
     return {
-        **spec.features,
-        **spec.coding.attributes,
-        **network_attributes(
-            module, names, final.counts, network.n_weights, n_features
-        ),
+        **attributes_for_predictions(spec, module, final.counts),
         **path_attributes(paths),
         "_n_outputs_asked": spec.coding.n_outputs,
-        "_sample_shape": shape,
-        "_is_sparse": False,
-        "_loss_": spec.problem.loss,
         "certificate_": penalized.certificate,
         "penalized_coefs_": coefs,
         "penalized_intercepts_": intercepts,

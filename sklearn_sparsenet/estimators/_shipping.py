@@ -26,7 +26,6 @@ from sklearn_sparsenet.estimators._fitted import (
     Route,
     network_attributes,
     path_attributes,
-    set_attributes,
 )
 from sklearn_sparsenet.estimators._saving import save
 from sklearn_sparsenet.networks.compaction import compact_module
@@ -110,7 +109,7 @@ class DeployMixin:
         found = network_attributes(
             module, names, counts, n_weights, self.n_features_in_
         )
-        set_attributes(self, found | paths)
+        self.__dict__ |= found | paths
         return self
 
     def prediction_plan(self, n_rows):

@@ -24,9 +24,6 @@ __all__ = [
     "FORMER_NAMES",
     "KNOWN",
     "OF_THE_USER",
-    "Chosen",
-    "ClassifierState",
-    "RegressorState",
     "check_attributes",
     "check_network",
     "check_params",
@@ -86,7 +83,7 @@ class _Fitted:
     feature_importances_: np.ndarray | None
 
 
-class RegressorState(_Fitted):
+class _Regressor(_Fitted):
     """What a fitted regressor has."""
 
     _flat_target: bool
@@ -94,14 +91,14 @@ class RegressorState(_Fitted):
     y_scale_: np.ndarray
 
 
-class ClassifierState(_Fitted):
+class _Classifier(_Fitted):
     """What a fitted classifier has."""
 
     _multilabel: bool
     classes_: np.ndarray
 
 
-class Chosen:
+class _Chosen:
     """What cross-validation adds."""
 
     target_sparsities_: list[Any]
@@ -115,14 +112,22 @@ class Chosen:
     target_sparsity_: Any
 
 
+_STATES: dict[str, tuple[type, ...]] = {
+    "SparseNetRegressor": (_Regressor,),
+    "SparseNetClassifier": (_Classifier,),
+    "SparseNetRegressorCV": (_Regressor, _Chosen),
+    "SparseNetClassifierCV": (_Classifier, _Chosen),
+}
+
+
 def is_stored(kind: type) -> bool:
-    """Tell whether a class itself says what a file keeps of it, as ours do."""
-    return "_stored_parts" in vars(kind)
+    """Tell whether a class is one of ours, of which it is known what a file keeps."""
+    return kind.__module__.startswith("sklearn_sparsenet.") and kind.__name__ in _STATES
 
 
 def declared_attributes(kind: type) -> dict[str, Any]:
     """Return the types of the attributes of a fitted estimator, by their names."""
-    parts = kind._stored_parts  # type: ignore[attr-defined]
+    parts = _STATES[kind.__name__]
     return {k: v for part in parts for k, v in declared_types(part).items()}
 
 

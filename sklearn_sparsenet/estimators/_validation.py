@@ -32,7 +32,6 @@ from sklearn_sparsenet.solvers import OPTIMIZERS
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = [
-    "CALLBACK_ATTRIBUTES",
     "COMMON_CONSTRAINTS",
     "POSITIVE_INT",
     "HasMethods",
@@ -64,13 +63,6 @@ _OF_A_LOSS = (
 _OF_VALUES = (ValueError, TypeError, OverflowError, IndexError)
 # Of X, for `check_X_y` and `validate_data`.
 _RULES = {"accept_sparse": ("csr", "csc"), "dtype": "numeric"}
-# Of an estimator, while it is fitted and after: no part of what a fit found.
-CALLBACK_ATTRIBUTES = (
-    "_skl_callbacks",
-    "_skl_callbacks_to_teardown",
-    "_callback_fit_ctx",
-    "_parent_callback_ctx",
-)
 
 
 class Number(Interval):

@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_sparsenet.deploy.predictor import log_link
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._stored import ClassifierState
 from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
 
 __all__ = ["SparseNetClassifier"]
@@ -62,7 +61,6 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
     30
     """
 
-    _stored_parts: ClassVar[tuple[type, ...]] = (ClassifierState,)
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_sparsenet.estimators._coding import weigh
 from sklearn_sparsenet.estimators._default_scores import scorer_of
 from sklearn_sparsenet.estimators._docs import add_cv_docs
-from sklearn_sparsenet.estimators._fitting import fit_network, set_fitted
+from sklearn_sparsenet.estimators._fitted import set_fitted
+from sklearn_sparsenet.estimators._fitting import fit_network
 from sklearn_sparsenet.estimators._folds import (
     make_folds,
     run_folds,
@@ -23,7 +24,6 @@ from sklearn_sparsenet.estimators._folds import (
     with_labels,
 )
 from sklearn_sparsenet.estimators._specification import check_table, specified
-from sklearn_sparsenet.estimators._stored import Chosen, ClassifierState, RegressorState
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
     Number,
@@ -209,7 +209,6 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
     """
 
     _single = SparseNetRegressor
-    _stored_parts: ClassVar[tuple[type, ...]] = (RegressorState, Chosen)
     _parameter_constraints: ClassVar[dict] = _constraints(SparseNetRegressor)
 
     def __init__(
@@ -316,7 +315,6 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
     """
 
     _single = SparseNetClassifier
-    _stored_parts: ClassVar[tuple[type, ...]] = (ClassifierState, Chosen)
     _parameter_constraints: ClassVar[dict] = _constraints(SparseNetClassifier)
 
     def __init__(

@@ -11,7 +11,8 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet.estimators._base import SparseNet
-from sklearn_sparsenet.estimators._fitting import follow, set_fitted
+from sklearn_sparsenet.estimators._fitted import set_fitted
+from sklearn_sparsenet.estimators._fitting import follow
 from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._specification import (
     Specification,

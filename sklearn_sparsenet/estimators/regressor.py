@@ -12,7 +12,6 @@ from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._coding import LOSSES
 from sklearn_sparsenet.estimators._docs import add_common_docs
 from sklearn_sparsenet.estimators._scales import check_finite
-from sklearn_sparsenet.estimators._stored import RegressorState
 from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
 
 __all__ = ["SparseNetRegressor"]
@@ -66,7 +65,6 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
     40
     """
 
-    _stored_parts: ClassVar[tuple[type, ...]] = (RegressorState,)
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [StrOptions(set(LOSSES)), callable, HasMethods("per_sample")],
