@@ -33,7 +33,7 @@ from sklearn_sparsenet.losses import (
     SquaredError,
 )
 
-__all__ = ["LOSSES", "ClassCoding", "Coding", "RealCoding", "class_weighted", "weigh"]
+__all__ = ["LOSSES", "ClassCoding", "Coding", "RealCoding", "weigh"]
 
 LOSSES = {
     "squared_error": SquaredError,
@@ -106,7 +106,8 @@ class Coding(ABC):
     @property
     def strata(self) -> np.ndarray:
         """The class of each row, all zeros where there are none."""
-        return np.zeros(len(self.encoded), dtype=int)
+        has_classes = self.labels is not None
+        return self.encoded if has_classes else np.zeros(len(self.encoded), dtype=int)
 
     @abstractmethod
     def make_loss(self, n_outputs: int) -> Loss:
@@ -153,10 +154,6 @@ class ClassCoding(Coding):
     @property
     def labels(self) -> np.ndarray | None:
         return None if self.is_multilabel else self.classes
-
-    @property
-    def strata(self) -> np.ndarray:
-        return super().strata if self.is_multilabel else self.encoded
 
     def make_loss(self, n_outputs: int) -> Loss:
         n_classes = len(self.classes)
@@ -297,35 +294,23 @@ def weigh(
     weight: np.ndarray,
     known: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the weights of rows in a fit: with those of their classes, if any."""
-    if not settings.is_classification:
-        return weight
-    return class_weighted(settings.class_weight, y, weight, known)
-
-
-def class_weighted(
-    class_weight: dict | str | None,
-    y: np.ndarray,
-    weight: np.ndarray,
-    known: np.ndarray | None = None,
-) -> np.ndarray:
-    """Return weights times those of the classes.
+    """Return the weights of rows in a fit: times those of their classes, if any.
 
     Parameters
     ----------
-    class_weight : dict, "balanced" or None
-        The parameter.
-    y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+    settings : Settings
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
     weight : ndarray of shape (n_samples,)
     known : ndarray of shape (n_classes,), optional
-        Classes there are, whether or not y has them; without them `class_weight` is
-        about those of y alone.
+        Classes there are, whether or not y has them; without it all classes that have
+        a weight are to be in y.
 
     Raises
     ------
     ValueError
-        If `class_weight` cannot be, does not suit y, or leaves nothing.
+        If the weights of the classes cannot be, do not suit y, or leave nothing.
     """
+    class_weight = settings.class_weight if settings.is_classification else None
     check_class_weight(class_weight)
     if class_weight is None:
         return weight
