@@ -70,38 +70,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Specification:
-    """What a fit is to do.
-
-    Attributes
-    ----------
-    settings : Settings
-    features : dict
-        As `Table` has it.
-    coding : Coding
-    problem : Problem
-        Its network stands at the initial point.
-    search : Search
-    target : Target or None
-        None with a fixed λ.
-    options : SolverOptions
-    limits : SearchBudget
-    search_decay : float
-        The weight decay until a support is held.
-    seed : int
-        For shuffling.
-    checkpoint : Checkpoint or None
-    """
+    """What a fit is to do."""
 
     settings: Settings
-    features: dict[str, Any]
+    features: dict[str, Any]  # as `Table` has them
     coding: Coding
-    problem: Problem
+    problem: Problem  # its network stands at the initial point
     search: Search
-    target: Target | None
+    target: Target | None  # None with a fixed λ
     options: SolverOptions
     limits: SearchBudget
-    search_decay: float
-    seed: int
+    search_decay: float  # weight decay until a support is held
+    seed: int  # for shuffling
     checkpoint: Checkpoint | None
 
     def make_trainer(self) -> ProblemTrainer:
