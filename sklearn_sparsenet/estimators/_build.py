@@ -1,4 +1,4 @@
-"""From an estimator's parameters to a problem, a trainer and a search."""
+"""From parameters to samples, a problem, a search and a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet._version import __version__
+from sklearn_sparsenet.estimators._coding import Coding
+from sklearn_sparsenet.estimators._holdout import hold_out
 from sklearn_sparsenet.estimators._identity import identify
+from sklearn_sparsenet.estimators._settings import Settings
+from sklearn_sparsenet.estimators._validation import as_ratios
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.network import Network, find_layers
@@ -33,12 +37,22 @@ from sklearn_sparsenet.search.targets import (
 )
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.checkpoint import Checkpoint, fingerprint
-from sklearn_sparsenet.solvers.dataset import Dataset
+from sklearn_sparsenet.solvers.dataset import Dataset, DatasetSubset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.arguments import as_number
 from sklearn_sparsenet.utils.owned_directories import usable_directory
 
-__all__ = ["Samples", "Seeds", "build_problem", "build_search"]
+__all__ = [
+    "Samples",
+    "Seeds",
+    "build_checkpoint",
+    "build_problem",
+    "build_samples",
+    "build_search",
+    "check_loss",
+    "is_ours",
+    "try_loss",
+]
 
 _NOT_OF_A_FIT = ("checkpoint", "verbose")  # parameters that change nothing
 _TRIED_ROWS = 8  # for a loss
@@ -88,6 +102,35 @@ class Seeds:
     def draw(cls, random_state: np.random.RandomState) -> Seeds:
         """Draw them in a fixed order."""
         return cls(*(int(seed) for seed in random_state.randint(2**31 - 1, size=3)))
+
+
+def build_samples(
+    settings: Settings,
+    coding: Coding,
+    rows: Dataset,
+    weight: np.ndarray,
+    seeds: Seeds,
+    n_outputs: int,
+) -> Samples:
+    """Put rows, target and weights together; hold some out for early stopping."""
+    some = rows.slice(0, 1)
+    dtype, device = some.dtype, some.device
+    target = coding.tensor(n_outputs, dtype).to(device)
+    on_device = {"dtype": dtype, "device": device}
+    if not settings.early_stopping:
+        return Samples(rows, target, torch.as_tensor(weight, **on_device))
+    fraction = as_number(settings.validation_fraction)
+    kept, held = hold_out(coding.strata, fraction, seeds.split)
+
+    def score(output: Tensor) -> float:
+        return coding.score(output, held, as_ratios(weight[held]))
+
+    index = torch.from_numpy(kept).to(device)
+    held_rows = DatasetSubset(rows, torch.from_numpy(held).to(device))
+    patience = int(as_number(settings.n_iter_no_change))
+    validation = Validation(held_rows, score, patience)
+    weights = torch.as_tensor(as_ratios(weight[kept]), **on_device)
+    return Samples(DatasetSubset(rows, index), target[index], weights, validation)
 
 
 def is_ours(value: object) -> bool:
@@ -152,7 +195,7 @@ def try_loss(loss: Loss, n_outputs: int, samples: Samples) -> None:
 
 
 def build_search(
-    estimator, module: nn.Module
+    settings: Settings, module: nn.Module
 ) -> tuple[Search, Target | None, tuple[str, ...]]:
     """Return the search, its target, and the layers that are penalised.
 
@@ -167,26 +210,26 @@ def build_search(
             "module= has no trainable parameter of two or more dimensions, which are "
             "what is counted. Frozen ones are left as they are: requires_grad_(True)."
         )
-    if estimator.alpha is not None:
-        alphas = _resolve_alpha(estimator.alpha, sizes)
+    if settings.alpha is not None:
+        alphas = _resolve_alpha(settings.alpha, sizes)
         return FixedAlpha(tuple(alphas.values())), None, tuple(alphas)
-    if estimator.target_sparsity is None:
+    if settings.target_sparsity is None:
         raise ValueError("Both alpha and target_sparsity are None: give one of them.")
     target = resolve_target(
-        estimator.target_sparsity,
+        settings.target_sparsity,
         sizes,
-        tol=as_number(estimator.tol),
-        min_layers=as_number(estimator.min_layers_on_target),
+        tol=as_number(settings.tol),
+        min_layers=as_number(settings.min_layers_on_target),
     )
-    search = estimator.search
+    search = settings.search
     if isinstance(search, str):
-        search = SEARCHES[default_search(search, estimator.solver)]()
+        search = SEARCHES[default_search(search, settings.solver)]()
     search = as_search(search)
     solvers = search.solvers
-    if estimator.solver not in solvers:
+    if settings.solver not in solvers:
         raise ValueError(
-            f"search={estimator.search!r} goes with solver="
-            f"{' or '.join(map(repr, solvers))}, not with {estimator.solver!r}."
+            f"search={settings.search!r} goes with solver="
+            f"{' or '.join(map(repr, solvers))}, not with {settings.solver!r}."
         )
     return search, target, target.layer_names
 
@@ -212,12 +255,16 @@ def _resolve_alpha(alpha: object, sizes: dict[str, int]) -> dict[str, float]:
 
 
 def build_problem(
-    estimator, module: nn.Module, layers: Sequence[str], loss: Loss, samples: Samples
+    settings: Settings,
+    module: nn.Module,
+    layers: Sequence[str],
+    loss: Loss,
+    samples: Samples,
 ) -> Problem:
     """Put data, loss, network and penalty together."""
-    network = Network(module, layers, penalize_bias=estimator.penalize_bias)
-    penalty = as_penalty(estimator.penalty)
-    if not isinstance(estimator.penalty, str):
+    network = Network(module, layers, penalize_bias=settings.penalize_bias)
+    penalty = as_penalty(settings.penalty)
+    if not isinstance(settings.penalty, str):
         _try_penalty(penalty, network)
     return Problem(network, loss, samples.rows, samples.target, samples.weight, penalty)
 
@@ -250,12 +297,14 @@ def _try_penalty(penalty: Penalty, network: Network) -> None:
             )
 
 
-def build_checkpoint(estimator, problem: Problem, *more: object) -> Checkpoint | None:
+def build_checkpoint(
+    settings: Settings, problem: Problem, *more: object
+) -> Checkpoint | None:
     """Return where the state of this fit is kept, if anywhere.
 
     Parameters
     ----------
-    estimator : SparseNet
+    settings : Settings
     problem : Problem
         Its network stands at the initial point.
     *more : object
@@ -267,25 +316,24 @@ def build_checkpoint(estimator, problem: Problem, *more: object) -> Checkpoint |
         If the directory cannot be used, or `random_state` is no number: another fit
         would not be the same one.
     """
-    if estimator.checkpoint is None:
+    if settings.checkpoint is None:
         return None
-    if not isinstance(estimator.random_state, Integral):
+    if not isinstance(settings.random_state, Integral):
         raise ValueError(
-            f"checkpoint= needs an int as random_state, got {estimator.random_state!r}:"
+            f"checkpoint= needs an int as random_state, got {settings.random_state!r}:"
             " a fit that draws other numbers cannot go on where this one stopped."
         )
     try:
-        directory = usable_directory(estimator.checkpoint)
+        directory = usable_directory(settings.checkpoint)
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"checkpoint={estimator.checkpoint!r} must be a directory in which files "
+            f"checkpoint={settings.checkpoint!r} must be a directory in which files "
             f"can be made, or one that can be made itself: {error}."
         ) from error
-    params = estimator.get_params(deep=False)
-    settings = {k: v for k, v in params.items() if k not in _NOT_OF_A_FIT}
+    values = {k: v for k, v in settings.values.items() if k not in _NOT_OF_A_FIT}
     network = repr(problem.network.module)
-    who = f"{__version__} {type(estimator).__name__}"  # states change with versions
-    text = f"{who} {identify(settings)} {network} {identify(more)}"
+    who = f"{__version__} {settings.kind.__name__}"  # states change with versions
+    text = f"{who} {identify(values)} {network} {identify(more)}"
     return Checkpoint(
         directory / fingerprint(problem, text),
         lambda message: warn_user(message, UserWarning),

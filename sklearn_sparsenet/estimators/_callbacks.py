@@ -9,12 +9,10 @@ from __future__ import annotations
 from math import ceil
 from typing import Any
 
-import numpy as np
-
-from sklearn_sparsenet.estimators._shipping import Route
+from sklearn_sparsenet.estimators._outcome import attributes_for_predictions
+from sklearn_sparsenet.estimators._specification import Specification
 from sklearn_sparsenet.networks.sparsity import count_per_layer
 from sklearn_sparsenet.solvers.monitor import Monitor
-from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = ["FitTasks"]
 
@@ -38,12 +36,12 @@ class FitTasks:
         metadata = None if sample_weight is None else weights
         self._facts = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
 
-    def begin(self, problem: Problem, n_solves: int | None) -> Monitor | None:
+    def begin(self, spec: Specification, n_solves: int | None) -> Monitor | None:
         """Begin the root task; return what is to watch the solves.
 
         Parameters
         ----------
-        problem : Problem
+        spec : Specification
         n_solves : int or None
             The most solves, if that is known.
 
@@ -58,7 +56,7 @@ class FitTasks:
             return None
 
         def attributes() -> dict[str, Any] | None:
-            return _as_it_stands(self._estimator, problem)
+            return _as_it_stands(spec)
 
         facts = {**self._facts, "reconstruction_attributes": attributes}
         return _SolveTasks(self._root, facts)
@@ -133,24 +131,14 @@ class _SolveTasks:
         self._stops |= context.call_on_fit_task_end(**self._facts)
 
 
-def _as_it_stands(estimator: Any, problem: Problem) -> dict[str, Any] | None:
+def _as_it_stands(spec: Specification) -> dict[str, Any] | None:
     """Return the attributes with which an estimator predicts as the network does now.
 
     None if a step left weights that are not finite; it will be taken back.
     """
-    network = problem.network
+    network = spec.problem.network
     if not bool(network.parameters.isfinite().all()):
         return None
-    module = network.copy_module().eval()
-    counts = count_per_layer(network.split(network.weights))
-    return {
-        "module_": module,
-        "layer_names_": [layer.name for layer in network.layers],
-        "n_nonzero_per_layer_": np.array(counts),
-        "n_nonzero_": sum(counts),
-        "sparsity_": 1 - sum(counts) / network.n_weights,
-        "_loss_": problem.loss,
-        "_sample_shape": problem.rows.sample_shape,
-        "_is_sparse": False,
-        "_route_": Route(module, estimator.n_features_in_),
-    }
+    module, weights = network.copy_module().eval(), network.split(network.weights)
+    shown = attributes_for_predictions(spec, module, count_per_layer(weights))
+    return {"feature_names_in_": None, **shown}  # not those of a fit before

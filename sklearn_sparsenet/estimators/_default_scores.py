@@ -7,6 +7,9 @@ from scipy import sparse
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring, log_loss
 
+from sklearn_sparsenet.estimators._coding import weigh
+from sklearn_sparsenet.estimators._settings import Settings
+
 __all__ = ["default_score_name", "minus_log_loss", "scorer_of"]
 
 
@@ -44,8 +47,8 @@ def minus_log_loss(net, X, y, sample_weight=None) -> float:
     probabilities = net.predict_proba(X)
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
     weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
-    weight = net._adjust_weight(y, weight)
-    if not net._multilabel:
+    weight = weigh(Settings.of(net), y, weight, net.classes_)
+    if y.ndim == 1 or y.shape[1] == 1:
         return -log_loss(y, probabilities, labels=net.classes_, sample_weight=weight)
     labels = zip(y.T, probabilities.T, strict=True)
     losses = [log_loss(*one, labels=[0, 1], sample_weight=weight) for one in labels]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search import Search, SearchBudget
@@ -17,30 +17,30 @@ _HAPPENS_ANYWAY = {"tol": 0}  # where it changes nothing
 
 
 def warn_of_idle_parameters(
-    estimator: Any, search: Search, limits: SearchBudget, penalty: Penalty
+    settings: Settings, search: Search, limits: SearchBudget, penalty: Penalty
 ) -> None:
     """Tell once of all parameters that were set and change nothing."""
     by_search = search.ignored(limits, penalty)
-    given_alpha = estimator.alpha is not None
-    how = "a given alpha" if given_alpha else f"search={estimator.search!r}"
+    given_alpha = settings.alpha is not None
+    how = "a given alpha" if given_alpha else f"search={settings.search!r}"
     reasons = {
         how: by_search,
         "solver='lbfgs'": ("learning_rate_init", "learning_rate", "shuffle")
-        if estimator.solver == "lbfgs"
+        if settings.solver == "lbfgs"
         else (),
         "early_stopping=False": ()
-        if estimator.early_stopping
+        if settings.early_stopping
         else ("validation_fraction", "n_iter_no_change"),
         "module=": ()
-        if estimator.module is None
+        if settings.module is None
         else ("hidden_layer_sizes", "activation"),
     }
     parts = []
     for reason, names in reasons.items():
         idle = [
-            f"{name}={getattr(estimator, name)!r}"
+            f"{name}={getattr(settings, name)!r}"
             for name in names
-            if _is_set(estimator, name)
+            if _is_set(settings, name)
         ]
         if idle:
             parts.append(f"{', '.join(idle)} (with {reason})")
@@ -53,12 +53,12 @@ def warn_of_idle_parameters(
         )
 
 
-def _is_set(estimator: Any, name: str) -> bool:
+def _is_set(settings: Settings, name: str) -> bool:
     """Tell whether a parameter has another value than the default."""
-    known = signature(type(estimator)).parameters
+    known = signature(settings.kind).parameters
     if name not in known:  # of estimators that choose it themselves
         return False
-    value = getattr(estimator, name)
+    value = getattr(settings, name)
     usual = [known[name].default]
     if name in _HAPPENS_ANYWAY:
         usual.append(_HAPPENS_ANYWAY[name])

@@ -8,12 +8,14 @@ from inspect import signature
 from numbers import Integral
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
 from sklearn_sparsenet.estimators._default_scores import minus_log_loss
+from sklearn_sparsenet.estimators._jobs import as_here
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
@@ -22,6 +24,7 @@ from sklearn_sparsenet.estimators.path import run_path
 __all__ = [
     "fit_fold",
     "make_folds",
+    "run_folds",
     "warn_of_the_folds",
     "weights_for",
     "with_labels",
@@ -70,12 +73,38 @@ def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tup
     return folds
 
 
+def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
+    """Return what `fit_fold` gives for each fold, tasks of their own below `root`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        That chooses by them.
+    root : CallbackContext
+    folds : list of tuple
+    *what
+        The other arguments of `fit_fold`.
+    """
+    tasks = root.subcontext(
+        task_name="folds", max_subtasks=len(folds), sequential_subtasks=False
+    )
+    tasks.call_on_fit_task_begin(estimator=estimator)
+    # All of them before the first is pickled.
+    each = [tasks.subcontext(task_name="fold", task_id=k) for k in range(len(folds))]
+    work = as_here(fit_fold)
+    results = Parallel(n_jobs=estimator.n_jobs)(
+        delayed(work)(fold, task, *what) for fold, task in zip(folds, each, strict=True)
+    )
+    tasks.call_on_fit_task_end(estimator=estimator)
+    return results
+
+
 def fit_fold(
     fold,
     task,
     single,
     data,
-    settings: list[dict],
+    grid: list,
     scorer: Callable,
     classes: np.ndarray | None,
 ) -> dict:
@@ -88,7 +117,7 @@ def fit_fold(
         Is begun and ended here.
     single : SparseNet
     data : tuple of X, y, sample_weight
-    settings : list of dict
+    grid : list
         The target of each point.
     scorer : callable
     classes : ndarray of shape (n_classes,), or None
@@ -120,11 +149,8 @@ def fit_fold(
     if task._callbacks:
         facts["X"] = train[0].take()
     task.call_on_fit_task_begin(**facts)
-    grid = [setting["target_sparsity"] for setting in settings]
-    first = clone(single).set_params(target_sparsity=grid[0])
-    first._known_classes = classes
     with told_before():
-        points, messages = run_path(first, *data, grid, fold[0])
+        points, messages = run_path(clone(single), *data, grid, fold[0], classes)
 
     about_all = scorer if classes is None else with_labels(scorer, classes)
 

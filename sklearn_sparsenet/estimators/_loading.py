@@ -103,8 +103,7 @@ def load(path: Any, module: Any = None) -> Any:
     if network is None:
         network = _adopted(module, parts, path)
     estimator = kind(**parts["params"] | {"module": module})
-    state = {**vars(estimator), **parts["attributes"], "module_": network.eval()}
-    estimator.__setstate__(state)
+    estimator.__setstate__({**parts["attributes"], "module_": network.eval()})
     if parts["had_module"] and module is None:
         estimator.module = copy.deepcopy(estimator.module_)
     return estimator

@@ -20,34 +20,56 @@ _NUMBERS_PER_WEIGHT = 4
 
 __all__ = [
     "adopt_module",
-    "build_module",
     "count_outputs",
-    "go_on_from",
     "rows_to_give",
+    "start_module",
 ]
 
 
-def build_module(
-    estimator, rows: Dataset, n_outputs: int, seed: int, dtype: torch.dtype, device
+def start_module(
+    settings, rows: Dataset, n_outputs: int, seed: int, dtype: torch.dtype, previous
 ) -> nn.Module:
-    """Return a new module, or a copy of the user's, on its device, not yet trained."""
-    if estimator.module is None:
+    """Return the module to train, on the device of the rows.
+
+    A new one or a copy of the user's, with what a fit before has found, if any.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is none for these rows, or it is another one than before.
+    """
+    module = _new_module(settings, rows, n_outputs, seed, dtype)
+    if previous is None:
+        return module
+    _go_on_from(previous.module_, module)
+    if settings.alpha is not None and settings.module is None:
+        # λ belongs to the penalised solution.
+        layers = previous.penalized_coefs_, previous.penalized_intercepts_
+        _set_linear_layers(module, *layers)
+    return module
+
+
+def _new_module(
+    settings, rows: Dataset, n_outputs: int, seed: int, dtype: torch.dtype
+) -> nn.Module:
+    device = rows.slice(0, 1).device
+    if settings.module is None:
         if len(rows.sample_shape) != 1:
             raise ValueError(
                 f"X has samples of shape {rows.sample_shape}; the network of "
                 "hidden_layer_sizes takes 1-dimensional ones. Pass a module=."
             )
-        hidden = check_hidden_layers(estimator.hidden_layer_sizes)
+        hidden = check_hidden_layers(settings.hidden_layer_sizes)
         _check_memory([rows.sample_shape[0], *hidden, n_outputs], dtype, device)
         module: nn.Module = build_mlp(
             rows.sample_shape[0],
             hidden,
             n_outputs,
-            estimator.activation,
+            settings.activation,
             torch.Generator().manual_seed(seed),
         )
     else:
-        module = adopt_module(estimator.module, rows.sample_shape[0], n_outputs)
+        module = adopt_module(settings.module, rows.sample_shape[0], n_outputs)
     return module.to(device=device, dtype=dtype)
 
 
@@ -98,7 +120,7 @@ def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
     return adopt(made)
 
 
-def go_on_from(fitted: nn.Module, module: nn.Module) -> None:
+def _go_on_from(fitted: nn.Module, module: nn.Module) -> None:
     """Give a module the parameters and buffers of one that was fitted before.
 
     Raises
@@ -116,7 +138,7 @@ def go_on_from(fitted: nn.Module, module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def set_linear_layers(
+def _set_linear_layers(
     module: nn.Module, coefs: list[np.ndarray], intercepts: list[np.ndarray]
 ) -> None:
     """Give a multilayer perceptron weights (fan_in, fan_out) and biases."""

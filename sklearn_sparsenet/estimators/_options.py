@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, prod, sqrt
 
+from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._validation import check_bounds
 from sklearn_sparsenet.search import SearchBudget
 from sklearn_sparsenet.solvers import (
@@ -58,30 +59,30 @@ class WeightDecay:
 
 
 def build_options(
-    estimator, n_samples: int, validation: Validation | None
+    settings: Settings, n_samples: int, validation: Validation | None
 ) -> SolverOptions:
     """Resolve the ``"auto"`` settings of the solver for this many samples.
 
     The budget of a solve is a number of steps; the number of epochs follows from it,
     so that 50 rows and a million get the same.
     """
-    if estimator.solver == "lbfgs":
-        return _full_batch_options(estimator, n_samples)
-    batch_size = as_number(estimator.batch_size)  # None: "auto"
+    if settings.solver == "lbfgs":
+        return _full_batch_options(settings, n_samples)
+    batch_size = as_number(settings.batch_size)  # None: "auto"
     batch_size = min(batch_size or auto_batch_size(n_samples), n_samples)
     steps_per_epoch = ceil(n_samples / batch_size)
-    max_iter = as_number(estimator.max_iter) or ceil(_STEPS_PER_SOLVE / steps_per_epoch)
-    rate = as_number(estimator.learning_rate_init)
+    max_iter = as_number(settings.max_iter) or ceil(_STEPS_PER_SOLVE / steps_per_epoch)
+    rate = as_number(settings.learning_rate_init)
     if rate is None:
-        rate = auto_learning_rate(estimator.solver, max_iter * steps_per_epoch)
+        rate = auto_learning_rate(settings.solver, max_iter * steps_per_epoch)
     return SolverOptions(
-        solver=estimator.solver,
+        solver=settings.solver,
         learning_rate=rate,
-        schedule=Schedule(estimator.learning_rate),
+        schedule=Schedule(settings.learning_rate),
         batch_size=batch_size,
         max_iter=max_iter,
-        shuffle=estimator.shuffle,
-        kkt_tol=as_number(estimator.kkt_tol),
+        shuffle=settings.shuffle,
+        kkt_tol=as_number(settings.kkt_tol),
         validation=validation,
     )
 
@@ -99,7 +100,7 @@ def auto_learning_rate(solver: str, steps: int) -> float:
     return rate
 
 
-def _full_batch_options(estimator, n_samples: int) -> SolverOptions:
+def _full_batch_options(settings: Settings, n_samples: int) -> SolverOptions:
     """Return the settings of ``solver="lbfgs"``, which has neither batches nor steps.
 
     Raises
@@ -107,12 +108,12 @@ def _full_batch_options(estimator, n_samples: int) -> SolverOptions:
     ValueError
         For settings that contradict it.
     """
-    if estimator.early_stopping:
+    if settings.early_stopping:
         raise ValueError(
             "solver='lbfgs' solves to optimality; early_stopping=True needs "
             "solver='adam' or 'sgd'."
         )
-    size = as_number(estimator.batch_size)
+    size = as_number(settings.batch_size)
     if size is not None and size < n_samples:
         raise ValueError(
             f"solver='lbfgs' takes all samples at once; batch_size={size} needs "
@@ -121,8 +122,8 @@ def _full_batch_options(estimator, n_samples: int) -> SolverOptions:
     return SolverOptions(
         solver="lbfgs",
         batch_size=n_samples,
-        max_iter=as_number(estimator.max_iter) or _ITERATIONS_PER_SOLVE,
-        kkt_tol=as_number(estimator.kkt_tol),
+        max_iter=as_number(settings.max_iter) or _ITERATIONS_PER_SOLVE,
+        kkt_tol=as_number(settings.kkt_tol),
     )
 
 
@@ -134,7 +135,7 @@ def auto_batch_size(n_samples: int) -> int:
 
 
 def resolve_weight_decay(
-    estimator, problem: Problem, options: SolverOptions
+    settings: Settings, problem: Problem, options: SolverOptions, previous
 ) -> WeightDecay:
     """Return γ: the one that was given, or one for this much data and noise.
 
@@ -150,18 +151,18 @@ def resolve_weight_decay(
     and with less where the inputs explain less than a quarter.
     """
     unit = problem.loss.decay_unit
-    given = as_number(estimator.weight_decay)  # None: "auto"
+    given = as_number(settings.weight_decay)  # None: "auto"
     if given is not None:
         return WeightDecay(float(given), min(given / unit, _SEARCH_DECAY))
-    if estimator._continues():  # the network has seen all samples; λ belongs to this γ
-        known = estimator.weight_decay_
+    if previous is not None:  # its network has seen all samples; λ belongs to this γ
+        known = previous.weight_decay_
         return WeightDecay(known, min(known / unit, _SEARCH_DECAY))
     n_samples = problem.n_samples
     n_elements = n_samples * prod(problem.rows.sample_shape)
     is_large = n_samples > _MANY_SAMPLES or n_elements > _MANY_ELEMENTS
     is_short = options.n_steps(n_samples) < _FEW_STEPS
-    is_certified = estimator.solver == "lbfgs"
-    if estimator.alpha is not None or is_certified or is_large or is_short:
+    is_certified = settings.solver == "lbfgs"
+    if settings.alpha is not None or is_certified or is_large or is_short:
         return WeightDecay(0.0, 0.0)
     pilot = SolverOptions(
         learning_rate=_LEARNING_RATES["adam"],
@@ -181,12 +182,12 @@ def resolve_weight_decay(
     return WeightDecay(decay, min(decay / unit, bound))
 
 
-def build_limits(estimator, guess: tuple[float, ...] | None) -> SearchBudget:
+def build_limits(settings: Settings, guess: tuple[float, ...] | None) -> SearchBudget:
     """Return where the search starts and how long it may last."""
-    debias = estimator.debias
+    debias = settings.debias
     if debias == "auto":
         # With lbfgs a refit to the last digit fits noise, and the certificate is not
         # its own.
-        debias = estimator.alpha is None and estimator.solver != "lbfgs"
-    bounds = check_bounds(estimator.alpha_bounds)
-    return SearchBudget(bounds, int(as_number(estimator.max_outer_iter)), guess, debias)
+        debias = settings.alpha is None and settings.solver != "lbfgs"
+    bounds = check_bounds(settings.alpha_bounds)
+    return SearchBudget(bounds, int(as_number(settings.max_outer_iter)), guess, debias)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -11,30 +10,154 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_sparsenet.estimators._validation import CALLBACK_ATTRIBUTES
+from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
+from sklearn_sparsenet.estimators._specification import Specification
 from sklearn_sparsenet.networks.network import find_nonsmooth
+from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.search import Trial
 from sklearn_sparsenet.search.targets import Target
+from sklearn_sparsenet.search.trainer import Trainer
+from sklearn_sparsenet.search.training import TrainingResult
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = [
-    "describe",
-    "history",
+    "attributes_for_predictions",
+    "fitted_attributes",
     "interruption",
-    "is_constant",
-    "kept_on_errors",
     "linear_layers",
-    "narrowing",
-    "unless_per_layer",
+    "message_of",
 ]
 
 _ASKED, _SAME = 256, 1e-6  # samples, and by how much their outputs differ
 _ASKED_ELEMENTS = 2**22  # of fewer samples, where they have many inputs
 
 
-def describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
+def attributes_for_predictions(
+    spec: Specification, module: nn.Module, counts: Sequence[int]
+) -> dict[str, Any]:
+    """Return the attributes with which an estimator predicts as a network does.
+
+    Parameters
+    ----------
+    spec : Specification
+    module : nn.Module
+        A copy of the network.
+    counts : sequence of int
+        Nonzero weights of each layer.
+    """
+    network, problem = spec.problem.network, spec.problem
+    names = [layer.name for layer in network.layers]
+    sizes = network.n_weights, spec.features["n_features_in_"]
+    return {
+        **spec.features,
+        **spec.coding.attributes,
+        **network_attributes(module, names, counts, *sizes),
+        "_loss_": problem.loss,
+        "_sample_shape": problem.rows.sample_shape,
+        "_is_sparse": False,
+    }
+
+
+def fitted_attributes(
+    spec: Specification, trainer: Trainer, result: TrainingResult
+) -> dict[str, Any]:
+    """Return what an estimator gets; leave the network at the final solution."""
+    network = spec.problem.network
+    penalized, final, search = result.penalized, result.final, result.search
+    network.restore(penalized.state)
+    coefs, intercepts = linear_layers(network.module)
+    network.restore(final.state)
+    module = network.copy_module()
+    if spec.settings.module is None and trainer.flow is not None:
+        paths = trainer.flow.paths()
+    else:  # a user's module may have changed by more than its weights
+        names = [layer.name for layer in network.layers]
+        paths = find_paths(module, names, spec.problem.rows.sample_shape)
+    scores = [value for part in result.stages for value in part.validation_scores]
+    return {
+        **attributes_for_predictions(spec, module, final.counts),
+        **path_attributes(paths),
+        "_n_outputs_asked": spec.coding.n_outputs,
+        "certificate_": penalized.certificate,
+        "penalized_coefs_": coefs,
+        "penalized_intercepts_": intercepts,
+        "target_n_nonzero_": _unless_per_layer(result.target),
+        "alpha_": _alpha(spec, result),
+        "weight_decay_": float(spec.problem.weight_decay),
+        "kkt_residual_": penalized.kkt_residual,
+        "loss_": penalized.loss,
+        "loss_curve_": [value for part in result.stages for value in part.loss_curve],
+        "validation_scores_": scores if spec.settings.early_stopping else None,
+        "search_history_": _history(search.history),
+        "narrowing_history_": _narrowing(search.refitted),
+        "n_outer_iter_": len(search.history),
+        "n_iter_": result.n_epochs,
+        "converged_": result.converged,
+    }
+
+
+def _alpha(spec: Specification, result: TrainingResult) -> float | np.ndarray:
+    """Return λ: one for each layer if targets are, or if λ was given so."""
+    found, given = np.array(result.search.best.alpha), spec.settings.alpha
+    per_layer = isinstance(given, dict) or np.ndim(given) > 0
+    if result.target is not None:
+        per_layer = result.target.per_layer
+    return found if per_layer else float(found[0])
+
+
+def message_of(
+    spec: Specification, result: TrainingResult, attributes: dict[str, Any]
+) -> str | None:
+    """Return what to warn of: a target that was missed, a dead network.
+
+    Parameters
+    ----------
+    spec : Specification
+    result : TrainingResult
+    attributes : dict
+        As `fitted_attributes` returns them; the network still stands there.
+    """
+    settings, n_live = spec.settings, attributes["n_live_"]
+    searched = result.target is not None
+    is_missed = not (result.met and result.search.met)
+    parts = []
+    if is_missed and result.was_stopped:
+        parts.append("a callback stopped the training; the best state is kept")
+    elif is_missed:
+        reason = result.search.reason or "the refit made weights exactly zero"
+        parts.append(
+            f"the reason: {reason}. Raise tol, max_outer_iter or max_iter, or "
+            "widen alpha_bounds"
+        )
+    if searched and n_live != 0 and _is_constant(spec.problem):
+        parts.append(
+            "the output is constant, though there are paths to it: the units of a "
+            "layer are dead. A smaller learning_rate_init may help"
+        )
+    certificate, kkt_tol = attributes["certificate_"], settings.kkt_tol
+    if settings.solver == "lbfgs" and attributes["kkt_residual_"] > kkt_tol:
+        parts.append(_describe(certificate, kkt_tol, attributes["module_"]))
+    if searched and n_live == 0:
+        parts.append(
+            "no weight lies on a path from an input to an output, so that the "
+            f"output is constant. A path through the {len(attributes['layer_names_'])} "
+            "layers takes one weight in each: ask for more"
+        )
+    if not parts:
+        return None
+    if searched:
+        goal, counts = (
+            attributes["target_n_nonzero_"],
+            attributes["n_nonzero_per_layer_"],
+        )
+        kept = attributes["n_nonzero_"] if np.ndim(goal) == 0 else counts
+        parts.insert(0, f"asked for {goal} weights (tol={settings.tol}), kept {kept}")
+    return f"{settings.kind.__name__}: {'; '.join(parts)}."
+
+
+def _describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
     """Say how far from a minimiser the penalised solution is, and whose fault it is."""
     text = (
         f"the optimality conditions do not hold to kkt_tol={kkt_tol:g}: the residual "
@@ -73,14 +196,14 @@ def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]
     return coefs, [bias.detach().cpu().numpy().copy() for bias in biases]
 
 
-def unless_per_layer(target: Target | None) -> int | np.ndarray | None:
+def _unless_per_layer(target: Target | None) -> int | np.ndarray | None:
     """Return the numbers of weights asked for: one, one for each layer, or None."""
     if target is None:
         return None
     return np.array(target.n_nonzero) if target.per_layer else target.n_nonzero[0]
 
 
-def history(trials: Sequence[Trial]) -> dict[str, np.ndarray]:
+def _history(trials: Sequence[Trial]) -> dict[str, np.ndarray]:
     """Turn the trials of a search into a dict of arrays, one entry per solve."""
     alphas = np.array([trial.alpha for trial in trials])
     solutions = [trial.solution for trial in trials]
@@ -97,7 +220,7 @@ def history(trials: Sequence[Trial]) -> dict[str, np.ndarray]:
     }
 
 
-def narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
+def _narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
     """Turn the order statistics of a one-pass search into a dict of arrays."""
     if trained is None or not trained.trace:
         return None
@@ -110,7 +233,7 @@ def narrowing(trained: Solution | None) -> dict[str, np.ndarray] | None:
 
 
 @torch.no_grad()
-def is_constant(problem: Problem) -> bool:
+def _is_constant(problem: Problem) -> bool:
     """Tell whether a network says the same for samples and targets that differ.
 
     As one does in which all units of a layer are dead, or nearly so. Asked are some
@@ -126,19 +249,3 @@ def is_constant(problem: Problem) -> bool:
     outputs = problem.network(inputs)
     spread = (outputs - outputs[:1]).abs().max()
     return bool(spread <= _SAME * (1 + outputs.abs().max()))
-
-
-@contextmanager
-def kept_on_errors(estimator: Any) -> Iterator[None]:
-    """Leave an estimator as it was if a fit comes to nothing."""
-    before = dict(vars(estimator))
-    try:
-        yield
-    except BaseException:
-        new = vars(estimator).keys() - before.keys()
-        for name in new.difference(CALLBACK_ATTRIBUTES):
-            delattr(estimator, name)
-        fitted = before.keys() - estimator.get_params(deep=False).keys()
-        for name in fitted.difference(CALLBACK_ATTRIBUTES):
-            setattr(estimator, name, before[name])
-        raise

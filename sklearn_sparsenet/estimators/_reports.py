@@ -166,8 +166,9 @@ class ReportsMixin:
 
     def _input_names(self) -> list[str]:
         """Return the names of all inputs, in one flat row."""
-        if hasattr(self, "feature_names_in_"):
-            return self.feature_names_in_.tolist()
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None:
+            return names.tolist()
         if len(self._sample_shape) == 1:
             return [f"x{i}" for i in range(self._sample_shape[0])]
         return [f"x{list(index)}" for index in np.ndindex(*self._sample_shape)]

@@ -53,12 +53,12 @@ def save(estimator: Any, path: Any) -> None:
     check_params(kind, params)
     network, penalized = _packed(estimator)
     attributes = {
-        name: vars(estimator)[name]
+        name: getattr(estimator, name)
         for name in sorted(declared_attributes(kind))
-        if name in vars(estimator)
+        if hasattr(estimator, name)
     }
     attributes["penalized_coefs_"] = penalized
-    attributes["_loss_"] = _for_predictions(estimator._loss_)
+    attributes["_loss_"] = _for_predictions(attributes["_loss_"])
     document = {
         "class": kind.__name__,
         "library": __version__,

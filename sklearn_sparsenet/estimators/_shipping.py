@@ -15,7 +15,6 @@ from torch import nn
 from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
 from sklearn_sparsenet.deploy.architecture import build_from, describe
 from sklearn_sparsenet.deploy.by_content import ByContent
-from sklearn_sparsenet.deploy.predictor import Predictor
 from sklearn_sparsenet.deploy.sparse_storage import (
     Packed,
     pack,
@@ -23,59 +22,30 @@ from sklearn_sparsenet.deploy.sparse_storage import (
     strip_module,
     unpack_module,
 )
+from sklearn_sparsenet.estimators._fitted import (
+    Route,
+    network_attributes,
+    path_attributes,
+)
 from sklearn_sparsenet.estimators._saving import save
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
-from sklearn_sparsenet.utils.runtime import computed_once, single_threaded
+from sklearn_sparsenet.utils.runtime import single_threaded
 from sklearn_sparsenet.utils.streams import put
 
-__all__ = ["DeployMixin", "Route", "weighted_names"]
+__all__ = ["DeployMixin", "weighted_names"]
 
 # Built from the other attributes, never pickled.
 _DERIVED = ("_route_",)
 
 
 def _is_fitted(estimator: Any) -> bool:
-    if "module_" in vars(estimator):
+    if hasattr(estimator, "module_"):
         return True
     raise AttributeError(f"{type(estimator).__name__} is not fitted yet.")
-
-
-class Route:
-    """The predictor of a network, as long as nobody has changed the network.
-
-    PyTorch counts the changes of a tensor in place, but those through ``.data`` or a
-    NumPy view. Made when it is first asked for: a loaded network that is saved again
-    has no use for it.
-    """
-
-    def __init__(self, module: nn.Module, n_features: int) -> None:
-        self._module, self._n_features = module, n_features
-        self._versions = self._count()
-
-    @computed_once
-    def _predictor(self) -> Predictor | None:
-        on_cpu = all(p.device.type == "cpu" for p in self._module.parameters())
-        return Predictor.of(self._module, self._n_features) if on_cpu else None
-
-    def _count(self) -> list[tuple[int, ...]]:
-        """Return what changes with the modules, hooks, the memory and the values."""
-        found: list[tuple[int, ...]] = []
-        for module in self._module.modules():
-            hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
-            found.append((id(module), hooks))
-            for p in module._parameters.values():
-                if p is not None:
-                    found.append((id(p), p.data_ptr(), p._version))
-        return found
-
-    def predictor(self, module: nn.Module) -> Predictor | None:
-        """Return it, or None if the network is to be run by PyTorch."""
-        is_current = module is self._module and self._versions == self._count()
-        return self._predictor if is_current else None
 
 
 class DeployMixin:
@@ -132,15 +102,15 @@ class DeployMixin:
         device = next(self.module_.parameters()).device
         module = self._compacted().to(device)
         renamed = dict(zip(names, weighted_names(module), strict=True))
-        self.module_ = module
-        self.layer_names_ = [renamed[name] for name in self.layer_names_]
-        layers = self._layers()
-        self.n_nonzero_per_layer_ = np.array([count_nonzero(w) for w in layers])
-        self.n_nonzero_ = int(self.n_nonzero_per_layer_.sum())
-        self.sparsity_ = 1 - self.n_nonzero_ / sum(w.numel() for w in layers)
-        names, shape = self.layer_names_, self._sample_shape
-        self._store_paths(find_paths(self.module_, names, shape))
-        self._choose_route()
+        names = [renamed[name] for name in self.layer_names_]
+        weights = dict(module.named_parameters())
+        counts = [count_nonzero(weights[name].detach()) for name in names]
+        n_weights = sum(weights[name].numel() for name in names)
+        paths = path_attributes(find_paths(module, names, self._sample_shape))
+        found = network_attributes(
+            module, names, counts, n_weights, self.n_features_in_
+        )
+        self.__dict__ |= found | paths
         return self
 
     def prediction_plan(self, n_rows):
@@ -296,9 +266,6 @@ class DeployMixin:
             return [sparse.csr_array(coef) for coef in coefs]
         return coefs
 
-    def _choose_route(self) -> None:
-        self._route_ = Route(self.module_, self.n_features_in_)
-
     @single_threaded()
     def __sklearn_clone__(self):  # copies a `module`
         return super().__sklearn_clone__()
@@ -359,9 +326,9 @@ class DeployMixin:
                 state["penalized_coefs_"] = [c.unpack().numpy() for c in penalized]
         if "_loss_" in state:  # one of the user's, as it was
             state["_loss_"] = as_loss(state["_loss_"])
-        super().__setstate__(state)
         if "module_" in state:
-            self._choose_route()
+            state["_route_"] = Route(state["module_"], state["n_features_in_"])
+        super().__setstate__(state)
 
 
 def weighted_names(module: nn.Module) -> list[str]:

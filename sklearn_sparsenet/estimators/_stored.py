@@ -11,9 +11,7 @@ from torch import nn
 from sklearn_sparsenet import penalties, search
 from sklearn_sparsenet.deploy.sparse_storage import Packed
 from sklearn_sparsenet.estimators._validation import (
-    check_bounds,
-    check_hidden_layers,
-    check_objects,
+    check_parameters,
     resolve_dtype,
 )
 from sklearn_sparsenet.losses import Loss, known_losses
@@ -26,9 +24,6 @@ from sklearn_sparsenet.utils.declared import declared_types, fits
 __all__ = [
     "FORMER_NAMES",
     "OF_THE_USER",
-    "Chosen",
-    "ClassifierState",
-    "RegressorState",
     "check_attributes",
     "check_network",
     "check_params",
@@ -85,7 +80,7 @@ class _Fitted:
     feature_importances_: np.ndarray | None
 
 
-class RegressorState(_Fitted):
+class _Regressor(_Fitted):
     """What a fitted regressor has."""
 
     _flat_target: bool
@@ -93,14 +88,14 @@ class RegressorState(_Fitted):
     y_scale_: np.ndarray
 
 
-class ClassifierState(_Fitted):
+class _Classifier(_Fitted):
     """What a fitted classifier has."""
 
     _multilabel: bool
     classes_: np.ndarray
 
 
-class Chosen:
+class _Chosen:
     """What cross-validation adds."""
 
     target_sparsities_: list[Any]
@@ -114,19 +109,27 @@ class Chosen:
     target_sparsity_: Any
 
 
+_STATES: dict[str, tuple[type, ...]] = {
+    "SparseNetRegressor": (_Regressor,),
+    "SparseNetClassifier": (_Classifier,),
+    "SparseNetRegressorCV": (_Regressor, _Chosen),
+    "SparseNetClassifierCV": (_Classifier, _Chosen),
+}
+
+
 def known_classes() -> dict[str, type]:
     """Return the classes of what a file may hold, by their names."""
     return {**known_losses(), **_KNOWN}
 
 
 def is_stored(kind: type) -> bool:
-    """Tell whether a class itself says what a file keeps of it, as ours do."""
-    return "_stored_parts" in vars(kind)
+    """Tell whether a class is one of ours, of which it is known what a file keeps."""
+    return kind.__module__.startswith("sklearn_sparsenet.") and kind.__name__ in _STATES
 
 
 def declared_attributes(kind: type) -> dict[str, Any]:
     """Return the types of the attributes of a fitted estimator, by their names."""
-    parts = kind._stored_parts  # type: ignore[attr-defined]
+    parts = _STATES[kind.__name__]
     return {k: v for part in parts for k, v in declared_types(part).items()}
 
 
@@ -142,13 +145,11 @@ def check_params(kind: type, params: dict[str, Any]) -> None:
     if set_by_file:
         raise ValueError(f"it sets {set_by_file}, which no file may do")
     left_out = [k for k in OF_THE_USER if k in params and params[k] is None]
-    estimator = kind(**{k: v for k, v in params.items() if k not in left_out})
-    estimator._validate_params()
-    check_objects(estimator)
-    check_hidden_layers(estimator.hidden_layer_sizes)
-    check_bounds(estimator.alpha_bounds)
-    resolve_dtype(estimator.dtype, np.zeros(0), torch.device("cpu"), estimator.solver)
-    torch.device("cpu" if estimator.device == "auto" else estimator.device)
+    kept = {k: v for k, v in params.items() if k not in left_out}
+    values = kind(**kept).get_params(deep=False)
+    check_parameters(kind, values)
+    resolve_dtype(values["dtype"], np.zeros(0), torch.device("cpu"), values["solver"])
+    torch.device("cpu" if values["device"] == "auto" else values["device"])
 
 
 def check_attributes(kind: type, attributes: dict[str, Any]) -> None:

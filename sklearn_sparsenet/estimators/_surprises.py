@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import ceil
-from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.search import Search
-from sklearn_sparsenet.search.targets import has_entries, match_layers, n_nonzero_of
-from sklearn_sparsenet.search.trainer import Trainer
+from sklearn_sparsenet.search.targets import (
+    Target,
+    has_entries,
+    match_layers,
+    n_nonzero_of,
+)
+from sklearn_sparsenet.solvers import SolverOptions
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = ["warn_of_surprises"]
@@ -19,20 +25,25 @@ __all__ = ["warn_of_surprises"]
 _DENSE = 0.1  # shares of zeros below this are probably meant to be shares of weights
 
 
-def warn_of_surprises(estimator: Any, search: Search, trainer: Trainer) -> None:
+def warn_of_surprises(
+    settings: Settings,
+    search: Search,
+    target: Target | None,
+    problem: Problem,
+    options: SolverOptions,
+) -> None:
     """Tell of so few steps, and of such targets, that something else may be meant."""
-    _warn_of_few_steps(search, trainer)
-    if trainer.target is None:
+    _warn_of_few_steps(search, problem.n_samples, options)
+    if target is None:
         return
-    sizes = {layer.name: layer.size for layer in trainer.problem.network.layers}
-    _warn_of_dense_targets(estimator.target_sparsity, sizes)
-    _warn_of_counts_for_many(estimator.target_sparsity, sizes)
+    sizes = {layer.name: layer.size for layer in problem.network.layers}
+    _warn_of_dense_targets(settings.target_sparsity, sizes)
+    _warn_of_counts_for_many(settings.target_sparsity, sizes)
 
 
-def _warn_of_few_steps(search: Search, trainer: Trainer) -> None:
+def _warn_of_few_steps(search: Search, n_samples: int, options: SolverOptions) -> None:
     fewest = search.min_steps
-    options = trainer.session.options
-    per_epoch = ceil(trainer.n_samples / options.batch_size)
+    per_epoch = ceil(n_samples / options.batch_size)
     n_steps = round(options.max_iter * per_epoch)
     if n_steps < fewest:
         warn_user(

@@ -12,11 +12,14 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import _fit_context as fit_context
-from sklearn.base import is_regressor
 from sklearn.utils import _safe_indexing as safe_indexing
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_X_y
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    validate_parameter_constraints as check_constraints,
+)
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from sklearn.utils.validation import _get_feature_names as get_feature_names
 from sklearn.utils.validation import _num_samples as count_samples
 from sklearn.utils.validation import validate_data
 
@@ -29,7 +32,6 @@ from sklearn_sparsenet.solvers import OPTIMIZERS
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = [
-    "CALLBACK_ATTRIBUTES",
     "COMMON_CONSTRAINTS",
     "POSITIVE_INT",
     "HasMethods",
@@ -40,7 +42,8 @@ __all__ = [
     "check_class_weight",
     "check_data",
     "check_hidden_layers",
-    "check_objects",
+    "check_new_data",
+    "check_parameters",
     "check_weights",
     "count_samples",
     "fit_context",
@@ -51,13 +54,8 @@ __all__ = [
 
 # What checks of values raise, and what values themselves do when they are converted.
 _OF_VALUES = (ValueError, TypeError, OverflowError, IndexError)
-# Of an estimator, while it is fitted and after: no part of what a fit found.
-CALLBACK_ATTRIBUTES = (
-    "_skl_callbacks",
-    "_skl_callbacks_to_teardown",
-    "_callback_fit_ctx",
-    "_parent_callback_ctx",
-)
+# Of X, for `check_X_y` and `validate_data`.
+_RULES = {"accept_sparse": ("csr", "csc"), "dtype": "numeric"}
 
 
 class Number(Interval):
@@ -193,22 +191,29 @@ def check_bounds(alpha_bounds: object) -> tuple[float, float]:
     )
 
 
-def check_objects(estimator: object) -> None:
-    """Refuse classes where objects are expected, and losses that are none.
+def check_parameters(kind: type, values: Mapping) -> None:
+    """Refuse values that parameters cannot have, whatever the data.
+
+    Parameters
+    ----------
+    kind : type
+        Of the estimator.
+    values : mapping
+        By the names of its parameters.
 
     Raises
     ------
-    TypeError
+    ValueError, TypeError
     """
+    check_constraints(kind._parameter_constraints, values, kind.__name__)
     for name in ("penalty", "search", "loss"):
-        value = getattr(estimator, name)
-        if isinstance(value, type):
-            raise TypeError(
-                f"{name}={value.__name__} is a class; make an object of it: "
-                f"{name}={value.__name__}(...)."
-            )
-    if not isinstance(estimator.loss, str):
-        as_loss(estimator.loss)
+        if isinstance(values[name], type):
+            text = f"{name}={values[name].__name__}"
+            raise TypeError(f"{text} is a class; make an object of it: {text}(...).")
+    if not isinstance(values["loss"], str):
+        as_loss(values["loss"])
+    check_hidden_layers(values["hidden_layer_sizes"])
+    check_bounds(values["alpha_bounds"])
 
 
 @contextmanager
@@ -227,8 +232,11 @@ def _named(error: Exception, parameter: str) -> Exception:
     return kind(f"{parameter}: {error}")
 
 
-def check_data(estimator, X, y="no_validation", **rules):
-    """Return X, and y, as `validate_data` does, with errors that name one of them.
+def check_data(settings, X, y) -> tuple:
+    """Return X and y as arrays, and what the fit keeps of the columns of X.
+
+    As `validate_data` does, which would set that of an estimator, and with errors that
+    name X or y.
 
     Raises
     ------
@@ -238,17 +246,48 @@ def check_data(estimator, X, y="no_validation", **rules):
     """
     X, y = check_sparse(X, "X"), check_sparse(y, "y")
     y = y.toarray() if sparse.issparse(y) else y
+    name, is_regression = settings.kind.__name__, not settings.is_classification
+    rules = {**_RULES, "allow_nd": settings.module is not None}
     try:
+        names = get_feature_names(X)
+        if y is None:
+            raise ValueError(
+                f"This {name} estimator requires y to be passed, but the target y is "
+                "None."
+            )
         with np.errstate(over="ignore", invalid="ignore"):  # in its search for NaN
-            found = validate_data(estimator, X, y, **rules)
+            X, y = check_X_y(
+                X,
+                y,
+                multi_output=True,
+                y_numeric=is_regression,
+                estimator=name,
+                **rules,
+            )
     except _OF_VALUES as error:
         if re.search(r"\b[Xy]\b", str(error)):
             raise
         raise _named(error, _culprit(X, rules)) from error
-    if not isinstance(found, tuple):
-        return _in_numbers("X", found)
-    X, y = found
-    return _in_numbers("X", X), _in_numbers("y", y) if is_regressor(estimator) else y
+    features = {"n_features_in_": X.shape[1]}
+    if names is not None:
+        features["feature_names_in_"] = names
+    X = _in_numbers("X", X)
+    return X, _in_numbers("y", y) if is_regression else y, features
+
+
+def check_new_data(estimator, X):
+    """Return X as an array, for predictions of a fitted estimator.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `check_data`; and for other columns than those of the fit.
+    """
+    X = check_sparse(X, "X")
+    rules = {**_RULES, "allow_nd": estimator.module is not None}
+    with naming("X"), np.errstate(over="ignore", invalid="ignore"):
+        X = validate_data(estimator, X, reset=False, **rules)
+    return _in_numbers("X", X)
 
 
 def _in_numbers(name: str, values):
@@ -265,12 +304,11 @@ def _in_numbers(name: str, values):
 
 def _culprit(X: object, rules: dict) -> str:
     """Return which of X and y cannot be used, given that one of them cannot."""
-    shared = ("accept_sparse", "allow_nd", "dtype")
     try:
-        check_array(X, **{name: rules[name] for name in shared if name in rules})
+        check_array(X, **rules)
     except _OF_VALUES:
         return "X"
-    return "y" if rules.get("reset", True) else "X"
+    return "y"
 
 
 def check_weights(sample_weight: object, X: object) -> np.ndarray:

@@ -5,25 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from sklearn_sparsenet.deploy.predictor import log_link
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._stored import ClassifierState
-from sklearn_sparsenet.estimators._validation import (
-    HasMethods,
-    StrOptions,
-    check_class_weight,
-    naming,
-)
-from sklearn_sparsenet.losses import LOSSES, Loss, as_loss
+from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
+from sklearn_sparsenet.losses import LOSSES
 
 __all__ = ["SparseNetClassifier"]
 
@@ -73,7 +62,6 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
     30
     """
 
-    _stored_parts: ClassVar[tuple[type, ...]] = (ClassifierState,)
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [
@@ -206,108 +194,6 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
 
     def _prediction_parts(self):
         return {"classes": None if self._multilabel else self.classes_}
-
-    def _adjust_weight(self, y, weight):
-        check_class_weight(self.class_weight)
-        if self.class_weight is None:
-            return weight
-        if self.class_weight == "balanced" and y.ndim == 1:
-            kept = weight > 0
-            classes, index = np.unique(y[kept], return_inverse=True)
-            total = np.bincount(index, weights=weight[kept])
-            factor = weight[kept].sum() / (len(classes) * total)
-            adjusted = np.zeros_like(weight)
-            adjusted[kept] = weight[kept] * factor[index]
-            return adjusted
-        if y.ndim > 1 and isinstance(self.class_weight, dict):
-            raise ValueError(
-                "class_weight as a dict is for one label with several classes; for "
-                "several labels there are 'balanced' and sample_weight."
-            )
-        wanted = self.class_weight
-        if self._known_classes is not None and not isinstance(wanted, str):
-            present = set(y.tolist())
-            wanted = {k: v for k, v in wanted.items() if k in present}
-        with naming("class_weight"):
-            adjusted = weight * compute_sample_weight(wanted, y)
-        if not adjusted.any():
-            raise ValueError(
-                f"class_weight={self.class_weight!r} leaves all samples without weight."
-            )
-        return adjusted
-
-    def _encode_target(self, y, weight):
-        with naming("y"):
-            check_classification_targets(y)
-            kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput":
-            raise ValueError(
-                "y has several outputs with several classes each; only indicators of "
-                "several labels are supported. Use MultiOutputClassifier."
-            )
-        continuing = self._continues()
-        known = self.classes_ if continuing else self._known_classes
-        self._multilabel = kind == "multilabel-indicator"
-        if self._multilabel:
-            self.classes_ = np.arange(y.shape[1])
-            return y.astype(np.int64)
-        with naming("y"):
-            classes, encoded = np.unique(y, return_inverse=True)
-        if continuing and not np.array_equal(known, classes):
-            raise ValueError(
-                "warm_start=True needs the same classes as the fit before; got "
-                f"{classes}, had {known}."
-            )
-        if known is not None and not continuing:
-            classes, encoded = known, np.searchsorted(known, y)
-        self.classes_ = classes
-        if len(self.classes_) < 2:
-            raise ValueError(
-                "y needs a number of classes greater than one; it has 1 class, "
-                f"{self.classes_[0]!r} (in rows of positive weight)."
-            )
-        return encoded
-
-    def _n_outputs(self, encoded):
-        n_classes = len(self.classes_)
-        return 1 if n_classes == 2 and not self._multilabel else n_classes
-
-    def _make_loss(self, n_outputs) -> Loss:
-        expected = {self._n_outputs(None), len(self.classes_)}
-        if n_outputs not in expected:
-            raise ValueError(
-                f"module= has {n_outputs} outputs; {len(self.classes_)} classes need "
-                f"{' or '.join(map(str, sorted(expected)))}."
-            )
-        return self._loss_for(elementwise=self._multilabel or n_outputs == 1)
-
-    def _loss_for(self, elementwise: bool) -> Loss:
-        known = LOSSES["indicators" if elementwise else "classes"]
-        made_with = () if elementwise else (len(self.classes_),)
-        if not isinstance(self.loss, str):
-            return as_loss(self.loss, known["log_loss"](*made_with).predict)
-        if self.loss not in known:
-            raise ValueError(
-                f"loss={self.loss!r} is for two classes (one output) or several "
-                f"labels; got {len(self.classes_)} classes."
-            )
-        return known[self.loss](*made_with)
-
-    def _target_tensor(self, encoded, n_outputs, dtype):
-        if not self._multilabel and n_outputs > 1:
-            return torch.as_tensor(encoded, dtype=torch.int64)
-        return torch.as_tensor(encoded, dtype=dtype).reshape(len(encoded), -1)
-
-    def _score_outputs(self, output: Tensor, encoded, weight):
-        if self._multilabel or output.shape[1] == 1:
-            predicted = (output > 0).cpu().numpy().astype(int)
-            predicted = predicted if self._multilabel else predicted[:, 0]
-        else:
-            predicted = output.argmax(1).cpu().numpy()
-        return float(accuracy_score(encoded, predicted, sample_weight=weight))
-
-    def _strata(self, encoded):
-        return super()._strata(encoded) if self._multilabel else encoded
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,28 +5,26 @@ from __future__ import annotations
 from numbers import Integral
 from typing import ClassVar
 
-import numpy as np
-from joblib import Parallel, delayed
-from scipy.stats import rankdata
 from sklearn.base import clone, is_classifier
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_sparsenet.estimators._coding import weigh
 from sklearn_sparsenet.estimators._default_scores import scorer_of
 from sklearn_sparsenet.estimators._docs import add_cv_docs
+from sklearn_sparsenet.estimators._fitted import set_fitted
+from sklearn_sparsenet.estimators._fitting import fit_network
 from sklearn_sparsenet.estimators._folds import (
-    fit_fold,
     make_folds,
+    run_folds,
     warn_of_the_folds,
     weights_for,
     with_labels,
 )
-from sklearn_sparsenet.estimators._jobs import as_here
-from sklearn_sparsenet.estimators._stored import Chosen, ClassifierState, RegressorState
+from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
-    CALLBACK_ATTRIBUTES,
     POSITIVE_INT,
     Number,
     StrOptions,
@@ -36,14 +34,9 @@ from sklearn_sparsenet.estimators._validation import (
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
-from sklearn_sparsenet.estimators.path import as_grid, plan_path
+from sklearn_sparsenet.estimators.path import as_grid, plan_path, settings_for
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
-from sklearn_sparsenet.estimators.selection import (
-    SELECTIONS,
-    checked,
-    defined,
-    mean_scores,
-)
+from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
 
 __all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
 
@@ -105,7 +98,7 @@ class CrossValidated:
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         single = self._make_single()
         grid = as_grid(self.target_sparsities)
-        settings, classes, used = _plan(single, X, y, sample_weight, grid)
+        targets, classes, used = _plan(single, X, y, sample_weight, grid)
         if sample_weight is not None:
             sample_weight = check_weights(sample_weight, X)
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
@@ -116,20 +109,20 @@ class CrossValidated:
         data = (X, y, sample_weight)
         root = self._init_callback_context(max_subtasks=2)
         root.call_on_fit_task_begin(**facts)
-        what = (single, data, settings, scorer, classes)
-        results = self._run_folds(root, folds, *what)
+        what = (single, data, targets, scorer, classes)
+        results = run_folds(self, root, folds, *what)
         warn_of_the_folds(results, type(self).__name__)
-        chosen = self._choose(settings, results)
+        chosen = choose(targets, results, self.selection)
         refit = root.subcontext(task_name="refit")
         refit.call_on_fit_task_begin(**facts)
         single.set_params(target_sparsity=chosen["target_sparsity_"])
         with refit.propagate_callback_context(single), told_before():
-            message = single._fit(X, y, sample_weight)
+            found = fit_network(single, X, y, sample_weight)
         refit.call_on_fit_task_end(**facts)
-        self._adopt(single, chosen)
+        set_fitted(self, found.attributes | chosen)
         root.call_on_fit_task_end(**facts, reconstruction_attributes={})
-        if message is not None:
-            warn_user(message, ConvergenceWarning)
+        if found.message is not None:
+            warn_user(found.message, ConvergenceWarning)
         return self
 
     def score(self, X, y, sample_weight=None):
@@ -156,65 +149,11 @@ class CrossValidated:
             scorer = with_labels(scorer, self.classes_)
         return scorer(self, X, y, **weights_for(scorer, sample_weight))
 
-    def _run_folds(self, root, folds: list[tuple], *what) -> list[dict]:
-        """Return what `fit_fold` gives for each fold, tasks of their own."""
-        tasks = root.subcontext(
-            task_name="folds", max_subtasks=len(folds), sequential_subtasks=False
-        )
-        tasks.call_on_fit_task_begin(estimator=self)
-        # All of them before the first is pickled.
-        each = [
-            tasks.subcontext(task_name="fold", task_id=k) for k in range(len(folds))
-        ]
-        work = as_here(fit_fold)
-        results = Parallel(n_jobs=self.n_jobs)(
-            delayed(work)(fold, task, *what)
-            for fold, task in zip(folds, each, strict=True)
-        )
-        tasks.call_on_fit_task_end(estimator=self)
-        return results
-
     def _make_single(self):
         """Return the estimator of one target, with all other parameters as here."""
         own = self.get_params(deep=False)
         shared = self._single().get_params(deep=False).keys() - set(_NOT_OF_CV)
         return clone(self._single(**{name: own[name] for name in shared}))
-
-    def _choose(self, settings: list[dict], results: list[dict]) -> dict:
-        """Choose by what the folds gave; return that, and the choice, as attributes."""
-        targets = [setting["target_sparsity"] for setting in settings]
-        test, train = (
-            np.stack([result[kind] for result in results], axis=1)
-            for kind in ("test", "train")
-        )
-        cv_results = _as_results(targets, test, train)
-        if callable(self.selection):
-            index = checked(self.selection(cv_results), len(settings))
-        else:
-            index = SELECTIONS[self.selection](test)
-        return {
-            "target_sparsities_": targets,
-            "test_scores_": test,
-            "train_scores_": train,
-            "n_nonzeros_": np.mean([r["n_nonzero"] for r in results], axis=0),
-            "alphas_": np.stack([result["alpha"] for result in results], axis=1),
-            "cv_results_": cv_results,
-            "best_index_": index,
-            "best_score_": float(defined(test)[index].mean()),
-            "target_sparsity_": targets[index],
-        }
-
-    def _adopt(self, single, chosen: dict) -> None:
-        """Take over the scores, and what the fit of the chosen target found.
-
-        All at once and at the end, so that they are of the same fit whatever happens.
-        """
-        params = single.get_params(deep=False)
-        found = {k: v for k, v in vars(single).items() if k not in params}
-        for name in CALLBACK_ATTRIBUTES:
-            found.pop(name, None)
-        vars(self).pop("feature_names_in_", None)  # those of an earlier fit
-        vars(self).update(chosen | found)
 
 
 def _plan(single, X, y, sample_weight, grid: int | list) -> tuple:
@@ -222,36 +161,20 @@ def _plan(single, X, y, sample_weight, grid: int | list) -> tuple:
 
     Returns
     -------
-    settings : list of dict
+    targets : list
         Of the path, from dense to sparse.
     classes : ndarray, or None
         All that are in rows of positive weight; None unless there are classes.
     weight : ndarray of shape (n_samples,)
         With that of the classes; rows of weight 0 are in no fold.
     """
-    if not isinstance(grid, int):
-        single.set_params(target_sparsity=grid[0])
-    single._validate_params()
-    probe = clone(single)
-    X, y, weight = probe._check_fit_input(X, y, sample_weight)
-    with probe._training(X, y, weight) as (trainer, search, _):
-        settings = plan_path(single, trainer, search, grid)[0]
-    has_classes = is_classifier(probe) and y.ndim == 1
-    used = probe._adjust_weight(y, weight)
-    return settings, probe.classes_ if has_classes else None, used
-
-
-def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
-    """Return the scores in the form of `GridSearchCV.cv_results_`."""
-    results = {"param_target_sparsity": targets}
-    for kind, scores in (("test", test), ("train", train)):
-        for number, fold in enumerate(scores.T):
-            results[f"split{number}_{kind}_score"] = fold
-        scores = defined(scores)
-        results[f"mean_{kind}_score"] = scores.mean(axis=1)
-        results[f"std_{kind}_score"] = scores.std(axis=1)
-    ranks = rankdata(-mean_scores(test), method="min")
-    return {**results, "rank_test_score": ranks.astype(np.int32)}
+    settings = settings_for(clone(single), grid)  # whose random numbers are its own
+    table = check_table(settings, X, y, sample_weight)
+    with specified(settings, table) as spec:
+        entries, _ = plan_path(spec, grid)
+        classes = spec.coding.labels
+    targets = [entry["target_sparsity"] for entry in entries]
+    return targets, classes, weigh(settings, table.y, table.weight)
 
 
 @add_cv_docs
@@ -286,7 +209,6 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
     """
 
     _single = SparseNetRegressor
-    _stored_parts: ClassVar[tuple[type, ...]] = (RegressorState, Chosen)
     _parameter_constraints: ClassVar[dict] = _constraints(SparseNetRegressor)
 
     def __init__(
@@ -393,7 +315,6 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
     """
 
     _single = SparseNetClassifier
-    _stored_parts: ClassVar[tuple[type, ...]] = (ClassifierState, Chosen)
     _parameter_constraints: ClassVar[dict] = _constraints(SparseNetClassifier)
 
     def __init__(

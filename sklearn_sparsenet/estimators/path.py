@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +12,30 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet.estimators._base import SparseNet
+from sklearn_sparsenet.estimators._fitted import set_fitted
+from sklearn_sparsenet.estimators._fitting import follow
+from sklearn_sparsenet.estimators._settings import Settings
+from sklearn_sparsenet.estimators._specification import (
+    Specification,
+    check_table,
+    specified,
+)
+from sklearn_sparsenet.estimators._validation import check_parameters
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks.network import find_layers
-from sklearn_sparsenet.search import FixedAlpha, Search
-from sklearn_sparsenet.search.path import PathPoint, train_path
+from sklearn_sparsenet.search import FixedAlpha
+from sklearn_sparsenet.search.path import PathPoint
 from sklearn_sparsenet.search.targets import has_entries, resolve_target
-from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.training import make_trainer
 from sklearn_sparsenet.utils.arguments import as_number
 
-__all__ = ["SparseNetPath", "as_grid", "plan_path", "run_path", "sparsenet_path"]
+__all__ = [
+    "SparseNetPath",
+    "as_grid",
+    "plan_path",
+    "run_path",
+    "settings_for",
+    "sparsenet_path",
+]
 
 _DENSEST, _SPARSEST = 0.5, 0.005  # shares of the weights in a grid of our own
 _PER_LAYER = 2  # weights in each layer, at least, in such a grid
@@ -147,15 +160,9 @@ def sparsenet_path(
         raise ValueError("X_test and y_test go together; got only one of them.")
     if X_test is None and sample_weight_test is not None:
         raise ValueError("sample_weight_test goes with X_test and y_test.")
-    first = clone(estimator)
-    if alphas is not None:
-        grid = _as_alphas(alphas)
-        first.set_params(alpha=grid[0])
-    else:
-        grid = as_grid(target_sparsities)
-        some = _DENSEST if isinstance(grid, int) else grid[0]
-        first.set_params(alpha=None, target_sparsity=some)
-    points, messages = run_path(first, X, y, sample_weight, grid)
+    grid = as_grid(target_sparsities) if alphas is None else _as_alphas(alphas)
+    base = clone(estimator).set_params(alpha=None if alphas is None else grid[0])
+    points, messages = run_path(base, X, y, sample_weight, grid)
     for message in messages:
         warn_user(message, ConvergenceWarning)
     targets = None
@@ -201,18 +208,22 @@ def _as_alphas(alphas) -> list[float]:
     return sorted(map(float, grid))
 
 
-def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list[str]]:
+def run_path(
+    base, X, y, sample_weight, grid, numbers=None, known=None
+) -> tuple[list, list[str]]:
     """Return fitted estimators, for the entries of the grid.
 
     Parameters
     ----------
-    first : SparseNet
-        With an entry of the grid; is changed.
+    base : SparseNet
+        Has all parameters but the target.
     X, y, sample_weight
         As for `fit`.
     grid : list, or int
     numbers : ndarray of int, optional
         Of the rows to train with; None: all.
+    known : ndarray of shape (n_classes,), optional
+        Classes there are, whether or not these rows have them.
 
     Returns
     -------
@@ -225,64 +236,74 @@ def run_path(first, X, y, sample_weight, grid, numbers=None) -> tuple[list, list
     KeyboardInterrupt
         If the user interrupts it.
     """
-    first._validate_params()
+    settings = settings_for(base, grid)
+    table = check_table(settings, X, y, sample_weight)
     points, messages = [], []
-    checked = first._check_fit_input(X, y, sample_weight)
     with ExitStack() as stack:
-        parts = stack.enter_context(first._training(*checked, numbers))
-        trainer, search, limits = parts
-        settings, stations = plan_path(first, trainer, search, grid)
+        fit = specified(settings, table, numbers=numbers, known=known)
+        spec = stack.enter_context(fit)
+        entries, stations = plan_path(spec, grid)
         # Solves are known by their number: other targets are another run.
-        session = stack.enter_context(closing(trainer.session.of_part(repr(settings))))
-        trainer = make_trainer(session, trainer.target)
-        results = train_path(trainer, stations, limits)
-        for setting, station, result in zip(settings, stations, results, strict=True):
-            if result.was_interrupted:
+        trainer = stack.enter_context(spec.training(repr(entries)))
+        found = follow(spec, trainer, stations)
+        for entry, point in zip(entries, found, strict=True):
+            if point.was_interrupted:
                 raise KeyboardInterrupt(
                     "A path was interrupted; nothing of it is kept."
                 )
-            point = copy.copy(first).set_params(**setting)
-            there = trainer.for_target(station.target, None, 1.0)
-            point._store(there, result)
-            messages.append(point._message(trainer.problem, result))
-            points.append(point)
-        if session.checkpoint is not None:
-            session.checkpoint.remove()
+            # They share a module= that is not theirs to change.
+            estimator = clone(base).set_params(**entry, module=base.module)
+            set_fitted(estimator, point.attributes)
+            points.append(estimator)
+            messages.append(point.message)
     return points, [text for text in messages if text is not None]
 
 
+def settings_for(base, grid: list | int) -> Settings:
+    """Return the settings of a path, checked; the target is that of no point yet.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter cannot be.
+    """
+    if base.alpha is None:
+        some = _DENSEST if isinstance(grid, int) else grid[0]
+        settings = Settings.of(base, target_sparsity=some)
+    else:
+        settings = Settings.of(base)
+    check_parameters(settings.kind, settings.values)
+    return settings
+
+
 def plan_path(
-    estimator, trainer: Trainer, search: Search, grid: int | list
+    spec: Specification, grid: int | list
 ) -> tuple[list[dict], list[PathPoint]]:
-    """Return the settings, and the stations, of a path from dense to sparse.
+    """Return the parameters, and the stations, of a path from dense to sparse.
 
     Parameters
     ----------
-    estimator : SparseNet
-        With an `alpha`, the grid is one of λ.
-    trainer : Trainer
-    search : Search
-        For the targets.
+    spec : Specification
+        With a fixed λ, the grid is one of λ.
     grid : list, or int
         An int: so many targets.
     """
-    network = trainer.problem.network
-    if estimator.alpha is not None:
+    network, settings = spec.problem.network, spec.settings
+    if spec.target is None:
         n_layers = len(network.layers)
-        settings = [{"alpha": alpha} for alpha in grid]
         fixed = [FixedAlpha((alpha,) * n_layers) for alpha in grid]
-        return settings, [PathPoint(None, search) for search in fixed]
+        return [{"alpha": x} for x in grid], [PathPoint(None, x) for x in fixed]
     sizes = {name: p.numel() for name, p in find_layers(network.module).items()}
     if isinstance(grid, int):
         grid = _spread(grid, sizes)
-    rules = {"tol": estimator.tol, "min_layers": estimator.min_layers_on_target}
+    rules = {"tol": settings.tol, "min_layers": settings.min_layers_on_target}
     targets = [resolve_target(entry, sizes, **rules) for entry in grid]
     penalized = tuple(layer.name for layer in network.layers)
     if any(target.layer_names != penalized for target in targets):
         raise ValueError("target_sparsities are for different layers; a path has one.")
     order = sorted(range(len(grid)), key=lambda i: -sum(targets[i].n_nonzero))
-    settings = [{"target_sparsity": grid[i]} for i in order]
-    return settings, [PathPoint(targets[i], search) for i in order]
+    entries = [{"target_sparsity": grid[i]} for i in order]
+    return entries, [PathPoint(targets[i], spec.search) for i in order]
 
 
 def _spread(n_targets: int, sizes: dict[str, int]) -> list[int]:

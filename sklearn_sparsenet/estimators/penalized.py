@@ -8,6 +8,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sklearn_sparsenet.estimators._settings import Settings
+from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -48,18 +50,21 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
         its linear layers, of which only the refitted values are kept.
     """
     check_is_fitted(estimator)
-    twin = _unfitted(estimator)
-    twin.set_params(device="cpu", checkpoint=None, verbose=0, warm_start=False)
-    with (
-        told_before(),
-        twin._training(*twin._check_fit_input(X, y, sample_weight)) as parts,
-    ):
-        trainer = parts[0]
-        _check_same(estimator, twin, "n_features_in_", "features")
-        _check_same(estimator, twin, "classes_", "classes")
-        problem = trainer.problem
-        _load_penalized(problem.network.module, estimator)
-        loss = float(problem.evaluate()[0])
+    changes = {"device": "cpu", "checkpoint": None, "verbose": 0}
+    if hasattr(estimator, "target_sparsity_"):  # the one that was chosen
+        changes["target_sparsity"] = estimator.target_sparsity_
+    # Of a clone, whose random numbers are its own.
+    settings = Settings.of(clone(estimator), **changes)
+    with told_before():
+        table = check_table(settings, X, y, sample_weight)
+        with specified(settings, table) as spec:
+            n_features = spec.features["n_features_in_"]
+            _check_same(estimator.n_features_in_, n_features, "features")
+            classes = spec.coding.attributes.get("classes_")
+            _check_same(getattr(estimator, "classes_", None), classes, "classes")
+            problem = spec.problem
+            _load_penalized(problem.network.module, estimator)
+            loss = float(problem.evaluate()[0])
     if not np.isclose(loss, estimator.loss_, rtol=_SAME_LOSS, atol=1e-12):
         warn_user(
             f"The loss is {loss:.6g}, and {estimator.loss_:.6g} in the fit: X, y and "
@@ -71,16 +76,7 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     return problem
 
 
-def _unfitted(estimator):
-    """Return an estimator of the same problem, for the target that it chose."""
-    if not hasattr(estimator, "target_sparsity_"):
-        return clone(estimator)
-    single = estimator._make_single()
-    return single.set_params(target_sparsity=estimator.target_sparsity_)
-
-
-def _check_same(estimator, twin, name: str, what: str) -> None:
-    had, got = getattr(estimator, name, None), getattr(twin, name, None)
+def _check_same(had, got, what: str) -> None:
     if not np.array_equal(had, got):
         raise ValueError(f"The data have other {what} than the fit: {got}, not {had}.")
 

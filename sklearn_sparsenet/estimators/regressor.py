@@ -6,22 +6,13 @@ from math import sqrt
 from typing import ClassVar
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
-from sklearn.metrics import r2_score
-from torch import Tensor
 
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
-from sklearn_sparsenet.estimators._scales import (
-    check_finite,
-    check_target_range,
-    standardization,
-    warn_about_target_scale,
-)
-from sklearn_sparsenet.estimators._stored import RegressorState
-from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions, naming
-from sklearn_sparsenet.losses import LOSSES, Loss, as_loss
+from sklearn_sparsenet.estimators._scales import check_finite
+from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
+from sklearn_sparsenet.losses import LOSSES
 
 __all__ = ["SparseNetRegressor"]
 
@@ -75,7 +66,6 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
     40
     """
 
-    _stored_parts: ClassVar[tuple[type, ...]] = (RegressorState,)
     _parameter_constraints: ClassVar[dict] = {
         **SparseNet._parameter_constraints,
         "loss": [StrOptions(LOSSES["real"].keys()), callable, HasMethods("per_sample")],
@@ -186,51 +176,6 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
 
     def _prediction_parts(self):
         return {"scale": self.y_scale_, "shift": self.y_mean_}
-
-    def _encode_target(self, y, weight):
-        self._flat_target = y.ndim == 1
-        with naming("y"), np.errstate(over="ignore"):
-            values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        check_target_range(values, torch.float64)
-        standardizes = (
-            self._base_loss().standardizes_target
-            if self.normalize_y == "auto"
-            else self.normalize_y
-        )
-        if standardizes:
-            values, self.y_mean_, self.y_scale_ = standardization(values, weight)
-            return values
-        self.y_mean_ = np.zeros(values.shape[1])
-        self.y_scale_ = np.ones(values.shape[1])
-        is_function = callable(self.loss) and not isinstance(self.loss, Loss)
-        if self.normalize_y == "auto" and is_function:
-            warn_about_target_scale(values)
-        return values
-
-    def _n_outputs(self, encoded):
-        return encoded.shape[1]
-
-    def _base_loss(self) -> Loss:
-        if isinstance(self.loss, str):
-            return LOSSES["real"][self.loss]()
-        return as_loss(self.loss)
-
-    def _make_loss(self, n_outputs):
-        if n_outputs != len(self.y_mean_):
-            raise ValueError(
-                f"module= has {n_outputs} outputs, y has {len(self.y_mean_)} columns."
-            )
-        return self._base_loss()
-
-    def _target_tensor(self, encoded, n_outputs, dtype):
-        check_target_range(encoded, dtype)
-        return torch.as_tensor(encoded, dtype=dtype)
-
-    def _score_outputs(self, output: Tensor, encoded, weight):
-        predicted = self._base_loss().predict(output).cpu().numpy()
-        if not np.isfinite(predicted).all():
-            return -np.inf
-        return float(r2_score(encoded, predicted, sample_weight=weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 
 import numpy as np
+from scipy.stats import rankdata
 
 __all__ = [
     "SELECTIONS",
     "best",
     "checked",
+    "choose",
     "defined",
     "mean_scores",
     "paired_errors",
@@ -120,3 +123,50 @@ def within_one_standard_error(test_scores: np.ndarray) -> int:
 
 
 SELECTIONS = {"min": best, "1se": within_one_standard_error}
+
+
+def choose(targets: list, results: list[dict], selection: str | Callable) -> dict:
+    """Choose a target by what the folds gave; return both, as attributes.
+
+    Parameters
+    ----------
+    targets : list
+        From dense to sparse.
+    results : list of dict
+        The scores "train" and "test", "n_nonzero" and "alpha" of each target, by folds.
+    selection : str or callable
+        The parameter.
+    """
+    test, train = (
+        np.stack([result[kind] for result in results], axis=1)
+        for kind in ("test", "train")
+    )
+    cv_results = _as_results(targets, test, train)
+    if callable(selection):
+        index = checked(selection(cv_results), len(targets))
+    else:
+        index = SELECTIONS[selection](test)
+    return {
+        "target_sparsities_": targets,
+        "test_scores_": test,
+        "train_scores_": train,
+        "n_nonzeros_": np.mean([result["n_nonzero"] for result in results], axis=0),
+        "alphas_": np.stack([result["alpha"] for result in results], axis=1),
+        "cv_results_": cv_results,
+        "best_index_": index,
+        "best_score_": float(defined(test)[index].mean()),
+        "target_sparsity_": targets[index],
+    }
+
+
+def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
+    """Return the scores in the form of `GridSearchCV.cv_results_`."""
+    results = {"param_target_sparsity": targets}
+    for kind, scores in (("test", test), ("train", train)):
+        for number, fold in enumerate(scores.T):
+            results[f"split{number}_{kind}_score"] = fold
+        scores = defined(scores)
+        results[f"mean_{kind}_score"] = scores.mean(axis=1)
+        results[f"std_{kind}_score"] = scores.std(axis=1)
+    ranks = rankdata(-mean_scores(test), method="min")
+    return {**results, "rank_test_score": ranks.astype(np.int32)}

@@ -54,7 +54,8 @@ def train_path(
     start: Solution | None = None
     for station, share in zip(stations, _shares(len(stations)), strict=True):
         search = station.search if start is None else station.search.continued()
-        result = train(trainer.for_target(station.target, start, share), search, limits)
+        there = trainer.for_target(station.target, start, share)
+        result = train(there, search, limits)
         yield result
         if result.was_interrupted:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -58,12 +58,6 @@ class Session:
     def flow(self) -> SynapticFlow | None:
         """Which weights can lie on a live path; None if that cannot be told."""
         return SynapticFlow.of(self.problem.network, self.problem.rows.sample_shape)
-
-    def of_part(self, what: str) -> Session:
-        """Return the session of a run that begins alike, and differs in `what`."""
-        if self.checkpoint is None:
-            return self
-        return replace(self, checkpoint=self.checkpoint.of_part(what))
 
     def kept(self, run: Callable[[Checkpoint | None], Solution]) -> Solution:
         """Return the next solution by `run`, or the one that is there already."""

@@ -253,8 +253,18 @@ def monitor_rows(monitor, net):
     return sorted(rows, key=lambda row: len(row["task_id_path"]) == 1)
 
 
+def test_networks_on_the_way_know_the_columns_of_their_own_fit(data):
+    """Warnings, of names that there were in the fit before, would be errors."""
+    X, y = data
+    net = make().fit(pd.DataFrame(X).add_prefix("x"), y)
+    watcher = Watcher()
+    net.set_callbacks(watcher).fit(X[:, :5], y)
+    assert {network.n_features_in_ for network, _ in watcher.networks} == {5}
+    assert not hasattr(net, "feature_names_in_")
+
+
 def test_nothing_is_copied_unless_a_callback_asks(data, monkeypatch):
-    def refuse(estimator, problem):
+    def refuse(spec):
         raise AssertionError
 
     monkeypatch.setattr(_callbacks, "_as_it_stands", refuse)

@@ -5,7 +5,6 @@ import pytest
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
-from sklearn_sparsenet.estimators import _base
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 Y = X[:, 0]
@@ -17,7 +16,7 @@ def _no_training(monkeypatch):
     def train(*args, **kwargs):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(_base, "train", train)
+    monkeypatch.setattr("sklearn_sparsenet.search.path.train", train)
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,16 @@ def test_types_and_devices_are_stored_by_name(dtype, device, tmp_path):
     assert_array_equal(again.fit(X, y).predict(X), net.predict(X))
 
 
+def test_a_file_of_an_accelerator_is_read_without_one(tmp_path):
+    """A fit on it anew is what needs one."""
+    net = SparseNetRegressor((5,), max_iter=2, random_state=0).fit(*regression())
+    net.set_params(device="cuda:99").save(tmp_path / "net")
+    again = load(tmp_path / "net")
+    assert_array_equal(again.predict(regression()[0]), net.predict(regression()[0]))
+    with pytest.raises(ValueError, match="device='cuda:99' is not available"):
+        again.fit(*regression())
+
+
 def my_loss(output, target):
     return (output - target).square().reshape(len(output), -1).sum(1)
 

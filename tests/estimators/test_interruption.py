@@ -17,7 +17,7 @@ from sklearn_sparsenet import (
     SparseNetRegressorCV,
     sparsenet_path,
 )
-from sklearn_sparsenet.estimators._base import SparseNet
+from sklearn_sparsenet.estimators import _outcome
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.stopping import Validation
 
@@ -147,9 +147,9 @@ def in_certified_solves(count, monkeypatch):
 
 
 def in_the_storing(count, monkeypatch):
-    original = SparseNet._store_paths
+    original = _outcome.path_attributes
     monkeypatch.setattr(
-        SparseNet, "_store_paths", lambda *arguments: count() or original(*arguments)
+        _outcome, "path_attributes", lambda *arguments: count() or original(*arguments)
     )
     return {}
 
@@ -208,7 +208,7 @@ def test_a_second_interruption_keeps_what_was_before(
             net.fit(*data)
     before = {name: value for name, value in vars(net).items() if name[-1] == "_"}
     calls = 0
-    monkeypatch.setattr(SparseNet, "_store_paths", interrupted)
+    monkeypatch.setattr(_outcome, "path_attributes", interrupted)
     with pytest.raises(KeyboardInterrupt) as caught:
         net.fit(*data)
     assert not str(caught.value)

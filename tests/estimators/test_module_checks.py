@@ -271,7 +271,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_would_not_be_trained_is_refused(monkeypatch, name, as_callable):
     make, message = REFUSED[name]
-    monkeypatch.setattr("sklearn_sparsenet.estimators._base.train", None)
+    monkeypatch.setattr("sklearn_sparsenet.search.path.train", None)
     torch.manual_seed(0)
     module = (lambda p, k: make()) if as_callable else make()
     net = SparseNetRegressor(module=module, **QUICK)

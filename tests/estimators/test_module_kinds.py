@@ -354,7 +354,7 @@ def test_a_trial_changes_no_result(monkeypatch):
     settings = {"X": X, "batch_size": 10, "max_iter": 3}
     for name in ("dropout", "batch norm", "Skipping"):
         with_trial = fitted(name, **settings).predict(X)
-        where = "sklearn_sparsenet.estimators._base.check_network"
+        where = "sklearn_sparsenet.estimators._specification.check_network"
         with monkeypatch.context() as patch:
             patch.setattr(where, lambda *_: None)
             np.testing.assert_array_equal(

@@ -20,7 +20,6 @@ from sklearn_sparsenet import (
     losses,
     sparsenet_path,
 )
-from sklearn_sparsenet.estimators import _base
 from sklearn_sparsenet.penalties import MCP, FixedSupport
 from sklearn_sparsenet.search import ContinuationSearch
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
@@ -37,7 +36,7 @@ def no_training(monkeypatch):
     def train(*args, **kwargs):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(_base, "train", train)
+    monkeypatch.setattr("sklearn_sparsenet.search.path.train", train)
 
 
 def refused(settings, one=SparseNetRegressor, X=X, y=Y, **arguments):

@@ -12,7 +12,6 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     losses,
 )
-from sklearn_sparsenet.estimators import _base
 
 X = np.random.default_rng(0).normal(size=(30, 4))
 Y = X[:, 0]
@@ -24,7 +23,7 @@ def _no_training(monkeypatch):
     def train(*args, **kwargs):
         raise AssertionError("training began")
 
-    monkeypatch.setattr(_base, "train", train)
+    monkeypatch.setattr("sklearn_sparsenet.search.path.train", train)
 
 
 # What is given, what must be in the message beside the name: a piece of what is

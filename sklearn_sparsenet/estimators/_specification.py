@@ -1,0 +1,245 @@
+"""What a fit is to do: made of parameters and data, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import check_random_state
+
+from sklearn_sparsenet.estimators import _build as build
+from sklearn_sparsenet.estimators import _modules as modules
+from sklearn_sparsenet.estimators._coding import Coding, weigh
+from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
+from sklearn_sparsenet.estimators._options import (
+    build_limits,
+    build_options,
+    resolve_weight_decay,
+)
+from sklearn_sparsenet.estimators._probing import check_network
+from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
+from sklearn_sparsenet.estimators._settings import Settings
+from sklearn_sparsenet.estimators._surprises import warn_of_surprises
+from sklearn_sparsenet.estimators._validation import (
+    as_ratios,
+    check_data,
+    check_weights,
+    resolve_dtype,
+)
+from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
+from sklearn_sparsenet.search import Search, SearchBudget
+from sklearn_sparsenet.search.session import Session
+from sklearn_sparsenet.search.targets import Target
+from sklearn_sparsenet.search.trainer import Trainer
+from sklearn_sparsenet.search.training import make_trainer
+from sklearn_sparsenet.solvers import SolverOptions
+from sklearn_sparsenet.solvers.checkpoint import Checkpoint
+from sklearn_sparsenet.solvers.dataset import make_dataset
+from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.arguments import as_number
+from sklearn_sparsenet.utils.runtime import (
+    forked_random_state,
+    resolve_device,
+    single_threaded,
+)
+
+__all__ = ["Specification", "Table", "check_table", "specified"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Data to fit, checked.
+
+    Attributes
+    ----------
+    X : ndarray or sparse matrix of shape (n_samples, ...)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+    weight : ndarray of shape (n_samples,)
+    features : dict
+        Of the columns of X, their number and names, as fitted attributes.
+    """
+
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray
+    features: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What a fit is to do."""
+
+    settings: Settings
+    features: dict[str, Any]  # as `Table` has them
+    coding: Coding
+    problem: Problem  # its network stands at the initial point
+    search: Search
+    target: Target | None  # None with a fixed λ
+    options: SolverOptions
+    limits: SearchBudget
+    search_decay: float  # weight decay until a support is held
+    seed: int  # for shuffling
+    checkpoint: Checkpoint | None
+
+    @contextmanager
+    def training(self, part: str | None = None) -> Iterator[Trainer]:
+        """Yield what searches train with.
+
+        Parameters
+        ----------
+        part : str, optional
+            What distinguishes this run from others that begin alike.
+        """
+        checkpoint = self.checkpoint
+        if checkpoint is not None and part is not None:
+            checkpoint = checkpoint.of_part(part)
+        report = print if self.settings.verbose else None
+        how = (self.options, self.seed, self.search_decay, checkpoint, report)
+        with closing(Session(self.problem, *how)) as session:
+            yield make_trainer(session, self.target)
+
+
+def check_table(settings: Settings, X, y, sample_weight) -> Table:
+    """Return data to fit, checked.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they cannot be fitted.
+    """
+    X, y, features = check_data(settings, X, y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        warn_user(
+            "A column-vector y was passed when a 1d array was expected; it is "
+            "taken as one.",
+            DataConversionWarning,
+        )
+        y = y[:, 0]
+    weight = check_weights(sample_weight, X)
+    warn_about_scales(X)
+    return Table(X, y, weight, features)
+
+
+@contextmanager
+def specified(
+    settings: Settings,
+    table: Table,
+    *,
+    numbers: np.ndarray | None = None,
+    known: np.ndarray | None = None,
+    previous: Any = None,
+) -> Iterator[Specification]:
+    """Specify a fit; yield that, in a process that is ready for its training.
+
+    Parameters
+    ----------
+    settings : Settings
+    table : Table
+    numbers : ndarray of int, optional
+        Of the rows to train with; None: all.
+    known : ndarray of shape (n_classes,), optional
+        Classes there are, whether or not these rows have them.
+    previous : SparseNet, optional
+        The fit that this one goes on from.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For parameters that do not suit the data or each other.
+    """
+    if numbers is None:
+        numbers = np.arange(len(table.weight))
+    weight = weigh(settings, table.y[numbers], table.weight[numbers], known)
+    weight = as_ratios(weight)
+    seed = as_number(settings.random_state)
+    random_state = settings.random_state if seed is None else seed
+    seeds = build.Seeds.draw(check_random_state(random_state))
+    with torch.inference_mode(False), single_threaded():
+        device = resolve_device(settings.device)
+        forked = forked_random_state(seeds.network, device)
+        with forked if _may_draw(settings) else nullcontext():
+            part = replace(table, y=table.y[numbers], weight=weight)
+            spec = _specify(settings, part, numbers, seeds, device, known, previous)
+            with to_be_told():
+                yield spec
+
+
+def _may_draw(settings: Settings) -> bool:
+    """Tell whether the fit may draw from the global generators of PyTorch.
+
+    They are all that users' modules, losses and the like can draw from; a checkpoint
+    sets them to what they were.
+    """
+    given = (settings.module, settings.loss, settings.penalty, settings.search)
+    return settings.checkpoint is not None or not all(map(build.is_ours, given))
+
+
+def _specify(settings, table, numbers, seeds, device, known, previous) -> Specification:
+    dtype = resolve_dtype(settings.dtype, table.X, device, settings.solver)
+    check_range(table.X, dtype)
+    positive = table.weight > 0
+    y, weight, numbers = table.y[positive], table.weight[positive], numbers[positive]
+    coding = Coding.of(settings, y, weight, known, previous)
+    is_whole = np.array_equal(numbers, np.arange(table.X.shape[0]))
+    rows = make_dataset(table.X, dtype, device, None if is_whole else numbers)
+    n_outputs = coding.n_outputs
+    module = modules.start_module(
+        settings, rows, n_outputs, seeds.network, dtype, previous
+    )
+    n_outputs = modules.count_outputs(module, rows)
+    if settings.module is not None:
+        rows = modules.rows_to_give(module, rows)
+    loss = coding.make_loss(n_outputs)
+    search, target, layers = build.build_search(settings, module)
+    samples = build.build_samples(settings, coding, rows, weight, seeds, n_outputs)
+    loss.check_target(samples.target)
+    if not isinstance(settings.loss, str):
+        build.try_loss(loss, n_outputs, samples)
+        build.check_loss(loss, samples.target, not settings.is_classification)
+    problem = build.build_problem(settings, module, layers, loss, samples)
+    options = build_options(settings, rows.n_samples, samples.validation)
+    if settings.module is not None:
+        check_network(problem.network, samples.rows, options.batch_size)
+    else:
+        _fit_to_inputs(settings, problem, is_new=previous is None)
+    decay = resolve_weight_decay(settings, problem, options, previous)
+    problem = replace(problem, weight_decay=decay.final)
+    guess = None if previous is None else _alpha_guess(previous, problem, target)
+    limits = build_limits(settings, guess)
+    warn_of_idle_parameters(settings, search, limits, problem.penalty)
+    warn_of_surprises(settings, search, target, problem, options)
+    # Rows that are held out for early stopping are no part of the problem.
+    data = (coding.encoded, weight)
+    checkpoint = build.build_checkpoint(settings, problem, data, guess)
+    parts = (problem, search, target, options, limits, decay.searching)
+    return Specification(
+        settings, table.features, coding, *parts, seeds.shuffle, checkpoint
+    )
+
+
+def _fit_to_inputs(settings: Settings, problem: Problem, *, is_new: bool) -> None:
+    """Size the steps by the inputs, and a new network by both."""
+    network = problem.network
+    if settings.solver != "lbfgs":
+        sizes = problem.input_sizes()
+        network.fit_steps(sizes.columns, sizes.density)
+        if is_new:
+            network.fit_start(sizes.row)
+    if is_new:
+        problem.start_at_best_constant()
+
+
+def _alpha_guess(
+    previous: Any, problem: Problem, target: Target | None
+) -> tuple[float, ...] | None:
+    """Return the λ of the fit before, one for each group, if they can serve."""
+    has_one = target is not None and not target.per_layer
+    n_groups = 1 if has_one else len(problem.network.layers)
+    known = np.atleast_1d(previous.alpha_)
+    usable = len(known) == n_groups and bool((known > 0).all())
+    return tuple(known.tolist()) if usable else None
