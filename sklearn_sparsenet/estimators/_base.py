@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_sparsenet.deploy.predictor import predict_from
 from sklearn_sparsenet.estimators._fitting import fit_network
 from sklearn_sparsenet.estimators._outcome import linear_layers
+from sklearn_sparsenet.estimators._pickling import PicklingMixin
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import check_finite
 from sklearn_sparsenet.estimators._shipping import DeployMixin
@@ -32,7 +33,12 @@ __all__ = ["SparseNet"]
 
 
 class SparseNet(
-    CallbackSupportMixin, ReportsMixin, DeployMixin, BaseEstimator, metaclass=ABCMeta
+    CallbackSupportMixin,
+    ReportsMixin,
+    DeployMixin,
+    PicklingMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Base of the estimators: everything but parameters and predictions of a kind."""
 

@@ -27,6 +27,12 @@ class ReportsMixin:
     support_: np.ndarray | None
     feature_importances_: np.ndarray | None
 
+    @property
+    def sample_shape_(self) -> tuple[int, ...]:
+        """The shape of a row of X."""
+        check_is_fitted(self)
+        return self._sample_shape
+
     @single_threaded()
     def sparsity_report(self):
         """Return what is left of each layer.

@@ -13,22 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
-from sklearn_sparsenet.deploy.architecture import build_from, describe
-from sklearn_sparsenet.deploy.by_content import ByContent
-from sklearn_sparsenet.deploy.sparse_storage import (
-    Packed,
-    pack,
-    pack_module,
-    strip_module,
-    unpack_module,
-)
 from sklearn_sparsenet.estimators._fitted import (
-    Route,
     network_attributes,
     path_attributes,
 )
 from sklearn_sparsenet.estimators._saving import save
-from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
@@ -37,9 +26,6 @@ from sklearn_sparsenet.utils.runtime import single_threaded
 from sklearn_sparsenet.utils.streams import put
 
 __all__ = ["DeployMixin", "weighted_names"]
-
-# Built from the other attributes, never pickled.
-_DERIVED = ("_route_",)
 
 
 def _is_fitted(estimator: Any) -> bool:
@@ -265,70 +251,6 @@ class DeployMixin:
         if getattr(self, "_is_sparse", False):
             return [sparse.csr_array(coef) for coef in coefs]
         return coefs
-
-    @single_threaded()
-    def __sklearn_clone__(self):  # copies a `module`
-        return super().__sklearn_clone__()
-
-    @single_threaded()
-    def __deepcopy__(self, memo):
-        twin = memo[id(self)] = type(self).__new__(type(self))
-        twin.__setstate__(copy.deepcopy(self.__getstate__(), memo))
-        return twin
-
-    @single_threaded()
-    def __getstate__(self):
-        # Pickles of modules would name the places of their tensors in the memory.
-        return {
-            name: ByContent(value) if ByContent.suits(value) else value
-            for name, value in self._plain_state().items()
-        }
-
-    def _plain_state(self):
-        state = {k: v for k, v in super().__getstate__().items() if k not in _DERIVED}
-        # What reads no code has no use for a type or a device of PyTorch.
-        of_torch = {
-            name: str(value).removeprefix("torch.")
-            for name in ("dtype", "device")
-            if isinstance(value := state.get(name), torch.dtype | torch.device)
-        }
-        state |= of_torch | {"_of_torch_": list(of_torch)} if of_torch else {}
-        if "module_" not in state:
-            return state
-        # A fit on an accelerator must load on a machine without one.
-        module = copy.deepcopy(state.pop("module_")).cpu()
-        is_sparse = state["_is_sparse"]
-        state["_packed_"] = pack_module(module, may_be_sparse=is_sparse)
-        # Plain values where that can be: what reads no code has no use for a module.
-        state["_skeleton_"] = describe(module) or strip_module(module)
-        if is_sparse:
-            state["penalized_coefs_"] = [
-                pack(torch.from_numpy(c)) for c in state["penalized_coefs_"]
-            ]
-        return state
-
-    @single_threaded()
-    def __setstate__(self, state):
-        state = {
-            name: value.value if isinstance(value, ByContent) else value
-            for name, value in state.items()
-        }
-        for name in state.pop("_of_torch_", ()):
-            make = torch.device if name == "device" else vars(torch).__getitem__
-            state[name] = make(state[name])
-        if "_packed_" in state:
-            skeleton = state.pop("_skeleton_")
-            if not isinstance(skeleton, nn.Module):
-                skeleton = build_from(skeleton)
-            state["module_"] = unpack_module(skeleton, state.pop("_packed_")).eval()
-            penalized = state["penalized_coefs_"]
-            if isinstance(next(iter(penalized), None), Packed):
-                state["penalized_coefs_"] = [c.unpack().numpy() for c in penalized]
-        if "_loss_" in state:  # one of the user's, as it was
-            state["_loss_"] = as_loss(state["_loss_"])
-        if "module_" in state:
-            state["_route_"] = Route(state["module_"], state["n_features_in_"])
-        super().__setstate__(state)
 
 
 def weighted_names(module: nn.Module) -> list[str]:

@@ -97,11 +97,11 @@ class FiltersDisplay:
         name, layer = _first_layer(net.module_)
         weight = layer.weight.detach().cpu().numpy()
         if isinstance(layer, nn.Linear):
-            shape = _image_shape(image_shape, net._sample_shape)
+            shape = _image_shape(image_shape, net.sample_shape_)
             weight = _all_inputs(weight, net).reshape(len(weight), *shape)
         elif weight.ndim == 3:
             weight = weight[:, :, None]
-        masks = live_weights(net.module_, net._sample_shape)
+        masks = live_weights(net.module_, net.sample_shape_)
         if masks is None:
             live = weight.reshape(len(weight), -1).any(axis=1)
         else:
@@ -222,7 +222,7 @@ def _all_inputs(weight: Array, net: Any) -> Array:
     selected = selected_inputs(net.module_)
     if selected is None:
         return weight
-    whole = np.zeros((len(weight), int(np.prod(net._sample_shape))), weight.dtype)
+    whole = np.zeros((len(weight), int(np.prod(net.sample_shape_))), weight.dtype)
     whole[:, selected] = weight
     return whole
 

@@ -90,7 +90,7 @@ class LayersDisplay:
         net, _ = open_up(estimator)
         parameters = dict(net.module_.named_parameters())
         layers = [parameters[name].detach() for name in net.layer_names_]
-        paths = find_paths(net.module_, net.layer_names_, net._sample_shape)
+        paths = find_paths(net.module_, net.layer_names_, net.sample_shape_)
         display = cls(
             names=list(net.layer_names_),
             n_weights=np.array([weight.numel() for weight in layers]),

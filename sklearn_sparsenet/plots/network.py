@@ -150,7 +150,7 @@ class NetworkDisplay:
                 f"max_weights={max_weights} are not drawn. Ask for a sparser network, "
                 "or raise max_weights."
             )
-        self.ax_ = one_axes(ax, self._size(graph))
+        self.ax_ = one_axes(ax, _size(graph, self.input_names, self.output_names))
         self.figure_ = self.ax_.figure
         self.connections_ = [
             self._connect(column, weight) for column, weight in enumerate(graph.weights)
@@ -165,17 +165,6 @@ class NetworkDisplay:
         self._name_columns()
         self._draw_legend()
         return self
-
-    def _size(self, graph: Graph) -> tuple[float, float]:
-        """Return the size of a new figure in inches."""
-        most = max(len(units) for units in graph.units)
-        names = [self.input_names[unit] for unit in graph.units[0]]
-        left, right = (
-            max((len(as_text(name)) for name in some), default=0)
-            for some in (names, self.output_names)
-        )
-        width = 2.2 * len(graph.weights) + 0.075 * (left + right) + 1.0
-        return float(np.clip(width, 4.5, 16)), float(np.clip(0.17 * most + 1, 3.2, 13))
 
     def _font_size(self) -> float:
         """Return the size of names that fits the column with most units."""
@@ -286,6 +275,20 @@ class NetworkDisplay:
             title=f"{self.graph_.n_connections:,} live weights",
             title_fontsize="small",
         )
+
+
+def _size(
+    graph: Graph, input_names: Sequence[str], output_names: Sequence[str]
+) -> tuple[float, float]:
+    """Return the size of a new figure in inches."""
+    most = max(len(units) for units in graph.units)
+    names = [input_names[unit] for unit in graph.units[0]]
+    left, right = (
+        max((len(as_text(name)) for name in some), default=0)
+        for some in (names, output_names)
+    )
+    width = 2.2 * len(graph.weights) + 0.075 * (left + right) + 1.0
+    return float(np.clip(width, 4.5, 16)), float(np.clip(0.17 * most + 1, 3.2, 13))
 
 
 def _heights(n_units: int) -> Array:

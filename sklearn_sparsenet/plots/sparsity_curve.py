@@ -203,12 +203,12 @@ class SparsityCurveDisplay:
         self._draw_test(counts, kind)
         self.train_line_ = None
         if self.train_scores is not None:
-            mean = self._values(self.train_scores, kind).mean(axis=1)
+            mean = _values(self.train_scores, kind, self.score_name).mean(axis=1)
             (self.train_line_,) = self.ax_.plot(
                 counts, mean, ".--", color=GREY, label="train", zorder=2
             )
         self.ax_.set(xscale="log", xlabel="weights")
-        self.ax_.set_ylabel(as_text(self._label(kind)), **LITERAL)
+        self.ax_.set_ylabel(as_text(_label(kind, self.score_name)), **LITERAL)
         count_axis(self.ax_.xaxis, counts.min(), counts.max())
         self._draw_marks(counts, kind)
         legend_above(self.ax_)
@@ -219,7 +219,7 @@ class SparsityCurveDisplay:
         self.fold_lines_: list[Any] = []
         if self.test_scores is None:
             return
-        values = self._values(self.test_scores, kind)
+        values = _values(self.test_scores, kind, self.score_name)
         mean, several = values.mean(axis=1), values.shape[1] > 1
         if several:
             self.fold_lines_ = self.ax_.plot(counts, values, color=BLUE, alpha=0.4)
@@ -266,7 +266,7 @@ class SparsityCurveDisplay:
         if index is None:
             return None
         scores = self.train_scores if self.test_scores is None else self.test_scores
-        value = self._values(scores, kind).mean(axis=1)[index]
+        value = _values(scores, kind, self.score_name).mean(axis=1)[index]
         (mark,) = self.ax_.plot(
             counts[index],
             value,
@@ -281,22 +281,20 @@ class SparsityCurveDisplay:
         )
         return mark
 
-    def _values(self, scores: Any, kind: str) -> Array:
-        by_fold = _by_fold(scores)
-        if kind == "score":
-            return by_fold
-        return -by_fold if self._is_negated else 1 - by_fold
 
-    @property
-    def _is_negated(self) -> bool:
-        return self.score_name.startswith("neg_")
+def _values(scores: Any, kind: str, name: str) -> Array:
+    by_fold = _by_fold(scores)
+    if kind == "score":
+        return by_fold
+    return -by_fold if name.startswith("neg_") else 1 - by_fold
 
-    def _label(self, kind: str) -> str:
-        if kind == "score":
-            return self.score_name
-        if self._is_negated:
-            return self.score_name.removeprefix("neg_").replace("_", " ")
-        return f"1 - {self.score_name}"
+
+def _label(kind: str, name: str) -> str:
+    if kind == "score":
+        return name
+    if name.startswith("neg_"):
+        return name.removeprefix("neg_").replace("_", " ")
+    return f"1 - {name}"
 
 
 def _by_fold(scores: Any) -> Array:
