@@ -12,10 +12,10 @@ from sklearn_sparsenet.deploy.predictor import Predictor
 from sklearn_sparsenet.networks.paths import Paths
 from sklearn_sparsenet.utils.runtime import computed_once
 
-__all__ = ["Route", "network_attributes", "path_attributes", "set_fitted"]
+__all__ = ["CachedPredictor", "network_attributes", "path_attributes", "set_fitted"]
 
 
-class Route:
+class CachedPredictor:
     """The predictor of a network, as long as nobody has changed the network.
 
     PyTorch counts the changes of a tensor in place, but those through ``.data`` or a
@@ -77,7 +77,7 @@ def network_attributes(
         "n_nonzero_per_layer_": np.array(counts),
         "n_nonzero_": n_nonzero,
         "sparsity_": 1 - n_nonzero / n_weights,
-        "_route_": Route(module, n_features),
+        "_route_": CachedPredictor(module, n_features),
     }
 
 

@@ -16,7 +16,7 @@ from sklearn_sparsenet.deploy.sparse_storage import (
     strip_module,
     unpack_module,
 )
-from sklearn_sparsenet.estimators._fitted import Route
+from sklearn_sparsenet.estimators._fitted import CachedPredictor
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -90,5 +90,7 @@ class PicklingMixin:
         if "_loss_" in state:  # one of the user's, as it was
             state["_loss_"] = as_loss(state["_loss_"])
         if "module_" in state:
-            state["_route_"] = Route(state["module_"], state["n_features_in_"])
+            state["_route_"] = CachedPredictor(
+                state["module_"], state["n_features_in_"]
+            )
         super().__setstate__(state)

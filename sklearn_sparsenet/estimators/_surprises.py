@@ -42,15 +42,15 @@ def warn_of_surprises(
 
 
 def _warn_of_few_steps(search: Search, n_samples: int, options: SolverOptions) -> None:
-    fewest = search.min_steps
+    min_steps = search.min_steps
     per_epoch = ceil(n_samples / options.batch_size)
     n_steps = round(options.max_iter * per_epoch)
-    if n_steps < fewest:
+    if n_steps < min_steps:
         warn_user(
             f"Too few steps: max_iter={options.max_iter} with batches of "
             f"{options.batch_size} rows makes {n_steps}. To learn, to cut weights and "
-            f"to learn again takes {fewest} at least, and errors are large with less. "
-            f"Write max_iter={ceil(fewest / per_epoch)} or more; 'auto' makes about "
+            f"to learn again takes {min_steps} at least, and errors are large with less. "
+            f"Write max_iter={ceil(min_steps / per_epoch)} or more; 'auto' makes about "
             "1000 steps.",
             ConvergenceWarning,
         )

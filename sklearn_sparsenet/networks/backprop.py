@@ -44,7 +44,7 @@ class GradientEngine(Protocol):
     multiplies: bool
 
     def add_gradient(
-        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
     ) -> Tensor:
         """Write the gradient into ``network.gradient`` and return the value.
 
@@ -53,8 +53,8 @@ class GradientEngine(Protocol):
         inputs : Tensor or SparseInputs
         target, weight : Tensor
             First dimension n_samples.
-        fresh : bool
-            Whether what is there is overwritten; otherwise it is added to.
+        accumulate : bool
+            Whether it is added to what is there; otherwise that is overwritten.
         """
 
     def live_units(self, support: Tensor) -> list[Tensor] | None:
@@ -102,10 +102,10 @@ class AutogradEngine:
 
     @torch.enable_grad()
     def add_gradient(
-        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
     ) -> Tensor:
         assert isinstance(inputs, Tensor)
-        if fresh:
+        if not accumulate:
             self._network.gradient.zero_()
         value = self._loss.per_sample(self._network(inputs), target) @ weight
         value.backward()
@@ -139,10 +139,10 @@ class ChainEngine:
         self.row_size = sum(len(link.weight) for link in links)
 
     def add_gradient(
-        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
     ) -> Tensor:
         chain = self._whole if self._part is None else self._part
-        return chain.add_gradient(inputs, target, weight, fresh=fresh)
+        return chain.add_gradient(inputs, target, weight, accumulate=accumulate)
 
     def live_units(self, support: Tensor) -> list[Tensor] | None:
         return live_units(self._links, support)

@@ -58,7 +58,7 @@ class Chain:
         self._workspaces: dict[int, tuple[list[_Buffers], Tensor]] = {}
 
     def add_gradient(
-        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
     ) -> Tensor:
         """Write the gradient where the links say, and return the value.
 
@@ -67,7 +67,7 @@ class Chain:
         buffers, ones = self._workspace(len(inputs))
         output = self._forward(inputs, buffers)
         value = self._start_backward(output, target, weight, buffers[-1].delta)
-        self._backward(inputs, buffers, ones, keep=0.0 if fresh else 1.0)
+        self._backward(inputs, buffers, ones, keep=1.0 if accumulate else 0.0)
         return value
 
     def _workspace(self, n_rows: int) -> tuple[list[_Buffers], Tensor]:
@@ -177,13 +177,13 @@ class LiveChain:
         return smaller
 
     def add_gradient(
-        self, inputs: Inputs, target: Tensor, weight: Tensor, *, fresh: bool
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
     ) -> Tensor:
         """Do what `Chain.add_gradient` does, for the whole chain."""
         network = self._network
         torch.index_select(network.parameters, 0, self._where, out=self._parameters)
-        value = self._chain.add_gradient(inputs, target, weight, fresh=fresh)
-        if fresh:
+        value = self._chain.add_gradient(inputs, target, weight, accumulate=accumulate)
+        if not accumulate:
             network.gradient.zero_()
         network.gradient.index_copy_(0, self._where, self._gradient)
         for below, above, isolated in self._constants:

@@ -171,7 +171,7 @@ class Problem:
         """
         if isinstance(batch, Tensor):
             batch = next(self.batches(batch, [len(batch)]))
-        loss = self._engine.add_gradient(*batch, fresh=True)
+        loss = self._engine.add_gradient(*batch, accumulate=False)
         self._add_decay(weight_decay)
         return loss
 
@@ -217,7 +217,7 @@ class Problem:
                 self._inputs.slice(chunk.start, chunk.stop),
                 self.target[chunk],
                 self.sample_weight[chunk] / self.n_samples,
-                fresh=chunk.start == 0,
+                accumulate=chunk.start > 0,
             )
             for chunk in self._chunks()
         ]

@@ -42,7 +42,7 @@ def assert_kept(estimator, before):
         "estimators._specification.build_limits",
         "search.path.train",
         "estimators._outcome.path_attributes",
-        "estimators._fitted.Route",
+        "estimators._fitted.CachedPredictor",
         "estimators._fitting.message_of",
     ],
 )

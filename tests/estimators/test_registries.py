@@ -131,7 +131,7 @@ def test_the_gradient_by_hand_is_that_of_autograd(loss, generator):
     engine = make_engine(network, loss)
     assert isinstance(engine, ChainEngine)
     for each in (engine, AutogradEngine(network, loss)):
-        value = each.add_gradient(X, y[:, :2].abs(), weight, fresh=True)
+        value = each.add_gradient(X, y[:, :2].abs(), weight, accumulate=False)
         found.append((value, network.gradient.clone()))
     torch.testing.assert_close(*found)
 
