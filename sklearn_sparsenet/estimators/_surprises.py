@@ -49,9 +49,9 @@ def _warn_of_few_steps(search: Search, n_samples: int, options: SolverOptions) -
         warn_user(
             f"Too few steps: max_iter={options.max_iter} with batches of "
             f"{options.batch_size} rows makes {n_steps}. To learn, to cut weights and "
-            f"to learn again takes {min_steps} at least, and errors are large with less. "
-            f"Write max_iter={ceil(min_steps / per_epoch)} or more; 'auto' makes about "
-            "1000 steps.",
+            f"to learn again takes {min_steps} at least, and errors are large with "
+            f"less. Write max_iter={ceil(min_steps / per_epoch)} or more; 'auto' makes "
+            "about 1000 steps.",
             ConvergenceWarning,
         )
 
