@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_sparsenet.networks.paths import find_paths
-from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.plots.style import (
     BLUE,
@@ -88,14 +86,13 @@ class LayersDisplay:
         NotFittedError
         """
         net, _ = open_up(estimator)
-        parameters = dict(net.module_.named_parameters())
-        layers = [parameters[name].detach() for name in net.layer_names_]
-        paths = find_paths(net.module_, net.layer_names_, net.sample_shape_)
+        report = net.sparsity_report()
+        n_live = list(report["n_live"])
         display = cls(
-            names=list(net.layer_names_),
-            n_weights=np.array([weight.numel() for weight in layers]),
-            n_nonzero=np.array([count_nonzero(weight) for weight in layers]),
-            n_live=None if paths is None else np.array(paths.n_live_per_layer),
+            names=list(report["layer"]),
+            n_weights=np.array(report["n_weights"]),
+            n_nonzero=np.array(report["n_nonzero"]),
+            n_live=None if None in n_live else np.array(n_live),
         )
         return display.plot(ax)
 
