@@ -59,7 +59,7 @@ def test_as_many_weights_are_live_as_any_choice_has(sizes, n_live):
         for group, goal in zip(groups, goals, strict=True):
             drawn = torch.randperm(group.stop - group.start, generator=rng)
             start[group][drawn[:goal]] = True
-        found = wiring.arrange(start & connector.places(start), score, goals)
+        found = wiring.arrange(start & connector.connectable(start), score, goals)
         if found is None:
             assert best == 0
             continue
