@@ -24,13 +24,7 @@ from torch import nn
 from sklearn_sparsenet import SparseNetRegressor, load
 from sklearn_sparsenet.utils import atomic_files
 from tests.trust.campaigns import Finding
-from tests.trust.specimens import (
-    N_FEATURES,
-    fit_of,
-    inputs,
-    same_network,
-    specimens,
-)
+from tests.trust.specimens import N_FEATURES, fit_of, inputs, same_network, specimens
 
 __all__ = [
     "check_broken_checkpoint",
