@@ -107,23 +107,6 @@ def test_strength_is_the_geometric_mean_weight_along_a_path():
     )
 
 
-def test_skip_connections_carry_paths():
-    class Skip(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner, self.outer = nn.Linear(2, 2), nn.Linear(2, 1)
-
-        def forward(self, x):
-            return self.outer(x + torch.relu(self.inner(x)))
-
-    module = Skip()
-    with torch.no_grad():
-        module.inner.weight.zero_()
-    paths = find_paths(module, ["inner.weight", "outer.weight"], (2,))
-    assert paths.n_live_per_layer == (0, 2)
-    assert paths.input_support.all()
-
-
 def test_convolutions_and_the_module_itself_is_left_alone(generator):
     module = nn.Sequential(
         nn.Conv2d(1, 2, 3, padding=1),
@@ -143,33 +126,10 @@ def test_convolutions_and_the_module_itself_is_left_alone(generator):
     assert all(p.grad is None for p in module.parameters())
 
 
-def test_unknown_inputs_give_no_paths():
-    assert find_paths(nn.Embedding(3, 2), ["weight"], (2,)) is None
-
-
 def test_only_exact_zeros_are_zeros():
     assert (
         count_nonzero(torch.tensor([0.0, -0.0, 1e-300, 1.0], dtype=torch.float64)) == 2
     )
-
-
-def test_activations_called_as_functions(generator):
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.last = nn.Linear(3, 2), nn.Linear(2, 1)
-
-        def forward(self, x):
-            return self.last(torch.tanh(self.first(x)))
-
-    module = Functional()
-    with torch.no_grad():
-        module.first.weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
-        module.last.weight.copy_(torch.tensor([[0.0, 5.0]]))
-        module.first.bias.fill_(100.0)  # saturates; biases carry no path
-    paths = find_paths(module, ["first.weight", "last.weight"], (3,))
-    assert paths.n_live_per_layer == (2, 1)
-    assert paths.input_support.tolist() == [False, True, True]
 
 
 def test_weights_that_cancel_are_live_all_the_same():
@@ -197,26 +157,6 @@ def test_layers_that_are_not_asked_for_carry_paths_but_do_not_count():
     paths = find_paths(module, ["2.weight"], (2,))
     assert paths.n_live_per_layer == (3,)
     assert paths.input_support.all()
-
-
-def test_modules_of_several_inputs_give_no_paths():
-    assert find_paths(nn.Bilinear(2, 2, 1), ["weight"], (2,)) is None
-
-
-def test_inputs_may_be_shifted_before_the_first_layer():
-    class Centred(nn.Module):
-        def forward(self, x):
-            return x / 127.5 - 1
-
-    module = nn.Sequential(Centred(), nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
-    with torch.no_grad():
-        module[1].weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
-        module[3].weight.copy_(torch.tensor([[0.0, 5.0]]))
-    for first in (Centred(), nn.Identity()):
-        module[0] = first
-        paths = find_paths(module, ["1.weight", "3.weight"], (3,))
-        assert paths.n_live_per_layer == (2, 1)
-        assert paths.input_support.tolist() == [False, True, True]
 
 
 class Wired(nn.Module):
@@ -252,6 +192,51 @@ NOT_FOLLOWED = {
 def test_what_cannot_be_followed_is_not(kind):
     """There, weights would look dead that are not."""
     assert find_paths(Wired(NOT_FOLLOWED[kind], **block()), NAMES, (3,)) is None
+
+
+class Picky(nn.Linear):
+    def forward(self, x):
+        assert len(x) > 1
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [(nn.Embedding(3, 2), (2,)), (nn.Bilinear(2, 2, 1), (2,)), (Picky(3, 1), (3,))],
+)
+def test_modules_that_do_not_take_such_inputs_have_no_paths(module, shape):
+    assert find_paths(module, ["weight"], shape) is None
+
+
+FOLLOWED = {
+    "functions": lambda s, x: s.last(torch.tanh(s.first(x))),
+    "shifted": lambda s, x: s.last(torch.relu(s.first(x / 127.5 - 1))),
+    "as they are": lambda s, x: s.last(torch.relu(s.first(x))),
+}
+
+
+@pytest.mark.parametrize("kind", FOLLOWED)
+def test_activations_may_be_functions_and_inputs_shifted(kind):
+    module = Wired(FOLLOWED[kind], first=nn.Linear(3, 2), last=nn.Linear(2, 1))
+    with torch.no_grad():
+        module.first.weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
+        module.last.weight.copy_(torch.tensor([[0.0, 5.0]]))
+        module.first.bias.fill_(100.0)  # saturates; biases carry no path
+    paths = find_paths(module, ["first.weight", "last.weight"], (3,))
+    assert paths.n_live_per_layer == (2, 1)
+    assert paths.input_support.tolist() == [False, True, True]
+
+
+def test_skip_connections_carry_paths():
+    module = Wired(
+        lambda s, x: s.outer(x + torch.relu(s.inner(x))),
+        inner=nn.Linear(2, 2),
+        outer=nn.Linear(2, 1),
+    )
+    nn.init.zeros_(module.inner.weight)
+    paths = find_paths(module, ["inner.weight", "outer.weight"], (2,))
+    assert paths.n_live_per_layer == (0, 2)
+    assert paths.input_support.all()
 
 
 def test_learned_scales_let_paths_through():
