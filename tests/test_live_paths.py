@@ -208,21 +208,30 @@ def test_modules_that_do_not_take_such_inputs_have_no_paths(module, shape):
     assert find_paths(module, ["weight"], shape) is None
 
 
-FOLLOWED = {
-    "functions": lambda s, x: s.last(torch.tanh(s.first(x))),
-    "shifted": lambda s, x: s.last(torch.relu(s.first(x / 127.5 - 1))),
-    "as they are": lambda s, x: s.last(torch.relu(s.first(x))),
-}
+class Centred(nn.Module):
+    def forward(self, x):
+        return x / 127.5 - 1
 
 
-@pytest.mark.parametrize("kind", FOLLOWED)
-def test_activations_may_be_functions_and_inputs_shifted(kind):
-    module = Wired(FOLLOWED[kind], first=nn.Linear(3, 2), last=nn.Linear(2, 1))
+def functional(low, high):
+    return Wired(lambda s, x: s.high(torch.tanh(s.low(x))), low=low, high=high)
+
+
+def shifted(low, high):
+    return nn.Sequential(Centred(), low, nn.ReLU(), high)
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "bias"),
+    [(functional, ["low", "high"], 100.0), (shifted, "13", 0.1)],
+)
+def test_activations_may_be_functions_and_inputs_shifted(make, names, bias):
+    low, high = nn.Linear(3, 2), nn.Linear(2, 1)
     with torch.no_grad():
-        module.first.weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
-        module.last.weight.copy_(torch.tensor([[0.0, 5.0]]))
-        module.first.bias.fill_(100.0)  # saturates; biases carry no path
-    paths = find_paths(module, ["first.weight", "last.weight"], (3,))
+        low.weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
+        high.weight.copy_(torch.tensor([[0.0, 5.0]]))
+        low.bias.fill_(bias)  # a large one saturates; biases carry no path
+    paths = find_paths(make(low, high), [f"{name}.weight" for name in names], (3,))
     assert paths.n_live_per_layer == (2, 1)
     assert paths.input_support.tolist() == [False, True, True]
 

@@ -20,7 +20,7 @@ import numpy as np
 from sklearn_sparsenet import load
 from sklearn_sparsenet.estimators._stored import known_classes
 from sklearn_sparsenet.utils.declared import declared_types
-from tests.trust.campaigns import Finding
+from tests.trust.campaigns import Finding, attack
 from tests.trust.specimens import inputs, specimens
 
 __all__ = ["check_damaged_file", "check_forged_file", "saved_specimens"]
@@ -29,18 +29,8 @@ Rng = np.random.Generator
 
 # What a file may cost beyond twice its size, as the process's address space grows.
 _SLACK = 48 * 2**20
-_CODE = (
-    "exec",
-    "compile",
-    "pickle.find_class",
-    "os.system",
-    "os.exec",
-    "os.posix_spawn",
-    "os.fork",
-    "subprocess.Popen",
-    "socket.connect",
-    "import",
-)
+_CODE = ("exec", "compile", "pickle.find_class", "os.system", "os.exec", "import",
+         "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect")  # fmt: skip
 
 
 @cache
@@ -114,20 +104,17 @@ def _load(content: bytes, found: Finding) -> Any:
     return loaded
 
 
-def check_damaged_file(seed: int) -> Finding:
+@attack
+def check_damaged_file(rng: Rng, found: Finding) -> str:
     """Damage a file at random; what is read must be what was written."""
-    rng = np.random.default_rng(seed)
     number = int(rng.integers(len(saved_specimens())))
-    content = saved_specimens()[number]
     name = str(rng.choice(list(_DAMAGES)))
-    found = Finding()
-    loaded = _load(_DAMAGES[name](rng, content), found)
+    loaded = _load(_DAMAGES[name](rng, saved_specimens()[number]), found)
     if loaded is not None:
         X, _ = inputs()
         same = np.array_equal(loaded.predict(X), specimens()[number].predict(X))
         found.check(same, "read, with other predictions")
-    found.failures = [f"{name} of specimen {number}: {t}" for t in found.failures]
-    return found
+    return f"{name} of specimen {number}"
 
 
 def _cut(rng: Rng, content: bytes) -> bytes:
@@ -290,21 +277,19 @@ def _forge_arrays(rng: Rng, header: dict, data: bytes) -> tuple[dict, bytes]:
     return header, data
 
 
-def check_forged_file(seed: int) -> Finding:
+@attack
+def check_forged_file(rng: Rng, found: Finding) -> str:
     """Forge a file with the right checksum: refused, or read and of some use."""
-    rng = np.random.default_rng(seed)
     number = int(rng.integers(len(saved_specimens())))
     document, header, data = _unpack(saved_specimens()[number])
     if rng.random() < 0.7:
         document = _forge_document(rng, document)
     if rng.random() < 0.4:
         header, data = _forge_arrays(rng, header, data)
-    found = Finding()
     loaded = _load(_pack(document, header, data), found)
     if loaded is not None:
         _check_use(loaded, found)
-    found.failures = [f"specimen {number}: {text}" for text in found.failures]
-    return found
+    return f"specimen {number}"
 
 
 def _check_use(loaded: Any, found: Finding) -> None:
