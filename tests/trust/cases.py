@@ -37,7 +37,6 @@ _ODD = 0.03  # how often a parameter is given a value that nobody should
 class Case:
     """A fit that has not been made yet."""
 
-    seed: int
     estimator: Any
     X: Any
     y: Any
@@ -304,9 +303,8 @@ def _weights(rng: Rng, n: int) -> tuple[Any, str]:
     return _kind(rng, kinds, [20, 3, 3, 0.5, 0.5, 1, 0.2, 0.2])
 
 
-def make_case(seed: int) -> Case:
-    """Return the random fit of a seed."""
-    rng = np.random.default_rng(seed)
+def make_case(rng: Rng) -> Case:
+    """Return a random fit."""
     n, p = _size(rng)
     plain = rng.normal(size=(n, p))
     signal = np.sin(plain[:, 0] * 2) + plain[:, p // 2] + 0.2 * rng.normal(size=n)
@@ -327,4 +325,4 @@ def make_case(seed: int) -> Case:
         del params["solver"]
     traits = {"scale": scale, "dtype": dtype, "container": container}
     traits |= {"y": target, "weights": weights}
-    return Case(seed, kind(**params), X, y, sample_weight, traits)
+    return Case(kind(**params), X, y, sample_weight, traits)

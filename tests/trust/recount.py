@@ -80,18 +80,7 @@ def live_is_possible(widths: Sequence[int], wanted: int | Sequence[int]) -> bool
         for a, bits in totals.items():
             for b in following:
                 fewest, most = max(a, b), min(a * b, wanted)
-                following[b] |= _spread(bits, most - fewest + 1) << fewest
+                for added in range(fewest, most + 1):
+                    following[b] |= bits << added
         totals = {b: bits & ((2 << wanted) - 1) for b, bits in following.items()}
     return any(bits >> wanted & 1 for bits in totals.values())
-
-
-def _spread(bits: int, length: int) -> int:
-    """Return the union of the bits, shifted by 0, ..., length - 1."""
-    if length < 1:
-        return 0
-    done = 1
-    while done < length:
-        step = min(done, length - done)
-        bits |= bits << step
-        done += step
-    return bits
