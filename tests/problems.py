@@ -41,3 +41,21 @@ class TwoBranches(nn.Module):
 
     def forward(self, x):
         return self.left(x[:, : self.n_left]) + self.right(x[:, self.n_left :])
+
+
+def hooked(module):
+    """Let a hook change what the first layer returns."""
+    module[0].register_forward_hook(lambda module, inputs, output: 2 * output)
+    return module
+
+
+def patched(module):
+    """Let the first layer do something else than its class says."""
+    module[0].forward = lambda inputs: inputs[:, :1].expand(-1, 5)
+    return module
+
+
+def tied(n_units):
+    """Return a network of two layers that are one."""
+    layer = nn.Linear(n_units, n_units)
+    return nn.Sequential(layer, nn.Tanh(), layer)

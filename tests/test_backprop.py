@@ -16,7 +16,7 @@ from sklearn_sparsenet.networks.backprop import AutogradEngine, ChainEngine, mak
 from sklearn_sparsenet.networks.chains import LiveChain
 from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.solvers.problem import Problem
-from tests.problems import F64, network_of, rows_of
+from tests.problems import F64, hooked, network_of, patched, rows_of, tied
 
 N, OUTPUTS = 17, 3
 
@@ -213,21 +213,9 @@ def frozen():
     return module
 
 
-def tied():
+def sharing_weights():
     module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
     module[2].weight = module[0].weight
-    return module
-
-
-def hooked():
-    module = mlp()
-    module[0].register_forward_hook(lambda module, inputs, output: 2 * output)
-    return module
-
-
-def patched():
-    module = mlp()
-    module[0].forward = lambda inputs: inputs.new_ones(len(inputs), 5)
     return module
 
 
@@ -245,9 +233,10 @@ OTHERS = {
         nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
     ),
     "frozen": frozen,
-    "tied": tied,
-    "hooked": hooked,
-    "patched": patched,
+    "sharing weights": sharing_weights,
+    "tied": lambda: tied(4),
+    "hooked": lambda: hooked(mlp()),
+    "patched": lambda: patched(mlp()),
 }
 
 

@@ -25,29 +25,21 @@ class FakeTrainer:
         self.asked, self.options = [], []
 
     def solve(self, alpha, *, start=None, test_from=1.0):
-        self.asked.append(tuple(alpha))
+        alpha = tuple(alpha)
+        self.asked.append(alpha)
         self.options.append((start, test_from))
         counts = tuple(int(c) for c in self.counts(alpha))
         gradient = torch.empty(0) if self.gradients is None else self.gradients
-        solution = Solution(
-            (torch.empty(0), {}),
-            tuple(alpha),
-            counts,
-            counts,
-            0.0,
-            gradient,
-            Certificate(0.0, 0.0, 0.0, ()),
-            1,
-            0.0,
-        )
+        state, certificate = (torch.empty(0), {}), Certificate(0.0, 0.0, 0.0, ())
+        judged = 0.0, gradient, certificate, 1, 0.0
         return Trial(
-            alpha=tuple(alpha),
+            alpha=alpha,
             n_nonzero=counts,
             gradients=(gradient,) * len(counts),
             met=self.target.is_met(counts),
             distance=self.target.distance(counts),
             interrupted=False,
-            solution=solution,
+            solution=Solution(state, alpha, counts, counts, *judged),
         )
 
 
@@ -233,7 +225,7 @@ def test_the_exact_count_is_found_for_an_orthonormal_design(rule, goal, seed):
 
 @pytest.mark.parametrize("midpoint", ["arithmetic", "geometric"])
 @pytest.mark.parametrize("seed", range(4))
-def test_median_rule_replayed_from_its_definition(midpoint, seed):
+def test_median_rule_39_replayed_from_its_definition(midpoint, seed):
     """(39), solve by solve, from the brackets that the earlier counts define."""
     z = torch.from_numpy(10 ** np.random.default_rng(seed).uniform(-5, -1, 400))
     goal = 37

@@ -11,7 +11,7 @@ from torch import nn
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
 from sklearn_sparsenet.networks.network import find_layers
-from tests.problems import F64
+from tests.problems import F64, hooked, tied
 
 
 def thin_out(module, density, seed):
@@ -179,17 +179,6 @@ class Centred(nn.ReLU):
         return super().forward(x - x.mean(1, keepdim=True))
 
 
-def shared():
-    linear = nn.Linear(4, 4)
-    return nn.Sequential(linear, nn.Tanh(), linear, nn.Tanh(), nn.Linear(4, 1))
-
-
-def hooked():
-    module = mlp((4, 4, 1))
-    module[0].register_forward_hook(lambda module, inputs, output: 2 * output)
-    return module
-
-
 @pytest.mark.parametrize(
     "module",
     [
@@ -204,8 +193,8 @@ def hooked():
             nn.BatchNorm1d(4, track_running_stats=False),
             nn.Linear(4, 1),
         ),
-        shared(),
-        hooked(),
+        nn.Sequential(*tied(4), nn.Tanh(), nn.Linear(4, 1)),
+        hooked(mlp((4, 4, 1))),
     ],
 )
 def test_what_is_not_known_is_refused(module):

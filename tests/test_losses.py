@@ -1,5 +1,7 @@
 """Losses: gradients by finite differences, hand formulas, best constants, domains."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -176,7 +178,9 @@ def test_targets_outside_the_domain_are_refused(loss, y):
         loss.check_target(torch.tensor(y))
 
 
-def test_impossible_losses_are_refused():
+def test_impossible_losses_are_refused_and_none_changes():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        lib.OneBit(0.1).flip_rate = 0.2
     with pytest.raises(ValueError, match="flip_rate"):
         lib.OneBit(0.5)
     with pytest.raises(ValueError, match="background"):

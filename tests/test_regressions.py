@@ -1,20 +1,14 @@
 """One test for every bug that was found and fixed."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
-from sklearn.exceptions import NotFittedError
-from torch import nn
 
 from sklearn_sparsenet import (
     NonFiniteLossError,
     SparseNetClassifier,
     SparseNetRegressor,
-    losses,
 )
-from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.solvers import EarlyStopping
 
 X = np.random.default_rng(0).normal(size=(100, 4))
@@ -48,26 +42,6 @@ def test_the_last_loss_of_an_epoch_cut_short_is_a_mean_too():
     assert net.loss_curve_[-1] > 0.5 * net.loss_  # of ten batches, one was seen
 
 
-def test_maxima_let_every_input_of_a_window_through():
-    module = nn.Sequential(
-        nn.Conv2d(1, 1, 1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1)
-    )
-    paths = find_paths(module, ["0.weight", "3.weight"], (1, 2, 2))
-    assert paths.input_support.all()
-
-
-def test_fortran_order_gives_the_same_bits():
-    net = SparseNetRegressor((8,), alpha=1e-3, max_iter=50, random_state=0)
-    first = net.fit(X, Y).predict(X)
-    second = net.fit(np.asfortranarray(X), Y).predict(np.asfortranarray(X))
-    np.testing.assert_array_equal(first, second)
-
-
-def test_losses_are_still_frozen():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        losses.OneBit(0.1).flip_rate = 0.2
-
-
 def test_balanced_classes_are_those_of_the_weighted_rows():
     y = np.arange(100) % 2
     weight = np.arange(100) % 3
@@ -93,14 +67,6 @@ def test_steps_too_large_for_the_first_epoch(rate):
         (), alpha=1e-3, solver="sgd", learning_rate_init=rate, random_state=0
     ).fit(x, x[:, 0] - x[:, 1])
     assert net.score(x, x[:, 0] - x[:, 1]) > 0.5
-
-
-def test_not_fitted_after_a_refused_fit():
-    net = SparseNetRegressor((5,), target_sparsity=10**6)
-    with pytest.raises(ValueError, match="target_sparsity"):
-        net.fit(X, Y)
-    with pytest.raises(NotFittedError):
-        net.predict(X)
 
 
 def test_y_in_tiny_units():

@@ -70,13 +70,14 @@ def draw(kind, names):
 @pytest.mark.parametrize("convert", [list, tuple, lambda names: np.array(names)])
 def test_every_name_is_drawn_as_it_is_written(kind, convert):
     with matplotlib.rc_context({"text.usetex": True}):
-        display, texts = draw(kind, convert(NAMES))
+        _, texts = draw(kind, convert(NAMES))
     shown = [text.get_text().removesuffix("\n1 of 3\nλ = 1") for text in texts]
     if kind == "SparsityCurveDisplay":
         assert shown == NAMES[1:2]
     elif texts:
         assert shown[:N] == NAMES
     assert not any(text.get_parse_math() or text.get_usetex() for text in texts)
+    display, _ = draw(kind, NAMES)
     display.figure_.set_size_inches(30, 10)
     display.figure_.canvas.draw()  # warnings are errors
 
