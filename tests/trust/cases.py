@@ -57,8 +57,7 @@ class Doubled(nn.Module):
 
     def __init__(self, n_features: int, n_outputs: int) -> None:
         super().__init__()
-        self.first = nn.Linear(n_features, 6)
-        self.last = nn.Linear(6, n_outputs)
+        self.first, self.last = nn.Linear(n_features, 6), nn.Linear(6, n_outputs)
 
     def forward(self, x):
         hidden = self.first(x).tanh()
@@ -67,13 +66,8 @@ class Doubled(nn.Module):
 
 def normalized(n_features: int, n_outputs: int) -> nn.Module:
     """Return a network with what behaves differently in training."""
-    return nn.Sequential(
-        nn.Linear(n_features, 6),
-        nn.BatchNorm1d(6),
-        nn.ReLU(),
-        nn.Dropout(0.2),
-        nn.Linear(6, n_outputs),
-    )
+    between = nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.2)
+    return nn.Sequential(nn.Linear(n_features, 6), *between, nn.Linear(6, n_outputs))
 
 
 # Values that a user may choose, and values that must be refused or survived.
