@@ -98,12 +98,6 @@ def test_chunks_change_nothing(problem, monkeypatch):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
 
-def test_penalty_is_summed_over_layers(problem):
-    first, second = problem.network.split(problem.network.weights)
-    wanted = 0.1 * first.abs().sum() + 0.3 * second.abs().sum()
-    torch.testing.assert_close(problem.penalty_value([0.1, 0.3]), wanted)
-
-
 def test_a_gradient_may_have_another_weight_decay_than_there_is(problem):
     weights = problem.network.weights
     rows, gradients = torch.arange(23), {}
@@ -135,7 +129,7 @@ def test_modules_without_final_linear_layer_start_as_they_are(generator):
     assert net[0].bias.item() == before
 
 
-def test_a_penalty_of_whole_layers_is_summed_over_its_blocks(problem):
+def test_penalties_are_summed_over_layers_of_which_some_see_the_whole(problem):
     class Norms(Penalty):
         separable = False
         prox = subdifferential_distance = None  # of no account here
@@ -146,8 +140,12 @@ def test_a_penalty_of_whole_layers_is_summed_over_its_blocks(problem):
     of_norms = dataclasses.replace(problem, penalty=Norms())
     first, second = problem.network.split(problem.network.weights)
     assert (first.shape, second.shape) == ((5, 4), (3, 5))
-    wanted = 0.1 * first.square().sum().sqrt() + 0.3 * second.square().sum().sqrt()
-    torch.testing.assert_close(of_norms.penalty_value([0.1, 0.3]), wanted)
+    for asked, size in (
+        (problem, lambda weight: weight.abs().sum()),
+        (of_norms, lambda weight: weight.square().sum().sqrt()),
+    ):
+        wanted = 0.1 * size(first) + 0.3 * size(second)
+        torch.testing.assert_close(asked.penalty_value([0.1, 0.3]), wanted)
 
 
 @pytest.mark.parametrize("training", [True, False])
