@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sklearn_sparsenet.solvers.dataset import make_dataset
+from tests.trust.recount import count_live
 
 # Told in tests as it should not be in the examples of README, docs and docstrings.
 UNTOLD = pytest.mark.filterwarnings(
@@ -69,15 +70,4 @@ def convert_at_once(monkeypatch):
 def n_live():
     """Count live weights by search, of layers as arrays (fan_out, fan_in) of bool."""
 
-    def count(layers):
-        reached = [np.ones(layers[0].shape[1], bool)]
-        for layer in layers:
-            reached.append((layer & reached[-1]).any(axis=1))
-        onwards, total = np.ones(len(layers[-1]), bool), 0
-        for layer, into in zip(layers[::-1], reached[-2::-1], strict=True):
-            live = layer & into & onwards[:, None]
-            onwards = live.any(axis=0)
-            total += int(live.sum())
-        return total
-
-    return count
+    return lambda layers: count_live([layer.T for layer in layers])

@@ -7,8 +7,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import Lasso, LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_sparsenet.losses import LogLoss, SquaredError
-from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.losses import LogLoss
+from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.penalties import L0, FixedSupport
 from sklearn_sparsenet.solvers import (
@@ -20,27 +20,21 @@ from sklearn_sparsenet.solvers import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers import active_set as active_set_module
-from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import WholeNetwork, make_objective
-from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from tests.problems import network_of, problem_of
 
 EXACT = ActiveSetOptions(max_iter=5000, kkt_tol=1e-8)
 
 
-def make_problem(X, y, hidden=(), *, loss=None, activation="tanh", module=None, **kw):
+def make_problem(X, y, hidden=(), *, loss=None, module=None, penalty="l1", **kw):
     if module is None:
-        generator = torch.Generator().manual_seed(0)
-        module = build_mlp(X.shape[1], hidden, 1, activation, generator)
-    network = Network(module, find_layers(module), **kw)
-    return Problem(
-        network,
-        loss or SquaredError(),
-        make_dataset(X, torch.float64, torch.device("cpu")),
-        torch.as_tensor(y, dtype=torch.float64)[:, None],
-        torch.ones(len(X), dtype=torch.float64),
-    )
+        network = network_of((X.shape[1], *hidden, 1), "tanh", **kw)
+    else:
+        network = Network(module, find_layers(module), **kw)
+    y = np.asarray(y, float)[:, None]
+    return problem_of(network, X, y, loss, penalty=penalty)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +95,7 @@ def test_is_exact_where_saga_does_not_converge(cancer, C):
     assert logistic_residual(X, y, weights, bias, alpha) <= 1e-6 * alpha
 
 
-def test_network_is_stationary_by_numpy(diabetes):
+def test_networks_fulfil_26_and_27_by_numpy(diabetes):
     """Back-propagation by hand: (26), (27) and a vanishing gradient of the biases."""
     X, y = diabetes
     problem = make_problem(X, y, (8,))
@@ -134,13 +128,11 @@ def test_zeros_are_exact_and_dead_weights_go(diabetes):
 
 
 def test_lambda_of_each_layer(diabetes):
-    problem = make_problem(*diabetes, (8,))
-    found = solve_active_set(problem, [0.02, 0.002], ActiveSetOptions(kkt_tol=1e-5))
+    problem, alphas = make_problem(*diabetes, (8,)), [0.02, 0.002]
+    found = solve_active_set(problem, alphas, ActiveSetOptions(kkt_tol=1e-5))
     _, gradient = problem.evaluate()
-    assert (
-        certify(problem.network, problem.penalty, gradient, [0.02, 0.002]).largest
-        <= 1e-5
-    )
+    certificate = certify(problem.network, problem.penalty, gradient, alphas)
+    assert certificate.largest <= 1e-5
     assert found.alpha == (0.02, 0.002)
 
 
@@ -171,8 +163,7 @@ def test_fixed_support_is_least_squares(diabetes):
     X, y = diabetes
     support = torch.zeros(10, dtype=torch.bool)
     support[[2, 8]] = True
-    problem = make_problem(X, y)
-    object.__setattr__(problem, "penalty", FixedSupport(support))
+    problem = make_problem(X, y, penalty=FixedSupport(support))
     found = solve_active_set(problem, [0.0], EXACT)
     exact = np.linalg.lstsq(X[:, [2, 8]], y, rcond=None)[0]
     np.testing.assert_allclose(problem.network.weights[support], exact, atol=1e-7)
@@ -283,10 +274,8 @@ def test_non_finite_start(diabetes):
 
 
 def test_refusals(diabetes):
-    problem = make_problem(*diabetes)
-    object.__setattr__(problem, "penalty", L0())
     with pytest.raises(ValueError, match="penalty='l1' only"):
-        check_supported(problem)
+        check_supported(make_problem(*diabetes, penalty=L0()))
     module = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(10, 1))
     with pytest.raises(ValueError, match="Dropout"):
         check_supported(make_problem(*diabetes, module=module.double()))

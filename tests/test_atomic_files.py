@@ -18,8 +18,8 @@ def in_pieces(file):
         file.write(NEW[start : start + 10_000])
 
 
-def fail_from(call, error, monkeypatch):
-    """Let all operations fail from the one with that number on; return their names."""
+def end_from(call, end, monkeypatch):
+    """Let all operations end from the one with that number on; return their names."""
     called = []
 
     def wrap(name):
@@ -28,7 +28,7 @@ def fail_from(call, error, monkeypatch):
         def operation(*arguments):
             called.append(name)
             if len(called) >= call:
-                raise error
+                end()
             return original(*arguments)
 
         monkeypatch.setattr(atomic_files, name, operation)
@@ -44,10 +44,14 @@ def fail_from(call, error, monkeypatch):
 )
 def test_a_failure_anywhere_leaves_the_file_as_it_was(content, error, tmp_path):
     path = tmp_path / "file"
+
+    def fail():
+        raise error
+
     for call in range(1, 100):
         path.write_bytes(OLD)
         with pytest.MonkeyPatch.context() as patch:
-            called = fail_from(call, error, patch)
+            called = end_from(call, fail, patch)
             try:
                 write_atomically(path, content)
             except type(error):
@@ -70,30 +74,13 @@ def test_a_process_that_is_killed_anywhere_leaves_a_whole_file(tmp_path):
         child = os.fork()
         if not child:
             with pytest.MonkeyPatch.context() as patch:
-                for name in OPERATIONS:
-                    patch.setattr(atomic_files, name, _dying(call, name))
+                end_from(call, lambda: os.kill(os.getpid(), 9), patch)
                 write_atomically(path, in_pieces)
             os._exit(0)
         killed = os.waitpid(child, 0)[1] != 0
         assert path.read_bytes() in (OLD, NEW)
     assert path.read_bytes() == NEW
     assert call > len(OPERATIONS)
-
-
-_count = 0
-
-
-def _dying(call, name):
-    original = getattr(atomic_files, name)
-
-    def operation(*arguments):
-        global _count
-        _count += 1
-        if _count == call:
-            os.kill(os.getpid(), 9)
-        return original(*arguments)
-
-    return operation
 
 
 @pytest.mark.parametrize("convert", [str, os.fsencode, lambda path: path])

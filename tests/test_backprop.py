@@ -10,13 +10,14 @@ from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet import losses as lib
+from sklearn_sparsenet.networks import backprop
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.backprop import AutogradEngine, ChainEngine, make_engine
-from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
-from sklearn_sparsenet.solvers.dataset import make_dataset
+from sklearn_sparsenet.networks.chains import LiveChain
+from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.solvers.problem import Problem
+from tests.problems import F64, hooked, network_of, patched, rows_of, tied
 
-F64 = torch.float64
 N, OUTPUTS = 17, 3
 
 
@@ -46,36 +47,40 @@ def make_problem(module, loss, dtype=F64, device="cpu"):
         y = torch.randint(0, OUTPUTS, (N,), generator=generator)
     weight = torch.rand(N, generator=generator, dtype=F64) + 0.1
     module = module.to(device=device, dtype=dtype)
-    rows = make_dataset(X.numpy(), dtype, torch.device(device))
     network = Network(module, find_layers(module))
     weight = weight.to(device=device, dtype=dtype)
-    return Problem(network, loss, rows, y.to(device), weight)
+    return Problem(network, loss, rows_of(X, dtype, device), y.to(device), weight)
 
 
-def mlp(activation="tanh", hidden=(5,)):
-    module = build_mlp(4, hidden, OUTPUTS, activation, torch.Generator().manual_seed(1))
-    with torch.no_grad():  # without hidden layer it starts at zero
-        for parameter in module.parameters():
-            parameter += 0.1
-    return module
-
-
-def by_autograd(problem):
-    other = dataclasses.replace(problem)
-    object.__setattr__(other, "_engine", AutogradEngine(problem.network, problem.loss))
-    return other
+def mlp(activation="tanh", hidden=(5,), density=None, seed=1):
+    """Return an MLP; with random zeros of a density, so that units are isolated."""
+    network = network_of((4, *hidden, OUTPUTS), activation, seed)
+    generator = torch.Generator().manual_seed(seed)
+    if density is None:  # without hidden layer it starts at zero
+        network.parameters.add_(0.1)
+    else:
+        kept = torch.rand(network.n_weights, generator=generator) < density
+        network.weights.mul_(kept)
+    return network.copy_module()
 
 
 def assert_agree(problem, **tolerance):
-    """On a batch, on two chunks that are added up, and on what was there before."""
-    assert isinstance(problem._engine, ChainEngine)
-    reference = by_autograd(problem)
-    index = torch.tensor([3, 0, 11, 7, 7], device=problem.network.parameters.device)
-    for ask in (lambda p: p.batch_gradient(index), lambda p: p.full_gradient()):
-        wanted, gradient = ask(reference), reference.network.gradient.clone()
-        problem.network.gradient.fill_(torch.nan)
-        torch.testing.assert_close(ask(problem), wanted, **tolerance)
-        torch.testing.assert_close(problem.network.gradient, gradient, **tolerance)
+    """On a batch and on all rows, and whatever was there before."""
+    network = problem.network
+    assert isinstance(make_engine(network, problem.loss), ChainEngine)
+    reference, everything = AutogradEngine(network, problem.loss), torch.arange(N)
+    batch = torch.tensor([3, 0, 11, 7, 7])
+    for rows, ask in (
+        (batch.to(network.parameters.device), problem.batch_gradient),
+        (everything.to(network.parameters.device), lambda _: problem.full_gradient()),
+    ):
+        weight = problem.sample_weight[rows] / len(rows)
+        given = problem.rows.take(rows), problem.target[rows], weight
+        wanted = reference.add_gradient(*given, fresh=True)
+        gradient = network.gradient.clone()
+        network.gradient.fill_(torch.nan)
+        torch.testing.assert_close(ask(rows), wanted, **tolerance)
+        torch.testing.assert_close(network.gradient, gradient, **tolerance)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
@@ -108,15 +113,6 @@ def test_the_gradient_by_finite_differences(activation):
             parameters[k] += step
             values.append(problem.evaluate()[0].item())
         assert abs((values[0] - values[1]) / 2e-6 - gradient[k].item()) < 1e-8
-
-
-def test_chunks_are_added_up(monkeypatch):
-    problem = make_problem(mlp(), lib.SquaredError())
-    whole = problem.evaluate()
-    halves = [slice(0, 9), slice(9, N)]
-    monkeypatch.setattr(Problem, "_chunks", lambda self: iter(halves))
-    for a, b in zip(problem.evaluate(), whole, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
 
 
 def test_parameters_that_are_replaced_are_seen():
@@ -217,21 +213,9 @@ def frozen():
     return module
 
 
-def tied():
+def sharing_weights():
     module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
     module[2].weight = module[0].weight
-    return module
-
-
-def hooked():
-    module = mlp()
-    module[0].register_forward_hook(lambda module, inputs, output: 2 * output)
-    return module
-
-
-def patched():
-    module = mlp()
-    module[0].forward = lambda inputs: inputs.new_ones(len(inputs), 5)
     return module
 
 
@@ -249,9 +233,10 @@ OTHERS = {
         nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
     ),
     "frozen": frozen,
-    "tied": tied,
-    "hooked": hooked,
-    "patched": patched,
+    "sharing weights": sharing_weights,
+    "tied": lambda: tied(4),
+    "hooked": lambda: hooked(mlp()),
+    "patched": lambda: patched(mlp()),
 }
 
 
@@ -262,72 +247,68 @@ def test_everything_else_is_left_to_autograd(name):
     assert isinstance(make_engine(network, lib.SquaredError()), AutogradEngine)
 
 
-def sparse_mlp(activation, hidden, density, seed):
-    """An MLP with random zeros, so that some units are isolated."""
-    generator = torch.Generator().manual_seed(seed)
-    module = build_mlp(4, hidden, OUTPUTS, activation, generator)
-    with torch.no_grad():
-        for weight in find_layers(module).values():
-            weight *= torch.rand(weight.shape, generator=generator) < density
-    return module
-
-
 @pytest.fixture
-def always_leave_out(monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.networks.backprop._WORTH_LEAVING_OUT", 0)
+def parts(monkeypatch):
+    """Leave out units however little is won by that; tell what was left out of."""
+    made = []
+
+    def spy(*args):
+        made.append(LiveChain(*args))
+        return made[-1]
+
+    monkeypatch.setattr(backprop, "_WORTH_LEAVING_OUT", 0)
+    monkeypatch.setattr(backprop, "LiveChain", spy)
+    return made
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "logistic", "gelu"])
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.2, 1.0])
 @pytest.mark.parametrize("loss", ["squared", "cross-entropy"])
-@pytest.mark.usefixtures("always_leave_out")
-def test_leaving_units_out_changes_nothing(activation, density, loss):
+def test_leaving_units_out_changes_nothing(activation, density, loss, parts):
     for seed in range(5):
-        module = sparse_mlp(activation, (9, 7, 8), density, seed)
+        module = mlp(activation, (9, 7, 8), density, seed)
         problem = make_problem(module, LOSSES[loss])
         problem.restrict(problem.network.parameters != 0, n_rows=5)
-        assert problem._engine._part is not None
+        assert len(parts) == seed + 1
         assert_agree(problem)
 
 
-@pytest.mark.usefixtures("always_leave_out")
+@pytest.mark.usefixtures("parts")
 def test_leaving_units_out_without_biases_and_with_free_layers():
-    module = sparse_mlp("tanh", (9, 7, 8), 0.1, 0)
+    module = mlp("tanh", (9, 7, 8), 0.1, 0)
     module[4].bias = None
     problem = make_problem(module, LOSSES["squared"])
     problem.restrict(problem.network.parameters != 0, n_rows=5)
     assert_agree(problem)
-    module = sparse_mlp("tanh", (9, 7), 0.1, 0)
-    problem = make_problem(module, LOSSES["squared"])
+    problem = make_problem(mlp("tanh", (9, 7), 0.1, 0), LOSSES["squared"])
     free = Network(problem.network.module, ["0.weight"])
     problem = dataclasses.replace(problem, network=free)
     problem.restrict(free.weights != 0, n_rows=5)  # tells nothing of the other layers
     assert_agree(problem)
 
 
-@pytest.mark.usefixtures("always_leave_out")
-def test_restriction_follows_the_parameters_until_it_is_lifted():
-    module = sparse_mlp("tanh", (9, 7), 0.1, 0)
-    problem = make_problem(module, LOSSES["squared"])
+def test_restriction_follows_the_parameters_until_it_is_lifted(parts):
+    problem = make_problem(mlp("tanh", (9, 7), 0.1, 0), LOSSES["squared"])
     weights = problem.network.weights
     support = weights != 0
     problem.restrict(support, n_rows=5)
     weights[support] += 0.3
     assert_agree(problem)
+    assert len(parts) == 1
     problem.restrict(None, n_rows=5)
     weights += 0.1
     assert_agree(problem)
 
 
-@pytest.mark.usefixtures("always_leave_out")
-def test_evaluation_leaves_units_out_and_no_restriction_behind():
-    module = sparse_mlp("tanh", (9, 7), 0.1, 0)
-    problem = make_problem(module, LOSSES["squared"])
+def test_evaluation_leaves_units_out_and_no_restriction_behind(parts):
+    problem = make_problem(mlp("tanh", (9, 7), 0.1, 0), LOSSES["squared"])
     loss, gradient = problem.evaluate()
-    assert problem._engine._part is None
-    reference = by_autograd(problem)
-    torch.testing.assert_close(reference.full_gradient(), loss)
-    torch.testing.assert_close(reference.network.gradient, gradient)
+    assert len(parts) == 1
+    for found, wanted in ((problem.full_gradient(), loss),
+                          (problem.network.gradient, gradient)):  # fmt: skip
+        torch.testing.assert_close(found, wanted)
+    problem.network.weights.add_(0.1)
+    assert_agree(problem)
 
 
 @pytest.mark.parametrize("search", ["one_pass", "bracket"])
@@ -335,9 +316,7 @@ def test_a_fit_does_not_depend_on_whether_units_are_left_out(search, monkeypatch
     X, y = make_regression(200, 6, n_informative=2, random_state=0)
     fits = []
     for threshold in (0, 2**62):
-        monkeypatch.setattr(
-            "sklearn_sparsenet.networks.backprop._WORTH_LEAVING_OUT", threshold
-        )
+        monkeypatch.setattr(backprop, "_WORTH_LEAVING_OUT", threshold)
         estimator = SparseNetRegressor(
             (8, 8), target_sparsity=12, search=search, dtype="float64", max_iter=40,
             normalize_y=True, random_state=0,

@@ -11,8 +11,7 @@ from torch import nn
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
 from sklearn_sparsenet.networks.network import find_layers
-
-F64 = torch.float64
+from tests.problems import F64, hooked, tied
 
 
 def thin_out(module, density, seed):
@@ -116,17 +115,22 @@ def test_convolutional_networks(padding, pool, norm, density):
             assert weights(compact) < weights(module) / 2
 
 
-def test_a_constant_channel_stays_where_the_border_would_change():
-    for padding, n_channels in ((1, 2), (0, 1)):
-        module = nn.Sequential(
-            nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Conv2d(2, 1, 3, padding=padding)
-        ).to(F64)
-        with torch.no_grad():
-            module[0].weight[1] = 0.0
-            module[0].bias[1] = 0.7
-        compact = compact_module(module, (1, 8, 8))
-        assert compact[0].out_channels == n_channels
-        assert_same_outputs(module, compact, (1, 8, 8))
+@pytest.mark.parametrize(
+    ("activation", "bias", "padding", "n_channels"),
+    [(nn.Tanh, 0.7, 1, 2), (nn.Tanh, 0.7, 0, 1), (nn.ReLU, -0.7, 1, 1)],
+)
+def test_a_constant_channel_stays_where_the_border_would_change(
+    activation, bias, padding, n_channels
+):
+    """One of zeros goes whatever the padding."""
+    layers = nn.Conv2d(1, 2, 3), activation(), nn.Conv2d(2, 1, 3, padding=padding)
+    module = nn.Sequential(*layers).to(F64)
+    with torch.no_grad():
+        module[0].weight[1] = 0.0
+        module[0].bias[1] = bias
+    compact = compact_module(module, (1, 8, 8))
+    assert compact[0].out_channels == n_channels
+    assert_same_outputs(module, compact, (1, 8, 8))
 
 
 def test_what_the_border_changes_is_judged_for_each_unit_that_reads_it():
@@ -140,18 +144,6 @@ def test_what_the_border_changes_is_judged_for_each_unit_that_reads_it():
         module[2].weight[0, 0, 1, 1] = 1e5  # the middle, inside everywhere
         module[2].weight[1, 0, 0, 0] = 0.1
     compact = compact_module(module, (1, 8, 8))
-    assert_same_outputs(module, compact, (1, 8, 8))
-
-
-def test_a_constant_zero_channel_goes_whatever_the_padding():
-    module = nn.Sequential(
-        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 1, 3, padding=1)
-    ).to(F64)
-    with torch.no_grad():
-        module[0].weight[1] = 0.0
-        module[0].bias[1] = -0.7
-    compact = compact_module(module, (1, 8, 8))
-    assert compact[0].out_channels == 1
     assert_same_outputs(module, compact, (1, 8, 8))
 
 
@@ -187,17 +179,6 @@ class Centred(nn.ReLU):
         return super().forward(x - x.mean(1, keepdim=True))
 
 
-def shared():
-    linear = nn.Linear(4, 4)
-    return nn.Sequential(linear, nn.Tanh(), linear, nn.Tanh(), nn.Linear(4, 1))
-
-
-def hooked():
-    module = mlp((4, 4, 1))
-    module[0].register_forward_hook(lambda module, inputs, output: 2 * output)
-    return module
-
-
 @pytest.mark.parametrize(
     "module",
     [
@@ -212,8 +193,8 @@ def hooked():
             nn.BatchNorm1d(4, track_running_stats=False),
             nn.Linear(4, 1),
         ),
-        shared(),
-        hooked(),
+        nn.Sequential(*tied(4), nn.Tanh(), nn.Linear(4, 1)),
+        hooked(mlp((4, 4, 1))),
     ],
 )
 def test_what_is_not_known_is_refused(module):

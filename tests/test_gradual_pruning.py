@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
-from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.search import OnePassSearch, PruningSchedule
@@ -17,15 +17,9 @@ from sklearn_sparsenet.search.connectivity import ConnectivityConstraint, larges
 from sklearn_sparsenet.search.fading import Noise
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 from sklearn_sparsenet.solvers import growth_factor
+from tests.problems import F64, network_of
 
-F64 = torch.float64
 DEFAULT = PruningSchedule()
-
-
-def network_of(sizes, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    module = build_mlp(sizes[0], sizes[1:-1], sizes[-1], "relu", generator)
-    return Network(module, find_layers(module))
 
 
 def narrowing_of(
@@ -48,6 +42,13 @@ def take_step(narrowing, weight, step):
         weight.copy_(narrowing.held.prox(weight, sizes, narrowing.strength))
     elif narrowing.is_due:
         narrowing.prune(weight, step)
+
+
+def cut(narrowing, weights, at, of):
+    """Take a step at some time; return how many weights are left."""
+    narrowing.advance(at, of)
+    take_step(narrowing, weights, 0.1)
+    return int((weights != 0).sum())
 
 
 def n_live(network):
@@ -107,9 +108,7 @@ def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
     assert PruningSchedule.for_steps(10**8).freeze_at > 0.0
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,), schedule=None)
-    narrowing.advance(4800, 32000)
-    take_step(narrowing, network.weights, 0.1)
-    assert int((network.weights != 0).sum()) == 10
+    assert cut(narrowing, network.weights, 4800, 32000) == 10
     assert narrowing.support is not None
 
 
@@ -187,8 +186,7 @@ def test_without_a_metric_the_largest_weights_stay():
     network.weights.normal_(generator=generator)  # linear networks start at zero
     narrowing = narrowing_of(network, (7,), hard=True)
     wanted = network.weights.abs().topk(7).indices.sort().values
-    narrowing.advance(99, 100)
-    take_step(narrowing, network.weights, 0.1)
+    cut(narrowing, network.weights, 99, 100)
     assert torch.equal(network.weights.nonzero().flatten(), wanted)
 
 
@@ -197,47 +195,35 @@ def test_nothing_is_cut_before_it_begins_or_between_order_statistics():
     narrowing = narrowing_of(network, (10,))
     before = network.weights.clone()
     for step in (0, 49, 101, 255):
-        narrowing.advance(step, 1000)
-        take_step(narrowing, network.weights, 0.1)
+        cut(narrowing, network.weights, step, 1000)
         assert torch.equal(network.weights, before)
 
 
 def test_going_back_in_time_releases_the_support():
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,))
-    narrowing.advance(900, 1000)
-    take_step(narrowing, network.weights.clone(), 0.1)
+    cut(narrowing, network.weights.clone(), 900, 1000)
     assert narrowing.support is not None
     narrowing.advance(100, 1000)
     assert narrowing.support is None
 
 
-def test_a_score_that_would_cut_every_path_does_not():
-    """The largest weights lie in one layer: keeping them alone kills the network."""
-    network = network_of((6, 8, 6, 3))
-    with torch.no_grad():
+@pytest.mark.parametrize(("goal", "n_on_paths"), [(12, 12), (2, 0)])
+def test_a_score_that_would_cut_every_path_does_not(goal, n_on_paths):
+    """The largest weights lie in one layer: keeping them alone kills the network.
+
+    Fewer weights than layers are counted all the same, and a run that is interrupted
+    early is brought to the target.
+    """
+    for is_interrupted in (False, True):
+        network = network_of((6, 8, 6, 3))
         network.weights[network.layers[0].slice] *= 1e3
-    narrowing = narrowing_of(network, (12,))
-    narrowing.advance(900, 1000)
-    take_step(narrowing, network.weights, 0.1)
-    assert int((network.weights != 0).sum()) == 12
-    assert n_live(network) == 12
-
-
-def test_fewer_weights_than_layers_are_counted_all_the_same():
-    network = network_of((6, 8, 6, 3))
-    narrowing = narrowing_of(network, (2,))
-    narrowing.advance(900, 1000)
-    take_step(narrowing, network.weights, 0.1)
-    assert int((network.weights != 0).sum()) == 2
-
-
-def test_an_interrupted_run_is_brought_to_the_target():
-    network = network_of((6, 8, 3))
-    narrowing = narrowing_of(network, (10,))
-    narrowing.advance(10, 1000)
-    narrowing.enforce_target(network.weights)
-    assert int((network.weights != 0).sum()) == 10
+        narrowing = narrowing_of(network, (goal,))
+        cut(narrowing, network.weights, 10 if is_interrupted else 900, 1000)
+        if is_interrupted:
+            narrowing.enforce_target(network.weights)
+        assert int((network.weights != 0).sum()) == goal
+        assert n_live(network) == n_on_paths
 
 
 def test_flow_is_positive_exactly_where_a_path_could_lead():
@@ -281,12 +267,6 @@ def test_a_flow_finds_the_paths_whatever_it_was_asked_before():
     assert torch.equal(flow.at(ones), before)
 
 
-def test_stages_are_values():
-    assert PruningSchedule() == dataclasses.replace(
-        PruningSchedule(), begin=PruningSchedule().begin
-    )
-
-
 def test_flow_is_conserved_through_the_layers():
     """Sizes times flow sum up to the same in every layer: all paths lead through."""
     network = network_of((7, 5, 4, 2))
@@ -296,25 +276,15 @@ def test_flow_is_conserved_through_the_layers():
     assert sums == pytest.approx([sums[0]] * 3)
 
 
-@pytest.mark.parametrize("wrong", [-0.1, 1.0])
-def test_the_plateau_fraction_part_is_less_than_the_whole(wrong):
-    with pytest.raises(ValueError, match="plateau_fraction"):
-        OnePassSearch(plateau_fraction=wrong)
-
-
 def test_a_cut_that_leaves_no_path_is_taken_back_and_the_next_follows_the_flow():
     network = network_of((6, 8, 6, 3))
-    with torch.no_grad():
-        network.weights[network.layers[0].slice] *= 1e3
+    network.weights[network.layers[0].slice] *= 1e3
     narrowing = narrowing_of(network, (12,))
     before = network.weights.clone()
-    narrowing.advance(500, 1000)
-    take_step(narrowing, network.weights, 0.1)
+    cut(narrowing, network.weights, 500, 1000)
     assert torch.equal(network.weights, before)
-    narrowing.advance(510, 1000)
-    take_step(narrowing, network.weights, 0.1)
     k = DEFAULT.kept(0.51, network.n_weights, 12)
-    assert 12 <= int((network.weights != 0).sum()) <= k
+    assert 12 <= cut(narrowing, network.weights, 510, 1000) <= k
     assert n_live(network) > 0
 
 
@@ -342,9 +312,8 @@ def test_following_the_flow_costs_what_the_weights_that_are_left_do(monkeypatch)
         return at_few(self, where, sizes)
 
     monkeypatch.setattr(SynapticFlow, "at_few", spy)
-    monkeypatch.setattr(
-        SynapticFlow, "at", None
-    )  # of all weights, however many are cut
+    # Of all weights, however many are cut:
+    monkeypatch.setattr(SynapticFlow, "at", None)
     groups = [slice(0, network.n_weights)]
     kept = ConnectivityConstraint(flow, groups, [80]).follow_the_flow(score, [80])
     assert int(kept.sum()) == 80
@@ -362,9 +331,8 @@ def test_weights_of_a_convolutional_network_are_all_on_paths(goal):
         n, flow = network.n_weights, SynapticFlow.of(network, (1, 2, 2))
         score = torch.rand(n, dtype=F64, generator=generator)
         kept = largest(score, goal)[0]
-        kept, connectable = ConnectivityConstraint(
-            flow, [slice(0, n)], [goal]
-        ).enforce_target(kept, score)
+        constraint = ConnectivityConstraint(flow, [slice(0, n)], [goal])
+        kept, connectable = constraint.enforce_target(kept, score)
         assert kept.sum() == goal
         assert connectable[kept].all()
 
@@ -399,5 +367,6 @@ def test_growth_is_felt_by_a_search_and_may_not_be_negative(generator):
     first, same, other = (net.predict(X) for net in nets)
     assert (first == same).all()
     assert (first != other).any()
-    with pytest.raises(ValueError, match="growth=-1"):
-        OnePassSearch(growth=-1)
+    for wrong in ({"growth": -1}, {"plateau_fraction": -0.1}, {"plateau_fraction": 1}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))}="):
+            OnePassSearch(**wrong)

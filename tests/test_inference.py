@@ -12,16 +12,15 @@ from sklearn_sparsenet import losses
 from sklearn_sparsenet.deploy import predictor as module_under_test
 from sklearn_sparsenet.deploy.predictor import Predictor, predict_from
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
-from sklearn_sparsenet.networks.network import build_mlp, find_layers
+from tests.problems import network_of
 
 
 def network(activation="tanh", hidden=(30, 20), density=0.2, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    module = build_mlp(12, hidden, 3, activation, generator)
-    with torch.no_grad():
-        for weight in find_layers(module).values():
-            weight *= 5 * (torch.rand(weight.shape, generator=generator) < density)
-    return module.eval()
+    found = network_of((12, *hidden, 3), activation, seed)
+    kept = torch.rand(found.n_weights, generator=generator) < density
+    found.weights.mul_(5 * kept)
+    return found.copy_module().eval()
 
 
 def assert_agrees(predictor, module, X, **tolerance):

@@ -14,13 +14,11 @@ from sklearn_sparsenet.search.fading import Noise
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.solvers import SolverOptions, solve, stepper
-from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.live_part import live_part
-from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.pruning import Pruning
 from sklearn_sparsenet.solvers.solution import Status
+from tests.problems import F64, problem_of
 
-F64 = torch.float64
 N, INPUTS, OUTPUTS = 40, 5, 3
 
 
@@ -31,10 +29,14 @@ def make(hidden=(9, 7), activation="tanh", loss=None, **settings):
     y = torch.stack([X[:, 0].sin(), X[:, 1] * X[:, 2], X[:, 3]], dim=1)
     if isinstance(loss, CrossEntropy):
         y = y.argmax(1)
-    network = Network(module, find_layers(module), **settings)
-    rows = make_dataset(X.numpy(), F64, torch.device("cpu"))
     weight = torch.rand(N, generator=generator, dtype=F64) + 0.1
-    return Problem(network, loss or SquaredError(), rows, y, weight)
+    network = Network(module, find_layers(module), **settings)
+    return problem_of(network, X, y, loss, weight)
+
+
+def with_module(problem, module, names=None):
+    network = Network(module, names or find_layers(module))
+    return dataclasses.replace(problem, network=network)
 
 
 def on_support(problem, density, penalty=None):
@@ -109,9 +111,15 @@ class OddL1(L1):
 
 
 def no_chain():
-    problem = make()
     module = nn.Sequential(nn.Sequential(nn.Linear(INPUTS, 6)), nn.Linear(6, OUTPUTS))
-    return dataclasses.replace(problem, network=Network(module, find_layers(module)))
+    return with_module(make(), module)
+
+
+def with_parameters_of_its_own():
+    problem = make()
+    module = problem.network.module
+    module.register_parameter("extra", nn.Parameter(torch.ones(2, 2, dtype=F64)))
+    return with_module(problem, module)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +131,7 @@ def no_chain():
         lambda: on_support(make(), 0.05, Adaptive(torch.ones(129, dtype=F64))),
         lambda: on_support(make(), 0.05, OddL1()),
         lambda: on_support(no_chain(), 0.05),
+        lambda: on_support(with_parameters_of_its_own(), 0.05),
         make,  # L1 holds no support
     ],
 )
@@ -134,8 +143,8 @@ def test_there_is_no_part_where_nothing_can_be_left_out(make_problem):
 
 def test_layers_that_are_not_penalised_stay_whole():
     problem = make()
-    some = Network(problem.network.module, ["0.weight", "2.weight"])
-    problem, _ = on_support(dataclasses.replace(problem, network=some), 0.05)
+    some = with_module(problem, problem.network.module, ["0.weight", "2.weight"])
+    problem, _ = on_support(some, 0.05)
     part = live_part(problem, problem.penalty)
     shapes = [tuple(p.shape) for p in part.problem.network.module.parameters()]
     assert shapes[-2:] == [(OUTPUTS, 7), (OUTPUTS,)]
@@ -146,11 +155,10 @@ def test_an_activation_may_be_used_repeatedly():
     problem = make((9, 7), "tanh")
     module, tanh = problem.network.module, nn.Tanh()
     shared = nn.Sequential(module[0], tanh, module[2], tanh, module[4])
-    network = Network(shared, find_layers(shared))
-    problem, _ = on_support(dataclasses.replace(problem, network=network), 0.1)
+    problem, _ = on_support(with_module(problem, shared), 0.1)
     part = live_part(problem, problem.penalty)
     X = torch.ones(2, INPUTS, dtype=F64)
-    torch.testing.assert_close(part.problem.network(X), network(X))
+    torch.testing.assert_close(part.problem.network(X), problem.network(X))
 
 
 def test_a_layer_may_have_no_unit_left():
@@ -165,15 +173,6 @@ def test_a_layer_may_have_no_unit_left():
     assert torch.equal(part.problem.network.parameters, wanted)
     X = torch.ones(2, INPUTS, dtype=F64)
     torch.testing.assert_close(part.problem.network(X), problem.network(X))
-
-
-def test_a_sequential_with_parameters_of_its_own_is_no_chain():
-    problem = make()
-    module = problem.network.module
-    module.register_parameter("extra", nn.Parameter(torch.ones(2, 2, dtype=F64)))
-    network = Network(module, find_layers(module))
-    problem, _ = on_support(dataclasses.replace(problem, network=network), 0.05)
-    assert live_part(problem, problem.penalty) is None
 
 
 def test_nothing_is_drawn_from_the_global_generator():
@@ -248,20 +247,23 @@ def test_training_on_the_part_is_training_on_the_whole(
     torch.testing.assert_close(found.kkt_residual, wanted.kkt_residual)
 
 
-def test_a_solve_on_a_support_takes_back_steps_that_lose_a_weight(parts, monkeypatch):
-    def run():
+def both_ways(options, parts, monkeypatch, **tolerance):
+    """Solve on a support, on the part and on the whole; return both solutions."""
+    options, found = dataclasses.replace(ADAM, **options), []
+    for _ in range(2):
         problem, support = on_support(make(), 0.15, L1())
-        options = dataclasses.replace(ADAM, learning_rate=0.5)
         generator = torch.Generator().manual_seed(0)
-        count = int(support.sum())
-        found = solve(problem, [0.05] * 3, options, generator, keep_support=True)
-        assert sum(found.counts) == count
-        return found
+        found.append(solve(problem, [0.05] * 3, options, generator, keep_support=True))
+        assert parts[0] is not None
+        leave_out_nothing(monkeypatch)
+    torch.testing.assert_close(*(one.weights for one in found), **tolerance, atol=1e-9)
+    return *found, int(support.sum())
 
-    found = run()
-    assert parts[0] is not None
-    leave_out_nothing(monkeypatch)
-    torch.testing.assert_close(found.weights, run().weights, rtol=1e-7, atol=1e-9)
+
+def test_a_solve_on_a_support_takes_back_steps_that_lose_a_weight(parts, monkeypatch):
+    options = {"learning_rate": 0.5}
+    *found, count = both_ways(options, parts, monkeypatch, rtol=1e-7)
+    assert [sum(one.counts) for one in found] == [count, count]
 
 
 @pytest.mark.parametrize("epoch", [16, 20, 29])
@@ -285,28 +287,21 @@ def test_an_interruption_leaves_what_the_part_has_learned(epoch, parts):
 @pytest.mark.parametrize("call", range(86, 96))
 def test_an_interruption_within_an_epoch_loses_no_more_than_a_step(call, monkeypatch):
     """With five steps an epoch, and the support held from step 75 on."""
-    steps = []
-    step = stepper.Stepper.step
+    step, found = stepper.Stepper.step, []
+    for is_interrupted in (True, False):
+        steps = []
 
-    def interrupted(self):
-        steps.append(None)
-        if len(steps) == call:
-            raise KeyboardInterrupt
-        step(self)
+        def until_then(self, steps=steps, is_interrupted=is_interrupted):
+            steps.append(None)
+            if len(steps) == call and is_interrupted:
+                raise KeyboardInterrupt
+            if len(steps) < call:
+                step(self)
 
-    monkeypatch.setattr(stepper.Stepper, "step", interrupted)
-    found, _ = train(make((20, 15)))
-    shorter = []
-
-    def stopped(self):
-        if len(shorter) < call - 1:
-            shorter.append(None)
-            step(self)
-
-    monkeypatch.setattr(stepper.Stepper, "step", stopped)
-    wanted, _ = train(make((20, 15)))
-    assert found.status is Status.INTERRUPTED
-    assert torch.equal(found.weights, wanted.weights)
+        monkeypatch.setattr(stepper.Stepper, "step", until_then)
+        found.append(train(make((20, 15)))[0])
+    assert found[0].status is Status.INTERRUPTED
+    assert torch.equal(found[0].weights, found[1].weights)
 
 
 @torch.no_grad()
@@ -326,56 +321,36 @@ def test_weights_off_a_support_that_is_held_become_zero(parts):
     assert torch.equal(problem.network.weights != 0, support)
 
 
-def test_full_batches_go_on_after_going_back(parts, monkeypatch):
-    """To a state in which the support is held, with new moments."""
+def test_a_solve_on_the_part_ends_where_the_whole_is_stationary(parts, monkeypatch):
+    """The gradient off the support is looked at as well, as often as without a part."""
+    options = {"batch_size": N, "max_iter": 4000, "learning_rate": 3e-3, "kkt_tol": 1.9}
+    found, wanted, _ = both_ways(options, parts, monkeypatch, rtol=1e-6)
+    assert found.status is wanted.status is Status.STATIONARY
+    assert found.epochs == wanted.epochs
+
+
+@pytest.mark.parametrize(
+    ("settings", "call"),
+    [({}, 110), ({"batch_size": N, "max_iter": 400, "damping": 1.0}, 300)],
+    ids=["batches", "full batches"],
+)
+def test_a_run_that_goes_back_begins_with_the_whole_again(
+    settings, call, parts, monkeypatch
+):
+    """A gradient that is not finite, once, in the middle of the held part."""
     take, calls = stepper.Stepper.take_gradient, []
 
     def broken(self, batch):
         calls.append(None)
         loss = take(self, batch)
-        return loss * float("nan") if len(calls) == 300 else loss
+        return loss * float("nan") if len(calls) == call else loss
 
     monkeypatch.setattr(stepper.Stepper, "take_gradient", broken)
-    options = dataclasses.replace(ADAM, batch_size=N, max_iter=400, damping=1.0)
-    found, narrowing = train(make((20, 15)), options)
-    assert len(parts) == 2
-    assert len(calls) > 401
-    assert torch.equal(found.weights != 0, narrowing.support)
-    assert found.loss < found.loss_curve[280]
-
-
-def test_a_solve_on_the_part_ends_where_the_whole_is_stationary(parts, monkeypatch):
-    """The gradient off the support is looked at as well, as often as without a part."""
-
-    def run(alpha):
-        problem, _ = on_support(make(), 0.15, L1())
-        options = dataclasses.replace(
-            ADAM, batch_size=N, max_iter=4000, learning_rate=3e-3, kkt_tol=1.9
-        )
-        generator = torch.Generator().manual_seed(0)
-        return solve(problem, [alpha] * 3, options, generator, keep_support=True)
-
-    found = run(0.05)
-    assert parts[0] is not None
-    leave_out_nothing(monkeypatch)
-    wanted = run(0.05)
-    assert found.status is wanted.status is Status.STATIONARY
-    assert found.epochs == wanted.epochs
-    torch.testing.assert_close(found.weights, wanted.weights, rtol=1e-6, atol=1e-9)
-
-
-def test_a_run_that_goes_back_begins_with_the_whole_again(parts, monkeypatch):
-    """A gradient that is not finite, once, in the middle of the held part."""
-    calls = []
-    take = stepper.Stepper.take_gradient
-
-    def broken(self, batch):
-        calls.append(None)
-        loss = take(self, batch)
-        return loss * float("nan") if len(calls) == 110 else loss
-
-    monkeypatch.setattr(stepper.Stepper, "take_gradient", broken)
-    found, _ = train(make((20, 15)))
+    found, narrowing = train(make((20, 15)), dataclasses.replace(ADAM, **settings))
     assert len(parts) == 2
     assert sum(found.counts) == 20
+    assert torch.equal(found.weights != 0, narrowing.support)
     assert found.status is Status.BUDGET
+    if settings:  # an epoch is a step: they go on, with new moments
+        assert len(calls) > 401
+        assert found.loss < found.loss_curve[280]

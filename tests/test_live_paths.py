@@ -10,19 +10,30 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sklearn_sparsenet.networks.compaction import SelectInputs
-from sklearn_sparsenet.networks.network import build_mlp, find_layers
+from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.networks.paths import PathProbe, count_per_input, find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from tests.problems import hooked, patched, tied
+
+LAYERS = ["0.weight", "2.weight"]
 
 
-def masked_mlp(sizes, seed, density, activation="relu"):
-    generator = torch.Generator().manual_seed(seed)
-    module = build_mlp(sizes[0], sizes[1:-1], sizes[-1], activation, generator)
-    with torch.no_grad():
-        for layer in find_layers(module).values():
-            keep = torch.rand(layer.shape, generator=generator) < density
-            layer.copy_(torch.where(keep, torch.randn_like(layer), 0.0))
-    return module
+def chain_of(*weights, activation=nn.ReLU):
+    """Return a perceptron with such weights."""
+    modules = []
+    for weight in weights:
+        weight = torch.as_tensor(weight, dtype=torch.float64)
+        layer = nn.Linear(weight.shape[1], weight.shape[0], dtype=weight.dtype)
+        layer.weight.data.copy_(weight)
+        modules += [layer, activation()]
+    return nn.Sequential(*modules[:-1])
+
+
+def masked_mlp(sizes, seed, density):
+    rng = np.random.default_rng(seed)
+    shapes = [(b, a) for a, b in itertools.pairwise(sizes)]
+    drawn = (rng.standard_normal(s) * (rng.random(s) < density) for s in shapes)
+    return chain_of(*drawn, activation=nn.Tanh)
 
 
 def live_by_enumeration(module, sizes):
@@ -43,7 +54,7 @@ def live_by_enumeration(module, sizes):
 @given(st.integers(0, 10**6), st.sampled_from([0.1, 0.25, 0.5]))
 def test_live_weights_are_those_on_a_path(seed, density):
     sizes = (4, 5, 3, 2)
-    module = masked_mlp(sizes, seed, density, "tanh")
+    module = masked_mlp(sizes, seed, density)
     names = list(find_layers(module))
     paths = find_paths(module, names, (4,))
     live, inputs, per_input = live_by_enumeration(module, sizes)
@@ -56,9 +67,8 @@ def test_live_weights_are_those_on_a_path(seed, density):
 
 
 def test_chains_are_followed_as_autograd_would():
-    module = masked_mlp((5, 7, 4, 3), seed=0, density=0.5, activation="tanh")
+    module = masked_mlp((5, 7, 4, 3), seed=0, density=0.5)
     by_hand, by_autograd = PathProbe(module, (5,)), PathProbe(module, (5,))
-    assert by_hand._chain is not None
     by_autograd._chain = None
     sizes = {name: w.detach().abs() for name, w in find_layers(module).items()}
     torch.testing.assert_close(by_hand.follow(sizes), by_autograd.follow(sizes))
@@ -67,25 +77,15 @@ def test_chains_are_followed_as_autograd_would():
 
 
 def test_what_is_more_than_a_chain_is_followed_by_autograd():
-    layer = nn.Linear(4, 4)
-    twice = nn.Sequential(layer, nn.ReLU(), layer)
-    hooked = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
-    hooked[0].register_forward_hook(lambda module, args, output: 2 * output)
-    overridden = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
-    overridden[0].forward = lambda x: x
-    for module in (twice, hooked, overridden):
-        assert PathProbe(module, (4,))._chain is None
+    for change in (hooked, patched, lambda chain: tied(4)):
+        chain = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 1))
+        assert PathProbe(chain, (4,))._chain is not None
+        assert PathProbe(change(chain), (4,))._chain is None
     assert PathProbe(nn.Linear(4, 2), (3, 4))._chain is None
 
 
 def test_weights_per_input_where_columns_are_selected_or_flattened():
-    layer = nn.Linear(2, 3)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.0, 0.0], [2.0, 3.0], [0.0, 4.0]]))
-    last = nn.Linear(3, 1)
-    with torch.no_grad():
-        last.weight.copy_(torch.tensor([[1.0, 1.0, 0.0]]))
-    network = nn.Sequential(layer, nn.ReLU(), last)
+    network = chain_of([[1, 0], [2, 3], [0, 4]], [[1, 1, 0]]).float()
     assert count_per_input(network, (2,)).tolist() == [2, 1]
     selected = nn.Sequential(SelectInputs(torch.tensor([3, 0])), network)
     assert count_per_input(selected, (4,)).tolist() == [1, 0, 0, 2]
@@ -97,31 +97,9 @@ def test_weights_per_input_where_columns_are_selected_or_flattened():
 
 
 def test_strength_is_the_geometric_mean_weight_along_a_path():
-    module = build_mlp(2, (2,), 1, "relu", torch.Generator())
-    with torch.no_grad():
-        module[0].weight.copy_(torch.tensor([[4.0, 0.0], [0.0, -1.0]]))
-        module[2].weight.copy_(torch.tensor([[-9.0, 4.0]]))
-    strength = find_paths(module, ["0.weight", "2.weight"], (2,)).input_strength
-    torch.testing.assert_close(
-        strength, torch.tensor([1.0, 2 / 6], dtype=torch.float64)
-    )
-
-
-def test_skip_connections_carry_paths():
-    class Skip(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner, self.outer = nn.Linear(2, 2), nn.Linear(2, 1)
-
-        def forward(self, x):
-            return self.outer(x + torch.relu(self.inner(x)))
-
-    module = Skip()
-    with torch.no_grad():
-        module.inner.weight.zero_()
-    paths = find_paths(module, ["inner.weight", "outer.weight"], (2,))
-    assert paths.n_live_per_layer == (0, 2)
-    assert paths.input_support.all()
+    module = chain_of([[4, 0], [0, -1]], [[-9, 4]])
+    strength = find_paths(module, LAYERS, (2,)).input_strength
+    assert strength.tolist() == pytest.approx([1.0, 2 / 6])
 
 
 def test_convolutions_and_the_module_itself_is_left_alone(generator):
@@ -143,80 +121,29 @@ def test_convolutions_and_the_module_itself_is_left_alone(generator):
     assert all(p.grad is None for p in module.parameters())
 
 
-def test_unknown_inputs_give_no_paths():
-    assert find_paths(nn.Embedding(3, 2), ["weight"], (2,)) is None
-
-
 def test_only_exact_zeros_are_zeros():
-    assert (
-        count_nonzero(torch.tensor([0.0, -0.0, 1e-300, 1.0], dtype=torch.float64)) == 2
-    )
-
-
-def test_activations_called_as_functions(generator):
-    class Functional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.last = nn.Linear(3, 2), nn.Linear(2, 1)
-
-        def forward(self, x):
-            return self.last(torch.tanh(self.first(x)))
-
-    module = Functional()
-    with torch.no_grad():
-        module.first.weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
-        module.last.weight.copy_(torch.tensor([[0.0, 5.0]]))
-        module.first.bias.fill_(100.0)  # saturates; biases carry no path
-    paths = find_paths(module, ["first.weight", "last.weight"], (3,))
-    assert paths.n_live_per_layer == (2, 1)
-    assert paths.input_support.tolist() == [False, True, True]
+    values = [0.0, -0.0, 1e-300, 1.0]
+    assert count_nonzero(torch.tensor(values, dtype=torch.float64)) == 2
 
 
 def test_weights_that_cancel_are_live_all_the_same():
-    module = build_mlp(1, (2,), 1, "identity", torch.Generator())
-    with torch.no_grad():
-        module[0].weight.fill_(1.0)
-        module[2].weight.copy_(torch.tensor([[1.0, -1.0]]))
-    assert find_paths(module, ["0.weight", "2.weight"], (1,)).n_live == 4
+    module = chain_of([[1], [1]], [[1, -1]], activation=nn.Identity)
+    assert find_paths(module, LAYERS, (1,)).n_live == 4
 
 
 def test_without_any_path_nothing_is_live_and_no_strength_is_nan():
-    module = build_mlp(2, (2,), 1, "relu", torch.Generator())
-    with torch.no_grad():
-        module[0].weight.copy_(torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
-        module[2].weight.copy_(torch.tensor([[0.0, 1.0]]))
-    paths = find_paths(module, ["0.weight", "2.weight"], (2,))
+    paths = find_paths(chain_of([[1, 1], [0, 0]], [[0, 1]]), LAYERS, (2,))
     assert paths.n_live_per_layer == (0, 0)
     assert not paths.input_support.any()
     assert paths.input_strength.tolist() == [0.0, 0.0]
 
 
 def test_layers_that_are_not_asked_for_carry_paths_but_do_not_count():
-    module = build_mlp(2, (3,), 1, "relu", torch.Generator().manual_seed(0))
+    module = chain_of([[1, 2], [3, 4], [5, 6]], [[1, 2, 3]])
     module[0].requires_grad_(False)
     paths = find_paths(module, ["2.weight"], (2,))
     assert paths.n_live_per_layer == (3,)
     assert paths.input_support.all()
-
-
-def test_modules_of_several_inputs_give_no_paths():
-    assert find_paths(nn.Bilinear(2, 2, 1), ["weight"], (2,)) is None
-
-
-def test_inputs_may_be_shifted_before_the_first_layer():
-    class Centred(nn.Module):
-        def forward(self, x):
-            return x / 127.5 - 1
-
-    module = nn.Sequential(Centred(), nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
-    with torch.no_grad():
-        module[1].weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
-        module[3].weight.copy_(torch.tensor([[0.0, 5.0]]))
-    for first in (Centred(), nn.Identity()):
-        module[0] = first
-        paths = find_paths(module, ["1.weight", "3.weight"], (3,))
-        assert paths.n_live_per_layer == (2, 1)
-        assert paths.input_support.tolist() == [False, True, True]
 
 
 class Wired(nn.Module):
@@ -254,6 +181,60 @@ def test_what_cannot_be_followed_is_not(kind):
     assert find_paths(Wired(NOT_FOLLOWED[kind], **block()), NAMES, (3,)) is None
 
 
+class Picky(nn.Linear):
+    def forward(self, x):
+        assert len(x) > 1
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape"),
+    [(nn.Embedding(3, 2), (2,)), (nn.Bilinear(2, 2, 1), (2,)), (Picky(3, 1), (3,))],
+)
+def test_modules_that_do_not_take_such_inputs_have_no_paths(module, shape):
+    assert find_paths(module, ["weight"], shape) is None
+
+
+class Centred(nn.Module):
+    def forward(self, x):
+        return x / 127.5 - 1
+
+
+def functional(low, high):
+    return Wired(lambda s, x: s.high(torch.tanh(s.low(x))), low=low, high=high)
+
+
+def shifted(low, high):
+    return nn.Sequential(Centred(), low, nn.ReLU(), high)
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "bias"),
+    [(functional, ["low", "high"], 100.0), (shifted, "13", 0.1)],
+)
+def test_activations_may_be_functions_and_inputs_shifted(make, names, bias):
+    low, high = nn.Linear(3, 2), nn.Linear(2, 1)
+    with torch.no_grad():
+        low.weight.copy_(torch.tensor([[1.0, 0, 0], [0, -2.0, 3.0]]))
+        high.weight.copy_(torch.tensor([[0.0, 5.0]]))
+        low.bias.fill_(bias)  # a large one saturates; biases carry no path
+    paths = find_paths(make(low, high), [f"{name}.weight" for name in names], (3,))
+    assert paths.n_live_per_layer == (2, 1)
+    assert paths.input_support.tolist() == [False, True, True]
+
+
+def test_skip_connections_carry_paths():
+    module = Wired(
+        lambda s, x: s.outer(x + torch.relu(s.inner(x))),
+        inner=nn.Linear(2, 2),
+        outer=nn.Linear(2, 1),
+    )
+    nn.init.zeros_(module.inner.weight)
+    paths = find_paths(module, ["inner.weight", "outer.weight"], (2,))
+    assert paths.n_live_per_layer == (0, 2)
+    assert paths.input_support.all()
+
+
 def test_learned_scales_let_paths_through():
     def forward(self, x):
         return self.c(x + self.scale * self.b(torch.relu(self.a(x))))
@@ -265,6 +246,13 @@ def test_learned_scales_let_paths_through():
     paths = find_paths(module, NAMES, (3,))
     assert paths.n_live_per_layer == (10, 10, 2)
     assert paths.input_support.tolist() == [False, True, True]
+
+
+def test_maxima_let_every_input_of_a_window_through():
+    module = nn.Sequential(
+        nn.Conv2d(1, 1, 1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1)
+    )
+    assert find_paths(module, ["0.weight", "3.weight"], (1, 2, 2)).input_support.all()
 
 
 def test_weights_that_only_see_the_border_do_not_matter():

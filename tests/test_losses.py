@@ -1,16 +1,15 @@
 """Losses: gradients by finite differences, hand formulas, best constants, domains."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from scipy import special, stats
 
 from sklearn_sparsenet import losses as lib
-from sklearn_sparsenet.networks.network import Network, build_mlp
-from sklearn_sparsenet.solvers.dataset import make_dataset
-from sklearn_sparsenet.solvers.problem import Problem
-
-F64 = torch.float64
+from sklearn_sparsenet.networks.network import build_mlp
+from tests.problems import F64, problem_of
 
 
 def real(shape, generator):
@@ -56,13 +55,10 @@ def test_gradient_by_finite_differences(loss, target, generator):
     values = loss.per_sample(output, y)
     assert values.shape == (6,)
     (gradient,) = torch.autograd.grad(values.sum(), output)
-    step = 1e-6
-    for i, j in np.ndindex(6, 3):
-        shift = torch.zeros_like(output)
-        shift[i, j] = step
+    for shift in 1e-6 * torch.eye(18, dtype=F64).view(18, 6, 3):
         up, down = (loss.per_sample(output + s, y).sum() for s in (shift, -shift))
-        slope = (up - down).item() / (2 * step)
-        assert slope == pytest.approx(gradient[i, j].item(), rel=1e-6, abs=1e-6)
+        slope = gradient[shift != 0].item()
+        assert (up - down).item() / 2e-6 == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize(("loss", "target"), CASES)
@@ -74,9 +70,7 @@ def test_weights_are_repetitions(loss, target, generator):
 
     def evaluate(X, y, weight):
         module = build_mlp(4, (5,), 3, "tanh", torch.Generator().manual_seed(1))
-        network = Network(module, ["0.weight", "2.weight"])
-        table = make_dataset(X.numpy(), F64, torch.device("cpu"))
-        return Problem(network, loss, table, y, weight.to(F64)).evaluate()
+        return problem_of(module, X, y, loss, weight.to(F64)).evaluate()
 
     ones = torch.ones(len(rows))
     for a, b in zip(
@@ -147,21 +141,14 @@ def test_emission_stays_finite_outside_its_domain_and_pushes_back():
 
 
 def test_one_bit_is_a_two_point_likelihood():
-    output = torch.linspace(-40, 40, 9, dtype=F64)[:, None]
+    output = torch.linspace(-1e3, 1e3, 51, dtype=F64)[:, None]
     for rate in (0.0, 0.2):
         loss = lib.OneBit(rate)
         one = torch.exp(-loss.per_sample(output, torch.ones_like(output)))
         zero = torch.exp(-loss.per_sample(output, torch.zeros_like(output)))
-        torch.testing.assert_close(one + zero, torch.ones(9, dtype=F64))
+        torch.testing.assert_close(one + zero, torch.ones(51, dtype=F64))
         torch.testing.assert_close(one, loss.predict(output)[:, 0])
-        assert zero.min() >= rate - 1e-12
-
-
-def test_one_bit_without_flips_is_the_log_loss(generator):
-    output, y = real((20, 2), generator) * 3, bits((20, 2), generator)
-    torch.testing.assert_close(
-        lib.OneBit(0.0).per_sample(output, y), lib.LogLoss().per_sample(output, y)
-    )
+        assert min(zero.min(), one.min()) >= rate - 1e-12  # however far away
 
 
 @pytest.mark.parametrize(
@@ -174,6 +161,8 @@ def test_extreme_logits_stay_finite(loss):
     values.sum().backward()
     assert values.isfinite().all()
     assert output.grad.isfinite().all()
+    if loss in (lib.LogLoss(), lib.OneBit(0.0)):
+        assert values.tolist() == [2e4, 2e4]
 
 
 @pytest.mark.parametrize(
@@ -189,7 +178,9 @@ def test_targets_outside_the_domain_are_refused(loss, y):
         loss.check_target(torch.tensor(y))
 
 
-def test_impossible_losses_are_refused():
+def test_impossible_losses_are_refused_and_none_changes():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        lib.OneBit(0.1).flip_rate = 0.2
     with pytest.raises(ValueError, match="flip_rate"):
         lib.OneBit(0.5)
     with pytest.raises(ValueError, match="background"):
@@ -200,17 +191,10 @@ def test_impossible_losses_are_refused():
         )
 
 
-@pytest.mark.parametrize(("loss", "target"), CASES)
-def test_gradient_passes_gradcheck(loss, target, generator):
-    y = target((6, 3), generator)
-    output = real((6, 3), generator).requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda z: loss.per_sample(z, y), output)
-
-
 def test_values_against_scipy(generator):
     z = 3 * real((8, 3), generator)
     y, k = bits((8, 3), generator), classes((8, 3), generator)
-    for loss, rate in ((lib.LogLoss(), 0.0), (lib.OneBit(0.2), 0.2)):
+    for rate, loss in ((0, lib.LogLoss()), (0, lib.OneBit(0)), (0.2, lib.OneBit(0.2))):
         one = rate + (1 - 2 * rate) * special.expit(z.numpy())
         wanted = -stats.bernoulli.logpmf(y.numpy().astype(int), one).sum(1)
         np.testing.assert_allclose(loss.per_sample(z, y), wanted, rtol=1e-10)
@@ -243,12 +227,6 @@ def test_emission_is_convex_and_smooth_across_its_floor(count):
     assert rise.max() <= (count + 0.05) / 0.05**2 * 1e-3 * 1.001
 
 
-def test_emission_without_counts_is_least_at_mean_zero():
-    z = torch.linspace(-1, 1, 2001, dtype=F64)[:, None]
-    values = lib.PoissonEmission(0.3).per_sample(z, torch.zeros_like(z))
-    assert z[values.argmin()].item() == pytest.approx(-0.3, abs=1e-3)
-
-
 @pytest.mark.parametrize(
     ("loss", "target"), [case for case in EXACT if case.id != "absolute"]
 )
@@ -259,12 +237,6 @@ def test_the_best_constant_predicts_the_weighted_mean(loss, target, generator):
     shares = torch.nn.functional.one_hot(y).to(F64) if y.ndim == 1 else y
     wanted = (shares * weight[:, None]).sum(0) / weight.sum()
     torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
-
-
-def test_a_flipped_label_far_away_costs_no_more_than_its_rate():
-    far = torch.tensor([[-1e3]], dtype=F64)
-    cost = lib.OneBit(0.1).per_sample(far, torch.ones_like(far)).item()
-    assert cost == pytest.approx(-np.log(0.1))
 
 
 @pytest.mark.parametrize("count", [0.0, 3.0])

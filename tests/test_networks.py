@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, find_layers
+from tests.problems import network_of
 
 
 class Tied(nn.Module):
@@ -21,8 +22,7 @@ class Tied(nn.Module):
 
 
 def make(hidden=(4,), seed=0, **settings):
-    module = build_mlp(3, hidden, 2, "tanh", torch.Generator().manual_seed(seed))
-    return Network(module, find_layers(module), **settings)
+    return network_of((3, *hidden, 2), "tanh", seed, **settings)
 
 
 def test_same_generator_same_bits_and_the_global_state_is_left_alone():
@@ -34,8 +34,12 @@ def test_same_generator_same_bits_and_the_global_state_is_left_alone():
     assert first.module[0].weight.abs().max() <= 3**-0.5
 
 
-def test_without_hidden_layer_everything_starts_at_zero():
-    assert make(hidden=()).parameters.count_nonzero() == 0
+@pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
+def test_shapes_follow_the_layer_sizes_and_a_single_layer_starts_at_zero(hidden):
+    network, sizes = make(hidden), [3, *hidden, 2]
+    shapes = [layer.shape for layer in network.layers]
+    assert shapes == list(zip(sizes[1:], sizes[:-1], strict=True))
+    assert (network.parameters.count_nonzero() == 0) == (hidden == ())
 
 
 def test_layers_are_trainable_matrices_outside_normalisations_tied_once():
@@ -142,10 +146,3 @@ def test_penalised_biases_lie_between_the_weights_and_the_rest():
     assert (network.n_weights, network.n_penalized) == (8, 10)
     assert torch.equal(network.parameters[:8].view(2, 4), module[2].weight)
     assert torch.equal(network.parameters[8:10], module[2].bias)
-
-
-@pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
-def test_shapes_follow_the_layer_sizes(hidden):
-    shapes = [layer.shape for layer in make(hidden=hidden).layers]
-    sizes = [3, *hidden, 2]
-    assert shapes == list(zip(sizes[1:], sizes[:-1], strict=True))

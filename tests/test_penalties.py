@@ -1,5 +1,8 @@
 """Proximity operators against brute force; optimality at their fixed points."""
 
+import math
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -19,21 +22,10 @@ from sklearn_sparsenet.penalties import (
     is_identity,
     soft_threshold,
 )
+from tests.problems import F64
 
 NUMBERS = st.floats(-1e3, 1e3, allow_subnormal=False)
 POSITIVE = st.floats(1e-3, 1e2)
-
-
-@pytest.mark.parametrize("weight", [-3.0, -0.2, 0.0, 1e-9, 0.7, 50.0])
-@pytest.mark.parametrize("step", [0.1, 1.0, 4.0])
-@pytest.mark.parametrize("alpha", [0.0, 0.3, 2.0])
-def test_prox_minimises_its_objective(weight, step, alpha):
-    grid = np.linspace(-60, 60, 240_001)
-    objective = (grid - weight) ** 2 / (2 * step) + alpha * np.abs(grid)
-    got = L1().prox(torch.tensor([weight], dtype=torch.float64), step, alpha).item()
-    value = (got - weight) ** 2 / (2 * step) + alpha * abs(got)
-    assert value <= objective.min() + 1e-12
-    assert abs(got - grid[objective.argmin()]) < 1e-3
 
 
 @settings(deadline=None)
@@ -53,43 +45,13 @@ def test_moreau_identity(values, alpha):
     torch.testing.assert_close(L1().prox(x, 1.0, alpha) + x.clamp(-alpha, alpha), x)
 
 
-@settings(deadline=None)
-@given(st.lists(NUMBERS, min_size=1, max_size=8), POSITIVE, POSITIVE)
-def test_fixed_points_of_the_prox_step_are_stationary(values, step, alpha):
-    """w = prox(w - step g) holds exactly where the residual of (26), (27) is zero."""
-    moved = torch.tensor(values, dtype=torch.float64)
-    weight = L1().prox(moved, step, alpha)
-    gradient = (weight - moved) / step
-    distance = L1().subdifferential_distance(weight, gradient, alpha)
-    assert distance.max() <= 1e-9 * max(1.0, moved.abs().max() / step)
-
-
-def test_subdifferential_distance_by_hand():
-    weight = torch.tensor([2.0, -1.0, 0.0, 0.0])
-    gradient = torch.tensor([-0.5, 0.2, 0.3, -0.8])
-    distance = L1().subdifferential_distance(weight, gradient, 0.5)
-    torch.testing.assert_close(distance, torch.tensor([0.0, 0.3, 0.0, 0.3]))
-
-
-def test_threshold_per_entry_makes_exact_zeros():
-    weight = torch.tensor([0.1, -0.1, 5.0, -5.0])
-    got = soft_threshold(weight, torch.tensor([0.1, 0.2, 1.0, 0.0]))
-    assert got.tolist() == [0.0, 0.0, 4.0, -5.0]
-    assert soft_threshold(weight, 0.1)[:2].count_nonzero() == 0
-
-
-def test_l1_value_with_one_strength_per_weight():
-    weight, alpha = torch.tensor([1.0, -2.0, 0.0]), torch.tensor([0.5, 0.25, 9.0])
-    assert L1().value(weight, alpha).item() == 1.0
-
-
 def test_fixed_support_projects_in_any_metric():
-    penalty = FixedSupport(torch.tensor([True, False, True]))
-    weight = torch.tensor([1.0, 2.0, -3.0])
-    assert penalty.prox(weight, torch.rand(3) + 1, 7.0).tolist() == [1.0, 0.0, -3.0]
-    gradient = torch.tensor([0.5, -4.0, 0.0])
+    penalty = FixedSupport(torch.tensor([True, False, True, False]))
+    weight = torch.tensor([1.0, 2.0, -3.0, float("nan")])
+    assert penalty.prox(weight, torch.rand(4) + 1, 7.0).tolist() == [1.0, 0, -3.0, 0]
+    gradient = torch.tensor([0.5, -4.0, 0.0, 0.0])
     distance = penalty.subdifferential_distance(weight, gradient, 0.0)
-    assert distance.tolist() == [0.5, 0.0, 0.0]
+    assert distance.tolist() == [0.5, 0.0, 0.0, 0.0]
     assert penalty.value(weight, 1.0) == 0
 
 
@@ -102,33 +64,6 @@ def test_unknown_penalties_are_refused():
         as_penalty(object())
 
 
-@pytest.mark.parametrize("alpha", [0.0, 1e-9, 0.4, 1e6])
-@pytest.mark.parametrize("factor", [1.0, 2.0])
-def test_prox_in_a_diagonal_metric_by_brute_force(alpha, factor):
-    """One step, and one strength, for each entry."""
-    weight = torch.linspace(-3.9, 3.9, 9, dtype=torch.float64)
-    step = torch.linspace(0.1, 2.0, 9, dtype=torch.float64).flip(0)
-    strength = alpha * torch.linspace(1, factor, 9, dtype=torch.float64)
-    grid = torch.linspace(-4, 4, 40_001, dtype=torch.float64)[:, None]
-    objective = (grid - weight).square() / (2 * step) + strength * grid.abs()
-    wanted = grid[objective.argmin(0), 0]
-    got = L1().prox(weight, step, strength)
-    torch.testing.assert_close(got, wanted, rtol=0, atol=2.1e-4)
-
-
-EIGHTHS = st.lists(st.integers(-16, 16), min_size=6, max_size=6)
-
-
-@settings(deadline=None)
-@given(EIGHTHS, EIGHTHS, st.integers(0, 16), st.sampled_from([0.25, 0.5, 1.0, 2.0]))
-def test_distance_is_zero_exactly_at_the_fixed_points(w, g, alpha, step):
-    """In eighths and powers of two all arithmetic is exact: `iff`, to the bit."""
-    w, g = (torch.tensor(v, dtype=torch.float64) / 8 for v in (w, g))
-    is_fixed = L1().prox(w - step * g, step, alpha / 8) == w
-    distance = L1().subdifferential_distance(w, g, alpha / 8)
-    assert torch.equal(is_fixed, distance == 0)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("factor", [1.0, 1.5, 1e30, float("inf")])
 def test_whatever_is_not_above_the_threshold_is_exactly_zero(dtype, factor):
@@ -139,12 +74,6 @@ def test_whatever_is_not_above_the_threshold_is_exactly_zero(dtype, factor):
     assert torch.equal(soft_threshold(weight, 0.0), weight)
 
 
-def test_fixed_support_drops_even_what_is_not_finite():
-    penalty = FixedSupport(torch.tensor([True, False]))
-    weight = torch.tensor([1.0, float("nan")])
-    assert penalty.prox(weight, 1.0, 1.0).tolist() == [1.0, 0.0]
-
-
 def test_penalty_objects_are_handed_through():
     support = FixedSupport(torch.ones(2, dtype=torch.bool))
     assert as_penalty(support) is support
@@ -153,14 +82,14 @@ def test_penalty_objects_are_handed_through():
     assert as_penalty("l0") == L0()
 
 
-F64 = torch.float64
 CONCAVE = [MCP(), MCP(0.5), MCP(1e-3), L0()]
+ANY = st.just(L1()) | st.just(L0()) | st.builds(MCP, POSITIVE)
 
 
 def penalty_by_hand(penalty, u, alpha):
     """Of single weights, in NumPy, from the definitions."""
-    if isinstance(penalty, L0):
-        return alpha * (u != 0)
+    if not isinstance(penalty, MCP):
+        return alpha * ((u != 0) if isinstance(penalty, L0) else np.abs(u))
     u, gamma = np.abs(u), penalty.gamma
     return np.where(
         u <= gamma * alpha, alpha * u - u**2 / (2 * gamma), gamma * alpha**2 / 2
@@ -177,10 +106,10 @@ def assert_minimises(penalty, weight, step, alpha, got):
     assert mine <= objective.min() + 1e-12 * (weight**2 + 1e-300)
 
 
-@pytest.mark.parametrize("penalty", CONCAVE, ids=repr)
+@pytest.mark.parametrize("penalty", [L1(), *CONCAVE], ids=repr)
 @pytest.mark.parametrize("step", [1e-6, 0.1, 0.4999999, 0.5, 1.0, 2.9, 10.0, 1e5])
 @pytest.mark.parametrize("alpha", [0.0, 1e-9, 0.3, 2.0, 1e6])
-def test_concave_prox_is_the_global_minimiser(penalty, step, alpha):
+def test_prox_is_the_global_minimiser_by_brute_force(penalty, step, alpha):
     """For every step, also those beyond gamma where the objective is not convex."""
     weight = torch.tensor([-3.0, -0.2, -1e-200, 0.0, 1e-9, 0.7, 50.0, 1e8], dtype=F64)
     got = penalty.prox(weight, step, alpha)
@@ -195,10 +124,12 @@ def test_concave_prox_is_the_global_minimiser(penalty, step, alpha):
     st.lists(NUMBERS, min_size=1, max_size=6),
     st.lists(POSITIVE, min_size=6, max_size=6),
     st.lists(st.just(0.0) | POSITIVE, min_size=6, max_size=6),
-    st.none() | POSITIVE,
+    ANY,
 )
-def test_concave_prox_with_steps_and_strengths_per_weight(values, step, alpha, gamma):
-    penalty = L0() if gamma is None else MCP(gamma)
+def test_prox_in_a_diagonal_metric_is_the_global_minimiser(
+    values, step, alpha, penalty
+):
+    """One step, and one strength, for each weight."""
     weight = torch.tensor(values, dtype=F64)
     step, alpha = (torch.tensor(v, dtype=F64)[: len(weight)] for v in (step, alpha))
     got = penalty.prox(weight, step, alpha)
@@ -210,27 +141,31 @@ def test_concave_prox_with_steps_and_strengths_per_weight(values, step, alpha, g
 
 
 @settings(deadline=None)
-@given(
-    st.lists(NUMBERS, min_size=1, max_size=6), POSITIVE, POSITIVE, st.none() | POSITIVE
-)
-def test_fixed_points_of_concave_prox_steps_are_stationary(values, step, alpha, gamma):
-    penalty = L0() if gamma is None else MCP(gamma)
+@given(st.lists(NUMBERS, min_size=1, max_size=8), POSITIVE, POSITIVE, ANY)
+def test_fixed_points_of_prox_steps_are_stationary_26_27(values, step, alpha, penalty):
     moved = torch.tensor(values, dtype=F64)
     weight = penalty.prox(moved, step, alpha)
     gradient = (weight - moved) / step
     distance = penalty.subdifferential_distance(weight, gradient, alpha)
     # Close to step = gamma, rounding of the shrunk part is blown up.
-    blown_up = 1.0 if gamma is None else 1 / max(abs(1 - step / gamma), 1e-16)
-    scale = moved.abs().max() * (1 / step + 1 / (gamma or 1)) + alpha
+    gamma = getattr(penalty, "gamma", math.inf)
+    blown_up = 1 / max(abs(1 - step / gamma), 1e-16)
+    scale = moved.abs().max() * (1 / step + 1 / gamma) + alpha
     assert distance.max() <= 1e-14 * scale * (1 + blown_up)
 
 
 @settings(deadline=None)
-@given(EIGHTHS, EIGHTHS, st.integers(0, 16), st.sampled_from([0.25, 0.5, 1.0, 2.0]))
-def test_below_gamma_the_fixed_points_are_all_stationary_points(w, g, alpha, step):
-    """`iff`, to the bit: with gamma = 2 step all arithmetic is exact."""
+@given(
+    st.lists(st.integers(-16, 16), min_size=6, max_size=6),
+    st.lists(st.integers(-16, 16), min_size=6, max_size=6),
+    st.integers(0, 16),
+    st.sampled_from([0.25, 0.5, 1.0, 2.0]),
+    st.booleans(),
+)
+def test_distance_is_zero_exactly_at_the_fixed_points(w, g, alpha, step, is_convex):
+    """In eighths and powers of two all arithmetic is exact: `iff`, to the bit."""
     w, g = (torch.tensor(v, dtype=F64) / 8 for v in (w, g))
-    penalty = MCP(2 * step)
+    penalty = L1() if is_convex else MCP(2 * step)  # steps below gamma
     is_fixed = penalty.prox(w - step * g, step, alpha / 8) == w
     distance = penalty.subdifferential_distance(w, g, alpha / 8)
     assert torch.equal(is_fixed, distance == 0)
@@ -291,35 +226,25 @@ def test_what_is_not_a_number_is_not_hidden(penalty):
     assert penalty.prox(weight, torch.tensor([1.0, 9.0]), 1.0)[0].isnan()
 
 
-def test_mcp_of_large_gamma_is_l1():
-    weight = torch.linspace(-5, 5, 101, dtype=F64)
+def test_limits_of_mcp_are_l1_and_l0():
+    weight = torch.linspace(-5, 5, 102, dtype=F64)
     gradient = weight.flip(0).sin()
-    steps = torch.linspace(0.1, 4, 101, dtype=F64)
+    steps = torch.linspace(0.1, 4, 102, dtype=F64)
     mcp, l1 = MCP(1e14), L1()
+    close = torch.testing.assert_close
     for step in (0.7, steps):
-        torch.testing.assert_close(
-            mcp.prox(weight, step, 0.6), l1.prox(weight, step, 0.6)
-        )
-    torch.testing.assert_close(
+        close(mcp.prox(weight, step, 0.6), l1.prox(weight, step, 0.6))
+    close(
         mcp.subdifferential_distance(weight, gradient, 0.6),
         l1.subdifferential_distance(weight, gradient, 0.6),
     )
-    torch.testing.assert_close(mcp.value(weight, 0.6), l1.value(weight, 0.6))
-
-
-@pytest.mark.parametrize("factor", [1 + 1e-12, 1.0, 1 - 1e-12])
-def test_mcp_with_gamma_about_the_step_is_a_hard_threshold(factor):
-    weight = torch.linspace(-5, 5, 102, dtype=F64)
-    for step in (2.0, torch.full_like(weight, 2.0)):
+    close(mcp.value(weight, 0.6), l1.value(weight, 0.6))
+    # With gamma alpha^2 / 2 for the strength of l0 and steps beyond gamma.
+    close(MCP(1e-4).prox(weight, 0.5, 100.0), L0().prox(weight, 0.5, 0.5))
+    # With gamma about the step: a hard threshold.
+    for factor, step in product((1 + 1e-12, 1.0, 1 - 1e-12), (2.0, 2 + 0 * weight)):
         got = MCP(2.0 * factor).prox(weight, step, 0.6)
-        torch.testing.assert_close(got, hard_threshold(weight, 1.2))
-
-
-def test_mcp_of_small_gamma_is_l0():
-    """With gamma alpha^2 / 2 for the strength of l0 and steps beyond gamma."""
-    weight = torch.linspace(-3, 3, 301, dtype=F64)
-    got = MCP(1e-4).prox(weight, 0.5, 100.0)
-    torch.testing.assert_close(got, L0().prox(weight, 0.5, 0.5))
+        close(got, hard_threshold(weight, 1.2))
 
 
 def test_thresholds_by_hand():
@@ -327,6 +252,8 @@ def test_thresholds_by_hand():
     assert hard_threshold(weight, 1.0).tolist() == [-4, -2, 0, 0, 1.5, 3]
     # zero up to 1, (w - 1) / (1 - 1/2) up to 2, w beyond
     assert firm_threshold(weight, 1.0, 1.0, 2.0).tolist() == [-4, -2, 0, 0, 1, 3]
+    each = torch.tensor([0.0, 2.0, 0.5, 0.5, 1.0, 9.0])
+    assert soft_threshold(weight, each).tolist() == [-4, 0, -0.5, 0, 0.5, 0]
 
 
 @settings(deadline=None, max_examples=30)
@@ -352,20 +279,24 @@ def test_mcp_distance_on_the_support_is_the_gradient_of_the_sum():
 def test_distances_by_hand():
     weight = torch.tensor([2.0, -1.0, 0.0, 0.0, 9.0])
     gradient = torch.tensor([-0.5, 0.2, 0.3, -0.8, 0.25])
-    mcp = MCP(4.0).subdifferential_distance(weight, gradient, 1.0)
     # slopes 1 - 2/4 and -(1 - 1/4); none beyond gamma alpha = 4
-    torch.testing.assert_close(mcp, torch.tensor([0.0, 0.55, 0.0, 0.0, 0.25]))
-    l0 = L0().subdifferential_distance(weight, gradient, 1.0)
-    assert l0.tolist() == pytest.approx([0.5, 0.2, 0, 0, 0.25])
+    for penalty, alpha, wanted in (
+        (L1(), 0.5, [0.0, 0.3, 0.0, 0.3, 0.75]),
+        (MCP(4.0), 1.0, [0.0, 0.55, 0.0, 0.0, 0.25]),
+        (L0(), 1.0, [0.5, 0.2, 0.0, 0.0, 0.25]),
+    ):
+        distance = penalty.subdifferential_distance(weight, gradient, alpha)
+        torch.testing.assert_close(distance, torch.tensor(wanted))
 
 
-def test_l0_counts_with_a_strength_for_each_weight():
+def test_values_with_a_strength_for_each_weight():
     weight = torch.tensor([1.0, -2.0, 0.0, -0.0, 1e-300], dtype=F64)
     assert L0().value(weight, 0.5).item() == 1.5
     alpha = torch.tensor([0.5, 0.25, 9.0, 9.0, 1.0], dtype=F64)
     value = L0().value(weight, alpha)
     assert value.item() == 1.75
     assert value.dtype == F64
+    assert L1().value(weight, alpha).item() == 1.0
 
 
 @pytest.mark.parametrize("gamma", [0.0, -1.0, float("inf"), float("nan")])

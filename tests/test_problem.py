@@ -7,25 +7,30 @@ import pytest
 import torch
 from scipy import sparse
 
-from sklearn_sparsenet.losses import CrossEntropy, SquaredError
-from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.losses import CrossEntropy
+from sklearn_sparsenet.networks.network import build_mlp
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers import problem as module_under_test
 from sklearn_sparsenet.solvers.dataset import make_dataset
-from sklearn_sparsenet.solvers.problem import Problem
-
-F64 = torch.float64
+from tests.problems import F64, problem_of
 
 
 @pytest.fixture
 def problem(generator):
-    X = torch.randn(23, 4, generator=generator, dtype=F64).numpy()
+    X = torch.randn(23, 4, generator=generator, dtype=F64)
     y = torch.randint(0, 3, (23,), generator=generator)
     weight = torch.rand(23, generator=generator, dtype=F64) + 0.1
     net = build_mlp(4, (5,), 3, "tanh", generator)
-    network = Network(net, find_layers(net))
+    return problem_of(net, X, y, CrossEntropy(), weight)
+
+
+def with_inputs(problem, X, **more):
+    """Replace the table; without more, all targets are 0 and all weights 1."""
+    if not more:
+        target = torch.zeros(X.shape[0], dtype=torch.int64)
+        more = {"target": target, "sample_weight": torch.ones(X.shape[0], dtype=F64)}
     rows = make_dataset(X, F64, torch.device("cpu"))
-    return Problem(network, CrossEntropy(), rows, y, weight)
+    return dataclasses.replace(problem, rows=rows, **more)
 
 
 def test_full_gradient_is_the_mean_of_batch_gradients(problem):
@@ -53,10 +58,7 @@ def test_inputs_are_as_large_as_what_is_not_zero(
     X[:, 0] = np.resize([factor, -factor], 400)  # most of what is not zero
     X[:, 5] = 1e-6 * factor  # constant, as a scaled column of a fold may be
     table = sparse.csr_array(X) if is_sparse else X
-    rows = make_dataset(table, F64, torch.device("cpu"))
-    weight = torch.ones(400, dtype=F64)
-    y = torch.zeros(400, dtype=torch.int64)
-    found = dataclasses.replace(problem, rows=rows, target=y, sample_weight=weight)
+    found = with_inputs(problem, table)
     alike = 2**1.5
     wanted = [1.0, 1.0, 1.0, 256 / alike, alike / 256, 1.0]
     exponents = np.trunc(np.log2(np.array(wanted) * factor))
@@ -65,10 +67,8 @@ def test_inputs_are_as_large_as_what_is_not_zero(
 
 def test_columns_of_standard_deviation_1_have_the_size_1(problem):
     rows = problem.rows.slice(0, 23)
-    scaled = make_dataset(
-        ((rows - rows.mean(0)) / rows.std(0)).numpy(), F64, rows.device
-    )
-    sizes = dataclasses.replace(problem, rows=scaled).input_sizes()
+    scaled = ((rows - rows.mean(0)) / rows.std(0)).numpy()
+    sizes = with_inputs(problem, scaled, target=problem.target).input_sizes()
     assert (sizes.columns.tolist(), sizes.row) == ([1.0] * 4, 1.0)
 
 
@@ -79,26 +79,7 @@ def test_rows_are_as_small_as_they_are_sparse(density, size, problem):
     """About the root of the density: outputs of units then vary alike."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 50)) * (rng.random((400, 50)) < density) * 2.0**-7
-    y, weight = torch.zeros(400, dtype=torch.int64), torch.ones(400, dtype=F64)
-    rows = make_dataset(X, F64, torch.device("cpu"))
-    found = dataclasses.replace(problem, rows=rows, target=y, sample_weight=weight)
-    assert found.input_sizes().row == size
-
-
-def test_evaluating_twice_gives_the_same_gradient(problem):
-    first, second = problem.evaluate()[1], problem.evaluate()[1]
-    assert torch.equal(first, second)
-
-
-def test_full_gradient_by_finite_differences(problem):
-    _, gradient = problem.evaluate()
-    parameters = problem.network.parameters
-    for k in range(0, len(parameters), 3):
-        values = []
-        for step in (1e-6, -2e-6, 1e-6):
-            parameters[k] += step
-            values.append(problem.evaluate()[0].item())
-        assert abs((values[0] - values[1]) / 2e-6 - gradient[k].item()) < 1e-7
+    assert with_inputs(problem, X).input_sizes().row == size
 
 
 def test_the_scale_of_the_weights_does_not_matter(problem):
@@ -110,23 +91,11 @@ def test_the_scale_of_the_weights_does_not_matter(problem):
 def test_chunks_change_nothing(problem, monkeypatch):
     whole = problem.evaluate()
     monkeypatch.setattr(module_under_test, "_CHUNK_ELEMENTS", 1)  # 32 rows at least
-    rows = make_dataset(
-        np.tile(problem.rows.slice(0, 23).numpy(), (4, 1)), F64, torch.device("cpu")
-    )
-    tiled = dataclasses.replace(
-        problem,
-        rows=rows,
-        target=problem.target.repeat(4),
-        sample_weight=problem.sample_weight.repeat(4),
-    )
+    X = np.tile(problem.rows.slice(0, 23).numpy(), (4, 1))
+    y, weight = problem.target.repeat(4), problem.sample_weight.repeat(4)
+    tiled = with_inputs(problem, X, target=y, sample_weight=weight)
     for a, b in zip(tiled.evaluate(), whole, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
-
-
-def test_penalty_is_summed_over_layers(problem):
-    first, second = problem.network.split(problem.network.weights)
-    wanted = 0.1 * first.abs().sum() + 0.3 * second.abs().sum()
-    torch.testing.assert_close(problem.penalty_value([0.1, 0.3]), wanted)
 
 
 def test_a_gradient_may_have_another_weight_decay_than_there_is(problem):
@@ -156,14 +125,11 @@ def test_training_starts_at_the_best_constant(problem):
 def test_modules_without_final_linear_layer_start_as_they_are(generator):
     net = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Tanh()).double()
     before = net[0].bias.item()
-    rows = make_dataset(np.ones((3, 2)), F64, torch.device("cpu"))
-    target, weight = torch.ones(3, 1, dtype=F64), torch.ones(3, dtype=F64)
-    problem = Problem(Network(net, ["0.weight"]), SquaredError(), rows, target, weight)
-    problem.start_at_best_constant()
+    problem_of(net, np.ones((3, 2)), np.ones((3, 1))).start_at_best_constant()
     assert net[0].bias.item() == before
 
 
-def test_a_penalty_of_whole_layers_is_summed_over_its_blocks(problem):
+def test_penalties_are_summed_over_layers_of_which_some_see_the_whole(problem):
     class Norms(Penalty):
         separable = False
         prox = subdifferential_distance = None  # of no account here
@@ -174,8 +140,12 @@ def test_a_penalty_of_whole_layers_is_summed_over_its_blocks(problem):
     of_norms = dataclasses.replace(problem, penalty=Norms())
     first, second = problem.network.split(problem.network.weights)
     assert (first.shape, second.shape) == ((5, 4), (3, 5))
-    wanted = 0.1 * first.square().sum().sqrt() + 0.3 * second.square().sum().sqrt()
-    torch.testing.assert_close(of_norms.penalty_value([0.1, 0.3]), wanted)
+    for asked, size in (
+        (problem, lambda weight: weight.abs().sum()),
+        (of_norms, lambda weight: weight.square().sum().sqrt()),
+    ):
+        wanted = 0.1 * size(first) + 0.3 * size(second)
+        torch.testing.assert_close(asked.penalty_value([0.1, 0.3]), wanted)
 
 
 @pytest.mark.parametrize("training", [True, False])

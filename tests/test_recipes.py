@@ -9,6 +9,7 @@ from torch import nn
 from sklearn_sparsenet.deploy.architecture import build_from, describe
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.shapes import output_shape
+from tests.problems import hooked
 
 LAYERS = [
     nn.Identity(),
@@ -54,12 +55,6 @@ def frozen():
     return layer
 
 
-def hooked():
-    layer = nn.Linear(2, 2)
-    layer.register_forward_hook(lambda module, inputs, output: 2 * output)
-    return layer
-
-
 def without_shift():
     layer = nn.BatchNorm1d(3)
     layer.bias = None
@@ -73,7 +68,7 @@ def without_shift():
         nn.Sequential(nn.Sequential(nn.Linear(2, 2))),
         nn.Sequential(nn.LayerNorm(2)),
         nn.Sequential(frozen()),
-        nn.Sequential(hooked()),
+        hooked(nn.Sequential(nn.Linear(2, 2))),
         nn.Sequential(nn.MaxPool1d(2, return_indices=True)),
         nn.Sequential(without_shift()),
         nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))),

@@ -6,9 +6,9 @@ from typing import ClassVar
 import pytest
 import torch
 
-from sklearn_sparsenet.losses import CustomLoss, SquaredError
-from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
-from sklearn_sparsenet.penalties import soft_threshold
+from sklearn_sparsenet.losses import CustomLoss
+from sklearn_sparsenet.networks.network import Network, find_layers
+from sklearn_sparsenet.penalties import L0, MCP, soft_threshold
 from sklearn_sparsenet.solvers import (
     EarlyStopping,
     Schedule,
@@ -16,12 +16,10 @@ from sklearn_sparsenet.solvers import (
     Validation,
     solve,
 )
-from sklearn_sparsenet.solvers.dataset import make_dataset
-from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from tests.problems import F64, TwoBranches, network_of, problem_of
 
-F64 = torch.float64
 SGD = SolverOptions(
     solver="sgd",
     learning_rate=0.05,
@@ -31,15 +29,42 @@ SGD = SolverOptions(
 )
 
 
-def make(generator, hidden=(4,), loss=None, n=21, penalty=None):
+def make(generator, hidden=(4,), loss=None, n=21, **more):
     X = torch.randn(n, 3, generator=generator, dtype=F64)
     y = X[:, :1] - 0.5 * X[:, 1:2].square()
-    module = build_mlp(3, hidden, 1, "tanh", torch.Generator().manual_seed(1))
-    network = Network(module, find_layers(module))
-    rows = make_dataset(X.numpy(), F64, torch.device("cpu"))
-    more = {} if penalty is None else {"penalty": penalty}
-    ones = torch.ones(n, dtype=F64)
-    return Problem(network, loss or SquaredError(), rows, y, ones, **more)
+    network = network_of((3, *hidden, 1), "tanh", seed=1)
+    return problem_of(network, X, y, loss, **more)
+
+
+def to_the_end(problem, alpha, generator, kkt_tol=1e-8):
+    """Solve by full batches of 60 samples."""
+    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=kkt_tol)
+    found = solve(problem, alpha, options, generator)
+    assert found.status is Status.STATIONARY
+    return found
+
+
+def counting(found):
+    """Return a squared error that notes how many rows it is asked of."""
+
+    def loss(output, target):
+        found.append(len(output))
+        return (output - target).square()
+
+    return CustomLoss(loss)
+
+
+def interrupting(call, scale=1.0):
+    """Return a squared error that is interrupted at some call."""
+    calls = []
+
+    def loss(output, target):
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return scale * (output - target).square()
+
+    return CustomLoss(loss)
 
 
 def test_sgd_is_algorithm_3_to_the_letter(generator):
@@ -66,13 +91,8 @@ def test_sgd_is_algorithm_3_to_the_letter(generator):
 
 def test_a_single_last_row_joins_the_batch_before(generator):
     sizes = []
-
-    def counting(output, target):
-        sizes.append(len(output))
-        return (output - target).square()
-
     options = dataclasses.replace(SGD, batch_size=4, max_iter=1)
-    solve(make(generator, loss=CustomLoss(counting)), [0, 0], options, generator)
+    solve(make(generator, loss=counting(sizes)), [0, 0], options, generator)
     assert sizes[:-1] == [4, 4, 4, 4, 5]
 
 
@@ -91,20 +111,6 @@ def test_in_flight_ends_at_the_first_step_on_target(generator):
     assert found.status is Status.ON_TARGET
     assert sum(found.counts) == seen[-1] <= 9
     assert min(seen[:-1]) > 9
-
-
-def test_settled_ends_in_the_last_part_only(generator):
-    options = dataclasses.replace(SGD, max_iter=20)
-    found = solve(
-        make(generator),
-        [0.01, 0.01],
-        options,
-        generator,
-        is_on_target=lambda weights: True,
-        test_from=0.8,
-    )
-    assert found.epochs == 17
-    assert found.status is Status.ON_TARGET
 
 
 def test_full_batches_end_at_stationary_points(generator):
@@ -151,17 +157,8 @@ def test_hopeless_losses_are_an_error_with_advice(generator):
 
 
 def test_interruption_keeps_a_finite_state(generator):
-    calls = []
-
-    def interrupted(output, target):
-        calls.append(1)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return (output - target).square()
-
-    found = solve(
-        make(generator, loss=CustomLoss(interrupted)), [0.0, 0.0], SGD, generator
-    )
+    problem = make(generator, loss=interrupting(5))
+    found = solve(problem, [0.0, 0.0], SGD, generator)
     assert found.status is Status.INTERRUPTED
     assert found.state[0].isfinite().all()
 
@@ -223,27 +220,21 @@ def test_early_stopping_restores_the_best_state(generator):
     assert -found.loss == pytest.approx(max(found.validation_scores))
 
 
-class Mcp:
-    """A user's penalty: minimax concave, separable."""
+class Users:
+    """A user's penalty: like one of the library, and notes what steps it is given."""
 
-    separable: ClassVar[bool] = True
-    gamma = 4.0
+    def __init__(self, like):
+        self.like, self.separable, self.steps = like, like.separable, []
 
     def value(self, weight, alpha):
-        a = weight.abs()
-        inner = alpha * a - a.square() / (2 * self.gamma)
-        return torch.where(
-            a <= self.gamma * alpha, inner, self.gamma * alpha**2 / 2
-        ).sum()
+        return self.like.value(weight, alpha)
 
     def prox(self, weight, step, alpha):
-        firm = soft_threshold(weight, step * alpha) / (1 - step / self.gamma)
-        return torch.where(weight.abs() <= self.gamma * alpha, firm, weight)
+        self.steps.append(step)
+        return self.like.prox(weight, step, alpha)
 
     def subdifferential_distance(self, weight, gradient, alpha):
-        slope = (alpha - weight.abs() / self.gamma).clamp(min=0) * weight.sign()
-        off = (gradient.abs() - alpha).clamp(min=0)
-        return torch.where(weight != 0, (gradient + slope).abs(), off)
+        return self.like.subdifferential_distance(weight, gradient, alpha)
 
 
 class Groups:
@@ -266,31 +257,14 @@ class Groups:
         return torch.where(norm > 0, on, inside).abs()
 
 
-@pytest.mark.parametrize(("penalty", "kept"), [(Mcp(), 1), (Groups(), 1)])
-def test_users_penalties_join_in(penalty, kept, generator):
+@pytest.mark.parametrize("penalty", [Users(MCP(4.0)), Groups()])
+def test_users_penalties_join_in(penalty, generator):
     """Solved to their own optimality conditions; whole groups vanish."""
     problem = make(generator, hidden=(), penalty=penalty, n=60)
-    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-8)
-    found = solve(problem, [0.8], options, generator)
-    assert found.status is Status.STATIONARY
-    assert found.counts == (kept,)
+    found = to_the_end(problem, [0.8], generator)
+    assert found.counts == (1,)
     assert problem.network.weights[0] != 0
     assert problem.penalty_value([0.8]) > 0
-
-
-class L0:
-    """A user's penalty: the number of nonzero weights, neither convex nor smooth."""
-
-    separable: ClassVar[bool] = True
-
-    def value(self, weight, alpha):
-        return alpha * weight.count_nonzero()
-
-    def prox(self, weight, step, alpha):
-        return torch.where(weight.square() > 2 * step * alpha, weight, 0.0)
-
-    def subdifferential_distance(self, weight, gradient, alpha):
-        return torch.where(weight != 0, gradient.abs(), 0.0)
 
 
 class WholeLayer(Groups):
@@ -308,11 +282,9 @@ class WholeLayer(Groups):
 
 
 def test_hard_thresholding_ends_at_least_squares_on_its_support(generator):
-    problem = make(generator, hidden=(), penalty=L0(), n=60)
+    problem = make(generator, hidden=(), penalty=Users(L0()), n=60)
     problem.network.weights.fill_(1.0)  # from zero nothing would ever enter
-    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-8)
-    found = solve(problem, [0.2], options, generator)
-    assert found.status is Status.STATIONARY
+    to_the_end(problem, [0.2], generator)
     support = problem.network.weights != 0
     assert 0 < support.sum() < 3
     X = problem.rows.slice(0, 60)[:, support]
@@ -322,30 +294,16 @@ def test_hard_thresholding_ends_at_least_squares_on_its_support(generator):
         problem.network.weights[support], wanted, rtol=1e-6, atol=1e-8
     )
     # A fixed point of the prox: what survives is above its threshold.
-    threshold = (2 * options.learning_rate * 0.2) ** 0.5
-    assert wanted.abs().min() > threshold
-
-
-class TwoBranches(torch.nn.Module):
-    """Inputs that matter and inputs that do not, in a layer each."""
-
-    def __init__(self):
-        super().__init__()
-        self.left, self.right = torch.nn.Linear(2, 1), torch.nn.Linear(1, 1, bias=False)
-
-    def forward(self, x):
-        return self.left(x[:, :2]) + self.right(x[:, 2:])
+    assert wanted.abs().min() > (2 * SGD.learning_rate * 0.2) ** 0.5
 
 
 def test_a_group_penalty_removes_a_layer_as_a_whole(generator):
     base = make(generator, n=60)
     base.target.copy_(base.rows.slice(0, 60)[:, :1] * 2 + 1)
-    module = TwoBranches().double()
+    module = TwoBranches(2, 1).double()
     network = Network(module, find_layers(module))
     problem = dataclasses.replace(base, network=network, penalty=WholeLayer())
-    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-8)
-    found = solve(problem, [0.6, 0.6], options, generator)
-    assert found.status is Status.STATIONARY
+    found = to_the_end(problem, [0.6, 0.6], generator)
     assert found.counts == (2, 0)  # the weight of the second input is not removed
     left, gradient = module.left.weight, problem.evaluate()[1][:2]
     torch.testing.assert_close(
@@ -355,68 +313,44 @@ def test_a_group_penalty_removes_a_layer_as_a_whole(generator):
 
 def test_firm_thresholding_does_not_shrink_large_weights(generator):
     """MCP is flat beyond gamma alpha: least squares on the support."""
-    base = make(generator, hidden=(), n=60, penalty=Mcp())
-    X = base.rows.slice(0, 60)
-    base.target.copy_(X[:, :1] * 3)
-    options = dataclasses.replace(SGD, batch_size=60, max_iter=5000, kkt_tol=1e-9)
-    found = solve(base, [0.4], options, generator)
-    assert found.status is Status.STATIONARY
+    base = make(generator, hidden=(), n=60, penalty=Users(MCP(4.0)))
+    base.target.copy_(base.rows.slice(0, 60)[:, :1] * 3)
+    found = to_the_end(base, [0.4], generator, kkt_tol=1e-9)
     assert found.counts == (1,)
     assert base.network.weights[0].item() == pytest.approx(3.0, abs=1e-6)
 
 
 def test_an_interruption_undoes_a_step_that_was_not_finite(generator):
-    calls = []
-
-    def loss(output, target):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return 1e10 * (output - target).square()
-
     options = dataclasses.replace(SGD, learning_rate=1e300, batch_size=21)
-    problem = make(generator, hidden=(), loss=CustomLoss(loss))
+    problem = make(generator, hidden=(), loss=interrupting(2, scale=1e10))
     start = problem.network.parameters.clone()
     found = solve(problem, [0.0], options, generator)
     assert found.status is Status.INTERRUPTED
     assert torch.equal(found.state[0], start)
 
 
-def test_settled_is_asked_from_its_part_of_the_epochs_on(generator):
+@pytest.mark.parametrize("is_met", [False, True])
+def test_settled_is_asked_from_its_part_of_the_epochs_on(is_met, generator):
     steps, asked_at = [], []
 
-    def counting(output, target):
-        steps.append(1)
-        return (output - target).square()
-
-    def never(weights):
+    def asked(weights):
         asked_at.append(len(steps))
-        return False
+        return is_met
 
     options = dataclasses.replace(SGD, batch_size=7, max_iter=10)
-    problem = make(generator, loss=CustomLoss(counting))
+    problem = make(generator, loss=counting(steps))
     found = solve(
-        problem, [0, 0], options, generator, is_on_target=never, test_from=0.8
+        problem, [0, 0], options, generator, is_on_target=asked, test_from=0.8
     )
-    assert asked_at == list(range(25, 31))  # 3 steps an epoch, 8 epochs before
-    assert found.status is Status.BUDGET
-    assert len(found.loss_curve) == found.epochs == 10
-
-
-class Recording(L0):
-    """Keeps the step sizes with which its prox is asked."""
-
-    def __init__(self):
-        self.steps: list[float] = []
-
-    def prox(self, weight, step, alpha):
-        self.steps.append(step)
-        return super().prox(weight, step, alpha)
+    # 3 steps an epoch, 8 epochs before
+    assert asked_at == (list(range(25, 31)) if not is_met else [25])
+    assert found.status is (Status.ON_TARGET if is_met else Status.BUDGET)
+    assert len(found.loss_curve) == found.epochs == (9 if is_met else 10)
 
 
 def test_the_step_size_falls_after_the_steady_part(generator):
     """Half a cosine of what is left of the run, from the first step size."""
-    penalty = Recording()
+    penalty = Users(L0())
     options = dataclasses.replace(
         SGD, schedule=Schedule.COSINE, plateau_fraction=0.6, batch_size=21, max_iter=10
     )

@@ -7,7 +7,7 @@ from scipy import sparse
 
 from sklearn_sparsenet import SparseNetClassifier
 from sklearn_sparsenet.losses import CrossEntropy
-from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
+from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.networks.sparse_inputs import (
     SparseInputs,
     add_outer_product,
@@ -17,6 +17,7 @@ from sklearn_sparsenet.penalties import FixedSupport
 from sklearn_sparsenet.solvers.dataset import DatasetSubset, SparseRows, make_dataset
 from sklearn_sparsenet.solvers.live_part import live_part
 from sklearn_sparsenet.solvers.problem import Problem
+from tests.problems import network_of
 
 CPU = torch.device("cpu")
 N_ROWS, N_COLUMNS = 40, 300
@@ -34,13 +35,13 @@ def nothing_is_small(convert_at_once):
     convert_at_once(0)
 
 
-def problem_of(X, hidden=(5,), dtype=torch.float64, rows=None):
-    generator = torch.Generator().manual_seed(0)
-    module = build_mlp(N_COLUMNS, hidden, 3, "tanh", generator).to(dtype)
-    network = Network(module, list(find_layers(module)))
+def make_problem(X, hidden=(5,), dtype=torch.float64, rows=None):
+    network = network_of((N_COLUMNS, *hidden, 3), "tanh")
+    module = network.copy_module().to(dtype)
     target = torch.arange(N_ROWS) % 3
     weight = torch.linspace(0.5, 2, N_ROWS, dtype=dtype)
     rows = rows or make_dataset(X, dtype, CPU)
+    network = Network(module, find_layers(module))
     return Problem(network, CrossEntropy(), rows, target, weight)
 
 
@@ -65,7 +66,7 @@ def test_products_are_those_of_dense_rows(counts, dtype, keep):
 @pytest.mark.parametrize("hidden", [(), (5,), (6, 4)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_are_those_of_dense_rows(counts, hidden, dtype):
-    found, wanted = (problem_of(X, hidden, dtype) for X in (counts, counts.toarray()))
+    found, wanted = (make_problem(X, hidden, dtype) for X in (counts, counts.toarray()))
     for index in (torch.tensor([3, 3, 0, 39]), torch.arange(7)):
         losses = found.batch_gradient(index), wanted.batch_gradient(index)
         torch.testing.assert_close(*losses)
@@ -77,14 +78,14 @@ def test_gradients_are_those_of_dense_rows(counts, hidden, dtype):
 def test_some_rows_are_rows_of_a_table(counts):
     index = torch.randperm(N_ROWS, generator=torch.Generator().manual_seed(0))
     rows = DatasetSubset(make_dataset(counts, torch.float64, CPU), index)
-    found = problem_of(None, rows=rows)
-    wanted = problem_of(counts[index.numpy()])
+    found = make_problem(None, rows=rows)
+    wanted = make_problem(counts[index.numpy()])
     for left, right in zip(found.evaluate(), wanted.evaluate(), strict=True):
         assert torch.equal(left, right)
 
 
 def test_training_on_a_support_reads_no_other_column(counts):
-    problem = problem_of(counts)
+    problem = make_problem(counts)
     weights = problem.network.weights
     where = torch.tensor([7, 300 + 40, 300 + 7, 1501])
     support = torch.zeros_like(weights, dtype=torch.bool).index_fill_(0, where, True)

@@ -10,19 +10,9 @@ SIZES = {"0.weight": 80, "2.weight": 20, "4.weight": 10}
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [
-        (0.9, 11),
-        (0.0, 110),
-        (0.98, 2),
-        (0.9999, 1),
-        (1, 1),
-        (110, 110),
-        (np.int64(7), 7),
-        (np.float32(0.5), 55),
-        (np.array(0.5), 55),
-        (np.array(30), 30),
-    ],
-)
+    [(0.9, 11), (0.0, 110), (0.98, 2), (0.9999, 1), (1, 1), (110, 110),
+     (np.int64(7), 7), (np.float32(0.5), 55), (np.array(0.5), 55), (np.array(30), 30)],
+)  # fmt: skip
 def test_floats_are_zeros_ints_are_nonzeros(given, kept):
     target = resolve_target(given, SIZES)
     assert target.n_nonzero == (kept,)
@@ -31,37 +21,37 @@ def test_floats_are_zeros_ints_are_nonzeros(given, kept):
 
 
 @pytest.mark.parametrize(
-    "given", [1.0, True, np.True_, 0, -3, -0.1, float("nan"), 111, 1.5, float("inf")]
-)
+    "given",
+    [1.0, True, np.True_, 0, -3, -0.1, float("nan"), 111, 1.5, float("inf"),
+     np.array(True), np.array(1.0), np.float32(1.0)],
+)  # fmt: skip
 def test_impossible_targets_tell_how_many_weights_there_are(given):
     with pytest.raises(ValueError, match=r"which has 110 weights.*int from 1 to 110"):
-        resolve_target(given, SIZES)
-
-
-@pytest.mark.parametrize("given", ["half", 1j, object()])
-def test_other_types_are_refused(given):
-    with pytest.raises(TypeError, match="target_sparsity="):
         resolve_target(given, SIZES)
 
 
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        ([0.9, 5, 0.5], {"0.weight": 8, "2.weight": 5, "4.weight": 5}),
-        (np.array([8, 5, 5]), {"0.weight": 8, "2.weight": 5, "4.weight": 5}),
-        ({"0.weight": 7, "*": 0.5}, {"0.weight": 7, "2.weight": 10, "4.weight": 5}),
-        ({"*": 0.5, "0.weight": 7}, {"0.weight": 7, "2.weight": 10, "4.weight": 5}),
+        ([0.9, 5, 0.5], (8, 5, 5)),
+        (np.array([8, 5, 5]), (8, 5, 5)),
+        ({"0.weight": 7, "*": 0.5}, (7, 10, 5)),
+        ({"*": 0.5, "0.weight": 7}, (7, 10, 5)),
         ({"[24]*": 3}, {"2.weight": 3, "4.weight": 3}),
-        (
-            {"*.weight": 0.5, "4.weight": 1},
-            {"0.weight": 40, "2.weight": 10, "4.weight": 1},
-        ),
+        ({"*.weight": 0.5, "4.weight": 1}, (40, 10, 1)),
         ({"2.weight": 4}, {"2.weight": 4}),
+        # Names go before globs, these in their order, and the rest is last.
+        ({"[02]*": 3, "[24]*": 4}, (3, 3, 4)),
+        ({"[24]*": 4, "[02]*": 3}, (3, 4, 4)),
+        ({"*": 9, "[24]*": 4, "2.weight": 1}, (9, 1, 4)),
+        ({"*": 9, "4.weight": 2}, (9, 9, 2)),
     ],
 )
 def test_one_target_per_layer(given, kept):
     target = resolve_target(given, SIZES)
     assert target.per_layer
+    if isinstance(kept, tuple):
+        kept = dict(zip(SIZES, kept, strict=True))
     assert dict(zip(target.layer_names, target.n_nonzero, strict=True)) == kept
 
 
@@ -111,15 +101,10 @@ def test_distance_is_the_mean_relative_one():
     assert resolve_target(50, SIZES).distance([20, 10, 10]) == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("given", [None, "0.5", {3, 4}])
+@pytest.mark.parametrize("given", ["half", "0.5", 1j, object(), None, {3, 4}])
 def test_what_is_no_target_is_told_what_one_is(given):
-    with pytest.raises(TypeError, match="the number of nonzero weights to keep"):
-        resolve_target(given, SIZES)
-
-
-@pytest.mark.parametrize("given", [np.array(True), np.array(1.0), np.float32(1.0)])
-def test_scalars_of_numpy_are_refused_like_those_of_python(given):
-    with pytest.raises(ValueError, match="which has 110 weights"):
+    message = "(?s)target_sparsity=.*the number of nonzero weights to keep"
+    with pytest.raises(TypeError, match=message):
         resolve_target(given, SIZES)
 
 
@@ -131,22 +116,10 @@ def test_a_fraction_keeps_the_nearest_count_and_at_least_one(size, sparsity):
     assert kept == 1 or abs(kept - (1 - sparsity) * size) <= 0.5 + 1e-9
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"),
-    [
-        ({"[02]*": 3, "[24]*": 4}, (3, 3, 4)),
-        ({"[24]*": 4, "[02]*": 3}, (3, 4, 4)),
-        ({"*": 9, "[24]*": 4, "2.weight": 1}, (9, 1, 4)),
-        ({"*": 9, "4.weight": 2}, (9, 9, 2)),
-    ],
-)
-def test_names_go_before_globs_in_their_order_and_the_rest_is_last(given, kept):
-    assert resolve_target(given, SIZES).n_nonzero == kept
-
-
 @pytest.mark.parametrize("bad", [True, 1.0, 0, -1, float("nan")])
 def test_impossible_entries_name_their_layer(bad):
-    with pytest.raises(ValueError, match=r"layer '4\.weight', which has 10 weights"):
-        resolve_target({"4.weight": bad, "*": 0.5}, SIZES)
-    with pytest.raises(ValueError, match=r"layer '4\.weight', which has 10 weights"):
-        resolve_target([3, 3, bad], SIZES)
+    for given in ({"4.weight": bad, "*": 0.5}, [3, 3, bad]):
+        with pytest.raises(
+            ValueError, match=r"layer '4\.weight', which has 10 weights"
+        ):
+            resolve_target(given, SIZES)

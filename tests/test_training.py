@@ -5,19 +5,19 @@ import dataclasses
 import pytest
 import torch
 
-from sklearn_sparsenet.losses import CustomLoss, SquaredError
+from sklearn_sparsenet.losses import CustomLoss
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.search import BracketSearch, FixedAlpha, SearchBudget
 from sklearn_sparsenet.search.session import Session
 from sklearn_sparsenet.search.targets import resolve_target
 from sklearn_sparsenet.search.training import make_trainer, train
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
-from sklearn_sparsenet.solvers.dataset import make_dataset
-from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Status
+from tests.problems import F64, problem_of
 
-F64 = torch.float64
-LIMITS = SearchBudget(alpha_bounds=(1e-4, 3.0), max_outer_iter=20)
+LIMITS = {"alpha_bounds": (1e-4, 3.0), "max_outer_iter": 20}
+REFITTED = SearchBudget(debias=True, **LIMITS)
+PENALISED = SearchBudget(debias=False, **LIMITS)
 OPTIONS = SolverOptions(
     solver="sgd",
     learning_rate=0.1,
@@ -38,10 +38,7 @@ def trainer_of(
     module = build_mlp(8, hidden, 1, "tanh", generator)
     network = Network(module, find_layers(module), **more)
     sizes = {layer.name: layer.size for layer in network.layers}
-    rows = make_dataset(X.numpy(), F64, torch.device("cpu"))
-    problem = Problem(
-        network, loss or SquaredError(), rows, y, torch.ones(60, dtype=F64)
-    )
+    problem = problem_of(network, X, y, loss)
     asked = None if target is None else resolve_target(target, sizes)
     return make_trainer(Session(problem, options, 3, report=report), asked)
 
@@ -56,7 +53,7 @@ def least_squares_loss(trainer, support):
 
 def test_refit_is_least_squares_on_the_support_that_was_found():
     trainer = trainer_of(3)
-    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
+    result = train(trainer, BracketSearch(), REFITTED)
     found, refitted = result.penalized.state[0][:8], result.final.state[0][:8]
     assert result.search.met
     assert int(torch.count_nonzero(found)) == 3
@@ -69,7 +66,7 @@ def test_refit_is_least_squares_on_the_support_that_was_found():
 
 def test_without_debias_the_penalised_solution_is_final():
     trainer = trainer_of(3)
-    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=False))
+    result = train(trainer, BracketSearch(), PENALISED)
     assert result.final is result.penalized is result.search.best.solution
     assert torch.equal(trainer.problem.network.parameters, result.final.state[0])
 
@@ -78,9 +75,7 @@ def test_without_debias_the_penalised_solution_is_final():
 def test_refit_keeps_the_support_of_every_layer_and_of_penalised_biases(batch_size):
     options = dataclasses.replace(OPTIONS, batch_size=batch_size, max_iter=60)
     trainer = trainer_of(None, hidden=(6,), options=options, penalize_bias=True)
-    result = train(
-        trainer, FixedAlpha((0.1, 0.05)), dataclasses.replace(LIMITS, debias=True)
-    )
+    result = train(trainer, FixedAlpha((0.1, 0.05)), REFITTED)
     penalised = trainer.problem.network.n_penalized
     before = result.penalized.state[0][:penalised]
     after = result.final.state[0][:penalised]
@@ -92,9 +87,7 @@ def test_refit_keeps_the_support_of_every_layer_and_of_penalised_biases(batch_si
 
 def test_a_fixed_strength_is_one_solve_from_the_initial_network():
     trainer, other = (trainer_of(None, hidden=(4,)) for _ in range(2))
-    result = train(
-        trainer, FixedAlpha((0.02, 0.03)), dataclasses.replace(LIMITS, debias=False)
-    )
+    result = train(trainer, FixedAlpha((0.02, 0.03)), PENALISED)
     alone = solve(
         other.problem, (0.02, 0.03), OPTIONS, torch.Generator().manual_seed(3)
     )
@@ -107,12 +100,12 @@ def test_a_fixed_strength_is_one_solve_from_the_initial_network():
 def test_the_history_tells_every_solve_and_keeps_one_state():
     lines = []
     trainer = trainer_of(3, report=lines.append)
-    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
+    result = train(trainer, BracketSearch(), REFITTED)
     history = result.search.history
-    assert 2 <= len(history) <= LIMITS.max_outer_iter
+    assert 2 <= len(history) <= REFITTED.max_outer_iter
     assert len(lines) == len(history)
     assert [trial.met for trial in history] == [False] * (len(history) - 1) + [True]
-    assert history[0].alpha == (LIMITS.alpha_bounds[1],)
+    assert history[0].alpha == (REFITTED.alpha_bounds[1],)
     assert history[-1].alpha == result.search.best.alpha
     assert all(len(trial.solution.state[0]) == 0 for trial in history)
     assert len(result.search.best.solution.state[0]) == 9
@@ -151,7 +144,7 @@ def test_one_target_is_one_group_and_targets_per_layer_are_as_many():
 def test_targets_per_layer_are_met_in_each_layer():
     options = dataclasses.replace(OPTIONS, max_iter=300)
     trainer = trainer_of([6, 3], hidden=(4,), options=options)
-    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
+    result = train(trainer, BracketSearch(), REFITTED)
     assert result.search.met
     assert result.penalized.counts == result.final.counts == (6, 3)
 
@@ -166,7 +159,7 @@ def test_an_interrupted_search_is_not_refitted():
         return (output - target).square()
 
     trainer = trainer_of(3, loss=CustomLoss(loss))
-    result = train(trainer, BracketSearch(), dataclasses.replace(LIMITS, debias=True))
+    result = train(trainer, BracketSearch(), REFITTED)
     assert result.search.best.interrupted
     assert result.final is result.penalized
     assert result.final.status is Status.INTERRUPTED

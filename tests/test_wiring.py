@@ -50,10 +50,8 @@ def test_as_many_weights_are_live_as_any_choice_has(sizes, n_live):
     cases += [(each, k, n) for k, n in by_layer.items()]
     rng = torch.Generator().manual_seed(0)
     for groups, goals, best in cases:
-        wiring, connector = (
-            Wiring.of(flow, groups),
-            ConnectivityConstraint(flow, groups, goals),
-        )
+        wiring = Wiring.of(flow, groups)
+        connector = ConnectivityConstraint(flow, groups, goals)
         score = torch.rand(network.n_weights, generator=rng)
         start = torch.zeros(network.n_weights, dtype=torch.bool)
         for group, goal in zip(groups, goals, strict=True):

@@ -36,9 +36,8 @@ def main() -> int:
     for name, arrays in fits.items():
         same, difference = compare(arrays, before[name])
         differing += not same or difference > 1e-12
-        print(
-            f"{name}: {'same support' if same else 'OTHER SUPPORT'}, {difference:.1e}"
-        )
+        support = "same support" if same else "OTHER SUPPORT"
+        print(f"{name}: {support}, {difference:.1e}")
     return int(differing > 0)
 
 

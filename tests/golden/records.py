@@ -80,13 +80,9 @@ def read() -> tuple[dict[str, str], dict[str, Arrays]]:
 
 
 def compare(now: Arrays, before: Arrays) -> tuple[bool, float]:
-    """Compare a fit with its record.
+    """Tell whether a fit has the support on record, and the largest difference.
 
-    Returns
-    -------
-    same_support : bool
-    difference : float
-        The largest one of an array, relative to the array's largest entry.
+    That of an array is relative to the array's largest entry.
     """
     if now.keys() != before.keys():
         raise ValueError(f"Fits have {sorted(now.keys() ^ before.keys())} only once.")

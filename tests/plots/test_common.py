@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_sparsenet import SparseNetRegressor, SparseNetRegressorCV
+from sklearn_sparsenet import SparseNetRegressor, SparseNetRegressorCV, plots
 from sklearn_sparsenet.plots import (
     FiltersDisplay,
     LayersDisplay,
@@ -101,20 +101,15 @@ def test_a_style_is_left_as_it_was(draw):
 
 
 @pytest.mark.parametrize(
-    "display", [SearchDisplay, LayersDisplay, NetworkDisplay, FiltersDisplay]
+    "name", ["Search", "Layers", "Network", "Filters", "Optimality", "SparsityCurve"]
 )
-def test_unfitted_estimators_are_refused(display):
-    with pytest.raises(NotFittedError):
-        display.from_estimator(SparseNetRegressor())
-    with pytest.raises(NotFittedError):
-        display.from_estimator(make_pipeline(StandardScaler(), SparseNetRegressor()))
-
-
-def test_unfitted_estimators_are_refused_where_data_are_needed(diabetes):
-    with pytest.raises(NotFittedError):
-        OptimalityDisplay.from_estimator(SparseNetRegressor(), *diabetes)
-    with pytest.raises(NotFittedError):
-        SparsityCurveDisplay.from_estimator(SparseNetRegressor())
+def test_unfitted_estimators_are_refused(name, diabetes):
+    display = getattr(plots, f"{name}Display")
+    data = diabetes if name == "Optimality" else ()
+    unfitted = SparseNetRegressor()
+    for estimator in (unfitted, make_pipeline(StandardScaler(), unfitted)):
+        with pytest.raises(NotFittedError):
+            display.from_estimator(estimator, *data)
 
 
 def test_other_estimators_are_refused(diabetes):

@@ -7,6 +7,12 @@ from sklearn_sparsenet import SparseNetClassifier
 from sklearn_sparsenet.plots import NetworkDisplay
 
 
+def drawn(weights, inputs):
+    return NetworkDisplay(
+        weights=weights, input_names=inputs, output_names=["y"]
+    ).plot()
+
+
 def test_network_draws_each_live_weight_once(net, diabetes):
     display = NetworkDisplay.from_estimator(net)
     segments = [len(lines.get_segments()) for lines in display.connections_]
@@ -40,9 +46,7 @@ def test_network_draws_weights_where_their_units_are(classifier):
 
 def test_network_widths_grow_with_the_weights():
     weight = np.array([[0.1], [-2.0], [1.0]])
-    display = NetworkDisplay(
-        weights=[weight], input_names=["a", "b", "c"], output_names=["y"]
-    ).plot()
+    display = drawn([weight], ["a", "b", "c"])
     widths = display.connections_[0].get_linewidths()
     assert np.all(np.diff(widths) > 0)  # the largest is drawn last
     assert len(widths) == 3
@@ -83,16 +87,14 @@ def test_network_refuses_large_and_other_networks(net, convolution):
 
 def test_network_without_live_weights_has_only_outputs():
     weights = [np.array([[1.0]]), np.array([[0.0]])]
-    display = NetworkDisplay(weights=weights, input_names=["a"], output_names=["y"])
-    assert [len(units) for units in display.plot().graph_.units] == [0, 0, 1]
+    display = drawn(weights, ["a"])
+    assert [len(units) for units in display.graph_.units] == [0, 0, 1]
     display.figure_.canvas.draw()
 
 
 def test_very_long_names_are_shortened_in_the_middle():
     name = "the beginning " + 60 * "-" + " the end"
-    display = NetworkDisplay(
-        weights=[np.ones((1, 1))], input_names=[name], output_names=["y"]
-    ).plot()
+    display = drawn([np.ones((1, 1))], [name])
     (label,) = (text.get_text() for text in display.ax_.get_yticklabels())
     assert len(label) < 50
     assert label.startswith("the beginning")

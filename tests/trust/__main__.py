@@ -9,7 +9,6 @@ import platform
 import secrets
 import subprocess
 import sys
-import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,47 +21,6 @@ import sklearn_sparsenet
 from tests.trust.campaigns import Tally, run_campaign
 from tests.trust.page import write_page
 from tests.trust.parts import PARTS, Part
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def _circumstances(seed: int) -> dict[str, Any]:
-    return {
-        "date": date.today().isoformat(),
-        "commit": _commit(),
-        "seed": seed,
-        "cores": os.cpu_count(),
-        "versions": {
-            "sklearn_sparsenet": sklearn_sparsenet.__version__,
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "scikit-learn": sklearn.__version__,
-            "numpy": numpy.__version__,
-        },
-    }
-
-
-def _seeds(part: Part, first: int, args: argparse.Namespace) -> range:
-    """Return those of the short form below all others, the same in each run."""
-    if args.short:
-        return range(part.short)
-    return range(first, first + max(1, round(part.long * args.scale)))
-
-
-def _run(part: Part, seed: int, args: argparse.Namespace) -> Tally:
-    part.prepare()
-    return run_campaign(
-        part.name,
-        part.check,
-        _seeds(part, seed, args),
-        jobs=args.jobs,
-        patience=part.patience,
-        block=part.block,
-    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -79,20 +37,39 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _run(part: Part, first: int, args: argparse.Namespace) -> Tally:
+    """Run a part, its short form on the seeds below all others, the same each time."""
+    part.prepare()
+    n_seeds = max(1, round(part.long * args.scale))
+    seeds = range(part.short) if args.short else range(first, first + n_seeds)
+    how = {"jobs": args.jobs, "patience": part.patience, "block": part.block}
+    return run_campaign(part.name, part.check, seeds, **how)
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
 def main() -> int:
     """Run the parts one after the other; return 1 if a promise was broken."""
     args = _arguments()
     # Seeds that nobody has used: below 2**52, far apart.
     seed = secrets.randbelow(2**32) * 2**20 if args.seed is None else args.seed
     commit = _commit()  # before the files that are written make it a dirty one
-    record = _circumstances(seed) | {"parts": []}
+    versions = {module.__name__: module.__version__ for module in (torch, numpy)}
+    versions |= {"sklearn_sparsenet": sklearn_sparsenet.__version__}
+    versions |= {"scikit-learn": sklearn.__version__}
+    versions |= {"python": platform.python_version()}
+    record: dict[str, Any] = {"date": date.today().isoformat(), "commit": commit}
+    record |= {"seed": seed, "cores": os.cpu_count(), "versions": versions, "parts": []}
     if args.only and args.out is not None and args.out.exists():
         record = json.loads(args.out.read_text())  # the other parts stay
     failures = 0
     for part in sorted(PARTS, key=lambda part: part.long):
         if args.only and part.name not in args.only:
             continue
-        started = time.monotonic()
         tally = _run(part, seed, args)
         failures += tally.n_failures
         record["parts"] = [p for p in record["parts"] if p["name"] != part.name]
@@ -101,7 +78,7 @@ def main() -> int:
         )
         print(
             f"{part.name}: {tally.cases} cases, {tally.n_failures} failures, "
-            f"{time.monotonic() - started:.0f} s; {dict(tally.facts)}",
+            f"{tally.seconds:.0f} s; {dict(tally.facts)}",
             flush=True,
         )
         for failure in tally.failures[:20]:

@@ -14,12 +14,15 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-__all__ = ["Finding", "Tally", "run_campaign"]
+import numpy as np
+
+__all__ = ["Finding", "Tally", "attack", "run_campaign"]
 
 _FORK = multiprocessing.get_context("fork")
 _FAILURES_KEPT = 200  # in a tally; the others are counted
@@ -27,15 +30,7 @@ _FAILURES_KEPT = 200  # in a tally; the others are counted
 
 @dataclass
 class Finding:
-    """What one seed showed.
-
-    Attributes
-    ----------
-    facts : Counter
-        What happened, by name; added up over the campaign.
-    failures : list of str
-        Promises that were broken.
-    """
+    """What one seed showed: what happened, by name, and promises that were broken."""
 
     facts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
@@ -69,18 +64,28 @@ class Tally:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the tally as JSON has it."""
-        return {
-            "name": self.name,
-            "first_seed": self.first_seed,
-            "cases": self.cases,
-            "seconds": round(self.seconds),
-            "facts": dict(sorted(self.facts.items())),
-            "n_failures": self.n_failures,
-            "failures": self.failures,
-        }
+        facts = dict(sorted(self.facts.items()))
+        return vars(self) | {"seconds": round(self.seconds), "facts": facts}
 
 
 Check = Callable[[int], Finding]
+
+
+def attack(try_it: Callable[[np.random.Generator, Finding], object]) -> Check:
+    """Make a check of a seed of what draws numbers, notes findings, and names itself.
+
+    What it returns, if anything, is put in front of its failures.
+    """
+
+    @wraps(try_it)
+    def check(seed: int) -> Finding:
+        found = Finding()
+        name = try_it(np.random.default_rng(seed), found)
+        if name:
+            found.failures = [f"{name}: {text}" for text in found.failures]
+        return found
+
+    return check
 
 
 def _work(check: Check, seeds: Sequence[int], sender: Connection) -> None:
@@ -138,11 +143,6 @@ class _Worker:
         return self._left, Finding(failures=[ended])
 
 
-def _blocks(seeds: range, size: int) -> Iterable[list[int]]:
-    for start in range(0, len(seeds), size):
-        yield list(seeds[start : start + size])
-
-
 def run_campaign(
     name: str,
     check: Check,
@@ -150,36 +150,21 @@ def run_campaign(
     *,
     jobs: int = 1,
     patience: float = 120.0,
-    until: float = float("inf"),
     block: int = 50,
 ) -> Tally:
     """Check all seeds, and go on behind those that crash or hang.
 
-    Parameters
-    ----------
-    name : str
-    check : callable(seed) -> Finding
-    seeds : range
-    jobs : int
-        Children at a time.
-    patience : float
-        Seconds that one check may take.
-    until : float
-        Value of `time.monotonic` from which on no further block is begun.
-    block : int
-        Seeds that one child checks.
+    There are `jobs` children at a time, each of which checks `block` seeds, and one
+    check may take `patience` seconds.
     """
     tally = Tally(name, seeds.start)
     started = time.monotonic()
-    waiting = _blocks(seeds, block)
-    todo: list[list[int]] = []
+    # The seeds that a child has left are done first.
+    todo = [list(seeds[i : i + block]) for i in range(0, len(seeds), block)][::-1]
     workers: list[_Worker] = []
     while True:
-        while len(workers) < jobs and time.monotonic() < until:
-            seeds_next = todo.pop() if todo else next(waiting, None)
-            if seeds_next is None:
-                break
-            workers.append(_Worker(check, seeds_next, patience))
+        while todo and len(workers) < jobs:
+            workers.append(_Worker(check, todo.pop(), patience))
         if not workers:
             break
         ready = wait([worker.receiver for worker in workers], timeout=1.0)

@@ -37,7 +37,6 @@ _ODD = 0.03  # how often a parameter is given a value that nobody should
 class Case:
     """A fit that has not been made yet."""
 
-    seed: int
     estimator: Any
     X: Any
     y: Any
@@ -58,8 +57,7 @@ class Doubled(nn.Module):
 
     def __init__(self, n_features: int, n_outputs: int) -> None:
         super().__init__()
-        self.first = nn.Linear(n_features, 6)
-        self.last = nn.Linear(6, n_outputs)
+        self.first, self.last = nn.Linear(n_features, 6), nn.Linear(6, n_outputs)
 
     def forward(self, x):
         hidden = self.first(x).tanh()
@@ -68,13 +66,8 @@ class Doubled(nn.Module):
 
 def normalized(n_features: int, n_outputs: int) -> nn.Module:
     """Return a network with what behaves differently in training."""
-    return nn.Sequential(
-        nn.Linear(n_features, 6),
-        nn.BatchNorm1d(6),
-        nn.ReLU(),
-        nn.Dropout(0.2),
-        nn.Linear(6, n_outputs),
-    )
+    between = nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.2)
+    return nn.Sequential(nn.Linear(n_features, 6), *between, nn.Linear(6, n_outputs))
 
 
 # Values that a user may choose, and values that must be refused or survived.
@@ -140,6 +133,13 @@ def _pick(rng: Rng, values: list) -> Any:
     return values[rng.integers(len(values))]
 
 
+def _kind(rng: Rng, kinds: dict[str, Callable[[], Any]], chances: Any) -> Any:
+    """Make one of several kinds; return it and its name."""
+    chances = np.array(chances, float)
+    name = str(rng.choice(list(kinds), p=chances / chances.sum()))
+    return kinds[name](), name
+
+
 def _parameters(rng: Rng, table: dict[str, tuple[list, list]]) -> dict[str, Any]:
     params = {}
     for name, (usual, odd) in table.items():
@@ -200,28 +200,13 @@ def _scale(rng: Rng, X: np.ndarray) -> tuple[np.ndarray, str]:
         "with nan": lambda: np.where(rng.random((n, p)) < 0.02, np.nan, X),
         "with inf": lambda: np.where(rng.random((n, p)) < 0.02, np.inf, X),
     }
-    often = 0.6
-    weights = [often, *[(1 - often) / (len(kinds) - 1)] * (len(kinds) - 1)]
-    name = str(rng.choice(list(kinds), p=weights))
-    return kinds[name](), name
+    return _kind(rng, kinds, [21, *[1] * 14])
 
 
 def _as_type(rng: Rng, X: np.ndarray) -> tuple[np.ndarray, str]:
-    kind = str(
-        rng.choice(
-            [
-                "float64",
-                "float32",
-                "float16",
-                "int64",
-                "int8",
-                "uint8",
-                "bool",
-                "object",
-            ],
-            p=[0.5, 0.28, 0.04, 0.05, 0.03, 0.03, 0.03, 0.04],
-        )
-    )
+    chances = {"float64": 0.5, "float32": 0.28, "float16": 0.04, "int64": 0.05,
+               "int8": 0.03, "uint8": 0.03, "bool": 0.03, "object": 0.04}  # fmt: skip
+    kind = str(rng.choice(list(chances), p=list(chances.values())))
     with np.errstate(all="ignore"):
         finite = X if kind.startswith(("float", "object")) else np.nan_to_num(X)
         return finite.astype(kind), kind
@@ -274,9 +259,7 @@ def _labels(rng: Rng, signal: np.ndarray) -> tuple[Any, str]:
         "continuous": lambda: signal,
         "column": lambda: codes[:, None],
     }
-    chances = np.array([4, 4, 2, 1, 1, 1, 2, 0.5, 0.3, 1, 0.3, 0.3])
-    name = str(rng.choice(list(kinds), p=chances / chances.sum()))
-    return kinds[name](), name
+    return _kind(rng, kinds, [4, 4, 2, 1, 1, 1, 2, 0.5, 0.3, 1, 0.3, 0.3])
 
 
 def _values(rng: Rng, signal: np.ndarray) -> tuple[Any, str]:
@@ -297,9 +280,7 @@ def _values(rng: Rng, signal: np.ndarray) -> tuple[Any, str]:
         "with nan": lambda: np.where(rng.random(n) < 0.05, np.nan, signal),
         "series": lambda: pd.Series(signal, index=np.arange(n)[::-1]),
     }
-    chances = np.array([8, 2, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 0.3, 1])
-    name = str(rng.choice(list(kinds), p=chances / chances.sum()))
-    return kinds[name](), name
+    return _kind(rng, kinds, [8, 2, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 0.3, 1])
 
 
 def _weights(rng: Rng, n: int) -> tuple[Any, str]:
@@ -313,14 +294,11 @@ def _weights(rng: Rng, n: int) -> tuple[Any, str]:
         "all zero": lambda: np.zeros(n),
         "negative": lambda: rng.normal(size=n),
     }
-    chances = np.array([20, 3, 3, 0.5, 0.5, 1, 0.2, 0.2])
-    name = str(rng.choice(list(kinds), p=chances / chances.sum()))
-    return kinds[name](), name
+    return _kind(rng, kinds, [20, 3, 3, 0.5, 0.5, 1, 0.2, 0.2])
 
 
-def make_case(seed: int) -> Case:
-    """Return the random fit of a seed."""
-    rng = np.random.default_rng(seed)
+def make_case(rng: Rng) -> Case:
+    """Return a random fit."""
     n, p = _size(rng)
     plain = rng.normal(size=(n, p))
     signal = np.sin(plain[:, 0] * 2) + plain[:, p // 2] + 0.2 * rng.normal(size=n)
@@ -339,11 +317,6 @@ def make_case(seed: int) -> Case:
     params["random_state"] = int(rng.integers(2**31))
     if params.get("solver") == "lbfgs" and max(n, p) > 60:  # takes minutes
         del params["solver"]
-    traits = {
-        "scale": scale,
-        "dtype": dtype,
-        "container": container,
-        "y": target,
-        "weights": weights,
-    }
-    return Case(seed, kind(**params), X, y, sample_weight, traits)
+    traits = {"scale": scale, "dtype": dtype, "container": container}
+    traits |= {"y": target, "weights": weights}
+    return Case(kind(**params), X, y, sample_weight, traits)

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,14 +24,8 @@ from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor, load
 from sklearn_sparsenet.utils import atomic_files
-from tests.trust.campaigns import Finding
-from tests.trust.specimens import (
-    N_FEATURES,
-    fit_of,
-    inputs,
-    same_network,
-    specimens,
-)
+from tests.trust.campaigns import Finding, attack
+from tests.trust.specimens import N_FEATURES, fit_of, inputs, same_network, specimens
 
 __all__ = [
     "check_broken_checkpoint",
@@ -49,11 +44,7 @@ _EXIT = 77  # of a process that ends itself
 def dies(work: Callable[[], object], after: float | None = None) -> bool:
     """Run something in a forked child; return whether it was killed, or ended itself.
 
-    Parameters
-    ----------
-    work : callable
-    after : float, optional
-        Seconds after which the child gets a SIGKILL, if it is still there.
+    After some seconds, if these are given, the child gets a SIGKILL.
     """
     pid = os.fork()
     if pid == 0:
@@ -74,15 +65,8 @@ def dies(work: Callable[[], object], after: float | None = None) -> bool:
 
 @contextmanager
 def _broken(number: int, end: Callable[..., Any]) -> Iterator[None]:
-    """Let the n-th operation on the file system from here on end in some way.
-
-    Parameters
-    ----------
-    number : int
-        Counted from 1.
-    end : callable(original, *args)
-    """
-    calls = iter(range(1, 10**9))
+    """Let the n-th operation on the file system, counted from 1, end in some way."""
+    calls = count(1)
 
     def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
         def operation(*args: Any) -> Any:
@@ -99,16 +83,12 @@ def _broken(number: int, end: Callable[..., Any]) -> Iterator[None]:
         yield
 
 
-def _disk_is_full(original: Callable[..., Any], *args: Any) -> Any:
-    raise OSError(errno.ENOSPC, "No space left on device")
+def _raising(error: Exception) -> Callable[..., Any]:
+    def end(original: Callable[..., Any], *args: Any) -> Any:
+        raise error
 
-
-def _disk_is_broken(original: Callable[..., Any], *args: Any) -> Any:
-    raise OSError(errno.EIO, "Input/output error")
-
-
-def _no_memory(original: Callable[..., Any], *args: Any) -> Any:
-    raise MemoryError
+    end.__name__ = str(error)
+    return end
 
 
 def _killed_before(original: Callable[..., Any], *args: Any) -> Any:
@@ -127,32 +107,43 @@ def _killed_within(original: Callable[..., Any], *args: Any) -> Any:
     os._exit(_EXIT)
 
 
-_RAISING = (_disk_is_full, _disk_is_broken, _no_memory)
+_RAISING = (
+    _raising(OSError(errno.ENOSPC, "No space left on device")),
+    _raising(OSError(errno.EIO, "Input/output error")),
+    _raising(MemoryError("no memory")),
+)
 _KILLING = (_killed_before, _killed_after, _killed_within)
 
 
-def _is_one_of(path: Path, written: list[Any]) -> bool:
-    """Tell whether a file holds one of the estimators that were saved to it."""
+def _check_file(path: Path, written: list[Any], found: Finding) -> None:
+    """Check that a file holds one of the estimators that were saved to it."""
     X, _ = inputs()
     loaded = load(path).predict(X)
-    return any(np.array_equal(loaded, one.predict(X)) for one in written)
+    whole = any(np.array_equal(loaded, one.predict(X)) for one in written)
+    found.check(whole, f"the file is none of {len(written)} that were written")
 
 
-def check_broken_save(seed: int) -> Finding:
+@contextmanager
+def _saved() -> Iterator[tuple[Path, list[Any]]]:
+    """Yield a file with an estimator, and that estimator and another one."""
+    with tempfile.TemporaryDirectory() as folder:
+        pair = [specimens()[0], specimens()[2]]
+        path = Path(folder) / "net"
+        pair[0].save(path)
+        yield path, pair
+
+
+@attack
+def check_broken_save(rng: np.random.Generator, found: Finding) -> str:
     """Let one operation of `save` fail, or the process end in it."""
-    rng = np.random.default_rng(seed)
-    found = Finding()
-    old, new = specimens()[0], specimens()[2]
     number, kills = int(rng.integers(1, 8)), bool(rng.random() < 0.5)
     endings = _KILLING if kills else _RAISING
     end = endings[rng.integers(len(endings))]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net"
-        old.save(path)
+    with _saved() as (path, pair):
 
         def save() -> None:
             with _broken(number, end):
-                new.save(path)
+                pair[1].save(path)
 
         if kills:
             found.facts["kills of saves"] += dies(save)
@@ -161,31 +152,25 @@ def check_broken_save(seed: int) -> Finding:
                 save()
             except (OSError, MemoryError):
                 found.facts["errors in saves"] += 1
-            left = [name for name in os.listdir(folder) if name != "net"]
+            left = [name for name in os.listdir(path.parent) if name != "net"]
             found.check(not left, f"left behind: {left}")
-        found.check(_is_one_of(path, [old, new]), "the file is neither old nor new")
-        new.save(path)
-        found.check(_is_one_of(path, [new]), "cannot be saved again")
-    found.failures = [f"{end.__name__} at {number}: {t}" for t in found.failures]
-    return found
+        _check_file(path, pair, found)
+        pair[1].save(path)  # that can be done again
+        _check_file(path, pair[1:], found)
+    return f"{end.__name__} at {number}"
 
 
-def check_killed_save(seed: int) -> Finding:
+@attack
+def check_killed_save(rng: np.random.Generator, found: Finding) -> None:
     """Kill a process that saves, and saves again, at any moment."""
-    rng = np.random.default_rng(seed)
-    found = Finding()
-    written = [specimens()[0], specimens()[2]]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "net"
-        written[0].save(path)
+    with _saved() as (path, pair):
 
         def keep_saving() -> None:
-            for number in range(10**6):
-                written[number % 2].save(path)
+            for number in count():
+                pair[number % 2].save(path)
 
         found.facts["kills of saves"] += dies(keep_saving, after=rng.uniform(0, 0.05))
-        found.check(_is_one_of(path, written), "the file is neither old nor new")
-    return found
+        _check_file(path, pair, found)
 
 
 # --- checkpoints ---------------------------------------------------------------------
@@ -219,10 +204,9 @@ def _fit(which: int, folder: Path | None) -> tuple[SparseNetRegressor, list[str]
     return estimator, [str(w.message) for w in caught if "checkpoint" in str(w.message)]
 
 
-def check_killed_fit(seed: int) -> Finding:
+@attack
+def check_killed_fit(rng: np.random.Generator, found: Finding) -> str:
     """Kill a fit, go on with it, kill it again: in the end it is the same."""
-    rng = np.random.default_rng(seed)
-    found = Finding()
     which = int(rng.integers(len(_fits())))
     whole, _ = _fit(which, None)
     with tempfile.TemporaryDirectory() as name:
@@ -233,16 +217,14 @@ def check_killed_fit(seed: int) -> Finding:
         resumed, messages = _fit(which, folder)
         found.check(same_network(whole, resumed), "resumed to another network")
         found.check(not messages, f"warned after a kill: {messages}")
-        left = [p for p in folder.rglob("*") if p.is_file()] if folder.exists() else []
+        left = [p for p in folder.rglob("*") if p.is_file()]
         found.check(not left, f"left behind: {left}")
-    found.failures = [f"fit {which}: {text}" for text in found.failures]
-    return found
+    return f"fit {which}"
 
 
-def check_broken_checkpoint(seed: int) -> Finding:
+@attack
+def check_broken_checkpoint(rng: np.random.Generator, found: Finding) -> str:
     """Break the disk under a fit, or damage what it kept: it is made all the same."""
-    rng = np.random.default_rng(seed)
-    found = Finding()
     which = int(rng.integers(len(_fits())))
     whole, _ = _fit(which, None)
     number = int(rng.integers(1, 60))
@@ -264,51 +246,44 @@ def check_broken_checkpoint(seed: int) -> Finding:
             fitted, messages = _fit(which, folder)
         found.check(same_network(whole, fitted), "another network")
         found.check(len(messages) <= 1, f"{len(messages)} warnings: {messages[:2]}")
-    found.failures = [f"fit {which}, {number}: {text}" for text in found.failures]
-    return found
+    return f"fit {which}, {number}"
 
 
 def _damage(rng: np.random.Generator, folder: Path) -> int:
     """Change bits in some of the files; return in how many."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     damaged = 0
-    for path in files:
-        content = bytearray(path.read_bytes())
+    for path in sorted(folder.rglob("*")):
+        content = bytearray(path.read_bytes()) if path.is_file() else b""
         if content and rng.random() < 0.7:
             if rng.random() < 0.3:
                 del content[rng.integers(len(content)) :]
             else:
                 content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
-            path.write_bytes(bytes(content))
+            path.write_bytes(content)
             damaged += 1
     return damaged
 
 
-def check_full_disk(seed: int) -> Finding:
+@attack
+def check_full_disk(rng: np.random.Generator, found: Finding) -> None:
     """Let no file grow beyond some size: saves fail, fits do not."""
-    rng = np.random.default_rng(seed)
-    found = Finding()
     size = int(rng.integers(0, 6000))
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "net"
-        old, new = specimens()[0], specimens()[2]
-        old.save(path)
+    with _saved() as (path, pair):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
         try:
             try:
-                new.save(path)
+                pair[1].save(path)
             except OSError:
                 found.facts["saves on a full disk"] += 1
-            fitted, messages = _fit(0, Path(name) / "checkpoints")
+            fitted, messages = _fit(0, path.parent / "checkpoints")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        found.check(_is_one_of(path, [old, new]), "the file is neither old nor new")
+        _check_file(path, pair, found)
         found.check(same_network(fitted, _fit(0, None)[0]), "another network")
         found.check(len(messages) <= 1, f"{len(messages)} warnings")
         found.facts["fits on a full disk"] += 1
-    return found
 
 
 # --- errors in the user's code -------------------------------------------------------
@@ -350,53 +325,46 @@ class _FailingCallback:
     def on_fit_task_begin(self, estimator, context, **facts):
         self.fails()
 
-    def on_fit_task_end(self, estimator, context, **facts):
-        self.fails()
-
-    def teardown(self, estimator, context):
-        pass
+    on_fit_task_end = on_fit_task_begin
+    teardown = setup
 
 
 _ERRORS = (MemoryError(), RuntimeError("no"), KeyboardInterrupt(), SystemExit(3),
            OSError("disk"), ZeroDivisionError(), AssertionError())  # fmt: skip
 
 
-def check_failing_fit(seed: int) -> Finding:
+@attack
+def check_failing_fit(rng: np.random.Generator, found: Finding) -> str:
     """Let a module, loss or callback of the user's raise: the fit before is kept."""
-    rng = np.random.default_rng(seed)
-    found = Finding()
     X, y = inputs()
     estimator = fit_of(0).fit(X, y)
     before, names = estimator.predict(X), set(vars(estimator))
     error = _ERRORS[rng.integers(len(_ERRORS))]
     fails = _Fails(int(rng.integers(1, 120)), error)
     place = ("module", "loss", "callback")[rng.integers(3)]
+
+    def loss(output, target):
+        fails()
+        return ((output - target) ** 2).sum(dim=1)
+
     if place == "module":
         estimator.set_params(module=_FailingModule(fails), hidden_layer_sizes=(100,))
     elif place == "loss":
-
-        def loss(output, target):
-            fails()
-            return ((output - target) ** 2).sum(dim=1)
-
         estimator.set_params(loss=loss)
     else:
         estimator.set_callbacks(_FailingCallback(fails))
     try:
         estimator.fit(X, y)
+        found.facts["never called so often"] += 1
     except BaseException as raised:
         found.facts[f"errors in a {place}"] += 1
         own = isinstance(raised, (type(error), ValueError))
         found.check(own, f"{error!r} became {raised!r}")
-        kept = not isinstance(error, KeyboardInterrupt)  # which keeps what it has
-        if kept:
+        if not isinstance(error, KeyboardInterrupt):  # which keeps what it has
             estimator.set_params(module=None, loss="squared_error")
             same = np.array_equal(before, estimator.predict(X))
             found.check(same, "the fit before was lost")
             new = set(vars(estimator)) - names - {"_skl_callbacks"}
             found.check(not new, f"left behind: {new}")
         found.check(np.isfinite(estimator.predict(X)).all(), "cannot predict any more")
-    else:
-        found.facts["never called so often"] += 1
-    found.failures = [f"{error!r} in a {place}: {text}" for text in found.failures]
-    return found
+    return f"{error!r} in a {place}"

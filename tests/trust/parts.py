@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.trust.campaigns import Check, Finding
+from tests.trust.campaigns import Check
 from tests.trust.crowds import CROWDS, check_crowd, check_soak
 from tests.trust.damage import check_damaged_file, check_forged_file, saved_specimens
 from tests.trust.fuzz import check_fit
@@ -22,28 +22,13 @@ from tests.trust.specimens import specimens
 __all__ = ["PARTS", "Part"]
 
 
-def _nothing() -> None:
-    """Prepare nothing."""
-
-
 @dataclass(frozen=True)
 class Part:
     """A promise, and the check that tries to break it.
 
-    Attributes
-    ----------
-    name : str
-    promise, method : str
-        For the page: what is promised, and how it is tried.
-    check : callable(seed) -> Finding
-    long, short : int
-        How many seeds.
-    prepare : callable
-        Is called once, before children are forked.
-    block : int
-        Seeds that one child checks.
-    patience : float
-        Seconds that one check may take.
+    What is promised, and how it is tried, is for the page; `long` and `short` are
+    numbers of seeds, `block` those that one child checks, within `patience` seconds
+    each. `prepare` is called once, before children are forked.
     """
 
     name: str
@@ -52,13 +37,9 @@ class Part:
     check: Check
     long: int
     short: int
-    prepare: Callable[[], object] = _nothing
+    prepare: Callable[[], object] = specimens
     block: int = 50
     patience: float = 120.0
-
-
-def _soak(seed: int) -> Finding:
-    return check_soak(2000)
 
 
 PARTS = (
@@ -113,7 +94,6 @@ PARTS = (
         check_broken_save,
         long=1000,
         short=40,
-        prepare=specimens,
     ),
     Part(
         "killed saves",
@@ -122,7 +102,6 @@ PARTS = (
         check_killed_save,
         long=300,
         short=10,
-        prepare=specimens,
     ),
     Part(
         "killed fits",
@@ -132,7 +111,6 @@ PARTS = (
         check_killed_fit,
         long=200,
         short=6,
-        prepare=specimens,
         block=20,
     ),
     Part(
@@ -144,7 +122,6 @@ PARTS = (
         check_broken_checkpoint,
         long=300,
         short=8,
-        prepare=specimens,
         block=20,
     ),
     Part(
@@ -154,7 +131,6 @@ PARTS = (
         check_full_disk,
         long=50,
         short=4,
-        prepare=specimens,
         block=20,
     ),
     Part(
@@ -166,7 +142,6 @@ PARTS = (
         check_failing_fit,
         long=400,
         short=20,
-        prepare=specimens,
     ),
     Part(
         "crowds",
@@ -176,7 +151,6 @@ PARTS = (
         check_crowd,
         long=2 * len(CROWDS),
         short=len(CROWDS),
-        prepare=specimens,
         block=1,
         patience=240.0,
     ),
@@ -185,10 +159,9 @@ PARTS = (
         "Fit after fit, nothing grows: no memory, descriptors, threads or files.",
         "2000 fits in one process, each with a prediction, each tenth saved and "
         "loaded; resources are counted before and after.",
-        _soak,
+        lambda seed: check_soak(2000),
         long=1,
         short=0,
-        prepare=specimens,
         block=1,
         patience=1200.0,
     ),

@@ -38,9 +38,7 @@ def wanted_counts(target: object, sizes: Mapping[str, int]) -> dict[str, int] | 
 def count_live(layers: Sequence[np.ndarray]) -> int:
     """Count the weights on a path of nonzero weights from an input to an output.
 
-    Parameters
-    ----------
-    layers : sequence of ndarray of shape (fan_in, fan_out)
+    Layers are of shape (fan_in, fan_out).
     """
     masks = [weights != 0 for weights in layers]
     reached = [np.ones(masks[0].shape[0], bool)]
@@ -61,12 +59,7 @@ def live_is_possible(widths: Sequence[int], wanted: int | Sequence[int]) -> bool
 
     Between a units and b units that all have a path lie from max(a, b) to a b weights;
     asked is whether numbers of units exist that allow the total, or each layer's.
-
-    Parameters
-    ----------
-    widths : sequence of int
-        Units of each layer, inputs and outputs included.
-    wanted : int or sequence of int
+    Widths are those of all layers, inputs and outputs included.
     """
     if not isinstance(wanted, int):
         units = set(range(1, widths[0] + 1))
@@ -87,18 +80,7 @@ def live_is_possible(widths: Sequence[int], wanted: int | Sequence[int]) -> bool
         for a, bits in totals.items():
             for b in following:
                 fewest, most = max(a, b), min(a * b, wanted)
-                following[b] |= _spread(bits, most - fewest + 1) << fewest
+                for added in range(fewest, most + 1):
+                    following[b] |= bits << added
         totals = {b: bits & ((2 << wanted) - 1) for b, bits in following.items()}
     return any(bits >> wanted & 1 for bits in totals.values())
-
-
-def _spread(bits: int, length: int) -> int:
-    """Return the union of the bits, shifted by 0, ..., length - 1."""
-    if length < 1:
-        return 0
-    done = 1
-    while done < length:
-        step = min(done, length - done)
-        bits |= bits << step
-        done += step
-    return bits

@@ -43,17 +43,16 @@ def specimens() -> tuple[Any, ...]:
     X, signal = inputs()
     labels = np.where(signal > 0, "above", "below")
     module = nn.Sequential(nn.Linear(N_FEATURES, 4), nn.Tanh(), nn.Linear(4, 2))
-    classifiers = {"max_iter": 100, "random_state": 1}
+    more = {"max_iter": 100, "random_state": 1}
+    several = SparseNetClassifierCV((4,), target_sparsities=[12, 8], cv=2, **more)
     return (
         fit_of(0).fit(X, signal),
         fit_of(1, target_sparsity={"*": 0.5}).fit(X.astype(np.float32), signal),
-        SparseNetClassifier((5,), target_sparsity=9, **classifiers).fit(X, labels),
-        SparseNetClassifier(module=module, target_sparsity=12, **classifiers).fit(
+        SparseNetClassifier((5,), target_sparsity=9, **more).fit(X, labels),
+        SparseNetClassifier(module=module, target_sparsity=12, **more).fit(
             X, signal > 0
         ),
-        SparseNetClassifierCV((4,), target_sparsities=[12, 8], cv=2, **classifiers).fit(
-            X, labels
-        ),
+        several.fit(X, labels),
     )
 
 

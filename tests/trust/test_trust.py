@@ -105,7 +105,4 @@ def test_wanted_counts_are_those_of_the_contract():
     assert wanted_counts(0.9, sizes) == 4
     assert wanted_counts(12, sizes) == 12
     assert wanted_counts([0.5, 3], sizes) == {"0.weight": 15, "2.weight": 3}
-    assert wanted_counts({"*": 0.99, "0.*": 2}, sizes) == {
-        "0.weight": 2,
-        "2.weight": 1,
-    }
+    assert wanted_counts({"*": 0.99, "0.*": 2}, sizes) == {"0.weight": 2, "2.weight": 1}
