@@ -57,7 +57,7 @@ class Loss:
 
     @property
     def response(self) -> Response | None:
-        """What makes predictions of outputs; None: code, which cannot be exported."""
+        """How outputs become predictions; None where that is code, not exported."""
         return Response()
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
