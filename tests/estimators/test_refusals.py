@@ -1,7 +1,5 @@
 """What cannot be is refused before any training, by an error that names it."""
 
-import re
-
 import numpy as np
 import pytest
 from scipy import sparse

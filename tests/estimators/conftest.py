@@ -1,0 +1,34 @@
+"""Real data for tests of the estimators."""
+
+import pytest
+from sklearn.datasets import load_diabetes, load_iris, load_wine
+from sklearn.preprocessing import StandardScaler
+
+
+def _standardised(load):
+    X, y = load(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture(scope="session")
+def standardised():
+    """Load data by a function of scikit-learn, with columns of one scale."""
+    return _standardised
+
+
+@pytest.fixture(scope="session")
+def diabetes():
+    """Regression, standardised."""
+    return _standardised(load_diabetes)
+
+
+@pytest.fixture(scope="session")
+def iris():
+    """Three classes that are easily told apart, standardised."""
+    return _standardised(load_iris)
+
+
+@pytest.fixture(scope="session")
+def wine():
+    """Three classes, standardised."""
+    return _standardised(load_wine)
