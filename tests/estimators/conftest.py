@@ -32,3 +32,10 @@ def iris():
 def wine():
     """Three classes, standardised."""
     return _standardised(load_wine)
+
+
+@pytest.fixture
+def data():
+    """Few rows, for fits whose course is looked at."""
+    X, y = load_diabetes(return_X_y=True)
+    return X[:200] * 20, y[:200]
