@@ -39,3 +39,9 @@ def data():
     """Few rows, for fits whose course is looked at."""
     X, y = load_diabetes(return_X_y=True)
     return X[:200] * 20, y[:200]
+
+
+@pytest.fixture
+def save_every_epoch(monkeypatch):
+    """Keep what a fit may go on from after each of its epochs."""
+    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)

@@ -117,8 +117,8 @@ def test_an_interruption_by_a_callback_is_one(data):
 
 
 @pytest.mark.parametrize("search", ["one_pass", "bracket"])
-def test_checkpoints(search, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
+@pytest.mark.usefixtures("save_every_epoch")
+def test_checkpoints(search, data, tmp_path):
     params = {"search": search, "tol": 0.3}
     whole = Recorder()
     alone = make(**params).set_callbacks(whole).fit(*data)

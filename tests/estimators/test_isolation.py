@@ -149,7 +149,7 @@ def test_a_random_state_instance_moves_on():
     assert fresh.randint(10**9) != np.random.RandomState(3).randint(10**9)
 
 
-@pytest.mark.parametrize("module", [None, nn.Linear(3, 3)])
+@pytest.mark.parametrize("module", [None, nn.Linear(3, 3), dropout(3, 3)])
 @pytest.mark.parametrize("fails", [False, True])
 def test_global_state_is_left_alone(module, fails):
     def state():
