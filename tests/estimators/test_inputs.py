@@ -23,7 +23,7 @@ def xy():
 
 
 def regressor(**settings):
-    quick = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
+    quick = {"alpha": 1e-3, "max_iter": 20, "random_state": 0}
     return SparseNetRegressor((8,), **{**quick, **settings})
 
 
