@@ -98,10 +98,15 @@ def noisy(n_samples=300, noise=2.0, seed=0):
 
 
 def test_auto_follows_noise_and_number_of_samples():
-    def gamma(*data):
-        return SparseNetRegressor(max_iter=40, random_state=0).fit(*data).weight_decay_
+    def gamma(*data, **params):
+        net = SparseNetRegressor(max_iter=40, random_state=0, **params)
+        return net.fit(*data).weight_decay_
+
+    def own(output, target):  # what it is without inputs is not known
+        return (output - target).square().sum(1)
 
     assert gamma(*noisy()) > 4 * gamma(*noisy(noise=0.0))
+    assert gamma(*noisy(noise=0.0), loss=own, normalize_y=True) >= gamma(*noisy())
     assert gamma(*noisy(noise=1.0)) > 3 * gamma(*noisy(1500, noise=1.0))
 
 
