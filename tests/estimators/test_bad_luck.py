@@ -5,19 +5,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import NonFiniteLossError, SparseNetRegressor
 from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.solvers import ProximalOptimizer
-
-
-@pytest.fixture(scope="module")
-def diabetes():
-    X, y = load_diabetes(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
 
 
 class Counting:

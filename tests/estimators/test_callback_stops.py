@@ -5,66 +5,10 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning
-from torch import nn
 
-from sklearn_sparsenet import SparseNetRegressor
+from tests.estimators.tasks import LBFGS, Recorder, make, with_noise
 
-
-class Stopper:
-    """Asks for the end at the end of a certain task, counted as they end."""
-
-    def __init__(self, stop_at=None):
-        self.stop_at, self.ended, self.is_set_up = stop_at, [], False
-
-    def setup(self, estimator, context):
-        self.is_set_up = True
-
-    def teardown(self, estimator, context):
-        self.is_set_up = False
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        self.ended.append(context)
-        return len(self.ended) - 1 == self.stop_at
-
-    @property
-    def names(self):
-        return [context.task_name for context in self.ended]
-
-    @property
-    def solves(self):
-        return list(self.ended[-1]._children_map.values())
-
-
-@pytest.fixture
-def data():
-    X, y = load_diabetes(return_X_y=True)
-    return X[:200] * 20, y[:200]
-
-
-def make(kind=SparseNetRegressor, **params):
-    defaults = {
-        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
-        "max_iter": 20, "batch_size": 50, "random_state": 0,
-    }  # fmt: skip
-    return kind(**{**defaults, **params})
-
-
-def with_noise(n_features, n_outputs):
-    return nn.Sequential(
-        nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2),
-        nn.Linear(8, n_outputs),
-    )  # fmt: skip
-
-
-LBFGS = {
-    "solver": "lbfgs", "batch_size": "auto", "max_iter": 300, "tol": 0.3,
-    "hidden_layer_sizes": (3,),
-}  # fmt: skip
 KINDS = {
     "one_pass": {},
     "all rows": {"batch_size": 200},
@@ -78,12 +22,12 @@ KINDS = {
 @pytest.mark.parametrize("kind", ["one_pass", "all rows", "early", "noise"])
 def test_a_stop_leaves_a_network_on_target(kind, data):
     params = KINDS[kind]
-    whole = Stopper()
+    whole = Recorder()
     make(**params).set_callbacks(whole).fit(*data)
     n_ends = len(whole.ended)
     train = whole.names.index("train")
     for stop_at in {0, 1, n_ends // 2, train - 1, train, n_ends - 3, n_ends - 2}:
-        stopper = Stopper(stop_at)
+        stopper = Recorder(stop_at)
         net = make(**params).set_callbacks(stopper).fit(*data)  # no warning
         assert net.n_nonzero_ == net.n_live_ == 15 or kind == "noise"
         assert net.n_nonzero_ == 15
@@ -91,7 +35,7 @@ def test_a_stop_leaves_a_network_on_target(kind, data):
         assert net.converged_ or stop_at < train - 1
         assert not net.converged_ or stop_at > 1
         assert np.isfinite(net.predict(data[0])).all()
-        assert not stopper.is_set_up
+        assert stopper.events[-1] == "teardown"
         # After it, only the tasks around it end.
         around, context = [], stopper.ended[stop_at].parent
         while context is not None:
@@ -101,7 +45,7 @@ def test_a_stop_leaves_a_network_on_target(kind, data):
 
 
 def test_a_stop_is_told_apart_from_a_finished_solve(data):
-    net = make().set_callbacks(Stopper(5)).fit(*data)
+    net = make().set_callbacks(Recorder(5)).fit(*data)
     assert net.search_history_["status"].tolist() == ["stopped"]
     assert net.n_iter_ == 6
     assert make().fit(*data).search_history_["status"].tolist() == ["budget"]
@@ -109,11 +53,11 @@ def test_a_stop_is_told_apart_from_a_finished_solve(data):
 
 def test_a_stop_of_a_bracket_search_keeps_the_closest(data):
     params = {"search": "bracket", "tol": 0.01, "max_outer_iter": 8}
-    whole = Stopper()
+    whole = Recorder()
     kept = make(**params).set_callbacks(whole).fit(*data).search_history_
     for n_solves in range(1, len(kept["alpha"]) + 1):
         at = [i for i, n in enumerate(whole.names) if n == "solve"][n_solves - 1]
-        net = make(**params).set_callbacks(Stopper(at))
+        net = make(**params).set_callbacks(Recorder(at))
         closest = np.abs(kept["n_nonzero"][:n_solves] - 15).argmin()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -124,7 +68,7 @@ def test_a_stop_of_a_bracket_search_keeps_the_closest(data):
         assert bool(caught) == (net.n_nonzero_ != 15)
         assert all("a callback stopped" in str(w.message) for w in caught)
     # In the middle of a solve, that one counts as it is.
-    net = make(**params).set_callbacks(Stopper(30))
+    net = make(**params).set_callbacks(Recorder(30))
     with pytest.warns(ConvergenceWarning, match="a callback stopped"):
         net.fit(*data)
     assert net.search_history_["status"].tolist()[-1] == "stopped"
@@ -136,11 +80,11 @@ def test_a_stop_of_a_bracket_search_keeps_the_closest(data):
 )
 def test_a_stop_of_certified_solves(kind, data):
     params = KINDS[kind]
-    whole = Stopper()
+    whole = Recorder()
     make(**params).set_callbacks(whole).fit(*data)
     n_ends = len(whole.ended)
     for stop_at in {0, n_ends - 2}:
-        stopper = Stopper(stop_at)
+        stopper = Recorder(stop_at)
         net = make(**params).set_callbacks(stopper).fit(*data)
         assert stopper.names == [*whole.names[: stop_at + 1], "fit"]
         assert np.isfinite(net.predict(data[0])).all()
@@ -148,15 +92,15 @@ def test_a_stop_of_certified_solves(kind, data):
 
 def test_a_stop_of_the_refit_is_no_miss(data):
     params = {"search": "bracket", "tol": 0.3}
-    whole = Stopper()
+    whole = Recorder()
     make(**params).set_callbacks(whole).fit(*data)
-    net = make(**params).set_callbacks(Stopper(len(whole.ended) - 5)).fit(*data)
+    net = make(**params).set_callbacks(Recorder(len(whole.ended) - 5)).fit(*data)
     assert net.converged_
     assert net.n_outer_iter_ == len(whole.solves) - 1
 
 
 def test_an_interruption_by_a_callback_is_one(data):
-    class Interrupts(Stopper):
+    class Interrupts(Recorder):
         def on_fit_task_end(self, estimator, context):
             super().on_fit_task_end(estimator, context)
             if len(self.ended) == self.stop_at:
@@ -169,23 +113,23 @@ def test_an_interruption_by_a_callback_is_one(data):
             net.fit(*data)
         assert net.n_nonzero_ == 15
         assert not net.converged_
-        assert not callback.is_set_up
+        assert callback.events[-1] == "teardown"
 
 
 @pytest.mark.parametrize("search", ["one_pass", "bracket"])
-def test_checkpoints(search, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
+@pytest.mark.usefixtures("save_every_epoch")
+def test_checkpoints(search, data, tmp_path):
     params = {"search": search, "tol": 0.3}
-    whole = Stopper()
+    whole = Recorder()
     alone = make(**params).set_callbacks(whole).fit(*data)
     n_ends = len(whole.ended)
     for stop_at in (3, n_ends // 2, n_ends - 3):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             stopped = make(**params, checkpoint=tmp_path)
-            stopped.set_callbacks(Stopper(stop_at)).fit(*data)
+            stopped.set_callbacks(Recorder(stop_at)).fit(*data)
         assert list(tmp_path.iterdir())
-        stopper = Stopper()
+        stopper = Recorder()
         gone_on = make(**params, checkpoint=tmp_path).set_callbacks(stopper)
         gone_on.fit(*data)
         for ours, theirs in zip(gone_on.coefs_, alone.coefs_, strict=True):

@@ -10,11 +10,10 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from sklearn_sparsenet import (
     OnePassSearch,
@@ -25,39 +24,7 @@ from sklearn_sparsenet import (
 from sklearn_sparsenet.estimators import _callbacks
 from sklearn_sparsenet.search import Search, SearchResult
 from sklearn_sparsenet.solvers.loop import _Run
-
-
-class Recorder:
-    """Records begins and ends, and judges their order."""
-
-    def __init__(self):
-        self.events, self.ended, self.open = [], [], []
-
-    def setup(self, estimator, context):
-        self.events.append("setup")
-
-    def teardown(self, estimator, context):
-        self.events.append("teardown")
-
-    def on_fit_task_begin(self, estimator, context):
-        if self.open:
-            assert context.parent is self.open[-1]
-        self.open.append(context)
-        self.events.append(context.task_name)
-
-    def on_fit_task_end(self, estimator, context):
-        assert self.open.pop() is context
-        assert len(context._children_map) <= (context.max_subtasks or np.inf)
-        assert list(context._children_map) == list(range(len(context._children_map)))
-        self.ended.append(context)
-
-    @property
-    def root(self):
-        return self.ended[-1]
-
-    @property
-    def solves(self):
-        return list(self.root._children_map.values())
+from tests.estimators.tasks import LBFGS, Recorder, make, with_noise
 
 
 class Watcher(Recorder):
@@ -79,31 +46,6 @@ class Propagated(Recorder):
     max_propagation_depth = None
 
 
-@pytest.fixture
-def data():
-    X, y = load_diabetes(return_X_y=True)
-    return X[:200] * 20, y[:200]
-
-
-def make(kind=SparseNetRegressor, **params):
-    defaults = {
-        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
-        "max_iter": 20, "batch_size": 50, "random_state": 0,
-    }  # fmt: skip
-    return kind(**{**defaults, **params})
-
-
-def with_noise(n_features, n_outputs):
-    return nn.Sequential(
-        nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2),
-        nn.Linear(8, n_outputs),
-    )  # fmt: skip
-
-
-LBFGS = {
-    "solver": "lbfgs", "batch_size": "auto", "max_iter": 300, "tol": 0.3,
-    "hidden_layer_sizes": (3,),
-}  # fmt: skip
 KINDS = {
     "one_pass": ({}, ["train", "solve"]),
     "all rows": ({"batch_size": 200}, ["train", "solve"]),

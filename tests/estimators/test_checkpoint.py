@@ -13,6 +13,9 @@ from torch import nn
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
+from tests.estimators.tasks import Recorder
+
+pytestmark = pytest.mark.usefixtures("save_every_epoch")
 
 
 class StoppedError(Exception):
@@ -22,9 +25,9 @@ class StoppedError(Exception):
 class Fragile:
     """Squared error that fails once, at a certain call."""
 
-    def __init__(self, error=StoppedError):
-        self.calls, self.fails_at, self.error = 0, None, error
-        self.lost = None  # a call that gives no number
+    def __init__(self, fails_at=None, error=StoppedError, lost=None):
+        self.calls, self.fails_at, self.error = 0, fails_at, error
+        self.lost = lost  # a call that gives no number
 
     def __repr__(self):
         return "Fragile()"  # whatever it has been through, it is the same loss
@@ -43,17 +46,18 @@ def data():
     return X[:200] * 20, (y[:200] - 150) / 80
 
 
-@pytest.fixture(autouse=True)
-def _save_every_epoch(monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
-
-
 def make(**params):
     defaults = {
         "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
         "max_iter": 30, "batch_size": 50, "random_state": 0,
     }  # fmt: skip
     return SparseNetRegressor(**{**defaults, **params})
+
+
+def stop_at(call, data, directory, **params):
+    """Let a fit end with an error at that call of its loss."""
+    with pytest.raises(StoppedError):
+        make(loss=Fragile(call), checkpoint=directory, **params).fit(*data)
 
 
 def with_dropout(n_features, n_outputs):
@@ -79,13 +83,12 @@ def test_a_fit_that_was_stopped_goes_on(kind, data, tmp_path):
     whole = make(loss=Fragile(), **KINDS[kind]).fit(*data)
     n_calls = whole.loss.calls
     for part in (0.05, 0.5, 0.65, 0.97):
-        loss = Fragile()
-        loss.fails_at = int(part * n_calls)
-        stopped = make(loss=loss, checkpoint=tmp_path, **KINDS[kind])
-        with pytest.raises(StoppedError):
-            stopped.fit(*data)
+        stop_at(int(part * n_calls), data, tmp_path, **KINDS[kind])
+        torch.manual_seed(5)
+        before = torch.get_rng_state()
         gone_on = make(loss=Fragile(), checkpoint=str(tmp_path), **KINDS[kind])
         gone_on.fit(*data)
+        assert torch.equal(before, torch.get_rng_state())
         for ours, theirs in zip(
             gone_on.module_.parameters(), whole.module_.parameters(), strict=True
         ):
@@ -111,8 +114,7 @@ def test_a_support_that_was_just_chosen_is_not_relied_on_yet(
     y = X[:, 0] * X[:, 1] + 0.1 * rng.randn(64)
 
     def fit(fails_at=None, lost=None, **more):
-        loss = Fragile()
-        loss.fails_at, loss.lost = fails_at, lost
+        loss = Fragile(fails_at, lost=lost)
         params = {"batch_size": 64 // steps, "max_iter": 10, "loss": loss, **more}
         return make(hidden_layer_sizes=(12, 8), target_sparsity=12, **params).fit(X, y)
 
@@ -144,9 +146,7 @@ def test_an_interruption_by_the_user_leaves_a_network_and_the_checkpoint(
     data, tmp_path
 ):
     whole = make(loss=Fragile()).fit(*data)
-    loss = Fragile(KeyboardInterrupt)
-    loss.fails_at = 60
-    stopped = make(loss=loss, checkpoint=tmp_path)
+    stopped = make(loss=Fragile(60, KeyboardInterrupt), checkpoint=tmp_path)
     with pytest.raises(KeyboardInterrupt, match="goes on from its checkpoint"):
         stopped.fit(*data)
     assert stopped.n_nonzero_ == 15
@@ -157,19 +157,14 @@ def test_an_interruption_by_the_user_leaves_a_network_and_the_checkpoint(
 
 
 def test_another_fit_does_not_take_what_is_not_its_own(data, tmp_path):
-    loss = Fragile()
-    loss.fails_at = 60
-    with pytest.raises(StoppedError):
-        make(loss=loss, checkpoint=tmp_path).fit(*data)
+    stop_at(60, data, tmp_path)
     (kept,) = tmp_path.iterdir()
     X, y = data
     others = [
-        (make(loss=Fragile(), random_state=1), X, y),
-        (make(loss=Fragile(), target_sparsity=16), X, y),
-        (make(loss=Fragile()), X, y + 1),
-        (make(loss=Fragile()), X + 1, y),
+        make(loss=Fragile(), random_state=1),
+        make(loss=Fragile(), target_sparsity=16),
     ]
-    for estimator, X, y in others:
+    for estimator in others:
         alone = make(**estimator.get_params()).fit(X, y)
         estimator.set_params(checkpoint=tmp_path).fit(X, y)
         for ours, theirs in zip(estimator.coefs_, alone.coefs_, strict=True):
@@ -180,10 +175,7 @@ def test_another_fit_does_not_take_what_is_not_its_own(data, tmp_path):
 def test_another_version_does_not_read_what_it_may_not_understand(
     data, tmp_path, monkeypatch
 ):
-    loss = Fragile()
-    loss.fails_at = 60
-    with pytest.raises(StoppedError):
-        make(loss=loss, checkpoint=tmp_path).fit(*data)
+    stop_at(60, data, tmp_path)
     monkeypatch.setattr("sklearn_sparsenet.estimators._build.__version__", "0.0")
     later = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
     alone = make(loss=Fragile()).fit(*data)
@@ -198,19 +190,11 @@ def with_activation(kind):
     return build
 
 
-class Stop:
+class Stop(Recorder):
     """Ends a fit after its first solve."""
 
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
     def on_fit_task_end(self, estimator, context):
+        super().on_fit_task_end(estimator, context)
         return context.task_name in ("train", "solve")
 
 
@@ -266,17 +250,6 @@ def test_dropout_goes_on_after_a_finished_solve_where_it_was(search, data, tmp_p
         assert torch.equal(ours, theirs)
 
 
-def test_to_go_on_touches_no_global_generator(data, tmp_path):
-    loss = Fragile()
-    loss.fails_at = 60
-    with pytest.raises(StoppedError):
-        make(loss=loss, checkpoint=tmp_path).fit(*data)
-    torch.manual_seed(5)
-    before = torch.get_rng_state()
-    make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
-    assert torch.equal(before, torch.get_rng_state())
-
-
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
 def test_a_checkpoint_needs_a_number_as_random_state(random_state, data, tmp_path):
     with pytest.raises(ValueError, match="an int as random_state"):
@@ -287,10 +260,7 @@ def test_what_is_kept_is_not_unpickled(data, tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("something is unpickled")
 
-    loss = Fragile()
-    loss.fails_at = 115
-    with pytest.raises(StoppedError):
-        make(loss=loss, checkpoint=tmp_path).fit(*data)
+    stop_at(115, data, tmp_path)
     for owner in (torch, pickle, np):
         monkeypatch.setattr(owner, "load", refuse)
     gone_on = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)

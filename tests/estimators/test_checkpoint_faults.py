@@ -24,6 +24,7 @@ from sklearn_sparsenet.solvers import checkpoint, continuation
 from sklearn_sparsenet.solvers.monitor import Progress
 from sklearn_sparsenet.utils import atomic_files
 
+pytestmark = pytest.mark.usefixtures("save_every_epoch")
 fork = multiprocessing.get_context("fork")
 
 
@@ -72,11 +73,6 @@ LBFGS = {
     "solver": "lbfgs", "batch_size": "auto", "max_iter": 300, "alpha": 0.05,
     "hidden_layer_sizes": (3,), "loss": "squared_error", "debias": True,
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _save_every_epoch(monkeypatch):
-    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="module")

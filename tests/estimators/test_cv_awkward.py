@@ -9,14 +9,11 @@ from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.callback import ScoringMonitor
-from sklearn.datasets import load_diabetes, load_iris, load_wine
-from sklearn.exceptions import (
-    ConvergenceWarning,
-    DataConversionWarning,
-)
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import make_scorer, r2_score
 from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, cross_validate
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_sparsenet import (
@@ -27,6 +24,8 @@ from sklearn_sparsenet import (
     SparseNetRegressorCV,
 )
 from sklearn_sparsenet.solvers.loop import _Run
+
+OF_KIND = (TypeError, ValueError)
 
 
 @pytest.fixture(scope="module")
@@ -95,25 +94,18 @@ def test_rows_without_weight_are_in_no_fold(net, diabetes, cv):
     weight = np.ones(90)
     weight[:30] = weight[40:50] = 0
     kept = weight > 0
+    alone = clone(net).fit(X[kept], y[kept])
     if cv == "rows":
-        numbers = np.flatnonzero(kept)
-        splits = list(KFold(3).split(numbers))
-        net.set_params(cv=splits)
-        alone = clone(net).fit(X[kept], y[kept])
-        everywhere = np.flatnonzero(~kept)
-        net.set_params(
-            cv=[(np.r_[numbers[a], everywhere], numbers[b]) for a, b in splits]
-        )
-    else:
-        alone = clone(net).fit(X[kept], y[kept])
+        rows, others = np.flatnonzero(kept), np.flatnonzero(~kept)
+        splits = KFold(3).split(rows)
+        net.set_params(cv=[(np.r_[rows[a], others], rows[b]) for a, b in splits])
     np.testing.assert_array_equal(
         net.fit(X, y, sample_weight=weight).test_scores_, alone.test_scores_
     )
 
 
-def test_classes_without_weight_are_absent():
-    X, y = load_wine(return_X_y=True)
-    X = StandardScaler().fit_transform(X)
+def test_classes_without_weight_are_absent(wine):
+    X, y = wine
     net = SparseNetClassifierCV(
         (5,), target_sparsities=[20, 10], cv=2, max_iter=20, scoring="neg_log_loss",
         random_state=0,
@@ -146,7 +138,8 @@ def test_a_scorer_gets_the_weights_that_it_asks_for(net, diabetes, wants):
 
 def test_groups_are_routed(net, diabetes):
     groups = np.arange(90) // 10
-    net.set_params(cv=GroupKFold(3))
+    with pytest.raises(ValueError, match="groups"):
+        net.set_params(cv=GroupKFold(3)).fit(*diabetes)
     splits = list(GroupKFold(3).split(*diabetes, groups))
     wanted = clone(net).set_params(cv=splits).fit(*diabetes).test_scores_
     np.testing.assert_array_equal(
@@ -163,15 +156,6 @@ def test_a_number_as_weight_is_as_none(net, diabetes):
     net.fit(*diabetes)
     other = clone(net).fit(*diabetes, sample_weight=2.0)
     np.testing.assert_allclose(other.test_scores_, net.test_scores_)
-
-
-def test_groups_come_as_splits(net, diabetes):
-    X, y = diabetes
-    groups = np.arange(90) // 10
-    with pytest.raises(ValueError, match="groups"):
-        net.set_params(cv=GroupKFold(3)).fit(X, y)
-    net.set_params(cv=list(GroupKFold(3).split(X, y, groups))).fit(X, y)
-    assert net.test_scores_.shape == (2, 3)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -194,9 +178,26 @@ def test_a_target_without_a_score_is_not_chosen(net, diabetes):
     assert net.cv_results_["rank_test_score"].tolist() == [1, 2]
 
 
-def test_no_folds_at_all(net, diabetes):
-    with pytest.raises(ValueError, match="gives no folds"):
-        net.set_params(cv=[]).fit(*diabetes)
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("target_sparsities", [], ValueError, "empty"),
+        ("target_sparsities", [10**6], ValueError, "out of range"),
+        ("target_sparsities", "auto", OF_KIND, "target_sparsities"),
+        ("target_sparsities", 0.9, OF_KIND, "target_sparsities"),
+        ("target_sparsities", {"0.weight": 20}, OF_KIND, "target_sparsities"),
+        ("target_sparsities", np.array(3.0), OF_KIND, "target_sparsities"),
+        ("selection", "max", ValueError, "selection"),
+        ("cv", LinearRegression(), ValueError, "cv"),
+        ("cv", [], ValueError, "gives no folds"),
+    ],
+)
+def test_refusals_come_before_any_fit(
+    net, diabetes, name, value, error, message, monkeypatch
+):
+    monkeypatch.setattr(_Run, "_epoch", lambda *args: pytest.fail("training began"))
+    with pytest.raises(error, match=message):
+        net.set_params(**{name: value}).fit(*diabetes)
 
 
 @pytest.mark.parametrize(
@@ -205,12 +206,6 @@ def test_no_folds_at_all(net, diabetes):
 def test_a_selection_returns_an_index(net, diabetes, index, error):
     with pytest.raises(error, match="selection="):
         net.set_params(selection=lambda results: index).fit(*diabetes)
-
-
-@pytest.mark.parametrize("grid", ["auto", 0.9, {"0.weight": 20}, np.array(3.0)])
-def test_what_is_no_grid_is_refused(net, diabetes, grid):
-    with pytest.raises((TypeError, ValueError), match="target_sparsities"):
-        net.set_params(target_sparsities=grid).fit(*diabetes)
 
 
 @pytest.mark.parametrize("epoch", [2, 12, 15])
@@ -299,10 +294,9 @@ def test_folds_do_not_depend_on_the_number_of_jobs(net, diabetes, seed):
 
 @pytest.mark.parametrize("kind", [SparseNetRegressorCV, SparseNetClassifierCV])
 def test_parameters_are_those_of_the_single_fit(kind):
-    single = {
-        SparseNetRegressorCV: SparseNetRegressor,
-        SparseNetClassifierCV: SparseNetClassifier,
-    }[kind]
+    single = SparseNetRegressor
+    if kind is SparseNetClassifierCV:
+        single = SparseNetClassifier
     without = {"target_sparsity", "alpha", "warm_start", "checkpoint"}
     own = {"target_sparsities", "selection", "cv", "scoring", "n_jobs"}
     params = kind().get_params()

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
-from sklearn.datasets import load_iris
 from sklearn.metrics import accuracy_score, log_loss
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetClassifierCV
@@ -15,12 +13,6 @@ from sklearn_sparsenet.estimators._table_rows import TableRows
 
 QUICK = {"max_iter": 100, "random_state": 0}
 FOLDS = StratifiedKFold(2)
-
-
-@pytest.fixture(scope="module")
-def iris():
-    X, y = load_iris(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
 
 
 def cross_validated(**settings):

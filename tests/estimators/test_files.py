@@ -201,15 +201,6 @@ class Own(nn.Module):
         return self.outer(torch.tanh(self.inner(x)))
 
 
-def test_modules_of_known_layers_need_no_module(tmp_path):
-    X, y = regression()
-    net = SparseNetRegressor(
-        module=build, target_sparsity=40, max_iter=5, random_state=0
-    )
-    net.fit(X, y).save(tmp_path / "net")
-    assert_array_equal(load(tmp_path / "net").predict(X), net.predict(X))
-
-
 @pytest.mark.parametrize("module", [Own, Own(20, 1)])
 def test_other_modules_are_loaded_into_the_same_one(module, tmp_path):
     X, y = regression()
@@ -230,8 +221,9 @@ def test_well_known_layers_need_no_module(tmp_path):
     X, y = load_digits(return_X_y=True)
     X = X[:100].reshape(-1, 1, 8, 8) / 16
     module = nn.Sequential(
-        nn.Conv2d(1, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(54, 10)
-    )
+        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(54, 10),
+    )  # fmt: skip
     net = SparseNetClassifier(
         module=module, target_sparsity=100, max_iter=2, random_state=0
     ).fit(X, y[:100])
@@ -364,11 +356,6 @@ def test_files_of_others_and_of_other_versions_are_refused(tmp_path):
     save_file({"a": np.zeros(3)}, path, metadata=metadata)
     with pytest.raises(ValueError, match="format version '99'"):
         load(path)
-    path.write_bytes(b"")
-    with pytest.raises(ValueError, match="damaged"):
-        load(path)
-    with pytest.raises(FileNotFoundError):
-        load(tmp_path / "nothing")
 
 
 def test_damaged_files_are_refused_or_harmless(tmp_path):

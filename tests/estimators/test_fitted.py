@@ -1,31 +1,165 @@
-"""Fitted attributes mean what they say; warm starts, early stopping, interruptions."""
+"""Every fitted attribute: there, of the right shape, and meaning what it says."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_diabetes, load_digits, load_iris
-from sklearn.preprocessing import StandardScaler
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 
+KINDS = {
+    "regression": (SparseNetRegressor, {}),
+    "outputs": (SparseNetRegressor, {"activation": "tanh"}),
+    "binary": (SparseNetClassifier, {"dtype": "float32"}),
+    "classes": (SparseNetClassifier, {"target_sparsity": [50, 30]}),
+    "alpha": (SparseNetClassifier, {"alpha": 1e-2}),
+    "alphas": (SparseNetRegressor, {"alpha": [1e-2, 2e-2]}),
+    "early": (SparseNetClassifier, {"early_stopping": True}),
+}
 
-@pytest.fixture(scope="module")
-def diabetes():
-    X, y = load_diabetes(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
+
+@pytest.fixture(scope="module", params=KINDS)
+def fitted(request, standardised):
+    one, settings = KINDS[request.param]
+    settings = {"target_sparsity": 0.7, "tol": 0.1, "random_state": 0, **settings}
+    classes = load_breast_cancer if request.param == "binary" else load_iris
+    X, y = standardised(load_diabetes if one is SparseNetRegressor else classes)
+    if request.param == "outputs":
+        y = np.column_stack([y, X[:, 0]])
+    net = one((20, 10) if request.param == "early" else (20,), **settings)
+    return net.fit(X, y), X, y
 
 
-@pytest.fixture(scope="module")
-def net(diabetes):
-    net = SparseNetRegressor(
-        (10,), "tanh", target_sparsity=40, tol=0.05, random_state=0
+def test_layers(fitted):
+    net, X, y = fitted
+    widths = [X.shape[1], *net.hidden_layer_sizes]
+    classes = getattr(net, "classes_", [])
+    outputs = len(classes) if len(classes) > 2 else 1 if y.ndim == 1 else y.shape[1]
+    widths.append(outputs)
+    shapes = list(pairwise(widths))
+    for coefs, intercepts in (
+        (net.coefs_, net.intercepts_),
+        (net.penalized_coefs_, net.penalized_intercepts_),
+    ):
+        assert [coef.shape for coef in coefs] == shapes
+        assert [len(intercept) for intercept in intercepts] == widths[1:]
+        wanted = np.float32 if net.dtype == "float32" else np.float64
+        assert all(array.dtype == wanted for array in (*coefs, *intercepts))
+    assert net.layer_names_ == [f"{2 * k}.weight" for k in range(len(shapes))]
+    state = net.module_.state_dict()
+    for k, (coef, intercept) in enumerate(
+        zip(net.coefs_, net.intercepts_, strict=True)
+    ):
+        np.testing.assert_array_equal(state[f"{2 * k}.weight"].numpy(), coef.T)
+        np.testing.assert_array_equal(state[f"{2 * k}.bias"].numpy(), intercept)
+    assert net.n_features_in_ == X.shape[1]
+    assert not hasattr(net, "feature_names_in_")
+
+
+def test_counts(fitted):
+    net, _, _ = fitted
+    counts = [np.count_nonzero(coef) for coef in net.coefs_]
+    assert net.n_nonzero_per_layer_.tolist() == counts
+    assert net.n_nonzero_ == sum(counts)
+    assert isinstance(net.n_nonzero_, int)
+    total = sum(coef.size for coef in net.coefs_)
+    assert net.sparsity_ == pytest.approx(1 - sum(counts) / total)
+    if net.target_n_nonzero_ is not None:
+        goal = np.asarray(net.target_n_nonzero_)
+        reached = net.n_nonzero_per_layer_ if goal.ndim else net.n_nonzero_
+        assert net.converged_
+        assert (np.abs(reached - goal) <= net.tol * goal).all()
+        penalized = [np.count_nonzero(coef) for coef in net.penalized_coefs_]
+        reached = penalized if goal.ndim else sum(penalized)
+        assert (np.abs(reached - goal) <= net.tol * goal).all()
+
+
+def test_paths(fitted):
+    """By products of 0/1 matrices, forwards and backwards."""
+    net, X, _ = fitted
+    masks = [coef != 0 for coef in net.coefs_]
+    heard, reaching = [np.ones(X.shape[1])], [np.ones(masks[-1].shape[1])]
+    for mask in masks:
+        heard.append(heard[-1] @ mask > 0)
+    for mask in masks[::-1]:
+        reaching.append(mask @ reaching[-1] > 0)
+    ends = reaching[::-1][1:]
+    live = [
+        (mask & np.outer(start, end).astype(bool)).sum()
+        for mask, start, end in zip(masks, heard, ends, strict=False)
+    ]
+    assert net.n_live_ == sum(live)
+    np.testing.assert_array_equal(net.support_, reaching[-1])
+    importances = net.feature_importances_
+    np.testing.assert_array_equal(importances > 0, net.support_)
+    assert importances.shape == (X.shape[1],)
+    assert importances.max() == 1
+    strength = np.linalg.multi_dot([np.abs(coef) for coef in net.coefs_]).sum(axis=1)
+    wanted = (strength / strength.max()) ** (1 / len(masks))
+    np.testing.assert_allclose(
+        importances[net.support_], wanted[net.support_], rtol=1e-5
     )
-    return net.fit(*diabetes)
 
 
-def test_alpha_loss_and_residual_belong_to_the_penalised_network(net, diabetes):
+def test_search(fitted):
+    net, _, _ = fitted
+    history = net.search_history_
+    assert history.keys() == {
+        "alpha", "n_nonzero", "n_nonzero_per_layer", "loss", "kkt_residual", "epochs",
+        "seconds", "status",
+    }  # fmt: skip
+    assert all(isinstance(column, np.ndarray) for column in history.values())
+    assert {len(column) for column in history.values()} == {net.n_outer_iter_}
+    assert 1 <= net.n_outer_iter_ <= net.max_outer_iter
+    alphas = np.atleast_1d(net.alpha_)
+    assert alphas.shape == ((2,) if np.ndim(net.alpha_) else (1,))
+    assert (alphas > 0).all()
+    np.testing.assert_array_equal(np.unique(history["alpha"][-1]), np.unique(alphas))
+    assert history["kkt_residual"][-1] == net.kkt_residual_
+    assert history["loss"][-1] == net.loss_
+    penalized = [np.count_nonzero(coef) for coef in net.penalized_coefs_]
+    assert history["n_nonzero_per_layer"][-1].tolist() == penalized
+    assert (history["seconds"] > 0).all()
+    known = {"budget", "stationary", "on_target", "early", "interrupted"}
+    assert set(history["status"]) <= known
+    refit = net.n_iter_ - history["epochs"].sum()
+    assert (refit > 0) == (net.alpha is None)
+    # The curve is that of the solve that was kept, here the last, and of the refit.
+    assert len(net.loss_curve_) == history["epochs"][-1] + refit
+    assert np.isfinite(net.loss_curve_).all()
+    assert (net.validation_scores_ is None) == (not net.early_stopping)
+
+
+def test_predictions_are_those_of_the_coefficients(fitted):
+    net, X, _ = fitted
+    activation = np.tanh if net.activation == "tanh" else (lambda z: np.maximum(z, 0))
+    z = X
+    for k, (coef, intercept) in enumerate(
+        zip(net.coefs_, net.intercepts_, strict=True)
+    ):
+        z = (activation(z) if k else z) @ coef + intercept
+    if hasattr(net, "y_mean_"):
+        wanted = z * net.y_scale_ + net.y_mean_
+        got = net.predict(X)
+        np.testing.assert_allclose(got.reshape(wanted.shape), wanted)
+        assert got.shape == ((len(X),) if z.shape[1] == 1 else z.shape)
+        return
+    probabilities = net.predict_proba(X)
+    if z.shape[1] == 1:
+        z = np.column_stack([np.zeros(len(z)), z])
+    logs = torch.log_softmax(torch.as_tensor(z), 1).numpy()
+    np.testing.assert_allclose(probabilities, np.exp(logs), atol=1e-5)
+    np.testing.assert_allclose(net.predict_log_proba(X), logs, rtol=1e-5, atol=1e-5)
+
+
+def test_alpha_loss_and_residual_belong_to_the_penalised_network(diabetes):
     """Recomputed in NumPy: (25)-(27) for one hidden layer."""
     X, y = diabetes
+    net = SparseNetRegressor(
+        (10,), "tanh", target_sparsity=40, tol=0.05, random_state=0
+    ).fit(X, y)
     target = (y - net.y_mean_[0]) / net.y_scale_[0]
     (W1, W2), (b1, b2) = net.penalized_coefs_, net.penalized_intercepts_
     hidden = np.tanh(X @ W1 + b1)
@@ -44,44 +178,48 @@ def test_alpha_loss_and_residual_belong_to_the_penalised_network(net, diabetes):
     assert net.search_history_["alpha"][-1] == net.alpha_
 
 
-def test_the_penalised_solution_has_the_count_to_the_tolerance(net):
-    count = sum(np.count_nonzero(coef) for coef in net.penalized_coefs_)
-    assert abs(count - net.n_nonzero_) <= net.tol * net.n_nonzero_
-    assert net.n_nonzero_ == 40
+def test_the_classifiers_loss_is_that_of_the_penalised_network(iris):
+    X, y = iris
+    net = SparseNetClassifier((10,), target_sparsity=30, tol=0.1, random_state=0)
+    net.fit(X, y)
+    (W1, W2), (b1, b2) = net.penalized_coefs_, net.penalized_intercepts_
+    output = torch.as_tensor(np.maximum(X @ W1 + b1, 0) @ W2 + b2)
+    wanted = torch.nn.functional.cross_entropy(output, torch.as_tensor(y))
+    assert net.loss_ == pytest.approx(wanted.item())
 
 
-def test_coefficients_are_the_networks(net, diabetes):
-    X, _ = diabetes
-    hidden = np.tanh(X @ net.coefs_[0] + net.intercepts_[0])
-    output = (hidden @ net.coefs_[1] + net.intercepts_[1])[:, 0]
-    np.testing.assert_allclose(net.predict(X), output * net.y_scale_ + net.y_mean_)
-    assert [coef.shape for coef in net.coefs_] == [(10, 10), (10, 1)]
+@pytest.mark.parametrize(
+    ("settings", "refits"),
+    [
+        ({"alpha": 1e-2}, False),
+        ({"alpha": 1e-2, "debias": True}, True),
+        ({"target_sparsity": 30}, True),
+        ({"target_sparsity": 30, "debias": False}, False),
+    ],
+)
+def test_debias(diabetes, settings, refits):
+    X, y = diabetes
+    net = SparseNetRegressor((10,), tol=0.1, random_state=0, **settings).fit(X, y)
+    pairs = list(zip(net.coefs_, net.penalized_coefs_, strict=True))
+    assert all(((a != 0) == (b != 0)).all() for a, b in pairs)
+    assert all(np.array_equal(a, b) for a, b in pairs) != refits
+    size = sum(np.abs(a).sum() for a, _ in pairs)
+    if refits:  # what the penalty shrank has grown back
+        assert size > sum(np.abs(b).sum() for _, b in pairs)
 
 
-def test_live_weights_and_inputs(net):
-    first, second = (coef != 0 for coef in net.coefs_)
-    live = first & second[:, 0] & np.ones((10, 1), dtype=bool)
-    heard = first.any(axis=0)
-    assert net.n_live_ == live.sum() + (second[:, 0] & heard).sum() <= net.n_nonzero_
-    np.testing.assert_array_equal(net.support_, live.any(axis=1))
-
-
-def test_curves_and_counts(net):
-    history = net.search_history_
-    assert set(history) == {
-        "alpha",
-        "n_nonzero",
-        "n_nonzero_per_layer",
-        "loss",
-        "kkt_residual",
-        "epochs",
-        "seconds",
-        "status",
-    }
-    assert all(len(column) == net.n_outer_iter_ for column in history.values())
-    assert np.isfinite(net.loss_curve_).all()
-    assert net.validation_scores_ is None
-    assert net.layer_names_ == ["0.weight", "2.weight"]
+def test_converged_with_a_given_alpha_means_stationary(diabetes):
+    X, y = diabetes
+    settings = {"alpha": 0.05, "batch_size": 10**4, "random_state": 0}
+    good = SparseNetRegressor((), max_iter=4000, kkt_tol=1e-5, **settings).fit(X, y)
+    assert good.converged_
+    assert good.kkt_residual_ <= 1e-5
+    assert good.search_history_["status"][0] == "stationary"
+    assert good.n_iter_ < 4000
+    poor = SparseNetRegressor((), max_iter=3, kkt_tol=1e-5, **settings).fit(X, y)
+    assert not poor.converged_
+    assert poor.kkt_residual_ > 1e-5
+    assert poor.n_iter_ == 3
 
 
 def test_nothing_is_fitted_before_fit():
@@ -94,109 +232,3 @@ def test_nothing_is_fitted_before_fit():
         "coef_",
     ):
         assert not hasattr(net, name)
-
-
-@pytest.mark.parametrize("settings", [{"alpha": 1e-3}, {}])
-def test_early_stopping_keeps_the_best_state_on_target(settings):
-    X, y = load_digits(return_X_y=True)
-    net = SparseNetClassifier(
-        (30,),
-        early_stopping=True,
-        n_iter_no_change=3,
-        target_sparsity=300,
-        tol=0.05,
-        random_state=0,
-        **settings,
-    ).fit(X / 16, y)
-    # The epoch in which a solve meets the target is not scored any more.
-    assert len(net.loss_curve_) - 1 <= len(net.validation_scores_)
-    assert 0.5 < max(net.validation_scores_) <= 1
-    if settings:
-        assert net.n_iter_ < 43  # of the 43 epochs that make 1000 steps
-    else:
-        assert abs(net.n_nonzero_ - 300) <= 15
-
-
-def test_warm_start_continues():
-    X, y = load_iris(return_X_y=True)
-    settings = {"alpha": 1e-3, "max_iter": 50, "random_state": 0}
-    net = SparseNetClassifier((8,), warm_start=True, **settings).fit(X, y)
-    before = net.loss_
-    assert net.fit(X, y).loss_ < before
-    cold = SparseNetClassifier((8,), **settings).fit(X, y)
-    assert cold.fit(X, y).loss_ == pytest.approx(before)
-    with pytest.raises(ValueError, match="same classes"):
-        net.fit(X, np.where(y == 0, 7, y))
-    assert net.classes_.tolist() == [0, 1, 2]
-    with pytest.raises(ValueError, match="another shape"):
-        net.set_params(hidden_layer_sizes=(9,)).fit(X, y)
-
-
-def test_warm_search_tries_the_known_alpha_first(diabetes):
-    settings = {"target_sparsity": 40, "tol": 0.1, "search": "bracket"}
-    net = SparseNetRegressor((10,), warm_start=True, random_state=0, **settings).fit(
-        *diabetes
-    )
-    known = net.alpha_
-    net.fit(*diabetes)
-    assert net.search_history_["alpha"][0] == known
-
-
-class Interrupting:
-    """Squared error that is interrupted once, at a certain call."""
-
-    def __init__(self, at):
-        self.calls, self.at = 0, at
-
-    def __call__(self, output, target):
-        self.calls += 1
-        if self.calls == self.at:
-            raise KeyboardInterrupt
-        return (output - target) ** 2
-
-
-def test_an_interruption_keeps_what_there_is(diabetes):
-    X, y = diabetes
-    net = SparseNetRegressor(
-        (10,), loss=Interrupting(500), normalize_y=False, random_state=0
-    )
-    with pytest.raises(KeyboardInterrupt, match="interrupted"):
-        net.fit(X, y)
-    assert np.isfinite(net.predict(X)).all()
-    assert net.search_history_["status"][-1] == "interrupted"
-    fixed = SparseNetRegressor(
-        (10,), alpha=1e-3, loss=Interrupting(500), normalize_y=False, random_state=0
-    )
-    with pytest.raises(KeyboardInterrupt, match="interrupted"):
-        fixed.fit(X, y)
-    assert np.isfinite(fixed.predict(X)).all()
-
-
-def test_a_constant_target_is_predicted(diabetes):
-    X, _ = diabetes
-    net = SparseNetRegressor((5,), alpha=1e-3, random_state=0)
-    net.fit(X, np.full(len(X), 3.5))
-    np.testing.assert_allclose(net.predict(X), 3.5, atol=0.05)
-
-
-def test_progress_only_when_asked(diabetes, capsys):
-    settings = {"alpha": 1e-3, "max_iter": 3, "random_state": 0}
-    SparseNetRegressor((5,), **settings).fit(*diabetes)
-    assert capsys.readouterr() == ("", "")
-    SparseNetRegressor((5,), verbose=1, **settings).fit(*diabetes)
-    assert capsys.readouterr().out.startswith("solve 1: alpha 0.001, 0.001; weights")
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_on_a_gpu(diabetes):
-    import pickle
-
-    X, y = diabetes
-    net = SparseNetRegressor((10,), target_sparsity=40, tol=0.1, device="cuda").fit(
-        X, y
-    )
-    assert net.predict(X).dtype == np.float32
-    assert (
-        next(pickle.loads(pickle.dumps(net)).module_.parameters()).device.type == "cpu"
-    )

@@ -217,6 +217,15 @@ def test_a_second_interruption_keeps_what_was_before(
     assert all(after[name] is before[name] for name in before)
 
 
+@pytest.mark.parametrize("settings", [{}, {"alpha": 1e-3}])
+def test_the_history_tells_of_an_interruption(settings, data):
+    net = make(loss=Loss(30), **settings)
+    with pytest.raises(KeyboardInterrupt, match="interrupted"):
+        net.fit(*data)
+    assert net.search_history_["status"][-1] == "interrupted"
+    assert np.isfinite(net.predict(data[0])).all()
+
+
 @pytest.mark.parametrize("error", [SystemExit, GeneratorExit, MemoryError])
 def test_other_ends_leave_the_estimator_as_it_was(error, data):
     net = make(loss=Loss(0)).fit(*data)

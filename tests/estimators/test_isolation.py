@@ -1,8 +1,9 @@
-"""What a fit depends on, and what it leaves alone."""
+"""The same seed gives the same bits; a fit leaves the process as it was."""
 
 import copy
 import os
 import pickle
+import random
 import subprocess
 import sys
 
@@ -12,16 +13,13 @@ import torch
 from joblib import Parallel, delayed, parallel_config
 from sklearn.base import clone
 from sklearn.datasets import load_iris
-from sklearn.utils import check_random_state
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 
 X, LABELS = load_iris(return_X_y=True)
-X, LABELS = (
-    np.tile(X, (3, 1)),
-    np.tile(LABELS, 3),
-)  # so many rows that there are batches
+X, LABELS = np.tile(X, (3, 1)), np.tile(LABELS, 3)  # so many that there are batches
 X, Y = X[:, :3], X[:, 3]
 QUICK = {"target_sparsity": 0.5, "tol": 0.2, "max_iter": 20, "batch_size": 64}
 
@@ -89,11 +87,34 @@ def test_any_setting_of_openmp():
     assert done[0] == done[1] != ""
 
 
-def test_modules_with_dropout_in_processes():
-    wanted = [predictions(seed, module=dropout) for seed in (0, 1)]
-    with parallel_config(backend="loky", n_jobs=2):
-        got = Parallel()(delayed(predictions)(seed, module=dropout) for seed in (0, 1))
-    np.testing.assert_array_equal(got, wanted)
+def bits(seed, **settings):
+    net = SparseNetClassifier((20,), **{**QUICK, "random_state": seed, **settings})
+    net.fit(X, LABELS)
+    layers = [p.detach().numpy() for p in net.module_.parameters()]
+    return [net.predict_proba(X), *layers, net.alpha_, net.loss_curve_]
+
+
+def assert_same(first, second):
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("module", [None, dropout])
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_any_number_of_jobs(backend, module):
+    wanted = [bits(seed, module=module) for seed in (0, 1, 2)]
+    with parallel_config(backend=backend, n_jobs=2):
+        got = Parallel()(delayed(bits)(seed, module=module) for seed in (0, 1, 2))
+    for a, b in zip(wanted, got, strict=True):
+        assert_same(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_any_number_of_threads(threads):
+    wanted = bits(0)
+    torch.set_num_threads(threads)
+    assert_same(bits(0), wanted)
+    assert torch.get_num_threads() == threads
 
 
 def test_the_global_generator_of_torch_has_no_part_in_it():
@@ -117,22 +138,6 @@ def test_a_default_dtype_of_torch_has_no_part_in_it():
         torch.set_default_dtype(torch.float32)
 
 
-def test_predictions_under_no_grad_or_inference_are_the_same():
-    net = SparseNetRegressor((12,), **QUICK, random_state=0).fit(X, Y)
-    wanted = net.predict(X)
-    for mode in (torch.no_grad, torch.inference_mode):
-        with mode():
-            np.testing.assert_array_equal(net.predict(X), wanted)
-    assert wanted.flags.writeable
-
-
-def test_fits_do_not_depend_on_fits_before():
-    first = predictions(0)
-    net = SparseNetRegressor((12,), **QUICK, random_state=0)
-    net.fit(X[::-1], -Y)
-    np.testing.assert_array_equal(net.fit(X, Y).predict(X), first)
-
-
 def test_a_random_state_instance_moves_on():
     """As in all of scikit-learn: two fits with one instance differ."""
     state = np.random.RandomState(3)
@@ -144,17 +149,37 @@ def test_a_random_state_instance_moves_on():
     assert fresh.randint(10**9) != np.random.RandomState(3).randint(10**9)
 
 
-@pytest.mark.parametrize(("seed", "moves"), [(0, False), (None, True)])
-def test_only_without_seed_numpys_global_state_moves(seed, moves):
-    shared = check_random_state(None)
-    before = shared.get_state()
-    try:
-        predictions(seed)
-        after = shared.get_state()
-        moved = before[2] != after[2] or not np.array_equal(before[1], after[1])
-        assert moved == moves
-    finally:
-        shared.set_state(before)
+@pytest.mark.parametrize("module", [None, nn.Linear(3, 3), dropout(3, 3)])
+@pytest.mark.parametrize("fails", [False, True])
+def test_global_state_is_left_alone(module, fails):
+    def state():
+        return (
+            torch.get_rng_state().tolist(),
+            np.random.get_state()[1].tolist(),  # noqa: NPY002
+            np.random.get_state()[2],  # noqa: NPY002
+            random.getstate(),
+            torch.get_default_dtype(),
+            torch.get_num_threads(),
+            torch.is_grad_enabled(),
+        )
+
+    before = state()
+    if fails:
+        with pytest.raises(NonFiniteLossError):
+            bits(0, module=module, loss=lambda output, target: output.sum(1) * np.nan)
+    else:
+        bits(0, module=module)
+    assert state() == before
+
+
+def test_no_seed_draws_from_numpys_global_state():
+    drawn = []
+    for seed in (7, 7, None):
+        if seed:
+            np.random.seed(seed)  # noqa: NPY002
+        drawn.append(predictions(None))
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[1], drawn[2])  # the state has moved on
 
 
 def test_shuffling_is_seeded_and_can_be_switched_off():
@@ -165,6 +190,7 @@ def test_shuffling_is_seeded_and_can_be_switched_off():
     np.testing.assert_array_equal(fit(0, shuffle=False), fit(1, shuffle=False))
     assert not np.array_equal(fit(0, shuffle=True), fit(1, shuffle=True))
     assert not np.array_equal(fit(0, shuffle=True), fit(0, shuffle=False))
+    assert not np.array_equal(predictions(0), predictions(1))
 
 
 def test_data_are_never_written_to():
@@ -204,17 +230,16 @@ def test_parameters_stay_as_they_were_given():
     assert clone(net).get_params().keys() == net.get_params().keys()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_threads_are_as_before_also_when_fit_raises(threads):
-    torch.set_num_threads(threads)
+def test_threads_are_as_before_also_when_fit_raises():
+    torch.set_num_threads(2)
     with pytest.raises(ValueError, match="target_sparsity=1000000"):
         predictions(0, target_sparsity=10**6)
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
     state, module = torch.get_rng_state(), nn.Identity()
     with pytest.raises(ValueError, match="module= has 3 outputs"):
         predictions(0, module=module)
     assert torch.equal(torch.get_rng_state(), state)
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == 2
 
 
 class Skipping(nn.Module):
@@ -249,11 +274,12 @@ def test_modes_of_the_callers_have_no_part_in_it(mode, module):
     def fitted():
         return SparseNetRegressor((4,), **settings, random_state=0).fit(X, Y)
 
-    wanted = fitted()
+    wanted = fitted().predict(X)
+    assert wanted.flags.writeable
     with mode():
         got = fitted()
         loaded = pickle.loads(pickle.dumps(got))
-        np.testing.assert_array_equal(loaded.predict(X), wanted.predict(X))
+        np.testing.assert_array_equal(loaded.predict(X), wanted)
         if module is None:
             loaded.compact()
     loaded.module_(torch.zeros(2, 3)).sum().backward()

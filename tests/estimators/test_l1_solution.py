@@ -6,22 +6,11 @@ Residuals are computed here, by autograd in double precision.
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_diabetes, load_digits, load_wine
-from sklearn.preprocessing import StandardScaler
+from sklearn.datasets import load_digits
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 
 ENOUGH = 0.05  # times λ
-
-
-def scaled(load):
-    X, y = load(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
-
-
-@pytest.fixture(scope="module")
-def diabetes():
-    return scaled(load_diabetes)
 
 
 def residual(net, X, y):
@@ -97,8 +86,8 @@ def test_what_is_not_solved_is_no_worse_than_the_network(target, diabetes):
     assert residual(net, *diabetes) < 5
 
 
-def test_more_weights_than_units():
-    X, y = scaled(load_wine)
+def test_more_weights_than_units(wine):
+    X, y = wine
     net = fit(SparseNetClassifier, 0.9, X, y)
     assert abs(count(net.penalized_coefs_) - 160) <= 1
     assert residual(net, X, y) <= ENOUGH
@@ -111,8 +100,8 @@ def test_float32_is_solved_in_double_precision(diabetes):
     assert residual(net, X.astype(np.float32), y) <= ENOUGH
 
 
-def test_several_classes():
-    X, y = scaled(load_digits)
+def test_several_classes(standardised):
+    X, y = standardised(load_digits)
     net = fit(SparseNetClassifier, 50, X[:600], y[:600], (10,), random_state=2)
     assert count(net.coefs_) == count(net.penalized_coefs_) == 50
     assert residual(net, X[:600], y[:600]) <= ENOUGH

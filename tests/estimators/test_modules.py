@@ -90,6 +90,9 @@ def test_every_solve_starts_at_the_weights_of_the_instance(xy):
         module[0].weight.mul_(2)
     other = regressor(module=module, batch_size=60).fit(X, y)
     assert not np.array_equal(other.predict(X), nets[0].predict(X))
+    still = {"max_iter": 1, "learning_rate_init": 1e-12, "alpha": 0.0}
+    stayed = regressor(module=module.double(), **still).fit(X, y)
+    torch.testing.assert_close(stayed.module_[0].weight, module[0].weight)
 
 
 def test_a_callable_gets_the_numbers_of_features_and_outputs(xy):
@@ -122,6 +125,38 @@ def test_statistics_of_batches_are_kept(xy):
     assert float(net.module_[1].running_mean.abs().sum()) > 0
 
 
+class Net(nn.Module):
+    """A convolutional network with dropout and batch normalisation."""
+
+    def __init__(self, n_features, n_outputs):
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2)
+        )
+        self.drop = nn.Dropout(0.1)
+        self.head = nn.Linear(36, n_outputs)
+
+    def forward(self, x):
+        return self.head(self.drop(self.features(x).flatten(1)))
+
+
+def test_images_have_targets_and_support(convert_at_once):
+    X, y = load_digits(return_X_y=True)
+    images = X[:400].reshape(-1, 1, 8, 8).astype(np.uint8)
+    convert_at_once(0)
+    target = {"features*": 20, "*": 150}
+    net = classifier(
+        module=Net, alpha=None, target_sparsity=target, tol=0.1, dtype="float32"
+    ).fit(images, y[:400])
+    assert net.layer_names_ == ["features.0.weight", "head.weight"]
+    assert net.converged_
+    assert net.score(images, y[:400]) > 0.5
+    assert net.support_.shape == (1, 8, 8)
+    assert 0 < net.n_live_ <= net.n_nonzero_
+    with pytest.raises(AttributeError, match="module_"):
+        _ = net.coefs_
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_images_of_bytes_are_those_of_floats(convert_at_once, at_once):
     X, y = load_digits(return_X_y=True)
@@ -148,6 +183,7 @@ def test_two_outputs_for_two_classes_predict_as_one(xy):
     for k in (1, 2):
         net = classifier(module=settled(nn.Linear(4, k)), alpha=1e-4, max_iter=300)
         net.fit(X, labels)
+        assert net.predict_proba(X).shape == (60, 2)
         up = net.predict_proba(X)[:, list(net.classes_).index("up")]
         np.testing.assert_array_equal(net.predict(X) == "up", up > 0.5)
         assert net.score(X, labels) > 0.9

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_digits, make_classification
+from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -17,12 +17,6 @@ def digits():
     X, y = load_digits(return_X_y=True)
     X = StandardScaler().fit_transform(X)[:600]
     return X.astype(np.float32), y[:600]
-
-
-@pytest.fixture(scope="module")
-def diabetes():
-    X, y = load_diabetes(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
 
 
 def fit(data, target, *, hidden=(40, 30), kind=SparseNetClassifier, **settings):

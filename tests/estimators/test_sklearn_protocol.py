@@ -11,7 +11,7 @@ import sklearn
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_diabetes, load_wine
+from sklearn.datasets import load_wine
 from sklearn.ensemble import BaggingRegressor, StackingClassifier, VotingRegressor
 from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import permutation_importance
@@ -36,20 +36,8 @@ BOTH = [
 
 
 @pytest.fixture(scope="module")
-def wine():
-    X, y = load_wine(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
-
-
-@pytest.fixture(scope="module")
 def frame():
     return load_wine(return_X_y=True, as_frame=True)
-
-
-@pytest.fixture(scope="module")
-def diabetes():
-    X, y = load_diabetes(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
 
 
 def classifier(**settings):

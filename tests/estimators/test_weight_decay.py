@@ -5,25 +5,19 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 from sklearn_sparsenet.search import OnePassSearch
 from sklearn_sparsenet.solvers.stepper import Stepper
 
 
-def scaled(load):
-    X, y = load(return_X_y=True)
-    return StandardScaler().fit_transform(X), y
-
-
-def test_without_hidden_layers_it_is_ridge_regression():
+def test_without_hidden_layers_it_is_ridge_regression(diabetes):
     """Mean of squares + ½γw² against sum of squares + αw²."""
-    X, y = scaled(load_diabetes)
+    X, y = diabetes
     gamma = 0.3
     net = SparseNetRegressor(
         (), alpha=0.0, weight_decay=gamma, solver="lbfgs", kkt_tol=1e-8, random_state=0
@@ -32,8 +26,8 @@ def test_without_hidden_layers_it_is_ridge_regression():
     np.testing.assert_allclose(net.predict(X), ridge.predict(X), rtol=1e-5)
 
 
-def test_without_hidden_layers_it_is_logistic_regression():
-    X, y = scaled(load_breast_cancer)
+def test_without_hidden_layers_it_is_logistic_regression(standardised):
+    X, y = standardised(load_breast_cancer)
     gamma = 0.02
     net = SparseNetClassifier(
         (), alpha=0.0, weight_decay=gamma, solver="lbfgs", kkt_tol=1e-8, random_state=0
@@ -64,8 +58,8 @@ def gradient(net, X, y):
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
-def test_it_is_a_part_of_the_certificate(solver):
-    X, y = scaled(load_wine)
+def test_it_is_a_part_of_the_certificate(wine, solver):
+    X, y = wine
     net = SparseNetClassifier(
         (10,),
         "tanh",
@@ -86,8 +80,8 @@ def test_it_is_a_part_of_the_certificate(solver):
     np.testing.assert_allclose(net.kkt_residual_, worst / net.alpha_, atol=1e-6)
 
 
-def test_it_shrinks_the_network_that_is_handed_over():
-    X, y = scaled(load_wine)
+def test_it_shrinks_the_network_that_is_handed_over(wine):
+    X, y = wine
     nets = [
         SparseNetClassifier(target_sparsity=50, weight_decay=g, random_state=0)
         for g in (0.0, 0.01, 0.1)
@@ -104,10 +98,15 @@ def noisy(n_samples=300, noise=2.0, seed=0):
 
 
 def test_auto_follows_noise_and_number_of_samples():
-    def gamma(*data):
-        return SparseNetRegressor(max_iter=40, random_state=0).fit(*data).weight_decay_
+    def gamma(*data, **params):
+        net = SparseNetRegressor(max_iter=40, random_state=0, **params)
+        return net.fit(*data).weight_decay_
+
+    def own(output, target):  # what it is without inputs is not known
+        return (output - target).square().sum(1)
 
     assert gamma(*noisy()) > 4 * gamma(*noisy(noise=0.0))
+    assert gamma(*noisy(noise=0.0), loss=own, normalize_y=True) >= gamma(*noisy())
     assert gamma(*noisy(noise=1.0)) > 3 * gamma(*noisy(1500, noise=1.0))
 
 

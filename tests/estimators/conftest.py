@@ -1,0 +1,47 @@
+"""Real data for tests of the estimators."""
+
+import pytest
+from sklearn.datasets import load_diabetes, load_iris, load_wine
+from sklearn.preprocessing import StandardScaler
+
+
+def _standardised(load):
+    X, y = load(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture(scope="session")
+def standardised():
+    """Load data by a function of scikit-learn, with columns of one scale."""
+    return _standardised
+
+
+@pytest.fixture(scope="session")
+def diabetes():
+    """Regression, standardised."""
+    return _standardised(load_diabetes)
+
+
+@pytest.fixture(scope="session")
+def iris():
+    """Three classes that are easily told apart, standardised."""
+    return _standardised(load_iris)
+
+
+@pytest.fixture(scope="session")
+def wine():
+    """Three classes, standardised."""
+    return _standardised(load_wine)
+
+
+@pytest.fixture
+def data():
+    """Few rows, for fits whose course is looked at."""
+    X, y = load_diabetes(return_X_y=True)
+    return X[:200] * 20, y[:200]
+
+
+@pytest.fixture
+def save_every_epoch(monkeypatch):
+    """Keep what a fit may go on from after each of its epochs."""
+    monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
