@@ -96,19 +96,20 @@ def test_k_falls_from_all_weights_to_the_target():
     assert counts == sorted(counts, reverse=True)
 
 
-def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
+def test_long_runs_train_a_smaller_part_on_the_support_and_short_ones_too():
     assert (
         PruningSchedule.for_steps(800)
         == PruningSchedule.for_steps(1000)
         == PruningSchedule()
     )
     assert PruningSchedule().freeze_at < PruningSchedule.for_steps(1).freeze_at < 0.9
-    parts = dataclasses.astuple(PruningSchedule.for_steps(32000))
-    assert parts == pytest.approx((0.05 / 4, 0.55 / 4, 0.6 / 4))
-    assert PruningSchedule.for_steps(10**8).freeze_at > 0.0
+    rest = 0.4 * 0.5**3  # of a run that is 1024 times as long
+    parts = dataclasses.astuple(PruningSchedule.for_steps(1024000))
+    assert parts == pytest.approx((0.05, 0.95 - rest, 1 - rest))
+    assert PruningSchedule.for_steps(10**8).freeze_at < 1.0
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,), schedule=None)
-    assert cut(narrowing, network.weights, 4800, 32000) == 10
+    assert cut(narrowing, network.weights, 31990, 32000) == 10
     assert narrowing.support is not None
 
 
