@@ -1,4 +1,4 @@
-"""The optimisers in a loop of one's own."""
+"""The optimisers in loops of users."""
 
 import copy
 import io

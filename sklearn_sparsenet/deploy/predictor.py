@@ -3,7 +3,7 @@
 A network that was made sparse is first a smaller network, without its idle units
 (`compaction`), and then one whose layers are each best multiplied either densely or
 sparsely. Which is faster is a matter of size, density and the number of rows, and
-foreseen from them, not measured: the same rows give the same bits every time.
+estimated from them, not measured: the same rows give the same bits every time.
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ class _Layer:
     activate: Kernel | None = None
 
     def dense_seconds(self, n_columns: int) -> float:
-        """Return how long a dense product is foreseen to take."""
+        """Return how long a dense product will probably take."""
         rate = _DENSE_VECTOR_RATE if n_columns == 1 else _DENSE_RATE
         return _DENSE_CALL + self.dense.size * n_columns / rate
 
     def sparse_seconds(self, n_columns: int) -> float:
-        """Return how long a sparse product is foreseen to take."""
+        """Return how long a sparse product will probably take."""
         rate = _SPARSE_VECTOR_RATE
         if n_columns > 1:
             rate = _SPARSE_RATE * n_columns / (n_columns + _SPARSE_HALF)

@@ -70,13 +70,13 @@ def fit_network(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Fitted:
 
 
 def follow(
-    spec: Specification, trainer: Trainer, stations: Sequence[PathPoint]
+    spec: Specification, trainer: Trainer, points: Sequence[PathPoint]
 ) -> Iterator[Fitted]:
     """Yield what is found at each point of a path: at one, in a single fit.
 
     The checkpoint goes once nothing is left to go on with.
     """
-    for result in train_path(trainer, stations, spec.limits):
+    for result in train_path(trainer, points, spec.limits):
         found = _found(spec, trainer, result)
         yield found
     goes_on = found.was_interrupted or result.was_stopped

@@ -227,7 +227,7 @@ def run_path(
 
     Returns
     -------
-    points : list of SparseNet
+    fitted : list of SparseNet
     messages : list of str
         What there is to warn of their outcomes.
 
@@ -238,14 +238,14 @@ def run_path(
     """
     settings = settings_for(base, grid)
     table = check_table(settings, X, y, sample_weight)
-    points, messages = [], []
+    fitted, messages = [], []
     with ExitStack() as stack:
         fit = specified(settings, table, numbers=numbers, known=known)
         spec = stack.enter_context(fit)
-        entries, stations = plan_path(spec, grid)
+        entries, points = plan_path(spec, grid)
         # Solves are known by their number: other targets are another run.
         trainer = stack.enter_context(spec.training(repr(entries)))
-        found = follow(spec, trainer, stations)
+        found = follow(spec, trainer, points)
         for entry, point in zip(entries, found, strict=True):
             if point.was_interrupted:
                 raise KeyboardInterrupt(
@@ -254,9 +254,9 @@ def run_path(
             # They share a module= that is not theirs to change.
             estimator = clone(base).set_params(**entry, module=base.module)
             set_fitted(estimator, point.attributes)
-            points.append(estimator)
+            fitted.append(estimator)
             messages.append(point.message)
-    return points, [text for text in messages if text is not None]
+    return fitted, [text for text in messages if text is not None]
 
 
 def settings_for(base, grid: list | int) -> Settings:
@@ -279,7 +279,7 @@ def settings_for(base, grid: list | int) -> Settings:
 def plan_path(
     spec: Specification, grid: int | list
 ) -> tuple[list[dict], list[PathPoint]]:
-    """Return the parameters, and the stations, of a path from dense to sparse.
+    """Return the parameters, and the points, of a path from dense to sparse.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["PathPoint", "train_path"]
 
-_EXTRA = 2.3  # budgets of a single fit, for all stations but the first together
+_EXTRA = 2.3  # budgets of a single fit, for all points but the first together
 _MOST = 0.25  # of the budget of a single fit, for the mean of them
 # The sparser a network, the more it has to learn anew, and the cheaper are its steps.
 _FIRST, _LAST = 0.55, 1.45  # of the mean
@@ -39,22 +39,22 @@ class PathPoint:
 
 
 def train_path(
-    trainer: Trainer, stations: Sequence[PathPoint], limits: SearchBudget
+    trainer: Trainer, points: Sequence[PathPoint], limits: SearchBudget
 ) -> Iterator[TrainingResult]:
-    """Yield the result at each station; the network stands there meanwhile.
+    """Yield the result at each point; the network stands there meanwhile.
 
     Parameters
     ----------
     trainer : Trainer
-    stations : sequence of PathPoint
+    points : sequence of PathPoint
         From dense to sparse.
     limits : SearchBudget
-        Of the search at each station.
+        Of the search at each point.
     """
     start: Solution | None = None
-    for station, share in zip(stations, _shares(len(stations)), strict=True):
-        search = station.search if start is None else station.search.continued()
-        there = trainer.for_target(station.target, start, share)
+    for point, fraction in zip(points, _budget_fractions(len(points)), strict=True):
+        search = point.search if start is None else point.search.continued()
+        there = trainer.for_target(point.target, start, fraction)
         result = train(there, search, limits)
         yield result
         if result.was_interrupted:
@@ -64,9 +64,9 @@ def train_path(
         limits = replace(limits, guess=alpha if min(alpha) > 0 else None)
 
 
-def _shares(n_stations: int) -> list[float]:
-    """Return the part of a single fit's budget that each station has."""
-    n_later = n_stations - 1
+def _budget_fractions(n_points: int) -> list[float]:
+    """Return the part of a single fit's budget that each point has."""
+    n_later = n_points - 1
     if n_later < 1:
         return [1.0]
     mean = min(_MOST, _EXTRA / n_later)

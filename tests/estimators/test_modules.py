@@ -1,4 +1,4 @@
-"""Networks of one's own: instances, callables, images, layers that are shared."""
+"""Networks of users: instances, callables, images, layers that are shared."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,7 @@ def assert_same_predictions(net, other, X, exact=True):
 
 
 def by_pytorch(net, X):
-    """Let PyTorch run the network: one that was touched is not foreseen."""
+    """Let PyTorch run the network: the time of one that was touched is not known."""
     other = pickle.loads(pickle.dumps(net))
     with torch.no_grad():
         next(other.module_.parameters()).add_(0.0)
