@@ -76,7 +76,7 @@ def assert_agree(problem, **tolerance):
     ):
         weight = problem.sample_weight[rows] / len(rows)
         given = problem.rows.take(rows), problem.target[rows], weight
-        wanted = reference.add_gradient(*given, fresh=True)
+        wanted = reference.add_gradient(*given, accumulate=False)
         gradient = network.gradient.clone()
         network.gradient.fill_(torch.nan)
         torch.testing.assert_close(ask(rows), wanted, **tolerance)
