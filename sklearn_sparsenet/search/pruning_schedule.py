@@ -11,10 +11,8 @@ from sklearn_sparsenet.utils.renamed_fields import RenamedFields
 __all__ = ["PruningSchedule"]
 
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
-# Steps of a usual run: from, to. The parts of longer and shorter runs change as powers:
-# of longer ones what follows the hold, of shorter ones all (docs/design_notes.md).
-_USUAL = (800, 1000)
-_LONG_POWER, _SHORT_POWER = 0.3, 0.17
+# Of a run of fewer steps, all parts are larger, by a power (docs/design_notes.md).
+_USUAL, _SHORT_POWER = 800, 0.17
 
 
 @dataclass(frozen=True)
@@ -49,17 +47,11 @@ class PruningSchedule(RenamedFields):
     def for_steps(cls, n_steps: int) -> PruningSchedule:
         """Return the schedule for a run of that many steps.
 
-        A long run can look longer for the weights to keep: what follows is a smaller
-        part of it, and more steps all the same. A short one needs a larger part for
-        the cuts: the weights must have learned something to be judged.
+        A short one needs a larger part for the cuts: the weights must have learned
+        something to be judged.
         """
-        low, high = _USUAL
+        part = min(max(n_steps, 100) / _USUAL, 1.0) ** -_SHORT_POWER
         usual = cls()
-        if n_steps > high:
-            rest = (1 - usual.freeze_at) * (high / n_steps) ** _LONG_POWER
-            at_rest = usual.freeze_at - usual.target_at
-            return cls(usual.begin, 1 - rest - at_rest, 1 - rest)
-        part = min(max(n_steps, 100) / low, 1.0) ** -_SHORT_POWER
         return cls(part * usual.begin, part * usual.target_at, part * usual.freeze_at)
 
     def kept(self, progress: float, size: int, goal: int) -> int:
