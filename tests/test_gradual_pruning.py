@@ -94,14 +94,19 @@ def test_k_falls_from_all_weights_to_the_target():
     assert counts == sorted(counts, reverse=True)
 
 
-def test_short_runs_cut_in_a_larger_part_and_long_ones_as_usual():
-    usual = PruningSchedule()
-    assert usual == PruningSchedule.for_steps(800) == PruningSchedule.for_steps(10**8)
-    shorter = PruningSchedule.for_steps(400), PruningSchedule.for_steps(1)
-    assert usual.freeze_at < shorter[0].freeze_at < shorter[1].freeze_at < 0.9
+def test_long_runs_cut_in_a_smaller_part_and_short_ones_in_a_larger():
+    assert (
+        PruningSchedule.for_steps(800)
+        == PruningSchedule.for_steps(1000)
+        == PruningSchedule()
+    )
+    assert PruningSchedule().freeze_at < PruningSchedule.for_steps(1).freeze_at < 0.9
+    parts = dataclasses.astuple(PruningSchedule.for_steps(32000))
+    assert parts == pytest.approx((0.05 / 4, 0.55 / 4, 0.6 / 4))
+    assert PruningSchedule.for_steps(10**8).freeze_at > 0.0
     network = network_of((6, 8, 3))
     narrowing = narrowing_of(network, (10,), schedule=None)
-    assert cut(narrowing, network.weights, 600, 1000) == 10
+    assert cut(narrowing, network.weights, 4800, 32000) == 10
     assert narrowing.support is not None
 
 

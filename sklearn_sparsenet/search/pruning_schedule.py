@@ -11,8 +11,9 @@ from sklearn_sparsenet.utils.renamed_fields import RenamedFields
 __all__ = ["PruningSchedule"]
 
 _POWER = 3  # k falls as the cube of the remaining time (Zhu, Gupta 2017)
-# Of a run of fewer steps, all parts are larger, by a power (docs/design_notes.md).
-_USUAL, _SHORT_POWER = 800, 0.17
+# Steps of a usual run: from, to. The parts of longer and shorter runs change as powers.
+_USUAL = (800, 1000)
+_LONG_POWER, _SHORT_POWER = 0.4, 0.17
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,17 @@ class PruningSchedule(RenamedFields):
     def for_steps(cls, n_steps: int) -> PruningSchedule:
         """Return the schedule for a run of that many steps.
 
-        A short one needs a larger part for the cuts: the weights must have learned
-        something to be judged.
+        A long run can do with a smaller part for the cuts: more of it is left for
+        training what they leave, before the loss has nothing to tell any more. A short
+        one needs a larger part: the weights must have learned something to be judged.
         """
-        part = min(max(n_steps, 100) / _USUAL, 1.0) ** -_SHORT_POWER
-        usual = cls()
-        return cls(part * usual.begin, part * usual.target_at, part * usual.freeze_at)
+        low, high = _USUAL
+        longer, shorter = max(n_steps / high, 1.0), min(max(n_steps, 100) / low, 1.0)
+        part = longer**-_LONG_POWER * shorter**-_SHORT_POWER
+        default = cls()
+        return cls(
+            part * default.begin, part * default.target_at, part * default.freeze_at
+        )
 
     def kept(self, progress: float, size: int, goal: int) -> int:
         """Return k of a group of `size` weights; cubic from all to `goal`."""
