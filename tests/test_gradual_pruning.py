@@ -1,5 +1,7 @@
 """The order statistic, the shrinking constraint, and live paths."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
