@@ -99,7 +99,7 @@ def test_weights_per_input_where_columns_are_selected_or_flattened():
 def test_strength_is_the_geometric_mean_weight_along_a_path():
     module = chain_of([[4, 0], [0, -1]], [[-9, 4]])
     strength = find_paths(module, LAYERS, (2,)).input_strength
-    assert strength.tolist() == pytest.approx([1.0, 2 / 6])
+    assert strength.tolist() == pytest.approx([1.0, 2 / 6], rel=1e-7)
 
 
 def test_convolutions_and_the_module_itself_is_left_alone(generator):

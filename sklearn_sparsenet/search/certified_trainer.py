@@ -12,6 +12,7 @@ from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
     Continuation,
+    Pruning,
     Solution,
     SolverOptions,
     check_supported,
@@ -71,6 +72,21 @@ class CertifiedTrainer(Trainer):
     ) -> Trial:
         """Solve for one λ per group, from the canonical start."""
         return self.trial(alpha, self.continuation.solve(self._per_layer(alpha)))
+
+    def prune(
+        self,
+        pruning: Pruning,
+        *,
+        budget_fraction: float,
+        plateau_fraction: float,
+        growth: float,
+    ) -> Solution:
+        """Refuse: nothing is trained between solves."""
+        raise ValueError(
+            "solver='lbfgs' solves for one λ after the other and trains nothing in "
+            "between, as search=OnePassSearch() would; use solver='adam', or "
+            "search='continuation'."
+        )
 
     def refit(self, found: Solution) -> Solution:
         """Minimise the loss on the support."""

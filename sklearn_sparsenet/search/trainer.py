@@ -84,6 +84,7 @@ class Trainer(ABC):
         """Of certified solutions, where solutions are functions of λ."""
         return None
 
+    @abstractmethod
     def prune(
         self,
         pruning: Pruning,
@@ -109,11 +110,6 @@ class Trainer(ABC):
         ValueError
             With ``solver="lbfgs"``, which trains nothing between solves.
         """
-        raise ValueError(
-            "solver='lbfgs' solves for one λ after the other and trains nothing in "
-            "between, as search=OnePassSearch() would; use solver='adam', or "
-            "search='continuation'."
-        )
 
     def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
         """Find a stationary point of the penalised problem that has the count.
@@ -143,7 +139,8 @@ class Trainer(ABC):
     ) -> Solution:
         """Solve for one λ per group, as far as that leaves the support as it is.
 
-        A step by which a weight would become zero is taken back, for that weight.
+        A step by which a weight would become zero is taken back, for that weight. A
+        trainer without such steps only judges the network by this λ.
 
         Parameters
         ----------

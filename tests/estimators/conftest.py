@@ -1,5 +1,6 @@
-"""Real data for tests of the estimators."""
+"""Data for tests of the estimators."""
 
+import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
@@ -14,6 +15,15 @@ def _standardised(load):
 def standardised():
     """Load data by a function of scikit-learn, with columns of one scale."""
     return _standardised
+
+
+@pytest.fixture(scope="module")
+def xy():
+    """Regression that is made, with zeros in X."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    X[np.abs(X) < 0.5] = 0
+    return X, X[:, 0] - X[:, 1] ** 2
 
 
 @pytest.fixture(scope="session")

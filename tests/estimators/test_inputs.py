@@ -14,14 +14,6 @@ from sklearn_sparsenet import DataScaleWarning, SparseNetRegressor
 from sklearn_sparsenet.solvers import dataset
 
 
-@pytest.fixture(scope="module")
-def xy():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 4))
-    X[np.abs(X) < 0.5] = 0
-    return X, X[:, 0] - X[:, 1] ** 2
-
-
 def regressor(**settings):
     quick = {"alpha": 1e-3, "max_iter": 20, "random_state": 0}
     return SparseNetRegressor((8,), **{**quick, **settings})

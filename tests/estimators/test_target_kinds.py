@@ -14,14 +14,6 @@ from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, losses
 QUICK = {"alpha": 1e-3, "max_iter": 40, "random_state": 0}
 
 
-@pytest.fixture(scope="module")
-def xy():
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 4))
-    X[np.abs(X) < 0.5] = 0
-    return X, X[:, 0] - X[:, 1] ** 2
-
-
 def regressor(**settings):
     return SparseNetRegressor((8,), **{**QUICK, **settings})
 
