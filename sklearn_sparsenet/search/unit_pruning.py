@@ -20,7 +20,7 @@ __all__ = ["UnitPruning"]
 # Units are to be judged by more than first impressions, and soon: what interacts with
 # others takes a while to be learned, and noise is learned later
 # (figures in docs/design_notes.md).
-_SCHEDULE = PruningSchedule(0.2, 0.3, 0.35)
+_SCHEDULE = PruningSchedule(0.2, 0.4, 0.45)
 
 
 class UnitPruning(GradualPruning):
