@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Array = np.ndarray
 _FIRST = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FiltersDisplay:
     """First-layer weights of the live units, as images.
 
@@ -53,10 +55,9 @@ class FiltersDisplay:
     9
     """
 
-    def __init__(self, *, filters: Array, units: Any, n_units: int) -> None:
-        self.filters = filters
-        self.units = units
-        self.n_units = n_units
+    filters: Array
+    units: Any
+    n_units: int
 
     @classmethod
     def from_estimator(

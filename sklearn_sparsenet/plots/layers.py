@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from sklearn_sparsenet.plots.style import (
 __all__ = ["LayersDisplay"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LayersDisplay:
     """Bars of the weights of each layer: all, nonzero, and live.
 
@@ -52,18 +54,10 @@ class LayersDisplay:
     '370 (5.78 %), 368 live'
     """
 
-    def __init__(
-        self,
-        *,
-        names: Sequence[str],
-        n_weights: Any,
-        n_nonzero: Any,
-        n_live: Any = None,
-    ) -> None:
-        self.names = names
-        self.n_weights = n_weights
-        self.n_nonzero = n_nonzero
-        self.n_live = n_live
+    names: Sequence[str]
+    n_weights: Any
+    n_nonzero: Any
+    n_live: Any = None
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> LayersDisplay:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _SMALLEST_FONT = 4.5  # points; smaller names are left out
 _LINE_WIDTHS = (0.5, 3.0)  # points
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NetworkDisplay:
     """A sparse perceptron, drawn: units in columns, a line for each live weight.
 
@@ -70,16 +72,9 @@ class NetworkDisplay:
     4
     """
 
-    def __init__(
-        self,
-        *,
-        weights: list[Array],
-        input_names: Sequence[str],
-        output_names: Sequence[str],
-    ) -> None:
-        self.weights = weights
-        self.input_names = input_names
-        self.output_names = output_names
+    weights: list[Array]
+    input_names: Sequence[str]
+    output_names: Sequence[str]
 
     @classmethod
     def from_estimator(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ _DEPTH = 1e-3  # of λ: how far down the axis goes
 _COLUMNS = 3
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class OptimalityDisplay:
     r"""Sorted :math:`a_i = |\partial L/\partial w_i|` of the penalised solution.
 
@@ -88,20 +90,11 @@ class OptimalityDisplay:
     4
     """
 
-    def __init__(
-        self,
-        *,
-        magnitudes: list[Array],
-        supports: list[Array],
-        alphas: Sequence[float],
-        intervals: Sequence[tuple[float, float]],
-        names: Sequence[str] | None = None,
-    ) -> None:
-        self.magnitudes = magnitudes
-        self.supports = supports
-        self.alphas = alphas
-        self.intervals = intervals
-        self.names = names
+    magnitudes: list[Array]
+    supports: list[Array]
+    alphas: Sequence[float]
+    intervals: Sequence[tuple[float, float]]
+    names: Sequence[str] | None = None
 
     @classmethod
     @single_threaded()

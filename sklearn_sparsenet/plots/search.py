@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ _MANY = 6  # names that fit above the axes
 _DEPTH = 1e-4  # of the largest λ of a one-pass search: how far down the axis goes
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SearchDisplay:
     """λ, and the weights left, over the solves of a search.
 
@@ -65,24 +67,13 @@ class SearchDisplay:
     'solve'
     """
 
-    def __init__(
-        self,
-        *,
-        steps: Any,
-        alphas: Any,
-        counts: Any,
-        targets: Any = None,
-        names: Sequence[str] | None = None,
-        chosen: int | None = None,
-        step_name: str = "solve",
-    ) -> None:
-        self.steps = steps
-        self.alphas = alphas
-        self.counts = counts
-        self.targets = targets
-        self.names = names
-        self.chosen = chosen
-        self.step_name = step_name
+    steps: Any
+    alphas: Any
+    counts: Any
+    targets: Any = None
+    names: Sequence[str] | None = None
+    chosen: int | None = None
+    step_name: str = "solve"
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> SearchDisplay:

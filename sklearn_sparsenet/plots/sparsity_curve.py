@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = ["SparsityCurveDisplay"]
 Array = np.ndarray
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SparsityCurveDisplay:
     """Error, or score, against the number of weights.
 
@@ -75,20 +77,11 @@ class SparsityCurveDisplay:
     'log'
     """
 
-    def __init__(
-        self,
-        *,
-        n_nonzeros: Any,
-        test_scores: Any = None,
-        train_scores: Any = None,
-        chosen: int | None = None,
-        score_name: str = "score",
-    ) -> None:
-        self.n_nonzeros = n_nonzeros
-        self.test_scores = test_scores
-        self.train_scores = train_scores
-        self.chosen = chosen
-        self.score_name = score_name
+    n_nonzeros: Any
+    test_scores: Any = None
+    train_scores: Any = None
+    chosen: int | None = None
+    score_name: str = "score"
 
     @classmethod
     def from_estimator(
