@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import (
     input_names,
     open_up,
@@ -15,15 +16,6 @@ from sklearn_sparsenet.plots.fitted import (
     selected_inputs,
 )
 from sklearn_sparsenet.plots.graph import Graph, chain_weights, live_graph
-from sklearn_sparsenet.plots.style import (
-    BLUE,
-    GREY,
-    LITERAL,
-    ORANGE,
-    as_text,
-    length,
-    one_axes,
-)
 
 __all__ = ["NetworkDisplay"]
 
@@ -145,7 +137,7 @@ class NetworkDisplay:
                 f"max_weights={max_weights} are not drawn. Ask for a sparser network, "
                 "or raise max_weights."
             )
-        self.ax_ = one_axes(ax, _size(graph, self.input_names, self.output_names))
+        self.ax_ = style.one_axes(ax, _size(graph, self.input_names, self.output_names))
         self.figure_ = self.ax_.figure
         self.connections_ = [
             self._connect(column, weight) for column, weight in enumerate(graph.weights)
@@ -164,7 +156,7 @@ class NetworkDisplay:
     def _font_size(self) -> float:
         """Return the size of names that fits the column with most units."""
         most = max(len(units) for units in self.graph_.units)
-        room = 0.85 * length(self.ax_.yaxis) * _POINTS / max(1, most)
+        room = 0.85 * style.length(self.ax_.yaxis) * _POINTS / max(1, most)
         return float(min(9.0, room))
 
     def _connect(self, column: int, weight: Array) -> Any:
@@ -188,7 +180,7 @@ class NetworkDisplay:
         lines = LineCollection(
             list(segments),
             linewidths=thin + (thick - thin) * sizes,
-            colors=np.where(values > 0, BLUE, ORANGE).tolist(),
+            colors=np.where(values > 0, style.BLUE, style.ORANGE).tolist(),
             alpha=0.85,
             zorder=1,
             capstyle="round",
@@ -201,7 +193,7 @@ class NetworkDisplay:
             np.full(n_units, column),
             _heights(n_units),
             s=float(np.clip(5 * font, 8, 40)),
-            color=GREY,
+            color=style.GREY,
             zorder=2,
             clip_on=False,
         )
@@ -212,22 +204,22 @@ class NetworkDisplay:
         self.ax_.set_ylim(1, 0)
         if font < _SMALLEST_FONT:
             places, names = places[:0], []
-        texts = [as_text(name) for name in names]
-        self.ax_.set_yticks(places, texts, fontsize=font, **LITERAL)
+        texts = [style.as_text(name) for name in names]
+        self.ax_.set_yticks(places, texts, fontsize=font, **style.LITERAL)
         self.ax_.tick_params(length=0)
 
     def _name_outputs(self, font: float) -> None:
         outputs = self.graph_.units[-1]
         self.output_labels_ = [
             self.ax_.annotate(
-                as_text(self.output_names[output]),
+                style.as_text(self.output_names[output]),
                 (len(self.weights), height),
                 (8, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=font,
                 annotation_clip=False,
-                **LITERAL,
+                **style.LITERAL,
             )
             for output, height in zip(outputs, _heights(len(outputs)), strict=True)
             if font >= _SMALLEST_FONT
@@ -257,8 +249,8 @@ class NetworkDisplay:
         from matplotlib.lines import Line2D
 
         handles = [
-            Line2D([], [], color=BLUE, linewidth=2, label="positive"),
-            Line2D([], [], color=ORANGE, linewidth=2, label="negative"),
+            Line2D([], [], color=style.BLUE, linewidth=2, label="positive"),
+            Line2D([], [], color=style.ORANGE, linewidth=2, label="negative"),
         ]
         self.ax_.legend(
             handles=handles,
@@ -279,7 +271,7 @@ def _size(
     most = max(len(units) for units in graph.units)
     names = [input_names[unit] for unit in graph.units[0]]
     left, right = (
-        max((len(as_text(name)) for name in some), default=0)
+        max((len(style.as_text(name)) for name in some), default=0)
         for some in (names, output_names)
     )
     width = 2.2 * len(graph.weights) + 0.075 * (left + right) + 1.0
