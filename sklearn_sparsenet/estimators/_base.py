@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -43,6 +44,12 @@ class SparseNet(
     """Base of the estimators: everything but parameters and predictions of a kind."""
 
     _parameter_constraints: dict = COMMON_CONSTRAINTS
+
+    def _keep(self, parameters: dict[str, Any]) -> None:
+        """Keep the parameters that `__init__` was given, its `locals()`, unchanged."""
+        for name, value in parameters.items():
+            if name != "self":
+                setattr(self, name, value)
 
     def _validate_params(self) -> None:
         """Refuse values that parameters cannot have, whatever the data."""
