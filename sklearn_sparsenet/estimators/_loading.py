@@ -18,30 +18,27 @@ from torch import nn
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.deploy.architecture import build_from
 from sklearn_sparsenet.deploy.sparse_storage import Packed, unpack_module
-from sklearn_sparsenet.estimators._file_format import (
-    FORMAT,
-    FORMAT_VERSION,
-    PARTS,
-    digest,
-    is_paid,
-)
 from sklearn_sparsenet.estimators._modules import adopt_module
 from sklearn_sparsenet.estimators._stored import (
+    FORMAT,
+    FORMAT_VERSION,
     FORMER_NAMES,
+    PARTS,
     check_attributes,
     check_network,
     check_params,
+    digest,
+    is_paid,
     known_classes,
 )
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
+from sklearn_sparsenet.utils.atomic_files import opened
 from sklearn_sparsenet.utils.declared import fits
 from sklearn_sparsenet.utils.json_codec import Reader
 from sklearn_sparsenet.utils.runtime import forked_random_state, single_threaded
-from sklearn_sparsenet.utils.streams import opened
-from sklearn_sparsenet.utils.strict_json import parse
-from sklearn_sparsenet.utils.tensor_files import read_tensors
+from sklearn_sparsenet.utils.tensor_files import parse, read_tensors
 
 __all__ = ["load"]
 

@@ -15,25 +15,23 @@ import torch
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.deploy.architecture import describe
 from sklearn_sparsenet.deploy.sparse_storage import Packed, pack, pack_module
-from sklearn_sparsenet.estimators._file_format import (
+from sklearn_sparsenet.estimators._stored import (
     FORMAT,
     FORMAT_VERSION,
-    digest,
-    is_paid,
-)
-from sklearn_sparsenet.estimators._stored import (
     OF_THE_USER,
     check_attributes,
     check_params,
     declared_attributes,
+    digest,
+    is_paid,
     is_stored,
     known_classes,
 )
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.json_codec import Writer
 from sklearn_sparsenet.utils.runtime import single_threaded
-from sklearn_sparsenet.utils.streams import put
 from sklearn_sparsenet.utils.tensor_files import dump_tensors
 
 __all__ = ["save"]

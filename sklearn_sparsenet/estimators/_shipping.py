@@ -22,8 +22,8 @@ from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.runtime import single_threaded
-from sklearn_sparsenet.utils.streams import put
 
 __all__ = ["DeployMixin", "weighted_names"]
 

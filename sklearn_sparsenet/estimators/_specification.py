@@ -15,16 +15,18 @@ from sklearn.utils import check_random_state
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _modules as modules
 from sklearn_sparsenet.estimators._coding import Coding, weigh
-from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
-from sklearn_sparsenet.estimators._options import (
+from sklearn_sparsenet.estimators._probing import check_network
+from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
+from sklearn_sparsenet.estimators._settings import (
+    Settings,
     build_limits,
     build_options,
     resolve_weight_decay,
 )
-from sklearn_sparsenet.estimators._probing import check_network
-from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
-from sklearn_sparsenet.estimators._settings import Settings
-from sklearn_sparsenet.estimators._surprises import warn_of_surprises
+from sklearn_sparsenet.estimators._surprises import (
+    warn_of_idle_parameters,
+    warn_of_surprises,
+)
 from sklearn_sparsenet.estimators._validation import (
     as_ratios,
     check_data,

@@ -1,7 +1,8 @@
-"""What a file may set of an estimator: these attributes and parameters, no others."""
+"""What a file of an estimator consists of, and what it may set; nothing else."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -22,16 +23,34 @@ from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.utils.declared import declared_types, fits
 
 __all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
     "FORMER_NAMES",
     "OF_THE_USER",
+    "PARTS",
     "check_attributes",
     "check_network",
     "check_params",
     "declared_attributes",
+    "digest",
+    "is_paid",
     "is_stored",
     "known_classes",
 ]
 
+FORMAT, FORMAT_VERSION = "sklearn_sparsenet", "1"
+PARTS = {
+    "class": str,
+    "library": str,
+    "params": dict[str, Any],
+    "attributes": dict[str, Any],
+    "had_module": bool,
+    "recipe": list[dict[str, Any]] | None,
+    "weights": dict[str, Any],
+}
+# Sparse weights may take so many bytes, and so many times what is stored of them: a
+# layer of 10000 units with a few weights takes 10000 times what its biases take.
+_FREE_WEIGHTS, _MOST_EXPANSION = 2**24, 2**14
 _KNOWN: dict[str, type] = {  # beside losses
     kind.__name__: kind
     for kind in (
@@ -115,6 +134,23 @@ _STATES: dict[str, tuple[type, ...]] = {
     "SparseNetRegressorCV": (_Regressor, _Chosen),
     "SparseNetClassifierCV": (_Classifier, _Chosen),
 }
+
+
+def is_paid(parts: list[Packed]) -> bool:
+    """Tell whether weights take memory in proportion to what is stored of them."""
+    stored = sum(p.values.nbytes for p in parts)
+    stored += sum(p.indices.nbytes for p in parts if p.indices is not None)
+    return sum(p.nbytes for p in parts) <= _FREE_WEIGHTS + _MOST_EXPANSION * stored
+
+
+def digest(text: str, arrays: dict[str, np.ndarray]) -> str:
+    """Return the checksum of the document and its arrays."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def known_classes() -> dict[str, type]:

@@ -16,8 +16,7 @@ import numpy as np
 
 from sklearn_sparsenet.utils.declared import declared_types, fits
 from sklearn_sparsenet.utils.renamed_fields import RenamedFields
-from sklearn_sparsenet.utils.strict_json import FREE_MEMORY
-from sklearn_sparsenet.utils.tensor_files import is_storable
+from sklearn_sparsenet.utils.tensor_files import FREE_MEMORY, is_storable
 
 __all__ = ["Reader", "Writer"]
 

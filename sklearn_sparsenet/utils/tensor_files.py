@@ -15,10 +15,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sklearn_sparsenet.utils.declared import fits
-from sklearn_sparsenet.utils.strict_json import parse
 
-__all__ = ["dump_tensors", "is_storable", "read_tensors"]
+__all__ = ["FREE_MEMORY", "dump_tensors", "is_storable", "parse", "read_tensors"]
 
+FREE_MEMORY = 2**23  # bytes that any text may take
+# What objects, lists, and an entry of either take at most. Text that is nothing but
+# empty containers takes many times its length.
+_MEMORY = {"{": 240, "[": 48, ",": 48}
 _DTYPES = {
     "BOOL": np.dtype("?"),
     **{f"U{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
@@ -34,6 +37,27 @@ _PIECE = 2**20  # bytes that are asked for at once
 def is_storable(dtype: np.dtype) -> bool:
     """Tell whether arrays of this type have a name in the format."""
     return dtype.newbyteorder("<") in _NAMES
+
+
+def parse(text: str) -> Any:
+    """Return what JSON says.
+
+    Raises
+    ------
+    ValueError
+        If it is none, says a name twice, or takes far more memory than its length.
+    """
+    memory = sum(size * text.count(mark) for mark, size in _MEMORY.items())
+    if memory > FREE_MEMORY + 2 * len(text):
+        raise ValueError(f"{len(text)} characters of JSON have too many parts")
+    return json.loads(text, object_pairs_hook=_without_repetition)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a name stands twice among {[name for name, _ in pairs]}")
+    return found
 
 
 def dump_tensors(
