@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.deploy.predictor import predict_from
 from sklearn_sparsenet.estimators._fitting import fit_network
-from sklearn_sparsenet.estimators._outcome import linear_layers
+from sklearn_sparsenet.estimators._modules import linear_layers
 from sklearn_sparsenet.estimators._pickling import PicklingMixin
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import check_finite

@@ -19,13 +19,7 @@ def default_score_name(estimator) -> str:
 
 
 def scorer_of(estimator, scoring):
-    """Return the scorer that `scoring` names; for None that of the default.
-
-    Parameters
-    ----------
-    estimator : SparseNetRegressor or SparseNetClassifier
-    scoring : str, callable or None
-    """
+    """Return the scorer that `scoring` names; for None that of the default."""
     if scoring is None and is_classifier(estimator):
         return minus_log_loss
     return check_scoring(estimator, scoring)
@@ -34,15 +28,8 @@ def scorer_of(estimator, scoring):
 def minus_log_loss(net, X, y, sample_weight=None) -> float:
     """Return minus the log loss of a classifier; with several labels their mean.
 
-    The classes count as they do in the fit, by `class_weight`.
-
-    Parameters
-    ----------
-    net : SparseNetClassifier
-        Fitted. All classes that it knows count as classes, whether or not y has them.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-    y : array-like of shape (n_samples,) or (n_samples, n_labels)
-    sample_weight : array-like of shape (n_samples,), default=None
+    The classes count as they do in the fit, by `class_weight`, and all that the network
+    knows are classes, whether or not y has them.
     """
     probabilities = net.predict_proba(X)
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)

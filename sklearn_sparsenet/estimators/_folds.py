@@ -38,20 +38,14 @@ __all__ = [
 def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tuple]:
     """Return the rows to train and to test with, of each fold.
 
-    Rows of weight 0 are in none of them.
-
-    Raises
-    ------
-    ValueError
-        If there are no folds, or one has no rows of positive weight in a part.
+    Rows of weight 0 are in none of them. No folds at all are refused, and one that has
+    no rows of positive weight in a part.
     """
     n_samples = count_samples(X)
     kept = np.arange(n_samples)
     if sample_weight is not None and not sample_weight.all():
         kept = np.flatnonzero(sample_weight)
-        y, groups = (
-            None if part is None else safe_indexing(part, kept) for part in (y, groups)
-        )
+        y, groups = _rows_of(y, kept), _rows_of(groups, kept)
     if cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
         splitter = check_cv(cv, y, classifier=is_classifier)
         # Those of scikit-learn only count the rows of X.
@@ -77,17 +71,14 @@ def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tup
     return folds
 
 
+def _rows_of(part, numbers):
+    return None if part is None else safe_indexing(part, numbers)
+
+
 def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
     """Return what `fit_fold` gives for each fold, tasks of their own below `root`.
 
-    Parameters
-    ----------
-    estimator : estimator
-        That chooses by them.
-    root : CallbackContext
-    folds : list of tuple
-    *what
-        The other arguments of `fit_fold`.
+    `what` are its other arguments; the estimator is the one that chooses by the folds.
     """
     tasks = root.subcontext(
         task_name="folds", max_subtasks=len(folds), sequential_subtasks=False
@@ -158,22 +149,11 @@ def fit_fold(
     dict
         train, test, n_nonzero and alpha of each point; the messages of what did not
         converge.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupted it: without all scores there is nothing to choose by.
     """
     table, *others = data
     train, test = (
-        [
-            TableRows(table, numbers),
-            *(
-                part if part is None else safe_indexing(part, numbers)
-                for part in others
-            ),
-        ]
-        for numbers in fold
+        [TableRows(table, rows), *(_rows_of(part, rows) for part in others)]
+        for rows in fold
     )
     facts = {"estimator": single, "y": train[1]}
     if task._callbacks:
@@ -237,15 +217,7 @@ def weights_for(scorer: Callable, sample_weight) -> dict:
 
 
 def warn_of_the_folds(results: list[dict], name: str) -> None:
-    """Warn once of all networks of the folds that did not converge.
-
-    Parameters
-    ----------
-    results : list of dict
-        As `fit_fold` returns them.
-    name : str
-        Of the estimator.
-    """
+    """Warn once of all networks of the folds that did not converge."""
     messages = [message for result in results for message in result["messages"]]
     if messages:
         n_networks = sum(len(result["test"]) for result in results)

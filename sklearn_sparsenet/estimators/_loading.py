@@ -113,8 +113,7 @@ def _errors_told_as_damage(path: Any) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:  # of whatever kind: a file must not choose
-        text = f"{path} is no file of save(), or damaged: {error}"
-        raise ValueError(text) from error
+        raise ValueError(f"{path} is no file of save(), or damaged: {error}") from error
 
 
 def _read(file: BinaryIO, *, ends: bool) -> tuple[dict[str, Any], Reader]:

@@ -77,19 +77,15 @@ _DIVIDES = (
 def check_network(network: Network, rows: Dataset, batch_size: int) -> None:
     """Refuse a network that cannot be trained as it stands, or not rightly.
 
+    The parameter at fault is named. Neither network nor PyTorch's generators change.
+
     Parameters
     ----------
     network : Network
-        Not changed, nor are PyTorch's generators.
     rows : Dataset
         What it is to be trained on.
     batch_size : int
         Rows of a batch.
-
-    Raises
-    ------
-    ValueError
-        Naming the parameter.
     """
     bad = [
         name

@@ -22,6 +22,7 @@ from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = [
+    "OF_ONE_TARGET",
     "Settings",
     "WeightDecay",
     "auto_batch_size",
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 # What estimators that choose their target are without.
-_OF_ONE_TARGET = {
+OF_ONE_TARGET = {
     "target_sparsity": None,
     "alpha": None,
     "warm_start": False,
@@ -55,25 +56,16 @@ _SEARCH_DECAY, _HARDLY_EXPLAINED, _LEAST_BOUND = 0.005, 0.75, 3.0
 
 @dataclass(frozen=True)
 class Settings:
-    """Parameters, as attributes: a fit reads them here, and changes no estimator.
+    """Parameters, as attributes: a fit reads them here, and changes no estimator."""
 
-    Attributes
-    ----------
-    kind : type
-        The class of the estimator.
-    is_classification : bool
-    values : dict
-        By the names of the parameters.
-    """
-
-    kind: type
+    kind: type  # the class of the estimator
     is_classification: bool
-    values: dict[str, Any]
+    values: dict[str, Any]  # by the names of the parameters
 
     @classmethod
     def of(cls, estimator: Any, **changes: Any) -> Settings:
         """Return the parameters of an estimator, but for changes."""
-        values = _OF_ONE_TARGET | estimator.get_params(deep=False) | changes
+        values = OF_ONE_TARGET | estimator.get_params(deep=False) | changes
         return cls(type(estimator), is_classifier(estimator), values)
 
     def __getattr__(self, name: str) -> Any:
@@ -85,18 +77,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class WeightDecay:
-    """How strong the weight decay is.
+    """How strong the weight decay is."""
 
-    Attributes
-    ----------
-    final : float
-        Of the network that is handed over, and of its objective.
-    searching : float
-        While a search has not chosen the support yet.
-    """
-
-    final: float
-    searching: float
+    final: float  # of the network that is handed over, and of its objective
+    searching: float  # while a search has not chosen the support yet
 
 
 def build_options(
@@ -144,10 +128,7 @@ def auto_learning_rate(solver: str, steps: int) -> float:
 def _full_batch_options(settings: Settings, n_samples: int) -> SolverOptions:
     """Return the settings of ``solver="lbfgs"``, which has neither batches nor steps.
 
-    Raises
-    ------
-    ValueError
-        For settings that contradict it.
+    Those that contradict it are refused.
     """
     if settings.early_stopping:
         raise ValueError(

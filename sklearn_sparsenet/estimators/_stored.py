@@ -170,13 +170,7 @@ def declared_attributes(kind: type) -> dict[str, Any]:
 
 
 def check_params(kind: type, params: dict[str, Any]) -> None:
-    """Refuse parameters that `fit` would refuse, and those that no file may set.
-
-    Raises
-    ------
-    ValueError, TypeError
-        With the name of the parameter.
-    """
+    """Refuse, by its name, what `fit` would refuse, and what no file may set."""
     set_by_file = [k for k in _OF_THE_PROCESS if params.get(k) is not None]
     if set_by_file:
         raise ValueError(f"it sets {set_by_file}, which no file may do")
@@ -189,13 +183,7 @@ def check_params(kind: type, params: dict[str, Any]) -> None:
 
 
 def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
-    """Refuse attributes that no fit sets, or that do not fit together.
-
-    Raises
-    ------
-    ValueError
-        With the name of the attribute.
-    """
+    """Refuse attributes that no fit sets, or that do not fit together, by name."""
     declared = declared_attributes(kind)
     odd = (declared.keys() ^ attributes.keys()) - {"feature_names_in_"}
     if odd:
@@ -268,16 +256,8 @@ def _check_records(attributes: dict[str, Any]) -> None:
 def check_network(network: nn.Module, attributes: dict[str, Any]) -> None:
     """Refuse a network whose predictions would fail, without running it.
 
-    Parameters
-    ----------
-    network : nn.Module
-        As `deploy.architecture.build_from` makes it; with its weights.
-    attributes : dict
-        Checked.
-
-    Raises
-    ------
-    ValueError
+    It comes from `deploy.architecture.build_from`, with its weights; the attributes are
+    checked.
     """
     weights = dict(network.named_parameters())
     for name in attributes["layer_names_"]:

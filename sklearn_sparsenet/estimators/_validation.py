@@ -154,13 +154,7 @@ def _by_name(dtype: object) -> torch.dtype:
 
 
 def check_hidden_layers(hidden_layer_sizes: object) -> list[int]:
-    """Return the widths of the hidden layers as a list of int.
-
-    Raises
-    ------
-    ValueError
-        If a width is not a positive integer.
-    """
+    """Return the widths of the hidden layers, if they are positive integers."""
     given = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).tolist()
     sizes = [as_number(size) for size in given]
     if not all(isinstance(size, int) and size > 0 for size in sizes):
@@ -172,13 +166,7 @@ def check_hidden_layers(hidden_layer_sizes: object) -> list[int]:
 
 
 def check_bounds(alpha_bounds: object) -> tuple[float, float]:
-    """Return the first bracket of λ, low end first.
-
-    Raises
-    ------
-    ValueError
-        If it is not a pair of numbers with 1e-30 <= low < high <= 1e30.
-    """
+    """Return the first bracket of λ, if it is one with 1e-30 <= low < high <= 1e30."""
     is_sequence = has_entries(alpha_bounds) and not isinstance(alpha_bounds, Mapping)
     bounds = [as_number(bound) for bound in alpha_bounds] if is_sequence else []
     if len(bounds) == 2 and None not in bounds:
@@ -192,19 +180,7 @@ def check_bounds(alpha_bounds: object) -> tuple[float, float]:
 
 
 def check_parameters(kind: type, values: Mapping) -> None:
-    """Refuse values that parameters cannot have, whatever the data.
-
-    Parameters
-    ----------
-    kind : type
-        Of the estimator.
-    values : mapping
-        By the names of its parameters.
-
-    Raises
-    ------
-    ValueError, TypeError
-    """
+    """Refuse what parameters of an estimator cannot be, whatever the data."""
     check_constraints(kind._parameter_constraints, values, kind.__name__)
     for name in ("penalty", "search", "loss"):
         if isinstance(values[name], type):
@@ -236,13 +212,8 @@ def check_data(settings, X, y) -> tuple:
     """Return X and y as arrays, and what the fit keeps of the columns of X.
 
     As `validate_data` does, which would set that of an estimator, and with errors that
-    name X or y.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Also for dates and durations, which NumPy would turn into numbers, and for
-        malformed sparse matrices, before any compiled code reads them.
+    name X or y: also for dates and durations, which NumPy would turn into numbers, and
+    for malformed sparse matrices, before any compiled code reads them.
     """
     X, y = check_sparse(X, "X"), check_sparse(y, "y")
     y = y.toarray() if sparse.issparse(y) else y
@@ -256,14 +227,8 @@ def check_data(settings, X, y) -> tuple:
                 "None."
             )
         with np.errstate(over="ignore", invalid="ignore"):  # in its search for NaN
-            X, y = check_X_y(
-                X,
-                y,
-                multi_output=True,
-                y_numeric=is_regression,
-                estimator=name,
-                **rules,
-            )
+            kinds = {"multi_output": True, "y_numeric": is_regression}
+            X, y = check_X_y(X, y, estimator=name, **kinds, **rules)
     except _OF_VALUES as error:
         if re.search(r"\b[Xy]\b", str(error)):
             raise
@@ -278,10 +243,7 @@ def check_data(settings, X, y) -> tuple:
 def check_new_data(estimator, X):
     """Return X as an array, for predictions of a fitted estimator.
 
-    Raises
-    ------
-    ValueError, TypeError
-        As for `check_data`; and for other columns than those of the fit.
+    Errors are those of `check_data`; columns have to be those of the fit.
     """
     X = check_sparse(X, "X")
     rules = {**_RULES, "allow_nd": estimator.module is not None}
@@ -314,10 +276,7 @@ def _culprit(X: object, rules: dict) -> str:
 def check_weights(sample_weight: object, X: object) -> np.ndarray:
     """Return the sample weights as float64, ones where none are given.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If weights are negative, not finite or no numbers, or all are zero.
+    They are refused if one is negative, not finite or no number, or if all are zero.
     """
     with naming("sample_weight"):
         if np.asarray(sample_weight).dtype.kind in "mM":
@@ -344,13 +303,7 @@ def as_ratios(weight: np.ndarray) -> np.ndarray:
 
 
 def check_class_weight(class_weight: Mapping | str | None) -> None:
-    """Refuse weights of classes that are none.
-
-    Raises
-    ------
-    ValueError
-        If a weight is no number, negative or not finite, or all are zero.
-    """
+    """Refuse weights of classes that are no numbers, negative or not finite."""
     if not isinstance(class_weight, Mapping):
         return
     weights = [as_number(weight) for weight in class_weight.values()]

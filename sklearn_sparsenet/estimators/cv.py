@@ -23,6 +23,7 @@ from sklearn_sparsenet.estimators._folds import (
     weights_for,
     with_labels,
 )
+from sklearn_sparsenet.estimators._settings import OF_ONE_TARGET
 from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
@@ -40,14 +41,12 @@ from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
 
 __all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
 
-_NOT_OF_CV = ("target_sparsity", "alpha", "warm_start", "checkpoint")
-
 
 def _constraints(single: type) -> dict:
     """Return the constraints of the parameters, given those of the single fit."""
     shared = single._parameter_constraints
     return {
-        **{name: rule for name, rule in shared.items() if name not in _NOT_OF_CV},
+        **{name: rule for name, rule in shared.items() if name not in OF_ONE_TARGET},
         "target_sparsities": ["array-like", POSITIVE_INT, list, tuple],
         "selection": [StrOptions(set(SELECTIONS)), callable],
         "cv": ["cv_object"],
@@ -152,7 +151,7 @@ class CrossValidated:
     def _make_single(self):
         """Return the estimator of one target, with all other parameters as here."""
         own = self.get_params(deep=False)
-        shared = self._single().get_params(deep=False).keys() - set(_NOT_OF_CV)
+        shared = self._single().get_params(deep=False).keys() - OF_ONE_TARGET.keys()
         return clone(self._single(**{name: own[name] for name in shared}))
 
 

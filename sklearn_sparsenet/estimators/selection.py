@@ -23,36 +23,21 @@ __all__ = [
 def defined(test_scores: np.ndarray) -> np.ndarray:
     """Return the scores without the folds in which no target has one.
 
-    As with the area under a ROC curve, where the test part lacks a class. All of them
-    if no fold has a score.
-
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
+    Scores have the shape (n_targets, n_folds). There is no area under a ROC curve, say,
+    where the test part of a fold lacks a class. All of them if no fold has a score.
     """
     has_scores = ~np.isnan(test_scores).all(axis=0)
     return test_scores[:, has_scores] if has_scores.any() else test_scores
 
 
 def mean_scores(test_scores: np.ndarray) -> np.ndarray:
-    """Return the mean over the folds; -inf, the worst, where it is not defined.
-
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
-    """
+    """Return the mean over the folds; -inf, the worst, where it is not defined."""
     means = defined(test_scores).mean(axis=1)
     return np.where(np.isnan(means), -np.inf, means)
 
 
 def checked(index: object, n_targets: int) -> int:
-    """Return the index that a function of the user's chose.
-
-    Raises
-    ------
-    TypeError, IndexError
-        If it is none.
-    """
+    """Return the index that a function of the user's chose, if it is one."""
     if not isinstance(index, Integral):
         raise TypeError(f"selection= must return an int, an index; got {index!r}.")
     if not 0 <= index < n_targets:
@@ -67,17 +52,8 @@ def paired_errors(test_scores: np.ndarray, index: int) -> np.ndarray:
     """Return the standard errors of the mean differences to the target at `index`.
 
     That one fold is harder than another makes all scores differ between folds, and says
-    nothing of the targets: it is not in the differences within each fold.
-
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
-    index : int
-
-    Returns
-    -------
-    ndarray of shape (n_targets,)
-        0 at `index`, and for all with a single fold.
+    nothing of the targets: it is not in the differences within each fold. The errors,
+    (n_targets,), are 0 at `index`, and for all with a single fold.
     """
     scores = defined(test_scores)
     n_folds = scores.shape[1]
@@ -89,15 +65,8 @@ def paired_errors(test_scores: np.ndarray, index: int) -> np.ndarray:
 def best(test_scores: np.ndarray) -> int:
     """Return where the mean score is best; of equals the sparsest.
 
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
-        From dense to sparse, larger is better.
-
-    Raises
-    ------
-    ValueError
-        If there is no target with a mean.
+    Scores, (n_targets, n_folds), go from dense to sparse; larger is better. It is an
+    error if no target has a mean.
     """
     if np.isnan(defined(test_scores)).any(axis=1).all():
         raise ValueError(
@@ -114,7 +83,7 @@ def within_one_standard_error(test_scores: np.ndarray) -> int:
     """Return the sparsest target that is worse than the best by one error at most.
 
     The rule of Breiman et al. (1984), section 3.4.3, but with the standard error of
-    the difference, fold by fold. Parameters as `best`.
+    the difference, fold by fold.
     """
     top = best(test_scores)
     means = mean_scores(test_scores)
@@ -126,16 +95,10 @@ SELECTIONS = {"min": best, "1se": within_one_standard_error}
 
 
 def choose(targets: list, results: list[dict], selection: str | Callable) -> dict:
-    """Choose a target by what the folds gave; return both, as attributes.
+    """Choose a target, of dense to sparse, by what the folds gave; return both.
 
-    Parameters
-    ----------
-    targets : list
-        From dense to sparse.
-    results : list of dict
-        The scores "train" and "test", "n_nonzero" and "alpha" of each target, by folds.
-    selection : str or callable
-        The parameter.
+    They are attributes. Of each fold there are the scores "train" and "test",
+    "n_nonzero" and "alpha" of each target.
     """
     test, train = (
         np.stack([result[kind] for result in results], axis=1)
