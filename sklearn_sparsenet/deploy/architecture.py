@@ -19,14 +19,8 @@ __all__ = ["build_from", "describe"]
 # activations say it of themselves.
 _LINEAR = ("in_features", "out_features")
 _CONVOLUTION = (
-    "in_channels",
-    "out_channels",
-    "kernel_size",
-    "stride",
-    "padding",
-    "dilation",
-    "groups",
-    "padding_mode",
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation"),
+    *("groups", "padding_mode"),
 )
 _WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
 _MAX_POOL = (*_WINDOW, "dilation")

@@ -40,22 +40,9 @@ def to_c(function: Function, name: str = "predict") -> str:
     """Return C99 source with one function, ``void name(const float *x, float *out)``.
 
     Only nonzero weights are in it, as compressed rows; arithmetic is in single
-    precision. `out` gets predictions: of a regression the targets, of a
-    classification the probability of each class.
-
-    Parameters
-    ----------
-    function : Function
-        Of a compact perceptron.
-    name : str
-        Of the C function.
-
-    Raises
-    ------
-    TypeError
-        For networks that are no multilayer perceptrons, and losses of your own.
-    ValueError
-        If `name` is none in C, or a number has none in single precision.
+    precision. `out` gets predictions: of a regression the targets, of a classification
+    the probability of each class. The network is a compact perceptron; a ValueError
+    tells of a name that is none in C, or of a number that has none in single precision.
     """
     of_library = _TAKEN.fullmatch(name.removesuffix("f")) or _TAKEN.fullmatch(name)
     allowed = name.isidentifier() and name.isascii() and name not in _KEYWORDS

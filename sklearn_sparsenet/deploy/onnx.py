@@ -103,7 +103,7 @@ class _Graph:
         if function.scale is not None and function.shift is not None:
             self.scale_and_shift(function.scale, function.shift)
         self.node("Identity", [self.last], end)
-        self._declare(end, self.dtype, [None, None])
+        self.outputs.append(self._info(end, self.dtype, [None, None]))
         if function.classes is not None:
             self._add_label(function.classes)
 
@@ -111,10 +111,7 @@ class _Graph:
         labels = _labels(classes)
         place = self.node("ArgMax", [self.last], axis=1, keepdims=0)
         self.node("Gather", [self.constant(labels, "classes"), place], "label")
-        self._declare("label", labels.dtype, [None])
-
-    def _declare(self, name: str, dtype: np.dtype, shape: list[Any]) -> None:
-        self.outputs.append(self._info(name, dtype, shape))
+        self.outputs.append(self._info("label", labels.dtype, [None]))
 
     def _info(self, name: str, dtype: np.dtype, shape: list[Any]) -> Any:
         kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
@@ -141,10 +138,7 @@ class _Graph:
 def _labels(classes: np.ndarray) -> np.ndarray:
     """Return classes as ONNX has them: numbers of the same type, or texts.
 
-    Raises
-    ------
-    TypeError
-        For classes that runtimes cannot return.
+    Classes that runtimes cannot return are refused.
     """
     if classes.dtype.kind in "biuf" and classes.dtype.itemsize <= 8:
         return classes
@@ -172,10 +166,15 @@ def _select(graph: _Graph, module: Any) -> None:
 
 
 def _linear(graph: _Graph, module: Any) -> None:
+    graph.node("Gemm", _with_parameters(graph, module), transB=1)
+
+
+def _with_parameters(graph: _Graph, module: Any) -> list[str]:
+    """Return the last values, weight and bias of a layer."""
     inputs = [graph.last, graph.constant(module.weight, "weight")]
     if module.bias is not None:
         inputs.append(graph.constant(module.bias, "bias"))
-    graph.node("Gemm", inputs, transB=1)
+    return inputs
 
 
 def _refuse(module: Any, what: str) -> None:
@@ -205,12 +204,9 @@ def _pads(module: Any) -> list[int]:
 def _convolution(graph: _Graph, module: Any) -> None:
     if module.padding_mode != "zeros":
         _refuse(module, f"padding_mode={module.padding_mode!r}")
-    inputs = [graph.last, graph.constant(module.weight, "weight")]
-    if module.bias is not None:
-        inputs.append(graph.constant(module.bias, "bias"))
     graph.node(
         "Conv",
-        inputs,
+        _with_parameters(graph, module),
         strides=_per_axis(module, module.stride),
         pads=_pads(module),
         dilations=_per_axis(module, module.dilation),
@@ -303,13 +299,7 @@ _WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
 
 
 def _add_layer(graph: _Graph, module: nn.Module) -> None:
-    """Add what a layer does to the last values of a graph.
-
-    Raises
-    ------
-    TypeError
-        For a layer that is not known.
-    """
+    """Add what a layer does to the last values of a graph, if it is known."""
     activation = activation_of(module)
     writer = _WRITERS.get(type(module)) if activation is None else activation.onnx
     if writer is None:
@@ -324,23 +314,10 @@ def _add_layer(graph: _Graph, module: nn.Module) -> None:
 def to_onnx(function: Function, *, sparse_initializers: bool = False) -> Any:
     """Return an ``onnx.ModelProto``.
 
-    Its input is "X", in the type of the fit. A regression has the output
-    "predictions"; a classification "probabilities", and "label" if there is one label
-    per sample.
-
-    Parameters
-    ----------
-    function : Function
-    sparse_initializers : bool
-        Whether weights are stored sparse. The file shrinks; runtimes turn them into
-        dense ones when they load it.
-
-    Raises
-    ------
-    TypeError
-        For layers and losses that are not known.
-    ImportError
-        Without the package onnx.
+    Its input is "X", in the type of the fit. A regression has the output "predictions";
+    a classification "probabilities", and "label" if there is one label per sample.
+    Layers and losses that are not known are refused. Weights that are stored sparse
+    shrink the file; runtimes turn them into dense ones when they load it.
     """
     graph = _Graph(function, sparse_initializers)
     layers = list(function.network.children())

@@ -39,15 +39,7 @@ PENALTIES: dict[str, Callable[[], Penalty]] = {"l1": L1, "mcp": MCP, "l0": L0}
 
 
 def as_penalty(penalty: str | object) -> Penalty:
-    """Return the penalty of that name, or an object as a penalty.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    TypeError
-        If an object lacks a member of `Penalty`, or is a class.
-    """
+    """Return the penalty of that name, or an object as a penalty; refuse others."""
     if isinstance(penalty, str):
         if penalty not in PENALTIES:
             raise ValueError(

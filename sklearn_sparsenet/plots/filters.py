@@ -163,8 +163,7 @@ class FiltersDisplay:
         filters = np.asarray(self.filters)
         sizes = np.abs(filters).reshape(len(filters), -1).sum(axis=1)
         kept = np.sort(np.argsort(-sizes, kind="stable")[:max_units])
-        shown: Array = filters[kept]
-        return shown
+        return filters[kept]
 
     def _draw_frames(self, shape: tuple[int, ...], columns: int) -> None:
         from matplotlib.patches import Rectangle

@@ -280,5 +280,4 @@ def _size(
 
 def _heights(n_units: int) -> Array:
     """Return where the units of a column are drawn, from 0, the top, to 1."""
-    heights: Array = (np.arange(n_units) + 0.5) / max(1, n_units)
-    return heights
+    return (np.arange(n_units) + 0.5) / max(1, n_units)

@@ -28,21 +28,11 @@ def write_atomically(
 ) -> None:
     """Replace a file, or make a new one, in one step that outlives a power cut.
 
-    The content goes to a file beside it, which takes the name once it is on the disk.
-    A process that is killed can leave that file behind, but no other trace. Links are
-    followed; what is no regular file, such as a pipe, is written to as it is.
-
-    Parameters
-    ----------
-    path : str, bytes or path-like
-    content : bytes or callable(file)
-        The content, or what writes it to a binary file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written. The file is then as it was, unless only the last
-        operation failed, which makes its new name outlive a power cut.
+    The content, or what writes it to a binary file, goes to a file beside it, which
+    takes the name once it is on the disk. A process that is killed can leave that file
+    behind, but no other trace. Links are followed; what is no regular file, such as a
+    pipe, is written to as it is. After an OSError the file is as it was, unless only
+    the last operation failed, which makes its new name outlive a power cut.
     """
     write_all = content if callable(content) else lambda file: file.write(content)
     path = Path(os.path.realpath(os.fsdecode(path)))
@@ -104,20 +94,7 @@ def fsync_directory(path: Path) -> None:
 
 
 def put(content: bytes, target: Any) -> None:
-    """Write content to a path, whole or not at all, or to a stream.
-
-    Parameters
-    ----------
-    content : bytes
-    target : str, bytes, path-like, or binary file object with `write`
-
-    Raises
-    ------
-    TypeError
-        If it is neither, or takes text.
-    OSError
-        If it cannot be written.
-    """
+    """Write content to a path, whole or not at all, or to a binary stream."""
     if isinstance(target, _PATHS):
         folder = os.path.dirname(os.path.realpath(target))
         if not os.path.isdir(folder):
@@ -135,21 +112,10 @@ def put(content: bytes, target: Any) -> None:
 
 @contextlib.contextmanager
 def opened(source: Any) -> Iterator[BinaryIO]:
-    """Give a binary stream of what is to be read.
+    """Give a binary stream of what is to be read: of a path, or the stream itself.
 
-    Parameters
-    ----------
-    source : str, bytes, path-like, or binary file object with `read`
-        A stream is read as far as necessary, and stays open.
-
-    Raises
-    ------
-    TypeError
-        If it is neither, or gives text.
-    FileNotFoundError, IsADirectoryError
-        If a path leads to none, or to a directory.
-    ValueError
-        If a path leads to a device or pipe, which may have no end.
+    A stream is read as far as necessary, and stays open. A path that leads to a device
+    or a pipe, which may have no end, is refused.
     """
     if not isinstance(source, _PATHS):
         _expect_binary(source, "read")

@@ -28,30 +28,14 @@ _PADDING = 64  # bytes for each character that is there
 
 
 class Writer:
-    """Encodes values; collects their arrays.
-
-    Parameters
-    ----------
-    known : mapping from name to class
-        Dataclasses that may be stored.
-
-    Attributes
-    ----------
-    arrays : dict of ndarray
-    """
+    """Encodes values, among them dataclasses that are known; collects their arrays."""
 
     def __init__(self, known: Mapping[str, type]) -> None:
         self._names = {kind: name for name, kind in known.items()}
         self.arrays: dict[str, np.ndarray] = {}
 
     def encode(self, value: Any, name: str) -> Any:
-        """Return a value as JSON has it.
-
-        Raises
-        ------
-        TypeError
-            For values that are not to be stored, by name.
-        """
+        """Return a value as JSON has it, or say by its name that it is not stored."""
         if type(value) in _SIMPLE:
             return value
         if isinstance(value, str):
@@ -104,11 +88,7 @@ class Writer:
 class Reader:
     """Decodes what `Writer` encoded.
 
-    Parameters
-    ----------
-    known : mapping from name to class
-    arrays : mapping from key to ndarray
-        Each is given out once: a file takes no more memory than it brings.
+    Each array is given out once: a file takes no more memory than it brings.
     """
 
     def __init__(
@@ -118,13 +98,7 @@ class Reader:
         self.arrays = dict(arrays)
 
     def decode(self, value: Any) -> Any:
-        """Return the value.
-
-        Raises
-        ------
-        ValueError
-            For anything that `Writer` does not write.
-        """
+        """Return the value; ValueError for anything that `Writer` does not write."""
         if type(value) in _SIMPLE:
             return value
         decoders: dict[str, Callable[..., Any]] = {

@@ -42,10 +42,8 @@ def is_storable(dtype: np.dtype) -> bool:
 def parse(text: str) -> Any:
     """Return what JSON says.
 
-    Raises
-    ------
-    ValueError
-        If it is none, says a name twice, or takes far more memory than its length.
+    It is refused if it is none, says a name twice, or takes far more memory than its
+    length.
     """
     memory = sum(size * text.count(mark) for mark, size in _MEMORY.items())
     if memory > FREE_MEMORY + 2 * len(text):
@@ -65,11 +63,7 @@ def dump_tensors(
 ) -> bytes:
     """Return the bytes of a file; the same ones for the same content.
 
-    Parameters
-    ----------
-    arrays : mapping from name to ndarray
-        Of types that are storable.
-    metadata : mapping from name to text
+    Arrays are of types that are storable.
     """
     # The largest entries come first, so that all lie at multiples of their size.
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
@@ -80,11 +74,8 @@ def dump_tensors(
         array = arrays[name]
         dtype = array.dtype.newbyteorder("<")
         start, end = end, end + array.nbytes
-        header[name] = {
-            "dtype": _NAMES[dtype],
-            "shape": array.shape,
-            "data_offsets": (start, end),
-        }
+        place = {"shape": array.shape, "data_offsets": (start, end)}
+        header[name] = {"dtype": _NAMES[dtype], **place}
         parts.append(array.astype(dtype, copy=False).tobytes())
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -94,10 +85,7 @@ def dump_tensors(
 def read_tensors(file: BinaryIO) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Return metadata and arrays, as far as the content goes and no further.
 
-    Raises
-    ------
-    ValueError
-        If it is not in the format, or ends too early.
+    What is not in the format, or ends too early, is a ValueError.
     """
     length = int.from_bytes(_read(file, 8), "little")
     if length > _MOST_HEADER:
@@ -111,9 +99,8 @@ def read_tensors(file: BinaryIO) -> tuple[dict[str, str], dict[str, np.ndarray]]
     arrays, end = {}, 0
     entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
     for name, entry in entries:
-        dtype, shape, (start, stop) = (
-            entry.pop(key) for key in ("dtype", "shape", "data_offsets")
-        )
+        parts = (entry.pop(key) for key in ("dtype", "shape", "data_offsets"))
+        dtype, shape, (start, stop) = parts
         if not fits([start, *shape], list[int]) or min([start, *shape]) < 0 or entry:
             raise ValueError(f"array {name!r} is described wrongly")
         size = prod(shape) * _DTYPES[dtype].itemsize
