@@ -16,19 +16,12 @@ from sklearn_sparsenet.estimators._coding import Coding
 from sklearn_sparsenet.estimators._holdout import hold_out
 from sklearn_sparsenet.estimators._identity import identify
 from sklearn_sparsenet.estimators._settings import Settings
-from sklearn_sparsenet.estimators._validation import as_ratios
+from sklearn_sparsenet.estimators._validation import SEARCHES, as_ratios
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.penalties import Penalty, as_penalty
-from sklearn_sparsenet.search import (
-    BracketSearch,
-    ContinuationSearch,
-    FixedAlpha,
-    OnePassSearch,
-    Search,
-    as_search,
-)
+from sklearn_sparsenet.search import FixedAlpha, Search, as_search
 from sklearn_sparsenet.search.targets import (
     Target,
     has_entries,
@@ -62,11 +55,6 @@ _TARGETS = {
     "real": "real numbers",
     "indicators": "0.0 and 1.0 in shape (n_samples, n_outputs)",
     "classes": "class indices in shape (n_samples,)",
-}
-SEARCHES = {
-    "one_pass": OnePassSearch,
-    "bracket": BracketSearch,
-    "continuation": ContinuationSearch,
 }
 
 

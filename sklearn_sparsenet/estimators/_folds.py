@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
-from inspect import signature
 from numbers import Integral
 from typing import Any
 
@@ -19,7 +17,11 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
-from sklearn_sparsenet.estimators._default_scores import minus_log_loss
+from sklearn_sparsenet.estimators._scoring import (
+    only_predicts,
+    weights_for,
+    with_labels,
+)
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
@@ -166,7 +168,7 @@ def fit_fold(
 
     def score(X, y, sample_weight) -> np.ndarray:
         weights = weights_for(about_all, sample_weight)
-        if not _only_predicts(scorer):
+        if not only_predicts(scorer):
             X = X.take()
         return np.array([about_all(point, X, y, **weights) for point in points])
 
@@ -179,41 +181,6 @@ def fit_fold(
     }
     task.call_on_fit_task_end(**facts)
     return found
-
-
-def _only_predicts(scorer: Callable) -> bool:
-    """Whether a scorer looks at predictions only: those of scikit-learn, and ours."""
-    known = type(scorer).__module__ == "sklearn.metrics._scorer"
-    return known or scorer is minus_log_loss
-
-
-def with_labels(scorer: Callable, classes: np.ndarray) -> Callable:
-    """Return a scorer that tells its metric which classes there are.
-
-    Metrics that ask for them (``labels``) would take those of the rows that they are
-    given for all. A scorer that has been told is left as it is, as is a function.
-    """
-    metric = getattr(scorer, "_score_func", None)
-    if metric is None or "labels" not in signature(metric).parameters:
-        return scorer
-    told = copy.copy(scorer)
-    told._kwargs = {"labels": classes, **scorer._kwargs}
-    return told
-
-
-def weights_for(scorer: Callable, sample_weight) -> dict:
-    """Return the keyword arguments that tell a scorer the weights.
-
-    None where metadata routing says that it does not want them.
-    """
-    if sample_weight is None:
-        return {}
-    routing = getattr(scorer, "get_metadata_routing", None)
-    if get_config()["enable_metadata_routing"] and routing is not None:
-        score = getattr(routing(), "score", None)
-        if score is not None and score.requests.get("sample_weight") is False:
-            return {}
-    return {"sample_weight": sample_weight}
 
 
 def warn_of_the_folds(results: list[dict], name: str) -> None:

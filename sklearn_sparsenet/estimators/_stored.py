@@ -206,15 +206,13 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
     }
     for name, (kinds, expected) in arrays.items():
         array = attributes.get(name)
-        if array is not None and not _is_array(array, kinds, expected):
+        if array is None:
+            continue
+        if array.dtype.kind not in kinds or array.shape != expected:
             raise ValueError(f"its {name} is {array.dtype} of shape {array.shape}")
     if n_outputs not in _possible_outputs(attributes):
         raise ValueError(f"{n_outputs} outputs do not serve for its target")
     _check_records(attributes)
-
-
-def _is_array(array: np.ndarray, kinds: str, shape: tuple[int, ...]) -> bool:
-    return array.dtype.kind in kinds and array.shape == shape
 
 
 def _n_classes(attributes: dict[str, Any]) -> int:

@@ -33,30 +33,21 @@ def warn_of_idle_parameters(
     settings: Settings, search: Search, limits: SearchBudget, penalty: Penalty
 ) -> None:
     """Tell once of all parameters that were set and change nothing."""
-    by_search = search.ignored(limits, penalty)
-    given_alpha = settings.alpha is not None
-    how = "a given alpha" if given_alpha else f"search={settings.search!r}"
-    reasons = {
-        how: by_search,
-        "solver='lbfgs'": ("learning_rate_init", "learning_rate", "shuffle")
-        if settings.solver == "lbfgs"
-        else (),
-        "early_stopping=False": ()
-        if settings.early_stopping
-        else ("validation_fraction", "n_iter_no_change"),
-        "module=": ()
-        if settings.module is None
-        else ("hidden_layer_sizes", "activation"),
-    }
+    is_given = settings.alpha is not None
+    how = "a given alpha" if is_given else f"search={settings.search!r}"
+    reasons = {how: search.ignored(limits, penalty)}
+    if settings.solver == "lbfgs":
+        reasons["solver='lbfgs'"] = ("learning_rate_init", "learning_rate", "shuffle")
+    if not settings.early_stopping:
+        reasons["early_stopping=False"] = ("validation_fraction", "n_iter_no_change")
+    if settings.module is not None:
+        reasons["module="] = ("hidden_layer_sizes", "activation")
     parts = []
     for reason, names in reasons.items():
-        idle = [
-            f"{name}={getattr(settings, name)!r}"
-            for name in names
-            if _is_set(settings, name)
-        ]
+        idle = [name for name in names if _is_set(settings, name)]
         if idle:
-            parts.append(f"{', '.join(idle)} (with {reason})")
+            told = ", ".join(f"{name}={getattr(settings, name)!r}" for name in idle)
+            parts.append(f"{told} (with {reason})")
     if parts:
         warn_user(
             f"Parameters that change nothing in this network: {'; '.join(parts)}. "

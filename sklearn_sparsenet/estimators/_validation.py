@@ -27,6 +27,7 @@ from sklearn_sparsenet.estimators._sparse_input import check_sparse
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
+from sklearn_sparsenet.search import BracketSearch, ContinuationSearch, OnePassSearch
 from sklearn_sparsenet.search.targets import has_entries
 from sklearn_sparsenet.solvers import OPTIMIZERS
 from sklearn_sparsenet.utils.arguments import as_number
@@ -34,6 +35,7 @@ from sklearn_sparsenet.utils.arguments import as_number
 __all__ = [
     "COMMON_CONSTRAINTS",
     "POSITIVE_INT",
+    "SEARCHES",
     "HasMethods",
     "Number",
     "StrOptions",
@@ -66,8 +68,15 @@ class Number(Interval):
         return super().is_satisfied_by(as_number(val))
 
 
+SEARCHES = {
+    "one_pass": OnePassSearch,
+    "bracket": BracketSearch,
+    "continuation": ContinuationSearch,
+}
 POSITIVE_INT = Number(Integral, 1, None, closed="left")
 _NON_NEGATIVE = Number(Real, 0, None, closed="left")
+_STEP_SIZE = Number(Real, 1e-15, 1e15, closed="both")
+_SEED = Number(Integral, 0, 2**32 - 1, closed="both")
 
 _ONE_TYPE = re.compile(r"[<>=|]?[A-Za-z]+[0-9]*")  # as NumPy writes it
 
@@ -79,10 +88,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "tol": [_NON_NEGATIVE],
     "max_outer_iter": [POSITIVE_INT],
     "min_layers_on_target": [None, POSITIVE_INT],
-    "search": [
-        StrOptions({"one_pass", "bracket", "continuation"}),
-        HasMethods("run"),
-    ],
+    "search": [StrOptions(set(SEARCHES)), HasMethods("run")],
     "alpha": [None, _NON_NEGATIVE, "array-like", dict],
     "alpha_bounds": ["array-like"],
     "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],
@@ -90,10 +96,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "weight_decay": [StrOptions({"auto"}), _NON_NEGATIVE],
     "debias": ["boolean", StrOptions({"auto"})],
     "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
-    "learning_rate_init": [
-        StrOptions({"auto"}),
-        Number(Real, 1e-15, 1e15, closed="both"),
-    ],
+    "learning_rate_init": [StrOptions({"auto"}), _STEP_SIZE],
     "learning_rate": [StrOptions({"cosine", "constant"})],
     "batch_size": [StrOptions({"auto"}), POSITIVE_INT],
     "max_iter": [StrOptions({"auto"}), POSITIVE_INT],
@@ -106,11 +109,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "dtype": "no_validation",  # by resolve_dtype
     "device": [str, torch.device],
     "checkpoint": [None, str, os.PathLike],
-    "random_state": [
-        Number(Integral, 0, 2**32 - 1, closed="both"),
-        np.random.RandomState,
-        None,
-    ],
+    "random_state": [_SEED, np.random.RandomState, None],
     "verbose": ["verbose"],
 }
 

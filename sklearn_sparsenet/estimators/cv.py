@@ -12,17 +12,11 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.estimators._coding import weigh
-from sklearn_sparsenet.estimators._default_scores import scorer_of
 from sklearn_sparsenet.estimators._docs import add_common_docs
 from sklearn_sparsenet.estimators._fitted import set_fitted
 from sklearn_sparsenet.estimators._fitting import fit_network
-from sklearn_sparsenet.estimators._folds import (
-    make_folds,
-    run_folds,
-    warn_of_the_folds,
-    weights_for,
-    with_labels,
-)
+from sklearn_sparsenet.estimators._folds import make_folds, run_folds, warn_of_the_folds
+from sklearn_sparsenet.estimators._scoring import scorer_of, weights_for, with_labels
 from sklearn_sparsenet.estimators._settings import OF_ONE_TARGET
 from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (

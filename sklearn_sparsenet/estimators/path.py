@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,23 +223,21 @@ def run_path(
     settings = settings_for(base, grid)
     table = check_table(settings, X, y, sample_weight)
     fitted, messages = [], []
-    with ExitStack() as stack:
-        fit = specified(settings, table, numbers=numbers, known=known)
-        spec = stack.enter_context(fit)
+    with specified(settings, table, numbers=numbers, known=known) as spec:
         entries, points = plan_path(spec, grid)
         # Solves are known by their number: other targets are another run.
-        trainer = stack.enter_context(spec.training(repr(entries)))
-        found = follow(spec, trainer, points)
-        for entry, point in zip(entries, found, strict=True):
-            if point.was_interrupted:
-                raise KeyboardInterrupt(
-                    "A path was interrupted; nothing of it is kept."
-                )
-            # They share a module= that is not theirs to change.
-            estimator = clone(base).set_params(**entry, module=base.module)
-            set_fitted(estimator, point.attributes)
-            fitted.append(estimator)
-            messages.append(point.message)
+        with spec.training(repr(entries)) as trainer:
+            found = follow(spec, trainer, points)
+            for entry, point in zip(entries, found, strict=True):
+                if point.was_interrupted:
+                    raise KeyboardInterrupt(
+                        "A path was interrupted; nothing of it is kept."
+                    )
+                # They share a module= that is not theirs to change.
+                estimator = clone(base).set_params(**entry, module=base.module)
+                set_fitted(estimator, point.attributes)
+                fitted.append(estimator)
+                messages.append(point.message)
     return fitted, [text for text in messages if text is not None]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs
 
-__all__ = ["Graph", "chain_weights", "count_crossings", "live_graph"]
+__all__ = ["Graph", "chain_weights", "count_crossings", "heights", "live_graph"]
 
 Array = np.ndarray
 _SWEEPS = 12
@@ -123,8 +123,13 @@ def _order(edges: list[Array]) -> list[Array]:
 def _places(order: Array) -> Array:
     """Return where in (0, 1) each unit is drawn."""
     places = np.empty(len(order))
-    places[order] = (np.arange(len(order)) + 0.5) / max(1, len(order))
+    places[order] = heights(len(order))
     return places
+
+
+def heights(n_units: int) -> Array:
+    """Return where the units of a column are drawn, from 0, the top, to 1."""
+    return (np.arange(n_units) + 0.5) / max(1, n_units)
 
 
 def _sorted_by_mean(edge: Array, places: Array, order: Array) -> Array:

@@ -15,7 +15,7 @@ from sklearn_sparsenet.plots.fitted import (
     output_names,
     selected_inputs,
 )
-from sklearn_sparsenet.plots.graph import Graph, chain_weights, live_graph
+from sklearn_sparsenet.plots.graph import Graph, chain_weights, heights, live_graph
 
 __all__ = ["NetworkDisplay"]
 
@@ -166,7 +166,7 @@ class NetworkDisplay:
         values = weight[start, end]
         order = np.argsort(np.abs(values))  # the largest on top
         start, end, values = start[order], end[order], values[order]
-        left, right = _heights(weight.shape[0])[start], _heights(weight.shape[1])[end]
+        left, right = heights(weight.shape[0])[start], heights(weight.shape[1])[end]
         ones = np.ones(len(values))
         segments = np.stack(
             [
@@ -191,7 +191,7 @@ class NetworkDisplay:
     def _draw_units(self, column: int, n_units: int, font: float) -> Any:
         return self.ax_.scatter(
             np.full(n_units, column),
-            _heights(n_units),
+            heights(n_units),
             s=float(np.clip(5 * font, 8, 40)),
             color=style.GREY,
             zorder=2,
@@ -200,7 +200,7 @@ class NetworkDisplay:
 
     def _name_inputs(self, font: float) -> None:
         inputs = self.graph_.units[0]
-        places, names = _heights(len(inputs)), [self.input_names[i] for i in inputs]
+        places, names = heights(len(inputs)), [self.input_names[i] for i in inputs]
         self.ax_.set_ylim(1, 0)
         if font < _SMALLEST_FONT:
             places, names = places[:0], []
@@ -221,7 +221,7 @@ class NetworkDisplay:
                 annotation_clip=False,
                 **style.LITERAL,
             )
-            for output, height in zip(outputs, _heights(len(outputs)), strict=True)
+            for output, height in zip(outputs, heights(len(outputs)), strict=True)
             if font >= _SMALLEST_FONT
         ]
 
@@ -270,14 +270,6 @@ def _size(
     """Return the size of a new figure in inches."""
     most = max(len(units) for units in graph.units)
     names = [input_names[unit] for unit in graph.units[0]]
-    left, right = (
-        max((len(style.as_text(name)) for name in some), default=0)
-        for some in (names, output_names)
-    )
-    width = 2.2 * len(graph.weights) + 0.075 * (left + right) + 1.0
+    width = style.text_width(names) + style.text_width(output_names)
+    width += 2.2 * len(graph.weights) + 1.0
     return float(np.clip(width, 4.5, 16)), float(np.clip(0.17 * most + 1, 3.2, 13))
-
-
-def _heights(n_units: int) -> Array:
-    """Return where the units of a column are drawn, from 0, the top, to 1."""
-    return (np.arange(n_units) + 0.5) / max(1, n_units)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_sparsenet.estimators._default_scores import default_score_name
+from sklearn_sparsenet.estimators._scoring import default_score_name
 from sklearn_sparsenet.estimators.path import SparseNetPath
 from sklearn_sparsenet.estimators.selection import (
     best,
