@@ -88,9 +88,10 @@ def _read(network: nn.Module) -> tuple[np.ndarray, list[Stage]]:
     several = [module for stage in stages for module in stage.after[1:]]
     stranger = next(iter([*first, *several]), stranger)
     if stranger is not None:
+        layers = " - ".join(type(child).__name__ for child in network.children())
         raise TypeError(
             f"C source is for multilayer perceptrons; {type(stranger).__name__} is "
-            f"not part of one at this place in {_in_words(network)}."
+            f"not part of one at this place in {layers}."
         )
     if isinstance(children[0], SelectInputs):
         return children[0].index.numpy(), stages
@@ -101,10 +102,6 @@ def _activated(stage: Stage) -> str:
     """Return what becomes of a value ``v`` behind a layer."""
     known = stage.activation
     return "v" if known is None else known.c(stage.after[0], _number)
-
-
-def _in_words(network: nn.Module) -> str:
-    return " - ".join(type(child).__name__ for child in network.children())
 
 
 def _tables(

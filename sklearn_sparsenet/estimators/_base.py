@@ -6,6 +6,7 @@ from abc import ABCMeta, abstractmethod
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -138,7 +139,9 @@ class SparseNet(
 
         Arrays, or sparse ones after `sparsify`.
         """
-        return self._as_stored(self._perceptron_layers()[0])
+        coefs, _ = self._perceptron_layers()
+        is_sparse = getattr(self, "_is_sparse", False)
+        return list(map(sparse.csr_array, coefs)) if is_sparse else coefs
 
     @property
     def intercepts_(self) -> list[np.ndarray]:

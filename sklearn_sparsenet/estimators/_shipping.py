@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import sparse
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -245,12 +243,6 @@ class DeployMixin:
     def _layers(self) -> list[torch.Tensor]:
         parameters = dict(self.module_.named_parameters())
         return [parameters[name].detach() for name in self.layer_names_]
-
-    def _as_stored(self, coefs: list[np.ndarray]) -> list:
-        """Return coefficients as arrays, or sparse after `sparsify`."""
-        if getattr(self, "_is_sparse", False):
-            return [sparse.csr_array(coef) for coef in coefs]
-        return coefs
 
 
 def weighted_names(module: nn.Module) -> list[str]:

@@ -233,15 +233,12 @@ class OptimalityDisplay:
         if number == 0:
             axis.set_ylabel("|∂L/∂w|")
         if self.names is not None:
-            title = f"{style.as_text(self.names[number])}\n{self._summary(number)}"
+            support, name = self.supports[number], style.as_text(self.names[number])
+            title = f"{name}\n{int(support.sum()):,} of {len(support):,}"
+            title = f"{title}\nλ = {self.alphas[number]:.3g}"
             axis.set_title(title, fontsize="small", **style.LITERAL)
         if number == 0:  # what is sorted falls to the right
             axis.legend(loc="lower left", fontsize="small")
-
-    def _summary(self, number: int) -> str:
-        support = self.supports[number]
-        alpha, count = self.alphas[number], int(support.sum())
-        return f"{count:,} of {len(support):,}\nλ = {alpha:.3g}"
 
     def _limits(self, a: Array, alpha: float) -> tuple[float, float]:
         """Return the ends of the vertical axis; without λ there is no scale but a."""

@@ -129,11 +129,12 @@ class SparsityCurveDisplay:
         -------
         SparsityCurveDisplay
         """
+        is_classifier = hasattr(path.estimators[0], "classes_")
         display = cls(
             n_nonzeros=path.n_nonzeros,
             test_scores=path.test_scores,
             train_scores=path.train_scores,
-            score_name=_score_name(path.estimators[0]),
+            score_name="accuracy" if is_classifier else "R²",  # what `score` returns
         )
         return display.plot(ax, kind=kind)
 
@@ -292,8 +293,3 @@ def _label(kind: str, name: str) -> str:
 def _by_fold(scores: Any) -> Array:
     values = np.asarray(scores, dtype=float)
     return values.reshape(len(values), -1)
-
-
-def _score_name(estimator: Any) -> str:
-    """Return what `score` of an estimator is."""
-    return "accuracy" if hasattr(estimator, "classes_") else "R²"
