@@ -55,14 +55,9 @@ class _Stored:
 
 
 class ByContent:
-    """A value that is pickled by its content.
+    """A module, or an object with modules or tensors, that is pickled by its content.
 
     Copies share the value, deep copies have one of their own.
-
-    Parameters
-    ----------
-    value : object
-        A module, or an object with modules or tensors as attributes.
     """
 
     def __init__(self, value: Any) -> None:

@@ -103,11 +103,8 @@ class FiltersDisplay:
         elif weight.ndim == 3:
             weight = weight[:, :, None]
         masks = live_weights(net.module_, net.sample_shape_)
-        if masks is None:
-            live = weight.reshape(len(weight), -1).any(axis=1)
-        else:
-            live = masks[name].numpy().reshape(len(weight), -1).any(axis=1)
-        units = np.flatnonzero(live)
+        live = weight if masks is None else masks[name].numpy()
+        units = np.flatnonzero(live.reshape(len(weight), -1).any(axis=1))
         display = cls(filters=weight[units], units=units, n_units=len(weight))
         return display.plot(ax, max_units=max_units)
 
