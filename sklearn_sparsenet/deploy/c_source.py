@@ -24,7 +24,7 @@ _KEYWORDS = frozenset(
 _TAKEN = re.compile(
     "main|f?abs|floor|ceil|round|trunc|pow|hypot|fmod|exp2?|expm1|log(2|10|1p|b)?|sqrt|"
     "cbrt|a?(sin|cos|tan)h?|atan2|erfc?|[lt]gamma|fm(a|in|ax)|fdim|ldexp|frexp|modf|"
-    "scalbn|rint|remainder|copysign|nan",
+    "scalbn|rint|remainder|copysign|nan"
 )
 _LAYER = """\
     for (i = 0, k = 0; i < {n}; i++) {{

@@ -123,13 +123,7 @@ def _as_there(
 
 
 def fit_fold(
-    fold,
-    task,
-    single,
-    data,
-    grid: list,
-    scorer: Callable,
-    classes: np.ndarray | None,
+    fold, task, single, data, grid: list, scorer: Callable, classes: np.ndarray | None
 ) -> dict:
     """Fit the path to the training rows of a fold and score it on both parts.
 

@@ -19,12 +19,7 @@ from sklearn_sparsenet.utils.runtime import available_memory
 # Numbers per weight that training takes at least: weight, gradient, two moments.
 _NUMBERS_PER_WEIGHT = 4
 
-__all__ = [
-    "adopt_module",
-    "count_outputs",
-    "rows_to_give",
-    "start_module",
-]
+__all__ = ["adopt_module", "count_outputs", "rows_to_give", "start_module"]
 
 
 def start_module(

@@ -11,10 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
-from sklearn_sparsenet.estimators._fitted import (
-    network_attributes,
-    path_attributes,
-)
+from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
 from sklearn_sparsenet.estimators._saving import save
 from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS

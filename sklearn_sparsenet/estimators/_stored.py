@@ -11,10 +11,7 @@ from torch import nn
 
 from sklearn_sparsenet import penalties, search
 from sklearn_sparsenet.deploy.sparse_storage import Packed
-from sklearn_sparsenet.estimators._validation import (
-    check_parameters,
-    resolve_dtype,
-)
+from sklearn_sparsenet.estimators._validation import check_parameters, resolve_dtype
 from sklearn_sparsenet.losses import Loss, known_losses
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.shapes import output_shape
