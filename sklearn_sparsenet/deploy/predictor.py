@@ -138,7 +138,7 @@ class Predictor:
         return self._layers[0].dense.dtype
 
     def plan(self, n_rows: int) -> list[str]:
-        """Return ``"dense"`` or ``"sparse"`` for each layer, and so many rows."""
+        """Return which product each layer takes, ``"dense"`` or ``"sparse"``."""
         return ["sparse" if s else "dense" for s in self._plan(n_rows)]
 
     def with_plan(self, is_sparse: list[bool]) -> Predictor:

@@ -51,7 +51,7 @@ class FitTasks:
 
 
 class _SolveTasks:
-    """The tasks of solves and of blocks of epochs; a `Monitor`. Hooks get the facts."""
+    """The tasks of solves and of blocks of epochs, which get the facts; a `Monitor`."""
 
     def __init__(self, root: Any, facts: dict[str, Any]) -> None:
         self._root, self._facts = root, facts

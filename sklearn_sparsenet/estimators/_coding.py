@@ -82,7 +82,7 @@ class Coding(ABC):
 
     @abstractmethod
     def make_loss(self, n_outputs: int) -> Loss:
-        """Return the loss for a network with so many outputs, or refuse it."""
+        """Return the loss, or refuse a network with so many outputs."""
 
     @abstractmethod
     def tensor(self, n_outputs: int, dtype: torch.dtype) -> Tensor:
@@ -152,7 +152,7 @@ class ClassCoding(Coding):
 
 @dataclass(frozen=True)
 class RealCoding(Coding):
-    """Columns of numbers, standardised by mean and scale: 0 and 1 if as they are."""
+    """Columns of numbers, standardised, or as they are, with mean 0 and scale 1."""
 
     mean: np.ndarray  # of shape (n_outputs,), as the scale
     scale: np.ndarray
@@ -246,8 +246,9 @@ def weigh(
 ) -> np.ndarray:
     """Return the weights of rows in a fit: times those of their classes, if any.
 
-    Without `known`, the classes there are, all that have a weight are to be in y. Class
-    weights that cannot be, do not suit y, or leave nothing, are refused.
+    `known` are the classes there are, whether or not y has them; without it all classes
+    that have a weight are to be in y. Weights of classes that cannot be, do not suit y,
+    or leave nothing, are refused.
     """
     class_weight = settings.class_weight if settings.is_classification else None
     check_class_weight(class_weight)

@@ -56,7 +56,7 @@ def network_attributes(
     n_weights: int,
     n_features: int,
 ) -> dict[str, Any]:
-    """Return what a network is, as attributes; counts are nonzero weights by layer."""
+    """Return what a network is, as attributes; counts are nonzero weights of layers."""
     n_nonzero = int(sum(counts))
     return {
         "module_": module,

@@ -27,14 +27,7 @@ from sklearn_sparsenet.estimators._validation import count_samples, safe_indexin
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.path import run_path
 
-__all__ = [
-    "fit_fold",
-    "make_folds",
-    "run_folds",
-    "warn_of_the_folds",
-    "weights_for",
-    "with_labels",
-]
+__all__ = ["make_folds", "run_folds", "warn_of_the_folds"]
 
 
 def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tuple]:
@@ -78,7 +71,7 @@ def _rows_of(part, numbers):
 
 
 def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
-    """Return what `fit_fold` gives for each fold, tasks of their own below `root`.
+    """Return what `_fit_fold` gives for each fold, tasks of their own below `root`.
 
     `what` are its other arguments; the estimator is the one that chooses by the folds.
     """
@@ -88,7 +81,7 @@ def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
     tasks.call_on_fit_task_begin(estimator=estimator)
     # All of them before the first is pickled.
     each = [tasks.subcontext(task_name="fold", task_id=k) for k in range(len(folds))]
-    work = _as_here(fit_fold)
+    work = _as_here(_fit_fold)
     results = Parallel(n_jobs=estimator.n_jobs)(
         delayed(work)(fold, task, *what) for fold, task in zip(folds, each, strict=True)
     )
@@ -122,7 +115,7 @@ def _as_there(
             warnings.filters[:] = before
 
 
-def fit_fold(
+def _fit_fold(
     fold, task, single, data, grid: list, scorer: Callable, classes: np.ndarray | None
 ) -> dict:
     """Fit the path to the training rows of a fold and score it on both parts.

@@ -79,8 +79,8 @@ def _check_memory(widths: list[int], dtype: torch.dtype, device: torch.device) -
 def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
     """Return a copy of the user's module, or of what the user's callable makes.
 
-    Of that, too: it may be in use elsewhere. A callable that fails is refused, and what
-    is no module, or cannot be copied.
+    Both may be in use elsewhere. A callable that fails is refused, and so is what is no
+    module, or cannot be copied.
     """
     if isinstance(module, nn.Module):
         return adopt(module)

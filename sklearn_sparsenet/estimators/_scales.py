@@ -54,7 +54,7 @@ def check_target_range(target: np.ndarray, dtype: torch.dtype) -> None:
 
 
 def check_finite(predictions: np.ndarray) -> np.ndarray:
-    """Return predictions, if all of them are numbers; refuse the X of others."""
+    """Return predictions, which are to be finite; X is refused otherwise."""
     if not np.isfinite(predictions).all():
         raise ValueError(
             "X has numbers that are too large for this network: what it computes from "

@@ -95,7 +95,7 @@ class Specification:
 
 
 def check_table(settings: Settings, X, y, sample_weight) -> Table:
-    """Return data to fit, if they can be."""
+    """Return data, checked; those that cannot be fitted are refused."""
     X, y, features = check_data(settings, X, y)
     if y.ndim == 2 and y.shape[1] == 1:
         warn_user(

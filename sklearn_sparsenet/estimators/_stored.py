@@ -1,4 +1,4 @@
-"""What a file of an estimator consists of, and what it may set; nothing else."""
+"""What a file of an estimator consists of, and all that it may set."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def declared_attributes(kind: type) -> dict[str, Any]:
 
 
 def check_params(kind: type, params: dict[str, Any]) -> None:
-    """Refuse, by its name, what `fit` would refuse, and what no file may set."""
+    """Refuse parameters that `fit` would refuse, and those that no file may set."""
     set_by_file = [k for k in _OF_THE_PROCESS if params.get(k) is not None]
     if set_by_file:
         raise ValueError(f"it sets {set_by_file}, which no file may do")

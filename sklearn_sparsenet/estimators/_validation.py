@@ -179,7 +179,7 @@ def check_bounds(alpha_bounds: object) -> tuple[float, float]:
 
 
 def check_parameters(kind: type, values: Mapping) -> None:
-    """Refuse what parameters of an estimator cannot be, whatever the data."""
+    """Refuse values that parameters of an estimator cannot have, whatever the data."""
     check_constraints(kind._parameter_constraints, values, kind.__name__)
     for name in ("penalty", "search", "loss"):
         if isinstance(values[name], type):

@@ -35,7 +35,7 @@ class Writer:
         self.arrays: dict[str, np.ndarray] = {}
 
     def encode(self, value: Any, name: str) -> Any:
-        """Return a value as JSON has it, or say by its name that it is not stored."""
+        """Return a value as JSON has it; a TypeError names what is not to be stored."""
         if type(value) in _SIMPLE:
             return value
         if isinstance(value, str):
