@@ -125,7 +125,7 @@ def _read(file: BinaryIO, *, ends: bool) -> tuple[dict[str, Any], Reader]:
     if document.keys() != stored.PARTS.keys() or not all(
         fits(document[part], declared) for part, declared in stored.PARTS.items()
     ):
-        raise ValueError("its document has other parts")
+        raise ValueError("its document does not have the parts that save() writes")
     return document, Reader(stored.known_classes() | stored.FORMER_NAMES, arrays)
 
 
@@ -145,7 +145,7 @@ def _decode(document: dict[str, Any], reader: Reader) -> tuple[type, dict[str, A
     stored.check_attributes(kind, attributes)
     penalized = attributes["penalized_coefs_"]
     if not fits(weights, dict[str, Packed]):
-        raise ValueError("its weights are none")
+        raise ValueError("what should be its weights is something else")
     if not stored.is_paid([*weights.values(), *penalized]):
         raise ValueError("its weights are far larger than the file")
     attributes["penalized_coefs_"] = [part.unpack().numpy() for part in penalized]

@@ -188,7 +188,8 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
     wrong = [k for k, value in attributes.items() if not fits(value, declared[k])]
     shape = tuple(attributes["_sample_shape"])
     if wrong or not shape or min(shape) < 1 or shape[0] != attributes["n_features_in_"]:
-        raise ValueError(f"{wrong or 'its _sample_shape'} cannot be")
+        wrong = wrong or ["_sample_shape"]
+        raise ValueError(f"its attributes {wrong} have values that no fit gives them")
     if type(attributes["_loss_"]) not in known_losses().values():
         raise ValueError("its _loss_ is none of this library")
     n_outputs = attributes["_n_outputs_asked"]

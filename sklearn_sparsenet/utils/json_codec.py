@@ -115,14 +115,16 @@ class Reader:
                 **{name: part for name, part in value.items() if name != _TAG}
             )
         except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise ValueError(f"a value is nothing that is stored: {error!r}") from None
+            raise ValueError(
+                f"a value is of no kind that is stored: {error!r}"
+            ) from None
 
     def _decode_array(self, key: str, dtype: str | None = None) -> np.ndarray:
         array = self.arrays.pop(key)
         if dtype is None:
             return array
         if not _TIME.fullmatch(dtype) or array.dtype != np.int64:
-            raise ValueError(f"numbers are stored as {dtype!r}")
+            raise ValueError(f"{dtype!r} is no type of dates or durations")
         return array.astype(dtype)
 
     def _decode_object(self, of: dict[str, Any], **names: str) -> Any:
@@ -150,15 +152,15 @@ def _as_texts(array: np.ndarray) -> list[str] | None:
 
 def _decode_texts(dtype: str, of: list[str]) -> np.ndarray:
     if not fits(of, list[str]):
-        raise ValueError("texts are none")
+        raise ValueError("what should be texts is something else")
     if dtype in ("O", "|O"):
         return np.array(of, dtype=object)
     found = _TEXT.fullmatch(dtype)
     if found is None:
-        raise ValueError(f"texts are stored as {dtype!r}")
+        raise ValueError(f"{dtype!r} is no type of texts")
     kind, length = found.groups()
     if not _is_paid(len(of) * int(length) * (4 if kind == "U" else 1), of):
-        raise ValueError(f"{len(of)} short texts are stored as {dtype!r}")
+        raise ValueError(f"{len(of)} short texts cannot be of the type {dtype!r}")
     content = of if kind == "U" else [text.encode("latin-1") for text in of]
     return np.array(content, dtype=dtype)
 

@@ -92,10 +92,10 @@ def read_tensors(file: BinaryIO) -> tuple[dict[str, str], dict[str, np.ndarray]]
         raise ValueError(f"its header is said to take {length} bytes")
     header = parse(_read(file, length).decode("ascii"))
     if not fits(header, dict[str, dict[str, Any]]):
-        raise ValueError("its header is no list of arrays")
+        raise ValueError("its header does not describe arrays")
     metadata = header.pop(_METADATA, {})
     if not fits(metadata, dict[str, str]):
-        raise ValueError("its metadata are no texts")
+        raise ValueError("its metadata are not texts")
     arrays, end = {}, 0
     entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
     for name, entry in entries:
