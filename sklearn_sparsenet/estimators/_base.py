@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -12,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.deploy.predictor import predict_from
 from sklearn_sparsenet.estimators._fitting import fit_network
-from sklearn_sparsenet.estimators._outcome import linear_layers
+from sklearn_sparsenet.estimators._modules import linear_layers
 from sklearn_sparsenet.estimators._pickling import PicklingMixin
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import check_finite
@@ -43,6 +45,12 @@ class SparseNet(
     """Base of the estimators: everything but parameters and predictions of a kind."""
 
     _parameter_constraints: dict = COMMON_CONSTRAINTS
+
+    def _keep(self, parameters: dict[str, Any]) -> None:
+        """Keep the parameters that `__init__` was given, its `locals()`, unchanged."""
+        for name, value in parameters.items():
+            if name != "self":
+                setattr(self, name, value)
 
     def _validate_params(self) -> None:
         """Refuse values that parameters cannot have, whatever the data."""
@@ -131,7 +139,9 @@ class SparseNet(
 
         Arrays, or sparse ones after `sparsify`.
         """
-        return self._as_stored(self._perceptron_layers()[0])
+        coefs, _ = self._perceptron_layers()
+        is_sparse = getattr(self, "_is_sparse", False)
+        return list(map(sparse.csr_array, coefs)) if is_sparse else coefs
 
     @property
     def intercepts_(self) -> list[np.ndarray]:

@@ -108,38 +108,7 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         random_state=None,
         verbose=0,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.module = module
-        self.target_sparsity = target_sparsity
-        self.tol = tol
-        self.max_outer_iter = max_outer_iter
-        self.min_layers_on_target = min_layers_on_target
-        self.search = search
-        self.alpha = alpha
-        self.alpha_bounds = alpha_bounds
-        self.penalty = penalty
-        self.penalize_bias = penalize_bias
-        self.weight_decay = weight_decay
-        self.debias = debias
-        self.loss = loss
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.kkt_tol = kkt_tol
-        self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.dtype = dtype
-        self.device = device
-        self.checkpoint = checkpoint
-        self.random_state = random_state
-        self.verbose = verbose
+        self._keep(locals())
 
     def predict_proba(self, X):
         """Predict the probabilities of the classes.

@@ -12,17 +12,12 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.estimators._coding import weigh
-from sklearn_sparsenet.estimators._default_scores import scorer_of
-from sklearn_sparsenet.estimators._docs import add_cv_docs
+from sklearn_sparsenet.estimators._docs import add_common_docs
 from sklearn_sparsenet.estimators._fitted import set_fitted
 from sklearn_sparsenet.estimators._fitting import fit_network
-from sklearn_sparsenet.estimators._folds import (
-    make_folds,
-    run_folds,
-    warn_of_the_folds,
-    weights_for,
-    with_labels,
-)
+from sklearn_sparsenet.estimators._folds import make_folds, run_folds, warn_of_the_folds
+from sklearn_sparsenet.estimators._scoring import scorer_of, weights_for, with_labels
+from sklearn_sparsenet.estimators._settings import OF_ONE_TARGET
 from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
@@ -40,14 +35,12 @@ from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
 
 __all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
 
-_NOT_OF_CV = ("target_sparsity", "alpha", "warm_start", "checkpoint")
-
 
 def _constraints(single: type) -> dict:
     """Return the constraints of the parameters, given those of the single fit."""
     shared = single._parameter_constraints
     return {
-        **{name: rule for name, rule in shared.items() if name not in _NOT_OF_CV},
+        **{name: rule for name, rule in shared.items() if name not in OF_ONE_TARGET},
         "target_sparsities": ["array-like", POSITIVE_INT, list, tuple],
         "selection": [StrOptions(set(SELECTIONS)), callable],
         "cv": ["cv_object"],
@@ -152,7 +145,7 @@ class CrossValidated:
     def _make_single(self):
         """Return the estimator of one target, with all other parameters as here."""
         own = self.get_params(deep=False)
-        shared = self._single().get_params(deep=False).keys() - set(_NOT_OF_CV)
+        shared = self._single().get_params(deep=False).keys() - OF_ONE_TARGET.keys()
         return clone(self._single(**{name: own[name] for name in shared}))
 
 
@@ -177,19 +170,19 @@ def _plan(single, X, y, sample_weight, grid: int | list) -> tuple:
     return targets, classes, weigh(settings, table.y, table.weight)
 
 
-@add_cv_docs
+@add_common_docs
 class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
     """Neural network for regression that chooses how many weights it keeps.
 
-    {description}
+    {cv_description}
 
     Parameters
     ----------
-    {parameters}
+    {cv_parameters}
 
     Attributes
     ----------
-    {attributes}
+    {cv_attributes}
 
     See Also
     --------
@@ -248,54 +241,22 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         random_state=None,
         verbose=0,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.target_sparsities = target_sparsities
-        self.selection = selection
-        self.cv = cv
-        self.scoring = scoring
-        self.n_jobs = n_jobs
-        self.module = module
-        self.tol = tol
-        self.max_outer_iter = max_outer_iter
-        self.min_layers_on_target = min_layers_on_target
-        self.search = search
-        self.alpha_bounds = alpha_bounds
-        self.penalty = penalty
-        self.penalize_bias = penalize_bias
-        self.weight_decay = weight_decay
-        self.debias = debias
-        self.loss = loss
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.kkt_tol = kkt_tol
-        self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.normalize_y = normalize_y
-        self.dtype = dtype
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+        self._keep(locals())
 
 
-@add_cv_docs
+@add_common_docs
 class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
     """Neural network for classification that chooses how many weights it keeps.
 
-    {description}
+    {cv_description}
 
     Parameters
     ----------
-    {parameters}
+    {cv_parameters}
 
     Attributes
     ----------
-    {attributes}
+    {cv_attributes}
 
     See Also
     --------
@@ -354,36 +315,4 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
         random_state=None,
         verbose=0,
     ):
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.target_sparsities = target_sparsities
-        self.selection = selection
-        self.cv = cv
-        self.scoring = scoring
-        self.n_jobs = n_jobs
-        self.module = module
-        self.tol = tol
-        self.max_outer_iter = max_outer_iter
-        self.min_layers_on_target = min_layers_on_target
-        self.search = search
-        self.alpha_bounds = alpha_bounds
-        self.penalty = penalty
-        self.penalize_bias = penalize_bias
-        self.weight_decay = weight_decay
-        self.debias = debias
-        self.loss = loss
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.kkt_tol = kkt_tol
-        self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.class_weight = class_weight
-        self.dtype = dtype
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+        self._keep(locals())
