@@ -136,7 +136,7 @@ def test_a_wiring_has_the_units_it_is_told_and_the_weights(seed):
 
 
 def test_the_largest_groups_are_chosen_and_those_that_always_stay():
-    units, network, _ = units_of(chain((4, 1)), (4,))
+    units, _, _ = units_of(chain((4, 1)), (4,))
     score = torch.tensor([4.0, 1.0, 2.0, 3.0])
     plain, kept = target(units, 0, 2), target(units, 0, 2, always=[1])
     for asked, expected in ((plain, [0, 3]), (kept, [0, 1])):

@@ -19,7 +19,7 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.model_selection import train_test_split
 
-from sklearn_sparsenet.estimators._options import auto_batch_size
+from sklearn_sparsenet.estimators._settings import auto_batch_size
 
 __all__ = ["PROBLEMS", "Data", "Problem", "Schedule", "layer_targets"]
 

@@ -19,14 +19,8 @@ __all__ = ["build_from", "describe"]
 # activations say it of themselves.
 _LINEAR = ("in_features", "out_features")
 _CONVOLUTION = (
-    "in_channels",
-    "out_channels",
-    "kernel_size",
-    "stride",
-    "padding",
-    "dilation",
-    "groups",
-    "padding_mode",
+    *("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation"),
+    *("groups", "padding_mode"),
 )
 _WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
 _MAX_POOL = (*_WINDOW, "dilation")
@@ -81,9 +75,9 @@ def describe(module: nn.Module) -> Recipe | None:
         them, none twice, no weights in common, none with hooks, and none frozen; of
         2000 layers at most.
     """
-    if type(module) is not nn.Sequential or _has_own_names(module):
+    if type(module) is not nn.Sequential or len(module) > _MOST_LAYERS:
         return None
-    if len(module) > _MOST_LAYERS:
+    if list(module._modules) != [str(k) for k in range(len(module))]:  # named by users
         return None
     parameters = [p for child in module for p in child.parameters()]
     frozen = not all(p.requires_grad for p in parameters)
@@ -111,18 +105,11 @@ def describe(module: nn.Module) -> Recipe | None:
     return recipe if build_from(recipe).state_dict().keys() == own else None
 
 
-def _has_own_names(module: nn.Sequential) -> bool:
-    return list(module._modules) != [str(k) for k in range(len(module))]
-
-
 @single_threaded()
 def build_from(recipe: Recipe) -> nn.Sequential:
     """Return the network, without weights yet, on the meta device.
 
-    Raises
-    ------
-    ValueError
-        If the recipe has anything but known layers and their arguments.
+    A recipe with anything but known layers and their arguments is a ValueError.
     """
     if len(recipe) > _MOST_LAYERS:
         raise ValueError(f"There are {len(recipe)} layers.")
@@ -149,7 +136,9 @@ def _build_layer(name: str, **arguments: Any) -> nn.Module:
         raise ValueError(f"There is no layer {name!r} with these arguments.")
     if kind is None:
         return SelectInputs(torch.empty(arguments["n_kept"], dtype=torch.long))
-    return kind(**{k: _tuple(v) for k, v in arguments.items()})
+    for key, value in arguments.items():
+        arguments[key] = tuple(value) if isinstance(value, list) else value
+    return kind(**arguments)
 
 
 def _is_possible(name: str, value: Any, declared: Any) -> bool:
@@ -163,7 +152,3 @@ def _is_possible(name: str, value: Any, declared: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -18,6 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from sklearn_sparsenet.networks.module_copies import holders_of_tensors
 from sklearn_sparsenet.utils.runtime import single_threaded
+from sklearn_sparsenet.utils.state_files import bytes_of
 
 __all__ = ["ByContent"]
 
@@ -36,7 +37,7 @@ class _Stored:
     @classmethod
     def of(cls, tensor: Tensor) -> _Stored:
         return cls(
-            tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy(),
+            bytes_of(tensor),
             tensor.dtype,
             tuple(tensor.shape),
             str(tensor.device),
@@ -54,14 +55,9 @@ class _Stored:
 
 
 class ByContent:
-    """A value that is pickled by its content.
+    """A module, or an object with modules or tensors, that is pickled by its content.
 
     Copies share the value, deep copies have one of their own.
-
-    Parameters
-    ----------
-    value : object
-        A module, or an object with modules or tensors as attributes.
     """
 
     def __init__(self, value: Any) -> None:
@@ -80,12 +76,7 @@ class ByContent:
 
     @single_threaded()
     def __reduce__(self) -> tuple[Any, ...]:
-        tensors = {id(tensor): tensor for tensor in _tensors(self.value)}
-        stored = {
-            key: _Stored.of(tensor)
-            for key, tensor in tensors.items()
-            if _is_plain(tensor)
-        }
+        stored = {id(t): _Stored.of(t) for t in _tensors(self.value) if _is_plain(t)}
         try:
             skeleton = copy.deepcopy(self.value, dict(stored))
         except Exception:  # what cannot be copied may still be pickled

@@ -24,7 +24,7 @@ _KEYWORDS = frozenset(
 _TAKEN = re.compile(
     "main|f?abs|floor|ceil|round|trunc|pow|hypot|fmod|exp2?|expm1|log(2|10|1p|b)?|sqrt|"
     "cbrt|a?(sin|cos|tan)h?|atan2|erfc?|[lt]gamma|fm(a|in|ax)|fdim|ldexp|frexp|modf|"
-    "scalbn|rint|remainder|copysign|nan",
+    "scalbn|rint|remainder|copysign|nan"
 )
 _LAYER = """\
     for (i = 0, k = 0; i < {n}; i++) {{
@@ -40,22 +40,9 @@ def to_c(function: Function, name: str = "predict") -> str:
     """Return C99 source with one function, ``void name(const float *x, float *out)``.
 
     Only nonzero weights are in it, as compressed rows; arithmetic is in single
-    precision. `out` gets predictions: of a regression the targets, of a
-    classification the probability of each class.
-
-    Parameters
-    ----------
-    function : Function
-        Of a compact perceptron.
-    name : str
-        Of the C function.
-
-    Raises
-    ------
-    TypeError
-        For networks that are no multilayer perceptrons, and losses of your own.
-    ValueError
-        If `name` is none in C, or a number has none in single precision.
+    precision. `out` gets predictions: of a regression the targets, of a classification
+    the probability of each class. The network is a compact perceptron; a ValueError
+    tells of a name that is none in C, or of a number that has none in single precision.
     """
     of_library = _TAKEN.fullmatch(name.removesuffix("f")) or _TAKEN.fullmatch(name)
     allowed = name.isidentifier() and name.isascii() and name not in _KEYWORDS
@@ -101,9 +88,10 @@ def _read(network: nn.Module) -> tuple[np.ndarray, list[Stage]]:
     several = [module for stage in stages for module in stage.after[1:]]
     stranger = next(iter([*first, *several]), stranger)
     if stranger is not None:
+        layers = " - ".join(type(child).__name__ for child in network.children())
         raise TypeError(
             f"C source is for multilayer perceptrons; {type(stranger).__name__} is "
-            f"not part of one at this place in {_in_words(network)}."
+            f"not part of one at this place in {layers}."
         )
     if isinstance(children[0], SelectInputs):
         return children[0].index.numpy(), stages
@@ -114,10 +102,6 @@ def _activated(stage: Stage) -> str:
     """Return what becomes of a value ``v`` behind a layer."""
     known = stage.activation
     return "v" if known is None else known.c(stage.after[0], _number)
-
-
-def _in_words(network: nn.Module) -> str:
-    return " - ".join(type(child).__name__ for child in network.children())
 
 
 def _tables(

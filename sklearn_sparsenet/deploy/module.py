@@ -17,37 +17,19 @@ __all__ = ["Function", "Predictions"]
 
 @dataclass(frozen=True)
 class Function:
-    """A network and what is done with its outputs.
+    """A network and what is done with its outputs."""
 
-    Attributes
-    ----------
-    network : nn.Module
-        On the CPU, in eval mode.
-    sample_shape : tuple of int
-    loss : Loss
-        Its `predict` turns outputs into predictions.
-    scale, shift : ndarray of shape (n_outputs,), or None
-        Of a regression: predictions are multiplied and shifted.
-    classes : ndarray or None
-        Of a classification with one label per sample.
-    """
-
-    network: nn.Module
+    network: nn.Module  # on the CPU, in eval mode
     sample_shape: tuple[int, ...]
-    loss: Loss
+    loss: Loss  # its `predict` turns outputs into predictions
+    # Of a regression, shape (n_outputs,): predictions are multiplied and shifted.
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
-    classes: np.ndarray | None = None
+    classes: np.ndarray | None = None  # where a sample has one label
 
     @property
     def response(self) -> Response:
-        """How outputs become predictions.
-
-        Raises
-        ------
-        TypeError
-            If the loss does it by code of your own.
-        """
+        """How outputs become predictions; TypeError if that is code of your own."""
         if self.loss.response is None:
             raise TypeError(
                 f"loss={self.loss!r} cannot be exported. to_module() has it; "
@@ -67,12 +49,7 @@ class Function:
 
 
 class Predictions(nn.Module):
-    """The function as a module: predictions, or probabilities of classes.
-
-    Parameters
-    ----------
-    function : Function
-    """
+    """The function as a module: predictions, or probabilities of classes."""
 
     scale: Tensor | None
     shift: Tensor | None

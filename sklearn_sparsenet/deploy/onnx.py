@@ -3,49 +3,331 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from sklearn_sparsenet.deploy.module import Function
-from sklearn_sparsenet.deploy.onnx_graph import Graph
-from sklearn_sparsenet.deploy.onnx_layers import SINGLE_ONLY, add_layer
+from sklearn_sparsenet.networks.activations import activation_of
+from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["to_onnx"]
+
+_OPSET = 20  # the first with Gelu
+_SPARSE_BELOW = 0.5  # density from which on an initialiser stays dense
+
+
+class _Graph:
+    """A chain of nodes in the making."""
+
+    def __init__(self, function: Function, is_sparse: bool) -> None:
+        try:
+            import onnx
+        except ImportError as error:
+            raise ImportError(
+                "to_onnx needs onnx: pip install sklearn-sparsenet[onnx]"
+            ) from error
+        self.onnx: Any = onnx
+        self.function = function
+        self.is_sparse = is_sparse
+        self.nodes: list[Any] = []
+        self.dense: list[Any] = []
+        self.sparse: list[Any] = []
+        self.outputs: list[Any] = []
+        self.dtype = np.dtype(str(function.dtype).removeprefix("torch."))
+        self.last = "X"
+
+    def node(
+        self, kind: str, inputs: list[str], name: str | None = None, **options: Any
+    ) -> str:
+        """Add a node; return the name of its output, from now on the last one."""
+        name = name or f"{kind}_{len(self.nodes)}"
+        node = self.onnx.helper.make_node(kind, inputs, [name], **options)
+        self.nodes.append(node)
+        self.last = name
+        return name
+
+    def constant(self, values: Any, name: str) -> str:
+        """Add an initialiser; return its name."""
+        array = values.detach().numpy() if isinstance(values, Tensor) else values
+        name = f"{name}_{len(self.dense) + len(self.sparse)}"
+        density = np.count_nonzero(array) / max(1, array.size)
+        if self.is_sparse and array.ndim >= 2 and density < _SPARSE_BELOW:
+            self.sparse.append(self._sparse(array, name))
+        else:
+            self.dense.append(self.onnx.numpy_helper.from_array(array, name))
+        return name
+
+    def _sparse(self, array: np.ndarray, name: str) -> Any:
+        flat = array.reshape(-1)
+        places = np.flatnonzero(flat)
+        from_array = self.onnx.numpy_helper.from_array
+        return self.onnx.helper.make_sparse_tensor(
+            from_array(flat[places], name),
+            from_array(places, f"{name}_at"),
+            array.shape,
+        )
+
+    def cast(self, dtype: Any) -> str:
+        """Go on with the last values in another type."""
+        self.dtype = np.dtype(dtype)
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(self.dtype)
+        return self.node("Cast", [self.last], to=kind)
+
+    @property
+    def is_double(self) -> bool:
+        """Whether values are in double precision just now."""
+        return self.dtype == np.float64
+
+    def number(self, value: Any) -> str:
+        """Add a number, or one for each column, as an initialiser."""
+        return self.constant(np.asarray(value).astype(self.dtype), "number")
+
+    def scale_and_shift(self, scale: Any, shift: Any) -> None:
+        """Multiply the last values, and add to them."""
+        self.node("Mul", [self.last, self.number(scale)])
+        self.node("Add", [self.last, self.number(shift)])
+
+    def add_predictions(self) -> None:
+        """Add what turns outputs into predictions, probabilities and labels."""
+        function = self.function
+        is_class = function.response.are_probabilities
+        end = "probabilities" if is_class else "predictions"
+        function.response.onnx(self)
+        if function.is_binary:
+            other = self.node("Sub", [self.number(1.0), positive := self.last])
+            self.node("Concat", [other, positive], axis=1)
+        if function.scale is not None and function.shift is not None:
+            self.scale_and_shift(function.scale, function.shift)
+        self.node("Identity", [self.last], end)
+        self.outputs.append(self._info(end, self.dtype, [None, None]))
+        if function.classes is not None:
+            self._add_label(function.classes)
+
+    def _add_label(self, classes: np.ndarray) -> None:
+        labels = _labels(classes)
+        place = self.node("ArgMax", [self.last], axis=1, keepdims=0)
+        self.node("Gather", [self.constant(labels, "classes"), place], "label")
+        self.outputs.append(self._info("label", labels.dtype, [None]))
+
+    def _info(self, name: str, dtype: np.dtype, shape: list[Any]) -> Any:
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.onnx.helper.make_tensor_value_info(name, kind, shape)
+
+    def finish(self) -> Any:
+        """Return the model, checked."""
+        helper = self.onnx.helper
+        inputs = [self._info("X", self.dtype, [None, *self.function.sample_shape])]
+        graph = helper.make_graph(
+            self.nodes,
+            "sklearn_sparsenet",
+            inputs,
+            self.outputs,
+            self.dense,
+            sparse_initializer=self.sparse,
+        )
+        opset = helper.make_opsetid("", _OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
+        self.onnx.checker.check_model(model)
+        return model
+
+
+def _labels(classes: np.ndarray) -> np.ndarray:
+    """Return classes as ONNX has them: numbers of the same type, or texts.
+
+    Classes that runtimes cannot return are refused.
+    """
+    if classes.dtype.kind in "biuf" and classes.dtype.itemsize <= 8:
+        return classes
+    texts = classes.astype(str) if classes.dtype.kind == "M" else classes
+    if not all(isinstance(label, str) and _is_utf8(label) for label in texts):
+        raise TypeError(
+            f"classes_ of type {classes.dtype} are not those of ONNX, which has "
+            "integers, floats of up to 8 bytes, booleans and texts in Unicode; dates "
+            "become texts. Fit with such labels, or export to_module()."
+        )
+    return np.array([str(label) for label in texts], dtype=object)
+
+
+def _is_utf8(text: str) -> bool:
+    """Tell whether a text can be written down: Python has halves of characters."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _nothing(graph: _Graph, module: Any) -> None:
+    """Write nothing: the layer does nothing in predictions."""
+
+
+def _select(graph: _Graph, module: Any) -> None:
+    graph.node("Gather", [graph.last, graph.constant(module.index, "index")], axis=1)
+
+
+def _linear(graph: _Graph, module: Any) -> None:
+    graph.node("Gemm", _with_parameters(graph, module), transB=1)
+
+
+def _with_parameters(graph: _Graph, module: Any) -> list[str]:
+    """Return the last values, weight and bias of a layer."""
+    inputs = [graph.last, graph.constant(module.weight, "weight")]
+    if module.bias is not None:
+        inputs.append(graph.constant(module.bias, "bias"))
+    return inputs
+
+
+def _refuse(module: Any, what: str) -> None:
+    raise TypeError(
+        f"to_onnx does not know {type(module).__name__} with {what}; torch.onnx.export "
+        "takes what to_module() returns."
+    )
+
+
+def _per_axis(module: Any, value: Any) -> list[int]:
+    """Return a number for each axis of a layer that is named after their number."""
+    n_axes = int(type(module).__name__[-2])
+    return list(value) if isinstance(value, tuple) else [value] * n_axes
+
+
+def _pads(module: Any) -> list[int]:
+    """Return the padding at the beginning of each axis, then at the end of each."""
+    if module.padding == "valid":
+        return _per_axis(module, 0) * 2
+    if module.padding == "same":
+        sizes = zip(module.kernel_size, module.dilation, strict=True)
+        total = [dilation * (size - 1) for size, dilation in sizes]
+        return [n // 2 for n in total] + [n - n // 2 for n in total]
+    return _per_axis(module, module.padding) * 2
+
+
+def _convolution(graph: _Graph, module: Any) -> None:
+    if module.padding_mode != "zeros":
+        _refuse(module, f"padding_mode={module.padding_mode!r}")
+    graph.node(
+        "Conv",
+        _with_parameters(graph, module),
+        strides=_per_axis(module, module.stride),
+        pads=_pads(module),
+        dilations=_per_axis(module, module.dilation),
+    )
+
+
+def _max_pool(graph: _Graph, module: Any) -> None:
+    _pool(graph, module, "MaxPool", dilations=_per_axis(module, module.dilation))
+
+
+def _average_pool(graph: _Graph, module: Any) -> None:
+    if getattr(module, "divisor_override", None) is not None:
+        _refuse(module, "divisor_override")
+    if module.ceil_mode:
+        _refuse(module, "ceil_mode, which runtimes average in different ways")
+    _pool(graph, module, "AveragePool", count_include_pad=int(module.count_include_pad))
+
+
+def _pool(graph: _Graph, module: Any, kind: str, **options: Any) -> None:
+    graph.node(
+        kind,
+        [graph.last],
+        kernel_shape=_per_axis(module, module.kernel_size),
+        strides=_per_axis(module, module.stride),
+        pads=_pads(module),
+        ceil_mode=int(module.ceil_mode),
+        **options,
+    )
+
+
+def _global_pool(kind: str) -> Callable[[_Graph, Any], None]:
+    def write(graph: _Graph, module: Any) -> None:
+        if set(_per_axis(module, module.output_size)) != {1}:
+            _refuse(module, f"output_size={module.output_size!r}, only with 1")
+        graph.node(kind, [graph.last])
+
+    return write
+
+
+def _flatten(graph: _Graph, module: Any) -> None:
+    if (module.start_dim, module.end_dim) != (1, -1):
+        _refuse(module, f"start_dim={module.start_dim}, end_dim={module.end_dim}")
+    graph.node("Flatten", [graph.last], axis=1)
+
+
+def _batch_norm(graph: _Graph, module: Any) -> None:
+    if module.running_mean is None:
+        _refuse(module, "track_running_stats=False")
+    size = module.num_features
+    values = {
+        "scale": np.ones(size, graph.dtype) if module.weight is None else module.weight,
+        "shift": np.zeros(size, graph.dtype) if module.bias is None else module.bias,
+        "mean": module.running_mean,
+        "var": module.running_var,
+    }
+    constants = [graph.constant(value, name) for name, value in values.items()]
+    graph.node("BatchNormalization", [graph.last, *constants], epsilon=module.eps)
+
+
+_SINGLE_ONLY = tuple(
+    getattr(nn, f"{kind}{d}d")
+    for kind in (
+        *("Conv", "MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool"),
+        "BatchNorm",
+    )
+    for d in (1, 2, 3)
+)
+
+_WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
+    SelectInputs: _select,
+    nn.Linear: _linear,
+    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
+    **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _max_pool),
+    **dict.fromkeys((nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d), _average_pool),
+    **dict.fromkeys(
+        (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+        _global_pool("GlobalAveragePool"),
+    ),
+    **dict.fromkeys(
+        (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+        _global_pool("GlobalMaxPool"),
+    ),
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d), _batch_norm),
+    nn.Flatten: _flatten,
+    **dict.fromkeys(
+        (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout),
+        _nothing,
+    ),
+}
+
+
+def _add_layer(graph: _Graph, module: nn.Module) -> None:
+    """Add what a layer does to the last values of a graph, if it is known."""
+    activation = activation_of(module)
+    writer = _WRITERS.get(type(module)) if activation is None else activation.onnx
+    if writer is None:
+        raise TypeError(
+            f"to_onnx does not know {type(module).__name__}; torch.onnx.export takes "
+            "what to_module() returns."
+        )
+    writer(graph, module)
 
 
 @single_threaded()
 def to_onnx(function: Function, *, sparse_initializers: bool = False) -> Any:
     """Return an ``onnx.ModelProto``.
 
-    Its input is "X", in the type of the fit. A regression has the output
-    "predictions"; a classification "probabilities", and "label" if there is one label
-    per sample.
-
-    Parameters
-    ----------
-    function : Function
-    sparse_initializers : bool
-        Whether weights are stored sparse. The file shrinks; runtimes turn them into
-        dense ones when they load it.
-
-    Raises
-    ------
-    TypeError
-        For layers and losses that are not known.
-    ImportError
-        Without the package onnx.
+    Its input is "X", in the type of the fit. A regression has the output "predictions";
+    a classification "probabilities", and "label" if there is one label per sample.
+    Layers and losses that are not known are refused. Weights that are stored sparse
+    shrink the file; runtimes turn them into dense ones when they load it.
     """
-    graph = Graph(function, sparse_initializers)
+    graph = _Graph(function, sparse_initializers)
     layers = list(function.network.children())
     # onnxruntime has no convolutions, pools and the like in double precision.
-    in_single = graph.is_double and any(type(m) in SINGLE_ONLY for m in layers)
+    in_single = graph.is_double and any(type(m) in _SINGLE_ONLY for m in layers)
     if in_single:
         layers = [copy.deepcopy(module).float() for module in layers]
         graph.cast(np.float32)
     for module in layers:
-        add_layer(graph, module)
+        _add_layer(graph, module)
     if in_single:
         graph.cast(np.float64)
     graph.add_predictions()

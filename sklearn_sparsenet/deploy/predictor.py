@@ -40,18 +40,11 @@ _SPARSE_HALF = 8  # columns at which a sparse product reaches half of its rate
 
 
 def predict_from(outputs: Array, loss: Loss) -> Array:
-    """Return what `loss.predict` returns, by NumPy where the loss says how.
-
-    Parameters
-    ----------
-    outputs : ndarray of shape (n_samples, n_outputs)
-    loss : Loss
-    """
+    """Return what `loss.predict` does of outputs, by NumPy where the loss says how."""
     if loss.response is not None:
         return loss.response.numpy(outputs)
     with single_threaded():
-        predicted: Array = loss.predict(torch.from_numpy(outputs)).numpy()
-    return predicted
+        return loss.predict(torch.from_numpy(outputs)).numpy()
 
 
 def log_link(loss: Loss) -> Callable[[Array], Array] | None:
@@ -68,21 +61,12 @@ def log_link(loss: Loss) -> Callable[[Array], Array] | None:
 
 @dataclass
 class _Layer:
-    """A layer of the smaller network; its inputs are columns.
+    """A layer of the smaller network; its inputs are columns."""
 
-    Attributes
-    ----------
-    dense : ndarray of shape (n_units, n_inputs)
-    sparse : csr_array of that shape
-    bias : ndarray of shape (n_units, 1)
-    activate : callable(values) or None
-        Works in place.
-    """
-
-    dense: Array
-    sparse: sparse.csr_array
-    bias: Array
-    activate: Kernel | None = None
+    dense: Array  # of shape (n_units, n_inputs)
+    sparse: sparse.csr_array  # of that shape
+    bias: Array  # of shape (n_units, 1)
+    activate: Kernel | None = None  # works in place
 
     def dense_seconds(self, n_columns: int) -> float:
         """Return how long a dense product will probably take."""
@@ -113,13 +97,8 @@ class _Layer:
 class Predictor:
     """Computes the outputs of a perceptron as fast as it can.
 
-    Parameters
-    ----------
-    layers : list of _Layer
-    columns : ndarray of int or None
-        Inputs that the first layer reads; None: all.
-    n_features : int
-        Inputs in all.
+    Columns are the inputs that the first layer reads, None for all `n_features` of
+    them.
     """
 
     def __init__(
@@ -159,13 +138,7 @@ class Predictor:
         return self._layers[0].dense.dtype
 
     def plan(self, n_rows: int) -> list[str]:
-        """Return, for each layer, ``"dense"`` or ``"sparse"``.
-
-        Parameters
-        ----------
-        n_rows : int
-            Rows that are to be predicted at once.
-        """
+        """Return which product each layer takes, ``"dense"`` or ``"sparse"``."""
         return ["sparse" if s else "dense" for s in self._plan(n_rows)]
 
     def with_plan(self, is_sparse: list[bool]) -> Predictor:
@@ -177,20 +150,13 @@ class Predictor:
     def _plan(self, n_rows: int) -> list[bool]:
         n_columns = min(n_rows, _BLOCK)
         if n_columns not in self._plans:
-            plan = [layer.is_sparse(n_columns) for layer in self._layers]
-            self._plans[n_columns] = plan
+            self._plans[n_columns] = [x.is_sparse(n_columns) for x in self._layers]
         return self._plans[n_columns]
 
     def __call__(self, X: Any) -> Array:
-        """Return the outputs.
+        """Return the outputs, shape (n_samples, n_outputs).
 
-        Parameters
-        ----------
-        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_outputs)
+        X is an array or a CSR matrix of shape (n_samples, n_features).
         """
         read = self._read_dense
         if sparse.issparse(X):

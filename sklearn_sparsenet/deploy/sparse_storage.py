@@ -22,20 +22,11 @@ _DENSE_FROM = 0.5
 
 @dataclass(frozen=True)
 class Packed:
-    """A tensor as arrays.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    values : ndarray
-        All entries, or with `indices` those that are not zero.
-    indices : ndarray of int or None
-        Places of the values in the flattened tensor, ascending.
-    """
+    """A tensor as arrays."""
 
     shape: tuple[int, ...]
-    values: np.ndarray
-    indices: np.ndarray | None = None
+    values: np.ndarray  # all entries, or with indices those that are not zero
+    indices: np.ndarray | None = None  # places in the flattened tensor, ascending
 
     @property
     def nbytes(self) -> int:
@@ -44,13 +35,7 @@ class Packed:
 
     @single_threaded()
     def unpack(self) -> Tensor:
-        """Return the tensor.
-
-        Raises
-        ------
-        ValueError
-            If the parts do not fit together.
-        """
+        """Return the tensor; parts that do not fit together are a ValueError."""
         size = math.prod(self.shape)
         if self.indices is None:
             if self.values.size != size:
@@ -108,10 +93,7 @@ def strip_module(module: nn.Module) -> nn.Module:
 def unpack_module(module: nn.Module, packed: Mapping[str, Packed]) -> nn.Module:
     """Give a module the tensors that were packed, in place.
 
-    Raises
-    ------
-    ValueError
-        If names or shapes are not those of the module.
+    Names, shapes and types have to be those of the module.
     """
     own = _tensors(module)
     if {k: tuple(v.shape) for k, v in own.items()} != {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABCMeta, abstractmethod
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.callback import CallbackSupportMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -12,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.deploy.predictor import predict_from
 from sklearn_sparsenet.estimators._fitting import fit_network
-from sklearn_sparsenet.estimators._outcome import linear_layers
+from sklearn_sparsenet.estimators._modules import linear_layers
 from sklearn_sparsenet.estimators._pickling import PicklingMixin
 from sklearn_sparsenet.estimators._reports import ReportsMixin
 from sklearn_sparsenet.estimators._scales import check_finite
@@ -131,7 +132,9 @@ class SparseNet(
 
         Arrays, or sparse ones after `sparsify`.
         """
-        return self._as_stored(self._perceptron_layers()[0])
+        coefs, _ = self._perceptron_layers()
+        is_sparse = getattr(self, "_is_sparse", False)
+        return list(map(sparse.csr_array, coefs)) if is_sparse else coefs
 
     @property
     def intercepts_(self) -> list[np.ndarray]:

@@ -17,19 +17,12 @@ from sklearn_sparsenet.estimators._holdout import hold_out
 from sklearn_sparsenet.estimators._identity import identify
 from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._unit_targets import has_unit_targets
-from sklearn_sparsenet.estimators._validation import as_ratios
+from sklearn_sparsenet.estimators._validation import SEARCHES, as_ratios
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.penalties import Penalty, as_penalty
-from sklearn_sparsenet.search import (
-    BracketSearch,
-    ContinuationSearch,
-    FixedAlpha,
-    OnePassSearch,
-    Search,
-    as_search,
-)
+from sklearn_sparsenet.search import FixedAlpha, Search, as_search
 from sklearn_sparsenet.search.targets import (
     Target,
     has_entries,
@@ -64,30 +57,15 @@ _TARGETS = {
     "indicators": "0.0 and 1.0 in shape (n_samples, n_outputs)",
     "classes": "class indices in shape (n_samples,)",
 }
-DEFAULT_SEARCH = "one_pass"  # of the estimators
-SEARCHES = {
-    "one_pass": OnePassSearch,
-    "bracket": BracketSearch,
-    "continuation": ContinuationSearch,
-}
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Training data as the core takes them.
-
-    Attributes
-    ----------
-    rows : Dataset
-    target : Tensor
-        As the loss takes it.
-    weight : Tensor of shape (n_samples,)
-    validation : Validation or None
-    """
+    """Training data as the core takes them."""
 
     rows: Dataset
-    target: Tensor
-    weight: Tensor
+    target: Tensor  # as the loss takes it
+    weight: Tensor  # of shape (n_samples,)
     validation: Validation | None = None
 
 
@@ -141,15 +119,10 @@ def is_ours(value: object) -> bool:
 
 
 def check_loss(loss: Loss, target: Tensor, is_regression: bool) -> None:
-    """Refuse a loss that is for other targets.
-
-    Raises
-    ------
-    ValueError
-        If the loss says which ones it takes, and these are not among them.
-    """
-    given = "real" if is_regression else "indicators"
-    given = given if target.is_floating_point() else "classes"
+    """Refuse, with a ValueError, a loss that says that it is for other targets."""
+    given = "classes"
+    if target.is_floating_point():
+        given = "real" if is_regression else "indicators"
     if given not in loss.targets:
         wanted = " or ".join(_TARGETS[kind] for kind in loss.targets)
         raise ValueError(
@@ -161,10 +134,7 @@ def check_loss(loss: Loss, target: Tensor, is_regression: bool) -> None:
 def try_loss(loss: Loss, n_outputs: int, samples: Samples) -> None:
     """Try a user's loss on outputs far and near, before any training.
 
-    Raises
-    ------
-    ValueError
-        If it cannot be computed, or does not depend on the outputs.
+    One that cannot be computed, or does not depend on the outputs, is a ValueError.
     """
     rows = torch.arange(_TRIED_ROWS, device=samples.target.device)
     target = samples.target[rows % len(samples.target)]
@@ -200,10 +170,7 @@ def build_search(
 ) -> tuple[Search, Target | None, tuple[str, ...]]:
     """Return the search, its target, and the layers that are penalised.
 
-    Raises
-    ------
-    ValueError, TypeError
-        For impossible targets or λ, naming the layers and their sizes.
+    Impossible targets and λ are refused, with the names of the layers and their sizes.
     """
     sizes = {name: p.numel() for name, p in find_layers(module).items()}
     if not sizes:
@@ -229,13 +196,14 @@ def build_search(
     )
     search = settings.search
     if isinstance(search, str):
-        search = SEARCHES[default_search(search, settings.solver)]()
+        # The default works with proximal steps; certified solutions have their own.
+        is_certified = settings.solver == "lbfgs" and search == "one_pass"
+        search = SEARCHES["continuation" if is_certified else search]()
     search = as_search(search)
-    solvers = search.solvers
-    if settings.solver not in solvers:
+    if settings.solver not in search.solvers:
         raise ValueError(
             f"search={settings.search!r} goes with solver="
-            f"{' or '.join(map(repr, solvers))}, not with {settings.solver!r}."
+            f"{' or '.join(map(repr, search.solvers))}, not with {settings.solver!r}."
         )
     if with_units and not search.takes_units:
         raise ValueError(
@@ -243,14 +211,6 @@ def build_search(
             f"{settings.search!r}."
         )
     return search, target, target.layer_names
-
-
-def default_search(search: str, solver: str) -> str:
-    """Return which search a name stands for, given the solver.
-
-    The default search works with proximal steps; certified solutions have their own.
-    """
-    return "continuation" if solver == "lbfgs" and search == DEFAULT_SEARCH else search
 
 
 def _resolve_alpha(alpha: object, sizes: dict[str, int]) -> dict[str, float]:
@@ -281,13 +241,7 @@ def build_problem(
 
 
 def _try_penalty(penalty: Penalty, network: Network) -> None:
-    """Try a user's penalty on the weights, before any training.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be computed for them.
-    """
+    """Refuse a user's penalty that cannot be computed, before any training."""
     strengths = [_TRIED_ALPHA] * len(network.layers)
     for where, shape, alpha in network.blocks(strengths, penalty.separable):
         weight = network.parameters[where].view(shape).clone()
@@ -313,19 +267,9 @@ def build_checkpoint(
 ) -> Checkpoint | None:
     """Return where the state of this fit is kept, if anywhere.
 
-    Parameters
-    ----------
-    settings : Settings
-    problem : Problem
-        Its network stands at the initial point.
-    *more : object
-        What the fit depends on besides.
-
-    Raises
-    ------
-    ValueError
-        If the directory cannot be used, or `random_state` is no number: another fit
-        would not be the same one.
+    The fit is known by its settings, by its problem, whose network stands at the
+    initial point, and by `more` that it depends on. A directory that cannot be used is
+    refused, and a `random_state` that is no number: another fit would be another one.
     """
     if settings.checkpoint is None:
         return None

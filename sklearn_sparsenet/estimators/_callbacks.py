@@ -6,6 +6,7 @@ that a fit makes about a thousand tasks at most: their contexts are kept in memo
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -23,41 +24,24 @@ _USUAL_SOLVES = 20  # searches of which nothing is known, or that rarely need th
 class FitTasks:
     """The root task of a fit, and what it takes to watch the solves below.
 
-    Parameters
-    ----------
-    estimator : SparseNet
-    X, y, sample_weight
-        As the user gave them, so that callbacks can score with them.
+    X, y and sample_weight are those that the user gave: callbacks can score with them.
     """
 
     def __init__(self, estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
         self._estimator = estimator
-        weights = {"sample_weight": sample_weight}
-        metadata = None if sample_weight is None else weights
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self._facts = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
 
     def begin(self, spec: Specification, n_solves: int | None) -> Monitor | None:
-        """Begin the root task; return what is to watch the solves.
+        """Begin the root task; return what is to watch the solves, so many at most.
 
-        Parameters
-        ----------
-        spec : Specification
-        n_solves : int or None
-            The most solves, if that is known.
-
-        Returns
-        -------
-        Monitor or None
-            None without callbacks: nothing is then spent on them.
+        Without callbacks that is None: nothing is then spent on them.
         """
         self._root = self._estimator._init_callback_context(max_subtasks=n_solves)
         self._root.call_on_fit_task_begin(**self._facts)
         if not getattr(self._estimator, "_skl_callbacks", None):
             return None
-
-        def attributes() -> dict[str, Any] | None:
-            return _as_it_stands(spec)
-
+        attributes = partial(_as_it_stands, spec)
         facts = {**self._facts, "reconstruction_attributes": attributes}
         return _SolveTasks(self._root, facts)
 
@@ -67,14 +51,7 @@ class FitTasks:
 
 
 class _SolveTasks:
-    """The tasks of solves and of blocks of epochs; a `Monitor`.
-
-    Parameters
-    ----------
-    root : CallbackContext
-    facts : dict
-        What the hooks are called with.
-    """
+    """The tasks of solves and of blocks of epochs, which get the facts; a `Monitor`."""
 
     def __init__(self, root: Any, facts: dict[str, Any]) -> None:
         self._root, self._facts = root, facts
@@ -84,9 +61,8 @@ class _SolveTasks:
         self._stops = False
         self._solve: Any = None
         self._block: Any = None  # the one that is open
-        self._n_blocks = self._n_epochs = (
-            0  # blocks of this solve so far, epochs in all
-        )
+        self._n_blocks = 0  # of this solve, so far
+        self._n_epochs = 0  # of this solve, in all
         self._block_size = 1
 
     def begin_solve(self, name: str, n_epochs: int) -> None:

@@ -28,17 +28,10 @@ __all__ = ["ClassCoding", "Coding", "RealCoding", "weigh"]
 
 @dataclass(frozen=True)
 class Coding(ABC):
-    """The target of some rows, coded, and what follows for networks and losses.
+    """The target of some rows, coded, and what follows for networks and losses."""
 
-    Attributes
-    ----------
-    encoded : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-    loss : str, callable or Loss
-        The parameter.
-    """
-
-    encoded: np.ndarray
-    loss: str | Callable | Loss
+    encoded: np.ndarray  # of shape (n_samples,) or (n_samples, n_outputs)
+    loss: str | Callable | Loss  # the parameter
 
     @staticmethod
     def of(
@@ -59,12 +52,7 @@ class Coding(ABC):
         known : ndarray of shape (n_classes,), optional
             Classes there are, whether or not y has them.
         previous : SparseNet, optional
-            The fit that this one goes on from.
-
-        Raises
-        ------
-        ValueError
-            If y is no such target, or has other classes than the fit before.
+            The fit that this one goes on from; other classes than its are refused.
         """
         if settings.is_classification:
             before = None if previous is None else previous.classes_
@@ -94,13 +82,7 @@ class Coding(ABC):
 
     @abstractmethod
     def make_loss(self, n_outputs: int) -> Loss:
-        """Return the loss for a network with so many outputs.
-
-        Raises
-        ------
-        ValueError
-            If the target needs another number.
-        """
+        """Return the loss, or refuse a network with so many outputs."""
 
     @abstractmethod
     def tensor(self, n_outputs: int, dtype: torch.dtype) -> Tensor:
@@ -113,16 +95,9 @@ class Coding(ABC):
 
 @dataclass(frozen=True)
 class ClassCoding(Coding):
-    """Classes as their numbers, or several labels as indicators.
+    """Classes as their numbers, or several labels as indicators."""
 
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,)
-        For several labels: their numbers.
-    is_multilabel : bool
-    """
-
-    classes: np.ndarray
+    classes: np.ndarray  # of shape (n_classes,); for several labels: their numbers
     is_multilabel: bool
 
     @property
@@ -177,24 +152,16 @@ class ClassCoding(Coding):
 
 @dataclass(frozen=True)
 class RealCoding(Coding):
-    """Columns of numbers, standardised or as they are.
+    """Columns of numbers, standardised, or as they are, with mean 0 and scale 1."""
 
-    Attributes
-    ----------
-    mean, scale : ndarray of shape (n_outputs,)
-        What they were standardised with; 0 and 1 if they were not.
-    is_flat : bool
-        Whether the target has one dimension.
-    """
-
-    mean: np.ndarray
+    mean: np.ndarray  # of shape (n_outputs,), as the scale
     scale: np.ndarray
-    is_flat: bool
+    is_flat: bool  # whether the target has one dimension
 
     @property
     def attributes(self) -> dict[str, Any]:
-        scales = {"y_mean_": self.mean, "y_scale_": self.scale}
-        return {**scales, "_flat_target": self.is_flat}
+        flat = self.is_flat
+        return {"y_mean_": self.mean, "y_scale_": self.scale, "_flat_target": flat}
 
     @property
     def n_outputs(self) -> int:
@@ -279,19 +246,9 @@ def weigh(
 ) -> np.ndarray:
     """Return the weights of rows in a fit: times those of their classes, if any.
 
-    Parameters
-    ----------
-    settings : Settings
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-    weight : ndarray of shape (n_samples,)
-    known : ndarray of shape (n_classes,), optional
-        Classes there are, whether or not y has them; without it all classes that have
-        a weight are to be in y.
-
-    Raises
-    ------
-    ValueError
-        If the weights of the classes cannot be, do not suit y, or leave nothing.
+    `known` are the classes there are, whether or not y has them; without it all classes
+    that have a weight are to be in y. Weights of classes that cannot be, do not suit y,
+    or leave nothing, are refused.
     """
     class_weight = settings.class_weight if settings.is_classification else None
     check_class_weight(class_weight)

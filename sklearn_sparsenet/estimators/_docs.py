@@ -7,11 +7,14 @@ from typing import TypeVar
 
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 
-__all__ = ["add_common_docs", "add_cv_docs"]
+__all__ = ["add_common_docs"]
 
 Estimator = TypeVar("Estimator", bound=type)
 
-TARGET = """
+_ACTIVATIONS = ", ".join(f'"{name}"' for name in ACTIVATIONS)
+# What stands in braces in the docstrings, and its text.
+_PARTS = {
+    "target": """
 `target_sparsity` says how many weights the network may keep:
 
 - a float in [0, 1) is the fraction of weights that are **zero**: 0.98 keeps 2 %;
@@ -20,23 +23,20 @@ TARGET = """
   in each layer, with one λ per layer.
 
 A larger int is a denser network, a larger float a sparser one.
-"""
-
-SEARCH = r"""
+""",
+    "search": r"""
 `fit` minimises the mean loss plus :math:`\sum_j \lambda_j \|W_j\|_1` (or another
 `penalty`) by proximal gradient steps, which make weights exactly 0.0, and searches for
 the regularisation parameter(s) λ, `alpha` here, that leave the asked number of weights.
 With `debias` the survivors are then refitted without the penalty. Biases are neither
 counted nor, by default, penalised. X should be scaled (StandardScaler).
-"""
-
-NAMES_OF_ACTIVATIONS = ", ".join(f'"{name}"' for name in ACTIVATIONS)
-PARAMETERS_FIRST = f"""
+""",
+    "parameters_first": f"""
 hidden_layer_sizes : array-like of int, default=(100,)
     Widths of the hidden layers. ``()`` is a linear model. Without effect, as
     `activation`, with `module`.
 activation : str, default="relu"
-    One of {NAMES_OF_ACTIVATIONS}.
+    One of {_ACTIVATIONS}.
     Only with smooth ones do the optimality conditions hold everywhere.
 module : nn.Module or callable, default=None
     A network in place of the multilayer perceptron; copied, never trained in place,
@@ -103,9 +103,8 @@ weight_decay : float or "auto", default="auto"
 debias : bool or "auto", default="auto"
     Whether surviving weights are refitted without the ℓ1 penalty, but with
     `weight_decay`: "auto" after a search with "adam" or "sgd".
-"""
-
-PARAMETERS_SECOND = """
+""",
+    "parameters_second": """
 solver : {"adam", "sgd", "lbfgs"}, default="adam"
     Proximal Adam, or proximal stochastic gradient descent (Algorithm 3). "lbfgs", for
     small data and smooth activations, solves the ℓ1 problem in float64 until
@@ -141,9 +140,8 @@ validation_fraction : float, default=0.1
 n_iter_no_change : int, default=10
     Epochs on target without a better score after which a solve ends, with
     `early_stopping` only.
-"""
-
-PARAMETERS_THIRD = """
+""",
+    "parameters_third": """
 warm_start : bool, default=False
     Whether `fit` starts from the fitted network and tries its `alpha_` first.
 dtype : "auto", "float32" or "float64", default="auto"
@@ -160,9 +158,8 @@ checkpoint : str or path-like, default=None
 random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
     1: a line per solve.
-"""
-
-ATTRIBUTES = """
+""",
+    "attributes": """
 alpha_ : float, or ndarray of shape (n_layers,)
     The λ found, or given.
 n_nonzero_ : int
@@ -229,15 +226,12 @@ feature_importances_ : ndarray of shape (n_features,)
 n_features_in_ : int
 feature_names_in_ : ndarray of str
     If X has feature names.
-"""
-
-
-CV_DESCRIPTION = """
+""",
+    "cv_description": """
 For each fold a path of networks from dense to sparse is fitted (`sparsenet_path`) and
 scored on the rows that were left out; the chosen target is then fitted to all data.
-"""
-
-CV_PARAMETERS = """
+""",
+    "cv_parameters": """
 hidden_layer_sizes, activation, module, and all others that are not told here
     As in the estimator of a single target.
 target_sparsities : int or sequence, default=10
@@ -255,9 +249,8 @@ scoring : str, callable or None, default=None
     too, but for None the accuracy of classes. It gets `sample_weight` if `fit` does.
 n_jobs : int, default=None
     Folds that are fitted at the same time.
-"""
-
-CV_ATTRIBUTES = """
+""",
+    "cv_attributes": """
 target_sparsity_ : int, float, sequence or dict
     The target that was chosen; `best_index_` is its place.
 target_sparsities_ : list
@@ -272,37 +265,13 @@ alphas_ : ndarray of shape (n_targets, n_folds) or (n_targets, n_folds, n_layers
     Their λ.
 cv_results_ : dict
     The scores in the form of `GridSearchCV.cv_results_`.
-"""
-
-
-def add_cv_docs(estimator: Estimator) -> Estimator:
-    """Fill what the estimators with cross-validation share into a docstring."""
-    parts = {
-        "description": CV_DESCRIPTION,
-        "parameters": CV_PARAMETERS,
-        "attributes": CV_ATTRIBUTES,
-    }
-    return _filled(estimator, parts)
+""",
+}
 
 
 def add_common_docs(estimator: Estimator) -> Estimator:
-    """Fill the common parts into the docstring of an estimator."""
-    parts = {
-        "target": TARGET,
-        "search": SEARCH,
-        "parameters_first": PARAMETERS_FIRST,
-        "parameters_second": PARAMETERS_SECOND,
-        "parameters_third": PARAMETERS_THIRD,
-        "attributes": ATTRIBUTES,
-    }
-    return _filled(estimator, parts)
-
-
-def _filled(estimator: Estimator, parts: dict[str, str]) -> Estimator:
-    if estimator.__doc__ is None:  # python -OO
-        return estimator
-    indented = {
-        name: cleandoc(text).replace("\n", "\n    ") for name, text in parts.items()
-    }
-    estimator.__doc__ = estimator.__doc__.format(**indented)
+    """Fill the parts that its docstring names into it."""
+    if estimator.__doc__ is not None:  # as it is with python -OO
+        parts = {k: cleandoc(v).replace("\n", "\n    ") for k, v in _PARTS.items()}
+        estimator.__doc__ = estimator.__doc__.format(**parts)
     return estimator

@@ -56,20 +56,7 @@ def network_attributes(
     n_weights: int,
     n_features: int,
 ) -> dict[str, Any]:
-    """Return what a network is, as attributes.
-
-    Parameters
-    ----------
-    module : nn.Module
-    layer_names : list of str
-        Of what is counted.
-    counts : sequence of int
-        Nonzero weights of each of these layers.
-    n_weights : int
-        All that these layers have.
-    n_features : int
-        Of X.
-    """
+    """Return what a network is, as attributes; counts are nonzero weights of layers."""
     n_nonzero = int(sum(counts))
     return {
         "module_": module,

@@ -30,21 +30,11 @@ __all__ = ["Fitted", "fit_network", "follow"]
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit found at one point.
+    """What a fit found at one point."""
 
-    Attributes
-    ----------
-    attributes : dict
-        All that estimators get by it.
-    message : str or None
-        What there is to warn of.
-    was_interrupted : bool
-        Whether the user interrupted anything so far.
-    """
-
-    attributes: dict[str, Any]
-    message: str | None
-    was_interrupted: bool
+    attributes: dict[str, Any]  # all that estimators get by it
+    message: str | None  # what there is to warn of
+    was_interrupted: bool  # by the user, so far
 
 
 @with_callbacks

@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
-import copy
+import os
+import threading
+import warnings
 from collections.abc import Callable
-from inspect import signature
+from functools import partial
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn import get_config
+from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
-from sklearn_sparsenet.estimators._default_scores import minus_log_loss
-from sklearn_sparsenet.estimators._jobs import as_here
+from sklearn_sparsenet.estimators._scoring import (
+    only_predicts,
+    weights_for,
+    with_labels,
+)
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.path import run_path
 
-__all__ = [
-    "fit_fold",
-    "make_folds",
-    "run_folds",
-    "warn_of_the_folds",
-    "weights_for",
-    "with_labels",
-]
+__all__ = ["make_folds", "run_folds", "warn_of_the_folds"]
 
 
 def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tuple]:
     """Return the rows to train and to test with, of each fold.
 
-    Rows of weight 0 are in none of them.
-
-    Raises
-    ------
-    ValueError
-        If there are no folds, or one has no rows of positive weight in a part.
+    Rows of weight 0 are in none of them. No folds at all are refused, and one that has
+    no rows of positive weight in a part.
     """
     n_samples = count_samples(X)
     kept = np.arange(n_samples)
     if sample_weight is not None and not sample_weight.all():
         kept = np.flatnonzero(sample_weight)
-        y, groups = (
-            None if part is None else safe_indexing(part, kept) for part in (y, groups)
-        )
+        y, groups = _rows_of(y, kept), _rows_of(groups, kept)
     if cv is None or isinstance(cv, Integral) or hasattr(cv, "split"):
         splitter = check_cv(cv, y, classifier=is_classifier)
         # Those of scikit-learn only count the rows of X.
@@ -73,17 +66,14 @@ def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tup
     return folds
 
 
-def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
-    """Return what `fit_fold` gives for each fold, tasks of their own below `root`.
+def _rows_of(part, numbers):
+    return None if part is None else safe_indexing(part, numbers)
 
-    Parameters
-    ----------
-    estimator : estimator
-        That chooses by them.
-    root : CallbackContext
-    folds : list of tuple
-    *what
-        The other arguments of `fit_fold`.
+
+def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
+    """Return what `_fit_fold` gives for each fold, tasks of their own below `root`.
+
+    `what` are its other arguments; the estimator is the one that chooses by the folds.
     """
     tasks = root.subcontext(
         task_name="folds", max_subtasks=len(folds), sequential_subtasks=False
@@ -91,7 +81,7 @@ def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
     tasks.call_on_fit_task_begin(estimator=estimator)
     # All of them before the first is pickled.
     each = [tasks.subcontext(task_name="fold", task_id=k) for k in range(len(folds))]
-    work = as_here(fit_fold)
+    work = _as_here(_fit_fold)
     results = Parallel(n_jobs=estimator.n_jobs)(
         delayed(work)(fold, task, *what) for fold, task in zip(folds, each, strict=True)
     )
@@ -99,14 +89,34 @@ def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
     return results
 
 
-def fit_fold(
-    fold,
-    task,
-    single,
-    data,
-    grid: list,
-    scorer: Callable,
-    classes: np.ndarray | None,
+def _as_here(function: Callable) -> Callable:
+    """Return a function for jobs, with the configuration and warnings filters of here.
+
+    `sklearn.utils.parallel` exchanges the filters in every job. Jobs may be threads of
+    one process, to which the filters belong as a whole, and then they are lost.
+    """
+    filters = list(warnings.filters)
+    return partial(_as_there, function, get_config(), filters, os.getpid())
+
+
+def _as_there(
+    function: Callable, config: dict, filters: list, process: int, *args: Any
+) -> Any:
+    before = list(warnings.filters)
+    is_alone = threading.current_thread() is threading.main_thread()
+    has_others = is_alone and os.getpid() != process  # in a process of joblib's
+    if has_others:
+        warnings.filters[:] = filters
+    try:
+        with config_context(**config):
+            return function(*args)
+    finally:
+        if has_others:
+            warnings.filters[:] = before
+
+
+def _fit_fold(
+    fold, task, single, data, grid: list, scorer: Callable, classes: np.ndarray | None
 ) -> dict:
     """Fit the path to the training rows of a fold and score it on both parts.
 
@@ -128,22 +138,11 @@ def fit_fold(
     dict
         train, test, n_nonzero and alpha of each point; the messages of what did not
         converge.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupted it: without all scores there is nothing to choose by.
     """
     table, *others = data
     train, test = (
-        [
-            TableRows(table, numbers),
-            *(
-                part if part is None else safe_indexing(part, numbers)
-                for part in others
-            ),
-        ]
-        for numbers in fold
+        [TableRows(table, rows), *(_rows_of(part, rows) for part in others)]
+        for rows in fold
     )
     facts = {"estimator": single, "y": train[1]}
     if task._callbacks:
@@ -156,7 +155,7 @@ def fit_fold(
 
     def score(X, y, sample_weight) -> np.ndarray:
         weights = weights_for(about_all, sample_weight)
-        if not _only_predicts(scorer):
+        if not only_predicts(scorer):
             X = X.take()
         return np.array([about_all(point, X, y, **weights) for point in points])
 
@@ -171,51 +170,8 @@ def fit_fold(
     return found
 
 
-def _only_predicts(scorer: Callable) -> bool:
-    """Whether a scorer looks at predictions only: those of scikit-learn, and ours."""
-    known = type(scorer).__module__ == "sklearn.metrics._scorer"
-    return known or scorer is minus_log_loss
-
-
-def with_labels(scorer: Callable, classes: np.ndarray) -> Callable:
-    """Return a scorer that tells its metric which classes there are.
-
-    Metrics that ask for them (``labels``) would take those of the rows that they are
-    given for all. A scorer that has been told is left as it is, as is a function.
-    """
-    metric = getattr(scorer, "_score_func", None)
-    if metric is None or "labels" not in signature(metric).parameters:
-        return scorer
-    told = copy.copy(scorer)
-    told._kwargs = {"labels": classes, **scorer._kwargs}
-    return told
-
-
-def weights_for(scorer: Callable, sample_weight) -> dict:
-    """Return the keyword arguments that tell a scorer the weights.
-
-    None where metadata routing says that it does not want them.
-    """
-    if sample_weight is None:
-        return {}
-    routing = getattr(scorer, "get_metadata_routing", None)
-    if get_config()["enable_metadata_routing"] and routing is not None:
-        score = getattr(routing(), "score", None)
-        if score is not None and score.requests.get("sample_weight") is False:
-            return {}
-    return {"sample_weight": sample_weight}
-
-
 def warn_of_the_folds(results: list[dict], name: str) -> None:
-    """Warn once of all networks of the folds that did not converge.
-
-    Parameters
-    ----------
-    results : list of dict
-        As `fit_fold` returns them.
-    name : str
-        Of the estimator.
-    """
+    """Warn once of all networks of the folds that did not converge."""
     messages = [message for result in results for message in result["messages"]]
     if messages:
         n_networks = sum(len(result["test"]) for result in results)

@@ -16,7 +16,8 @@ def hold_out(
     """Split rows into those to train with and those to score, each in their order.
 
     The shares of the classes are the same in both parts as far as they can be. A class
-    is never without a row to train with: one that has a single row is not scored.
+    is never without a row to train with: one that has a single row is not scored. Fewer
+    than two rows to score, or none to train with, are refused.
 
     Parameters
     ----------
@@ -25,11 +26,6 @@ def hold_out(
     fraction : float
         Of the rows, to be held out.
     seed : int
-
-    Raises
-    ------
-    ValueError
-        If fewer than two rows can be held out, or none is left.
     """
     n_rows = len(strata)
     common = np.flatnonzero(np.bincount(strata)[strata] > 1)

@@ -25,13 +25,7 @@ def identify(value: Any, depth: int = _DEPTH) -> str:
 
     Functions are known by what they do, not by where they lie or what they are called;
     objects by their class and attributes. What a function finds in its module is not
-    looked at.
-
-    Parameters
-    ----------
-    value : object
-    depth : int
-        How far values in values are looked at.
+    looked at, nor are values in values beyond a depth.
     """
     if depth == 0:
         return type(value).__qualname__

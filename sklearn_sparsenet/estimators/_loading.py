@@ -18,30 +18,16 @@ from torch import nn
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.deploy.architecture import build_from
 from sklearn_sparsenet.deploy.sparse_storage import Packed, unpack_module
-from sklearn_sparsenet.estimators._file_format import (
-    FORMAT,
-    FORMAT_VERSION,
-    PARTS,
-    digest,
-    is_paid,
-)
+from sklearn_sparsenet.estimators import _stored as stored
 from sklearn_sparsenet.estimators._modules import adopt_module
-from sklearn_sparsenet.estimators._stored import (
-    FORMER_NAMES,
-    check_attributes,
-    check_network,
-    check_params,
-    known_classes,
-)
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
+from sklearn_sparsenet.utils.atomic_files import opened
 from sklearn_sparsenet.utils.declared import fits
 from sklearn_sparsenet.utils.json_codec import Reader
 from sklearn_sparsenet.utils.runtime import forked_random_state, single_threaded
-from sklearn_sparsenet.utils.streams import opened
-from sklearn_sparsenet.utils.strict_json import parse
-from sklearn_sparsenet.utils.tensor_files import read_tensors
+from sklearn_sparsenet.utils.tensor_files import parse, read_tensors
 
 __all__ = ["load"]
 
@@ -116,8 +102,7 @@ def _errors_told_as_damage(path: Any) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:  # of whatever kind: a file must not choose
-        text = f"{path} is no file of save(), or damaged: {error}"
-        raise ValueError(text) from error
+        raise ValueError(f"{path} is no file of save(), or damaged: {error}") from error
 
 
 def _read(file: BinaryIO, *, ends: bool) -> tuple[dict[str, Any], Reader]:
@@ -125,23 +110,23 @@ def _read(file: BinaryIO, *, ends: bool) -> tuple[dict[str, Any], Reader]:
     metadata, arrays = read_tensors(file)
     if ends and file.read(1):
         raise ValueError("something follows its end")
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") != stored.FORMAT:
         raise ValueError("it was not written by save()")
     version = metadata.get("format_version")
-    if version != FORMAT_VERSION:
+    if version != stored.FORMAT_VERSION:
         raise ValueError(
             f"it has format version {version!r}, and this library ({__version__}) "
-            f"reads version {FORMAT_VERSION!r}"
+            f"reads version {stored.FORMAT_VERSION!r}"
         )
     text = metadata["document"]
-    if metadata["sha256"] != digest(text, arrays):
+    if metadata["sha256"] != stored.digest(text, arrays):
         raise ValueError("its checksum is wrong")
     document = parse(text)
-    if document.keys() != PARTS.keys() or not all(
-        fits(document[part], declared) for part, declared in PARTS.items()
+    if document.keys() != stored.PARTS.keys() or not all(
+        fits(document[part], declared) for part, declared in stored.PARTS.items()
     ):
-        raise ValueError("its document has other parts")
-    return document, Reader(known_classes() | FORMER_NAMES, arrays)
+        raise ValueError("its document does not have the parts that save() writes")
+    return document, Reader(stored.known_classes() | stored.FORMER_NAMES, arrays)
 
 
 def _decode(document: dict[str, Any], reader: Reader) -> tuple[type, dict[str, Any]]:
@@ -154,14 +139,14 @@ def _decode(document: dict[str, Any], reader: Reader) -> tuple[type, dict[str, A
         parts[part] = {k: reader.decode(v) for k, v in document[part].items()}
     if reader.arrays:
         raise ValueError(f"it does not say what {len(reader.arrays)} arrays are")
-    check_params(kind, parts["params"])
+    stored.check_params(kind, parts["params"])
     attributes, weights = parts["attributes"], parts["weights"]
     attributes.setdefault("weight_decay_", 0.0)  # there was none in the first files
-    check_attributes(kind, attributes)
+    stored.check_attributes(kind, attributes)
     penalized = attributes["penalized_coefs_"]
     if not fits(weights, dict[str, Packed]):
-        raise ValueError("its weights are none")
-    if not is_paid([*weights.values(), *penalized]):
+        raise ValueError("what should be its weights is something else")
+    if not stored.is_paid([*weights.values(), *penalized]):
         raise ValueError("its weights are far larger than the file")
     attributes["penalized_coefs_"] = [part.unpack().numpy() for part in penalized]
     return kind, parts
@@ -175,7 +160,7 @@ def _network(parts: dict[str, Any]) -> nn.Module | None:
     if parts["recipe"] is None:
         return None
     network = unpack_module(build_from(parts["recipe"]), parts["weights"])
-    check_network(network, parts["attributes"])
+    stored.check_network(network, parts["attributes"])
     return network
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +19,7 @@ from sklearn_sparsenet.utils.runtime import available_memory
 # Numbers per weight that training takes at least: weight, gradient, two moments.
 _NUMBERS_PER_WEIGHT = 4
 
-__all__ = [
-    "adopt_module",
-    "count_outputs",
-    "rows_to_give",
-    "start_module",
-]
+__all__ = ["adopt_module", "count_outputs", "rows_to_give", "start_module"]
 
 
 def start_module(
@@ -31,21 +27,15 @@ def start_module(
 ) -> nn.Module:
     """Return the module to train, on the device of the rows.
 
-    A new one or a copy of the user's, with what a fit before has found, if any.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is none for these rows, or it is another one than before.
+    A new one or a copy of the user's, with what a fit before has found, if any. It is
+    an error if there is none for these rows, or if it is another one than before.
     """
     module = _new_module(settings, rows, n_outputs, seed, dtype)
     if previous is None:
         return module
     _go_on_from(previous.module_, module)
     if settings.alpha is not None and settings.module is None:
-        # λ belongs to the penalised solution.
-        layers = previous.penalized_coefs_, previous.penalized_intercepts_
-        _set_linear_layers(module, *layers)
+        set_penalized(module, previous)  # to which λ belongs
     return module
 
 
@@ -74,12 +64,7 @@ def _new_module(
 
 
 def _check_memory(widths: list[int], dtype: torch.dtype, device: torch.device) -> None:
-    """Refuse a perceptron that cannot be trained in the memory there is.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse a perceptron that cannot be trained in the memory there is."""
     n_weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(widths))
     needed = n_weights * dtype.itemsize * _NUMBERS_PER_WEIGHT
     available = available_memory(device)
@@ -94,14 +79,8 @@ def _check_memory(widths: list[int], dtype: torch.dtype, device: torch.device) -
 def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
     """Return a copy of the user's module, or of what the user's callable makes.
 
-    Of that, too: it may be in use elsewhere.
-
-    Raises
-    ------
-    TypeError
-        If that is no module, or none that can be copied.
-    ValueError
-        If the callable raises an error.
+    Both may be in use elsewhere. A callable that fails is refused, and so is what is no
+    module, or cannot be copied.
     """
     if isinstance(module, nn.Module):
         return adopt(module)
@@ -121,13 +100,7 @@ def adopt_module(module: object, n_features: int, n_outputs: int) -> nn.Module:
 
 
 def _go_on_from(fitted: nn.Module, module: nn.Module) -> None:
-    """Give a module the parameters and buffers of one that was fitted before.
-
-    Raises
-    ------
-    ValueError
-        If it has others.
-    """
+    """Give a module the parameters and buffers of a fitted one, if it has these."""
     try:
         module.load_state_dict(fitted.state_dict())
     except RuntimeError as error:
@@ -137,25 +110,34 @@ def _go_on_from(fitted: nn.Module, module: nn.Module) -> None:
         ) from error
 
 
+def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return copies of the weights (fan_in, fan_out) and biases of linear layers."""
+    weights, biases = _linear_parameters(module)
+    coefs = [weight.detach().cpu().numpy().T.copy() for weight in weights]
+    return coefs, [bias.detach().cpu().numpy().copy() for bias in biases]
+
+
 @torch.no_grad()
-def _set_linear_layers(
-    module: nn.Module, coefs: list[np.ndarray], intercepts: list[np.ndarray]
-) -> None:
-    """Give a multilayer perceptron weights (fan_in, fan_out) and biases."""
+def set_penalized(module: nn.Module, estimator: Any) -> None:
+    """Give the linear layers of a module the penalised solution of a fit."""
+    weights, biases = _linear_parameters(module)
+    for weight, coef in zip(weights, estimator.penalized_coefs_, strict=True):
+        weight.copy_(torch.from_numpy(coef.T))
+    for bias, values in zip(biases, estimator.penalized_intercepts_, strict=True):
+        bias.copy_(torch.from_numpy(values))
+
+
+def _linear_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
-    for layer, coef, intercept in zip(linear, coefs, intercepts, strict=True):
-        layer.weight.copy_(torch.from_numpy(coef.T))
-        layer.bias.copy_(torch.from_numpy(intercept))
+    biases = [layer.bias for layer in linear if layer.bias is not None]
+    return [layer.weight for layer in linear], biases
 
 
 @torch.no_grad()
 def count_outputs(module: nn.Module, rows: Dataset) -> int:
     """Run a module on two samples and return its number of outputs.
 
-    Raises
-    ------
-    ValueError
-        If it cannot take the samples or gives no (n_samples, n_outputs).
+    One that cannot take the samples, or gives no (n_samples, n_outputs), is refused.
     """
     inputs = rows.slice(0, min(2, rows.n_samples)).clone()
     was_training = module.training

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
+from sklearn_sparsenet.estimators._modules import linear_layers
 from sklearn_sparsenet.estimators._specification import Specification
 from sklearn_sparsenet.networks.network import find_nonsmooth
 from sklearn_sparsenet.networks.paths import find_paths
@@ -26,7 +27,6 @@ __all__ = [
     "attributes_for_predictions",
     "fitted_attributes",
     "interruption",
-    "linear_layers",
     "message_of",
 ]
 
@@ -39,13 +39,7 @@ def attributes_for_predictions(
 ) -> dict[str, Any]:
     """Return the attributes with which an estimator predicts as a network does.
 
-    Parameters
-    ----------
-    spec : Specification
-    module : nn.Module
-        A copy of the network.
-    counts : sequence of int
-        Nonzero weights of each layer.
+    The module is a copy of the network; counts are the nonzero weights of each layer.
     """
     network, problem = spec.problem.network, spec.problem
     names = [layer.name for layer in network.layers]
@@ -112,12 +106,7 @@ def message_of(
 ) -> str | None:
     """Return what to warn of: a target that was missed, a dead network.
 
-    Parameters
-    ----------
-    spec : Specification
-    result : TrainingResult
-    attributes : dict
-        As `fitted_attributes` returns them; the network still stands there.
+    The attributes are those of `fitted_attributes`; the network still stands there.
     """
     settings, n_live = spec.settings, attributes["n_live_"]
     searched = result.target is not None
@@ -148,11 +137,9 @@ def message_of(
     if not parts:
         return None
     if searched:
-        goal, counts = (
-            attributes["target_n_nonzero_"],
-            attributes["n_nonzero_per_layer_"],
-        )
-        kept = attributes["n_nonzero_"] if np.ndim(goal) == 0 else counts
+        goal = attributes["target_n_nonzero_"]
+        per_layer = "_per_layer" if np.ndim(goal) else ""
+        kept = attributes[f"n_nonzero{per_layer}_"]
         parts.insert(0, f"asked for {goal} weights (tol={settings.tol}), kept {kept}")
     return f"{settings.kind.__name__}: {'; '.join(parts)}."
 
@@ -188,14 +175,6 @@ def interruption(estimator: Any) -> str:
     return f"{text} The same fit goes on from its checkpoint."
 
 
-def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return copies of the weights (fan_in, fan_out) and biases of linear layers."""
-    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
-    coefs = [layer.weight.detach().cpu().numpy().T.copy() for layer in linear]
-    biases = [layer.bias for layer in linear if layer.bias is not None]
-    return coefs, [bias.detach().cpu().numpy().copy() for bias in biases]
-
-
 def _asked(target: Target | None, counts: Sequence[int]) -> int | np.ndarray | None:
     """Return the numbers of weights asked for: one, one for each layer, or None."""
     if target is None:
@@ -209,14 +188,12 @@ def _history(trials: Sequence[Trial]) -> dict[str, np.ndarray]:
     alphas = np.array([trial.alpha for trial in trials])
     solutions = [trial.solution for trial in trials]
     per_layer = np.array([solution.counts for solution in solutions])
+    numbers = ("loss", "kkt_residual", "epochs", "seconds")
     return {
         "alpha": alphas[:, 0] if alphas.shape[1] == 1 else alphas,
         "n_nonzero": per_layer.sum(axis=1),
         "n_nonzero_per_layer": per_layer,
-        "loss": np.array([solution.loss for solution in solutions]),
-        "kkt_residual": np.array([solution.kkt_residual for solution in solutions]),
-        "epochs": np.array([solution.epochs for solution in solutions]),
-        "seconds": np.array([solution.seconds for solution in solutions]),
+        **{name: np.array([getattr(s, name) for s in solutions]) for name in numbers},
         "status": np.array([solution.status.name.lower() for solution in solutions]),
     }
 

@@ -77,19 +77,15 @@ _DIVIDES = (
 def check_network(network: Network, rows: Dataset, batch_size: int) -> None:
     """Refuse a network that cannot be trained as it stands, or not rightly.
 
+    The parameter at fault is named. Neither network nor PyTorch's generators change.
+
     Parameters
     ----------
     network : Network
-        Not changed, nor are PyTorch's generators.
     rows : Dataset
         What it is to be trained on.
     batch_size : int
         Rows of a batch.
-
-    Raises
-    ------
-    ValueError
-        Naming the parameter.
     """
     bad = [
         name
@@ -131,17 +127,7 @@ def _some(rows: Dataset, n_rows: int) -> Tensor:
 
 
 class _Trial:
-    """What is found out about the layers of a network, on a copy of it.
-
-    Attributes
-    ----------
-    reached : set of str
-        Layers that the backward pass came to, with whatever gradient.
-    moved : set of str
-        Those that got a gradient other than zero.
-    matter : set of str
-        Those whose values have an influence on the outputs in eval mode.
-    """
+    """What is found out about the layers of a network, on a copy of it."""
 
     def __init__(self, network: Network, rows: Dataset) -> None:
         names = [layer.name for layer in network.layers]
@@ -152,9 +138,9 @@ class _Trial:
         self.start = self.network.parameters.clone()
         self.size = _usual_sizes(self.network)
         self.states = random_states(self.start.device)
-        self.reached: set[str] = set()
-        self.moved: set[str] = set()
-        self.matter: set[str] = set()
+        self.reached: set[str] = set()  # layers that the backward pass came to
+        self.moved: set[str] = set()  # those that got a gradient other than zero
+        self.matter: set[str] = set()  # those that the outputs in eval mode depend on
         self.has_outputs = False  # finite ones, so that there can be an influence
         for name, parameter in self.network.module.named_parameters():
             if name in names:

@@ -15,25 +15,12 @@ import torch
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.deploy.architecture import describe
 from sklearn_sparsenet.deploy.sparse_storage import Packed, pack, pack_module
-from sklearn_sparsenet.estimators._file_format import (
-    FORMAT,
-    FORMAT_VERSION,
-    digest,
-    is_paid,
-)
-from sklearn_sparsenet.estimators._stored import (
-    OF_THE_USER,
-    check_attributes,
-    check_params,
-    declared_attributes,
-    is_stored,
-    known_classes,
-)
+from sklearn_sparsenet.estimators import _stored as stored
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
+from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.json_codec import Writer
 from sklearn_sparsenet.utils.runtime import single_threaded
-from sklearn_sparsenet.utils.streams import put
 from sklearn_sparsenet.utils.tensor_files import dump_tensors
 
 __all__ = ["save"]
@@ -43,18 +30,18 @@ __all__ = ["save"]
 def save(estimator: Any, path: Any) -> None:
     """Write a fitted estimator to a file; see `SparseNetClassifier.save`."""
     kind = type(estimator)
-    if not is_stored(kind):
+    if not stored.is_stored(kind):
         raise TypeError(
             f"{kind.__name__} is a class of your own, which a file without code cannot "
             "hold. Save an estimator of the library, or pickle this one (joblib.dump)."
         )
-    writer = Writer(known_classes())
+    writer = Writer(stored.known_classes())
     params = _stored_params(estimator, writer)
-    check_params(kind, params)
+    stored.check_params(kind, params)
     network, penalized = _packed(estimator)
     attributes = {
         name: getattr(estimator, name)
-        for name in sorted(declared_attributes(kind))
+        for name in sorted(stored.declared_attributes(kind))
         if hasattr(estimator, name)
     }
     attributes["penalized_coefs_"] = penalized
@@ -68,13 +55,13 @@ def save(estimator: Any, path: Any) -> None:
         "recipe": describe(estimator.module_),
         "weights": {name: writer.encode(part, name) for name, part in network.items()},
     }
-    check_attributes(kind, attributes)
+    stored.check_attributes(kind, attributes)
     text = json.dumps(document, sort_keys=True)
     metadata = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format": stored.FORMAT,
+        "format_version": stored.FORMAT_VERSION,
         "document": text,
-        "sha256": digest(text, writer.arrays),
+        "sha256": stored.digest(text, writer.arrays),
     }
     put(dump_tensors(writer.arrays, metadata), path)
 
@@ -88,7 +75,7 @@ def _stored_params(estimator: Any, writer: Writer) -> dict[str, Any]:
     for name in ("random_state", "cv"):  # splits are about rows of its data
         if not isinstance(params.get(name), Integral):
             of_this_process.add(name)
-    for name in OF_THE_USER:
+    for name in stored.OF_THE_USER:
         if name in params and not _is_plain(params[name]):
             of_this_process.add(name)
     if params.get("scoring") is not None and "scoring" in of_this_process:
@@ -102,7 +89,7 @@ def _stored_params(estimator: Any, writer: Writer) -> dict[str, Any]:
 
 def _is_plain(value: Any) -> bool:
     """Tell whether an object is known, or called by a name."""
-    return isinstance(value, str) or type(value) in known_classes().values()
+    return isinstance(value, str) or type(value) in stored.known_classes().values()
 
 
 def _by_name(value: Any) -> Any:
@@ -134,6 +121,6 @@ def _packed(estimator: Any) -> tuple[dict[str, Packed], list[Packed]]:
             pack(torch.from_numpy(coef), may_be_sparse=may_be_sparse)
             for coef in estimator.penalized_coefs_
         ]
-        if is_paid([*network.values(), *penalized]):
+        if stored.is_paid([*network.values(), *penalized]):
             break
     return network, penalized

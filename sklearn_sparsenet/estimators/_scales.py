@@ -28,12 +28,7 @@ _TARGET_RATIO = 50.0
 
 
 def check_range(X: np.ndarray | sparse.spmatrix, dtype: torch.dtype) -> None:
-    """Refuse numbers whose squares are beyond the floating type of the fit.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse numbers whose squares are beyond the floating type of the fit."""
     values = X.data if sparse.issparse(X) else X
     if values.dtype.kind != "f" or values.size == 0:
         return
@@ -49,12 +44,7 @@ def check_range(X: np.ndarray | sparse.spmatrix, dtype: torch.dtype) -> None:
 
 
 def check_target_range(target: np.ndarray, dtype: torch.dtype) -> None:
-    """Refuse a target that the floating type of the fit cannot hold.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse a target that the floating type of the fit cannot hold."""
     if np.abs(target).max() > torch.finfo(dtype).max:
         name = str(dtype).removeprefix("torch.")
         raise ValueError(
@@ -64,12 +54,7 @@ def check_target_range(target: np.ndarray, dtype: torch.dtype) -> None:
 
 
 def check_finite(predictions: np.ndarray) -> np.ndarray:
-    """Return predictions, all of which are numbers.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Return predictions, which are to be finite; X is refused otherwise."""
     if not np.isfinite(predictions).all():
         raise ValueError(
             "X has numbers that are too large for this network: what it computes from "
@@ -84,12 +69,8 @@ def standardization(
     """Return standardised columns, and the means and deviations that were used.
 
     Computed from values below 1, so that no square is too large or too small for a
-    number. Constant columns have the deviation 1, and become zero.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_samples, n_columns)
-    weight : ndarray of shape (n_samples,)
+    number. Constant columns have the deviation 1, and become zero. Values have the
+    shape (n_samples, n_columns), weights (n_samples,).
     """
     largest = np.abs(values).max(axis=0)
     _, exponent = np.frexp(largest)  # powers of two change no digit

@@ -5,25 +5,20 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import sparse
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
-from sklearn_sparsenet.estimators._fitted import (
-    network_attributes,
-    path_attributes,
-)
+from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
 from sklearn_sparsenet.estimators._saving import save
 from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.runtime import single_threaded
-from sklearn_sparsenet.utils.streams import put
 
 __all__ = ["DeployMixin", "weighted_names"]
 
@@ -245,12 +240,6 @@ class DeployMixin:
     def _layers(self) -> list[torch.Tensor]:
         parameters = dict(self.module_.named_parameters())
         return [parameters[name].detach() for name in self.layer_names_]
-
-    def _as_stored(self, coefs: list[np.ndarray]) -> list:
-        """Return coefficients as arrays, or sparse after `sparsify`."""
-        if getattr(self, "_is_sparse", False):
-            return [sparse.csr_array(coef) for coef in coefs]
-        return coefs
 
 
 def weighted_names(module: nn.Module) -> list[str]:

@@ -15,16 +15,18 @@ from sklearn.utils import check_random_state
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _modules as modules
 from sklearn_sparsenet.estimators._coding import Coding, weigh
-from sklearn_sparsenet.estimators._effects import warn_of_idle_parameters
-from sklearn_sparsenet.estimators._options import (
+from sklearn_sparsenet.estimators._probing import check_network
+from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
+from sklearn_sparsenet.estimators._settings import (
+    Settings,
     build_limits,
     build_options,
     resolve_weight_decay,
 )
-from sklearn_sparsenet.estimators._probing import check_network
-from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
-from sklearn_sparsenet.estimators._settings import Settings
-from sklearn_sparsenet.estimators._surprises import warn_of_surprises
+from sklearn_sparsenet.estimators._surprises import (
+    warn_of_idle_parameters,
+    warn_of_surprises,
+)
 from sklearn_sparsenet.estimators._unit_targets import with_unit_targets
 from sklearn_sparsenet.estimators._validation import (
     as_ratios,
@@ -54,21 +56,12 @@ __all__ = ["Specification", "Table", "check_table", "specified"]
 
 @dataclass(frozen=True)
 class Table:
-    """Data to fit, checked.
+    """Data to fit, checked."""
 
-    Attributes
-    ----------
-    X : ndarray or sparse matrix of shape (n_samples, ...)
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-    weight : ndarray of shape (n_samples,)
-    features : dict
-        Of the columns of X, their number and names, as fitted attributes.
-    """
-
-    X: Any
-    y: np.ndarray
-    weight: np.ndarray
-    features: dict[str, Any]
+    X: Any  # array or sparse matrix of shape (n_samples, ...)
+    y: np.ndarray  # of shape (n_samples,) or (n_samples, n_outputs)
+    weight: np.ndarray  # of shape (n_samples,)
+    features: dict[str, Any]  # number and names of the columns, as fitted attributes
 
 
 @dataclass(frozen=True)
@@ -91,10 +84,7 @@ class Specification:
     def training(self, part: str | None = None) -> Iterator[Trainer]:
         """Yield what searches train with.
 
-        Parameters
-        ----------
-        part : str, optional
-            What distinguishes this run from others that begin alike.
+        `part` is what distinguishes this run from others that begin alike.
         """
         checkpoint = self.checkpoint
         if checkpoint is not None and part is not None:
@@ -106,13 +96,7 @@ class Specification:
 
 
 def check_table(settings: Settings, X, y, sample_weight) -> Table:
-    """Return data to fit, checked.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If they cannot be fitted.
-    """
+    """Return data, checked; those that cannot be fitted are refused."""
     X, y, features = check_data(settings, X, y)
     if y.ndim == 2 and y.shape[1] == 1:
         warn_user(
@@ -137,6 +121,8 @@ def specified(
 ) -> Iterator[Specification]:
     """Specify a fit; yield that, in a process that is ready for its training.
 
+    Parameters that do not suit the data or each other are refused.
+
     Parameters
     ----------
     settings : Settings
@@ -147,11 +133,6 @@ def specified(
         Classes there are, whether or not these rows have them.
     previous : SparseNet, optional
         The fit that this one goes on from.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For parameters that do not suit the data or each other.
     """
     if numbers is None:
         numbers = np.arange(len(table.weight))
@@ -189,9 +170,8 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     is_whole = np.array_equal(numbers, np.arange(table.X.shape[0]))
     rows = make_dataset(table.X, dtype, device, None if is_whole else numbers)
     n_outputs = coding.n_outputs
-    module = modules.start_module(
-        settings, rows, n_outputs, seeds.network, dtype, previous
-    )
+    how = (n_outputs, seeds.network, dtype, previous)
+    module = modules.start_module(settings, rows, *how)
     n_outputs = modules.count_outputs(module, rows)
     if settings.module is not None:
         rows = modules.rows_to_give(module, rows)
@@ -208,8 +188,7 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
         check_network(problem.network, samples.rows, options.batch_size)
     else:
         _fit_to_inputs(settings, problem, is_new=previous is None)
-    if target is not None:
-        target = with_unit_targets(settings, target, problem, table.features)
+    target = with_unit_targets(settings, target, problem, table.features)
     decay = resolve_weight_decay(settings, problem, options, previous)
     problem = replace(problem, weight_decay=decay.final)
     guess = None if previous is None else _alpha_guess(previous, problem, target)

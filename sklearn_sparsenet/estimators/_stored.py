@@ -1,7 +1,8 @@
-"""What a file may set of an estimator: these attributes and parameters, no others."""
+"""What a file of an estimator consists of, and all that it may set."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,7 @@ from torch import nn
 
 from sklearn_sparsenet import penalties, search
 from sklearn_sparsenet.deploy.sparse_storage import Packed
-from sklearn_sparsenet.estimators._validation import (
-    check_parameters,
-    resolve_dtype,
-)
+from sklearn_sparsenet.estimators._validation import check_parameters, resolve_dtype
 from sklearn_sparsenet.losses import Loss, known_losses
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.shapes import output_shape
@@ -22,16 +20,34 @@ from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.utils.declared import declared_types, fits
 
 __all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
     "FORMER_NAMES",
     "OF_THE_USER",
+    "PARTS",
     "check_attributes",
     "check_network",
     "check_params",
     "declared_attributes",
+    "digest",
+    "is_paid",
     "is_stored",
     "known_classes",
 ]
 
+FORMAT, FORMAT_VERSION = "sklearn_sparsenet", "1"
+PARTS = {
+    "class": str,
+    "library": str,
+    "params": dict[str, Any],
+    "attributes": dict[str, Any],
+    "had_module": bool,
+    "recipe": list[dict[str, Any]] | None,
+    "weights": dict[str, Any],
+}
+# Sparse weights may take so many bytes, and so many times what is stored of them: a
+# layer of 10000 units with a few weights takes 10000 times what its biases take.
+_FREE_WEIGHTS, _MOST_EXPANSION = 2**24, 2**14
 _KNOWN: dict[str, type] = {  # beside losses
     kind.__name__: kind
     for kind in (
@@ -117,6 +133,23 @@ _STATES: dict[str, tuple[type, ...]] = {
 }
 
 
+def is_paid(parts: list[Packed]) -> bool:
+    """Tell whether weights take memory in proportion to what is stored of them."""
+    stored = sum(p.values.nbytes for p in parts)
+    stored += sum(p.indices.nbytes for p in parts if p.indices is not None)
+    return sum(p.nbytes for p in parts) <= _FREE_WEIGHTS + _MOST_EXPANSION * stored
+
+
+def digest(text: str, arrays: dict[str, np.ndarray]) -> str:
+    """Return the checksum of the document and its arrays."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
 def known_classes() -> dict[str, type]:
     """Return the classes of what a file may hold, by their names."""
     return {**known_losses(), **_KNOWN}
@@ -134,13 +167,7 @@ def declared_attributes(kind: type) -> dict[str, Any]:
 
 
 def check_params(kind: type, params: dict[str, Any]) -> None:
-    """Refuse parameters that `fit` would refuse, and those that no file may set.
-
-    Raises
-    ------
-    ValueError, TypeError
-        With the name of the parameter.
-    """
+    """Refuse parameters that `fit` would refuse, and those that no file may set."""
     set_by_file = [k for k in _OF_THE_PROCESS if params.get(k) is not None]
     if set_by_file:
         raise ValueError(f"it sets {set_by_file}, which no file may do")
@@ -153,13 +180,7 @@ def check_params(kind: type, params: dict[str, Any]) -> None:
 
 
 def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
-    """Refuse attributes that no fit sets, or that do not fit together.
-
-    Raises
-    ------
-    ValueError
-        With the name of the attribute.
-    """
+    """Refuse attributes that no fit sets, or that do not fit together, by name."""
     declared = declared_attributes(kind)
     odd = (declared.keys() ^ attributes.keys()) - {"feature_names_in_"}
     if odd:
@@ -167,7 +188,8 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
     wrong = [k for k, value in attributes.items() if not fits(value, declared[k])]
     shape = tuple(attributes["_sample_shape"])
     if wrong or not shape or min(shape) < 1 or shape[0] != attributes["n_features_in_"]:
-        raise ValueError(f"{wrong or 'its _sample_shape'} cannot be")
+        wrong = wrong or ["_sample_shape"]
+        raise ValueError(f"its attributes {wrong} have values that no fit gives them")
     if type(attributes["_loss_"]) not in known_losses().values():
         raise ValueError("its _loss_ is none of this library")
     n_outputs = attributes["_n_outputs_asked"]
@@ -182,15 +204,13 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
     }
     for name, (kinds, expected) in arrays.items():
         array = attributes.get(name)
-        if array is not None and not _is_array(array, kinds, expected):
+        if array is None:
+            continue
+        if array.dtype.kind not in kinds or array.shape != expected:
             raise ValueError(f"its {name} is {array.dtype} of shape {array.shape}")
     if n_outputs not in _possible_outputs(attributes):
         raise ValueError(f"{n_outputs} outputs do not serve for its target")
     _check_records(attributes)
-
-
-def _is_array(array: np.ndarray, kinds: str, shape: tuple[int, ...]) -> bool:
-    return array.dtype.kind in kinds and array.shape == shape
 
 
 def _n_classes(attributes: dict[str, Any]) -> int:
@@ -232,16 +252,8 @@ def _check_records(attributes: dict[str, Any]) -> None:
 def check_network(network: nn.Module, attributes: dict[str, Any]) -> None:
     """Refuse a network whose predictions would fail, without running it.
 
-    Parameters
-    ----------
-    network : nn.Module
-        As `deploy.architecture.build_from` makes it; with its weights.
-    attributes : dict
-        Checked.
-
-    Raises
-    ------
-    ValueError
+    It comes from `deploy.architecture.build_from`, with its weights; the attributes are
+    checked.
     """
     weights = dict(network.named_parameters())
     for name in attributes["layer_names_"]:

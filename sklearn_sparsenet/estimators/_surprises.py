@@ -1,15 +1,18 @@
-"""Warnings of parameters that do what few people mean by them."""
+"""Warnings of parameters that do nothing, or what few people mean by them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from math import ceil
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._warnings import warn_user
-from sklearn_sparsenet.search import Search
+from sklearn_sparsenet.penalties import Penalty
+from sklearn_sparsenet.search import Search, SearchBudget
 from sklearn_sparsenet.search.targets import (
     Target,
     has_entries,
@@ -20,9 +23,50 @@ from sklearn_sparsenet.solvers import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.arguments import as_number
 
-__all__ = ["warn_of_surprises"]
+__all__ = ["warn_of_idle_parameters", "warn_of_surprises"]
 
+_HAPPENS_ANYWAY = {"tol": 0}  # where it changes nothing
 _DENSE = 0.1  # shares of zeros below this are probably meant to be shares of weights
+
+
+def warn_of_idle_parameters(
+    settings: Settings, search: Search, limits: SearchBudget, penalty: Penalty
+) -> None:
+    """Tell once of all parameters that were set and change nothing."""
+    is_given = settings.alpha is not None
+    how = "a given alpha" if is_given else f"search={settings.search!r}"
+    reasons = {how: search.ignored(limits, penalty)}
+    if settings.solver == "lbfgs":
+        reasons["solver='lbfgs'"] = ("learning_rate_init", "learning_rate", "shuffle")
+    if not settings.early_stopping:
+        reasons["early_stopping=False"] = ("validation_fraction", "n_iter_no_change")
+    if settings.module is not None:
+        reasons["module="] = ("hidden_layer_sizes", "activation")
+    parts = []
+    for reason, names in reasons.items():
+        idle = [name for name in names if _is_set(settings, name)]
+        if idle:
+            told = ", ".join(f"{name}={getattr(settings, name)!r}" for name in idle)
+            parts.append(f"{told} (with {reason})")
+    if parts:
+        warn_user(
+            f"Parameters that change nothing in this network: {'; '.join(parts)}. "
+            "Leave them at their defaults, or see their description for what they "
+            "go with.",
+            UserWarning,
+        )
+
+
+def _is_set(settings: Settings, name: str) -> bool:
+    """Tell whether a parameter has another value than the default."""
+    known = signature(settings.kind).parameters
+    if name not in known:  # of estimators that choose it themselves
+        return False
+    value = getattr(settings, name)
+    usual = [known[name].default]
+    if name in _HAPPENS_ANYWAY:
+        usual.append(_HAPPENS_ANYWAY[name])
+    return not any(value is one or np.array_equal(value, one) for one in usual)
 
 
 def warn_of_surprises(

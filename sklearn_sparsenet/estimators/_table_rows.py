@@ -22,15 +22,10 @@ class TableRows:
     """Some rows of X, of a memory map say, that are asked about and not copied.
 
     Fitted networks predict for them as for X.
-
-    Parameters
-    ----------
-    table : array-like, sparse matrix or frame
-    numbers : ndarray of int
     """
 
-    table: Any
-    numbers: np.ndarray
+    table: Any  # array-like, sparse matrix or frame
+    numbers: np.ndarray  # of the rows
 
     def __len__(self) -> int:
         return len(self.numbers)

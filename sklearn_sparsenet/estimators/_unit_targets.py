@@ -25,15 +25,18 @@ def has_unit_targets(settings: Settings) -> bool:
 
 
 def with_unit_targets(
-    settings: Settings, target: Target, problem: Problem, features: dict[str, Any]
-) -> Target:
+    settings: Settings,
+    target: Target | None,
+    problem: Problem,
+    features: dict[str, Any],
+) -> Target | None:
     """Return a target with those on inputs and units, if any.
 
     Parameters
     ----------
     settings : Settings
-    target : Target
-        On weights.
+    target : Target or None
+        On weights; None with a fixed λ, which takes no targets.
     problem : Problem
     features : dict
         Of the columns of X, their number and names, as fitted attributes.
@@ -44,7 +47,7 @@ def with_unit_targets(
         If there are not so many, if no network can have all that is asked for, or if
         the units of the network are not known.
     """
-    if not has_unit_targets(settings):
+    if target is None or not has_unit_targets(settings):
         _refuse_without_inputs(settings)
         return target
     network = problem.network

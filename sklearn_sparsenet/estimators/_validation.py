@@ -27,6 +27,7 @@ from sklearn_sparsenet.estimators._sparse_input import check_sparse
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
+from sklearn_sparsenet.search import BracketSearch, ContinuationSearch, OnePassSearch
 from sklearn_sparsenet.search.targets import has_entries
 from sklearn_sparsenet.solvers import OPTIMIZERS
 from sklearn_sparsenet.utils.arguments import as_number
@@ -34,6 +35,7 @@ from sklearn_sparsenet.utils.arguments import as_number
 __all__ = [
     "COMMON_CONSTRAINTS",
     "POSITIVE_INT",
+    "SEARCHES",
     "HasMethods",
     "Number",
     "StrOptions",
@@ -66,8 +68,15 @@ class Number(Interval):
         return super().is_satisfied_by(as_number(val))
 
 
+SEARCHES = {
+    "one_pass": OnePassSearch,
+    "bracket": BracketSearch,
+    "continuation": ContinuationSearch,
+}
 POSITIVE_INT = Number(Integral, 1, None, closed="left")
 _NON_NEGATIVE = Number(Real, 0, None, closed="left")
+_STEP_SIZE = Number(Real, 1e-15, 1e15, closed="both")
+_SEED = Number(Integral, 0, 2**32 - 1, closed="both")
 
 _ONE_TYPE = re.compile(r"[<>=|]?[A-Za-z]+[0-9]*")  # as NumPy writes it
 
@@ -83,10 +92,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "tol": [_NON_NEGATIVE],
     "max_outer_iter": [POSITIVE_INT],
     "min_layers_on_target": [None, POSITIVE_INT],
-    "search": [
-        StrOptions({"one_pass", "bracket", "continuation"}),
-        HasMethods("run"),
-    ],
+    "search": [StrOptions(set(SEARCHES)), HasMethods("run")],
     "alpha": [None, _NON_NEGATIVE, "array-like", dict],
     "alpha_bounds": ["array-like"],
     "penalty": [StrOptions(set(PENALTIES)), HasMethods("prox")],
@@ -94,10 +100,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "weight_decay": [StrOptions({"auto"}), _NON_NEGATIVE],
     "debias": ["boolean", StrOptions({"auto"})],
     "solver": [StrOptions({*OPTIMIZERS, "lbfgs"})],
-    "learning_rate_init": [
-        StrOptions({"auto"}),
-        Number(Real, 1e-15, 1e15, closed="both"),
-    ],
+    "learning_rate_init": [StrOptions({"auto"}), _STEP_SIZE],
     "learning_rate": [StrOptions({"cosine", "constant"})],
     "batch_size": [StrOptions({"auto"}), POSITIVE_INT],
     "max_iter": [StrOptions({"auto"}), POSITIVE_INT],
@@ -110,11 +113,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "dtype": "no_validation",  # by resolve_dtype
     "device": [str, torch.device],
     "checkpoint": [None, str, os.PathLike],
-    "random_state": [
-        Number(Integral, 0, 2**32 - 1, closed="both"),
-        np.random.RandomState,
-        None,
-    ],
+    "random_state": [_SEED, np.random.RandomState, None],
     "verbose": ["verbose"],
 }
 
@@ -158,13 +157,7 @@ def _by_name(dtype: object) -> torch.dtype:
 
 
 def check_hidden_layers(hidden_layer_sizes: object) -> list[int]:
-    """Return the widths of the hidden layers as a list of int.
-
-    Raises
-    ------
-    ValueError
-        If a width is not a positive integer.
-    """
+    """Return the widths of the hidden layers, if they are positive integers."""
     given = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).tolist()
     sizes = [as_number(size) for size in given]
     if not all(isinstance(size, int) and size > 0 for size in sizes):
@@ -176,13 +169,7 @@ def check_hidden_layers(hidden_layer_sizes: object) -> list[int]:
 
 
 def check_bounds(alpha_bounds: object) -> tuple[float, float]:
-    """Return the first bracket of λ, low end first.
-
-    Raises
-    ------
-    ValueError
-        If it is not a pair of numbers with 1e-30 <= low < high <= 1e30.
-    """
+    """Return the first bracket of λ, if it is one with 1e-30 <= low < high <= 1e30."""
     is_sequence = has_entries(alpha_bounds) and not isinstance(alpha_bounds, Mapping)
     bounds = [as_number(bound) for bound in alpha_bounds] if is_sequence else []
     if len(bounds) == 2 and None not in bounds:
@@ -196,19 +183,7 @@ def check_bounds(alpha_bounds: object) -> tuple[float, float]:
 
 
 def check_parameters(kind: type, values: Mapping) -> None:
-    """Refuse values that parameters cannot have, whatever the data.
-
-    Parameters
-    ----------
-    kind : type
-        Of the estimator.
-    values : mapping
-        By the names of its parameters.
-
-    Raises
-    ------
-    ValueError, TypeError
-    """
+    """Refuse values that parameters of an estimator cannot have, whatever the data."""
     check_constraints(kind._parameter_constraints, values, kind.__name__)
     for name in ("penalty", "search", "loss"):
         if isinstance(values[name], type):
@@ -240,13 +215,8 @@ def check_data(settings, X, y) -> tuple:
     """Return X and y as arrays, and what the fit keeps of the columns of X.
 
     As `validate_data` does, which would set that of an estimator, and with errors that
-    name X or y.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Also for dates and durations, which NumPy would turn into numbers, and for
-        malformed sparse matrices, before any compiled code reads them.
+    name X or y: also for dates and durations, which NumPy would turn into numbers, and
+    for malformed sparse matrices, before any compiled code reads them.
     """
     X, y = check_sparse(X, "X"), check_sparse(y, "y")
     y = y.toarray() if sparse.issparse(y) else y
@@ -260,14 +230,8 @@ def check_data(settings, X, y) -> tuple:
                 "None."
             )
         with np.errstate(over="ignore", invalid="ignore"):  # in its search for NaN
-            X, y = check_X_y(
-                X,
-                y,
-                multi_output=True,
-                y_numeric=is_regression,
-                estimator=name,
-                **rules,
-            )
+            kinds = {"multi_output": True, "y_numeric": is_regression}
+            X, y = check_X_y(X, y, estimator=name, **kinds, **rules)
     except _OF_VALUES as error:
         if re.search(r"\b[Xy]\b", str(error)):
             raise
@@ -282,10 +246,7 @@ def check_data(settings, X, y) -> tuple:
 def check_new_data(estimator, X):
     """Return X as an array, for predictions of a fitted estimator.
 
-    Raises
-    ------
-    ValueError, TypeError
-        As for `check_data`; and for other columns than those of the fit.
+    Errors are those of `check_data`; columns have to be those of the fit.
     """
     X = check_sparse(X, "X")
     rules = {**_RULES, "allow_nd": estimator.module is not None}
@@ -318,10 +279,7 @@ def _culprit(X: object, rules: dict) -> str:
 def check_weights(sample_weight: object, X: object) -> np.ndarray:
     """Return the sample weights as float64, ones where none are given.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If weights are negative, not finite or no numbers, or all are zero.
+    They are refused if one is negative, not finite or no number, or if all are zero.
     """
     with naming("sample_weight"):
         if np.asarray(sample_weight).dtype.kind in "mM":
@@ -348,13 +306,7 @@ def as_ratios(weight: np.ndarray) -> np.ndarray:
 
 
 def check_class_weight(class_weight: Mapping | str | None) -> None:
-    """Refuse weights of classes that are none.
-
-    Raises
-    ------
-    ValueError
-        If a weight is no number, negative or not finite, or all are zero.
-    """
+    """Refuse weights of classes that are no numbers, negative or not finite."""
     if not isinstance(class_weight, Mapping):
         return
     weights = [as_number(weight) for weight in class_weight.values()]

@@ -12,17 +12,12 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.estimators._coding import weigh
-from sklearn_sparsenet.estimators._default_scores import scorer_of
-from sklearn_sparsenet.estimators._docs import add_cv_docs
+from sklearn_sparsenet.estimators._docs import add_common_docs
 from sklearn_sparsenet.estimators._fitted import set_fitted
 from sklearn_sparsenet.estimators._fitting import fit_network
-from sklearn_sparsenet.estimators._folds import (
-    make_folds,
-    run_folds,
-    warn_of_the_folds,
-    weights_for,
-    with_labels,
-)
+from sklearn_sparsenet.estimators._folds import make_folds, run_folds, warn_of_the_folds
+from sklearn_sparsenet.estimators._scoring import scorer_of, weights_for, with_labels
+from sklearn_sparsenet.estimators._settings import OF_ONE_TARGET
 from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
@@ -40,14 +35,12 @@ from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
 
 __all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
 
-_NOT_OF_CV = ("target_sparsity", "alpha", "warm_start", "checkpoint")
-
 
 def _constraints(single: type) -> dict:
     """Return the constraints of the parameters, given those of the single fit."""
     shared = single._parameter_constraints
     return {
-        **{name: rule for name, rule in shared.items() if name not in _NOT_OF_CV},
+        **{name: rule for name, rule in shared.items() if name not in OF_ONE_TARGET},
         "target_sparsities": ["array-like", POSITIVE_INT, list, tuple],
         "selection": [StrOptions(set(SELECTIONS)), callable],
         "cv": ["cv_object"],
@@ -152,7 +145,7 @@ class CrossValidated:
     def _make_single(self):
         """Return the estimator of one target, with all other parameters as here."""
         own = self.get_params(deep=False)
-        shared = self._single().get_params(deep=False).keys() - set(_NOT_OF_CV)
+        shared = self._single().get_params(deep=False).keys() - OF_ONE_TARGET.keys()
         return clone(self._single(**{name: own[name] for name in shared}))
 
 
@@ -177,19 +170,19 @@ def _plan(single, X, y, sample_weight, grid: int | list) -> tuple:
     return targets, classes, weigh(settings, table.y, table.weight)
 
 
-@add_cv_docs
+@add_common_docs
 class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
     """Neural network for regression that chooses how many weights it keeps.
 
-    {description}
+    {cv_description}
 
     Parameters
     ----------
-    {parameters}
+    {cv_parameters}
 
     Attributes
     ----------
-    {attributes}
+    {cv_attributes}
 
     See Also
     --------
@@ -291,19 +284,19 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         self.verbose = verbose
 
 
-@add_cv_docs
+@add_common_docs
 class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
     """Neural network for classification that chooses how many weights it keeps.
 
-    {description}
+    {cv_description}
 
     Parameters
     ----------
-    {parameters}
+    {cv_parameters}
 
     Attributes
     ----------
-    {attributes}
+    {cv_attributes}
 
     See Also
     --------

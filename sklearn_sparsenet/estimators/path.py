@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,13 +175,7 @@ def sparsenet_path(
 
 
 def as_grid(target_sparsities) -> int | list:
-    """Return a number of targets, or the targets.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If they are neither, or none.
-    """
+    """Return a number of targets, or the targets; refuse what is neither."""
     number = as_number(target_sparsities)
     if isinstance(number, int):
         return number
@@ -211,7 +204,9 @@ def _as_alphas(alphas) -> list[float]:
 def run_path(
     base, X, y, sample_weight, grid, numbers=None, known=None
 ) -> tuple[list, list[str]]:
-    """Return fitted estimators, for the entries of the grid.
+    """Return fitted estimators, for the entries of the grid, and what to warn of.
+
+    An interruption by the user ends it, with nothing kept.
 
     Parameters
     ----------
@@ -224,54 +219,34 @@ def run_path(
         Of the rows to train with; None: all.
     known : ndarray of shape (n_classes,), optional
         Classes there are, whether or not these rows have them.
-
-    Returns
-    -------
-    fitted : list of SparseNet
-    messages : list of str
-        What there is to warn of their outcomes.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupts it.
     """
     settings = settings_for(base, grid)
     table = check_table(settings, X, y, sample_weight)
     fitted, messages = [], []
-    with ExitStack() as stack:
-        fit = specified(settings, table, numbers=numbers, known=known)
-        spec = stack.enter_context(fit)
+    with specified(settings, table, numbers=numbers, known=known) as spec:
         entries, points = plan_path(spec, grid)
         # Solves are known by their number: other targets are another run.
-        trainer = stack.enter_context(spec.training(repr(entries)))
-        found = follow(spec, trainer, points)
-        for entry, point in zip(entries, found, strict=True):
-            if point.was_interrupted:
-                raise KeyboardInterrupt(
-                    "A path was interrupted; nothing of it is kept."
-                )
-            # They share a module= that is not theirs to change.
-            estimator = clone(base).set_params(**entry, module=base.module)
-            set_fitted(estimator, point.attributes)
-            fitted.append(estimator)
-            messages.append(point.message)
+        with spec.training(repr(entries)) as trainer:
+            found = follow(spec, trainer, points)
+            for entry, point in zip(entries, found, strict=True):
+                if point.was_interrupted:
+                    raise KeyboardInterrupt(
+                        "A path was interrupted; nothing of it is kept."
+                    )
+                # They share a module= that is not theirs to change.
+                estimator = clone(base).set_params(**entry, module=base.module)
+                set_fitted(estimator, point.attributes)
+                fitted.append(estimator)
+                messages.append(point.message)
     return fitted, [text for text in messages if text is not None]
 
 
 def settings_for(base, grid: list | int) -> Settings:
-    """Return the settings of a path, checked; the target is that of no point yet.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter cannot be.
-    """
+    """Return the settings of a path, checked; the target is that of no point yet."""
+    changes = {}
     if base.alpha is None:
-        some = _DENSEST if isinstance(grid, int) else grid[0]
-        settings = Settings.of(base, target_sparsity=some)
-    else:
-        settings = Settings.of(base)
+        changes["target_sparsity"] = _DENSEST if isinstance(grid, int) else grid[0]
+    settings = Settings.of(base, **changes)
     check_parameters(settings.kind, settings.values)
     return settings
 
@@ -281,12 +256,7 @@ def plan_path(
 ) -> tuple[list[dict], list[PathPoint]]:
     """Return the parameters, and the points, of a path from dense to sparse.
 
-    Parameters
-    ----------
-    spec : Specification
-        With a fixed λ, the grid is one of λ.
-    grid : list, or int
-        An int: so many targets.
+    With a fixed λ, the grid is one of λ. An int stands for so many targets.
     """
     network, settings = spec.problem.network, spec.settings
     if spec.target is None:

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from sklearn_sparsenet.estimators._modules import set_penalized
 from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
@@ -90,9 +91,4 @@ def _load_penalized(module: nn.Module, estimator) -> None:
     for name, values in own.items():
         if name in fitted and fitted[name].shape == values.shape:
             values.copy_(fitted[name])
-    linear = [child for child in module.modules() if isinstance(child, nn.Linear)]
-    for layer, coef in zip(linear, estimator.penalized_coefs_, strict=True):
-        layer.weight.copy_(torch.from_numpy(coef.T))
-    biases = [layer.bias for layer in linear if layer.bias is not None]
-    for bias, values in zip(biases, estimator.penalized_intercepts_, strict=True):
-        bias.copy_(torch.from_numpy(values))
+    set_penalized(module, estimator)

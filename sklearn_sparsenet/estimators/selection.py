@@ -11,48 +11,31 @@ from scipy.stats import rankdata
 __all__ = [
     "SELECTIONS",
     "best",
-    "checked",
     "choose",
-    "defined",
     "mean_scores",
     "paired_errors",
     "within_one_standard_error",
 ]
 
 
-def defined(test_scores: np.ndarray) -> np.ndarray:
+def _defined(test_scores: np.ndarray) -> np.ndarray:
     """Return the scores without the folds in which no target has one.
 
-    As with the area under a ROC curve, where the test part lacks a class. All of them
-    if no fold has a score.
-
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
+    Scores have the shape (n_targets, n_folds). There is no area under a ROC curve, say,
+    where the test part of a fold lacks a class. All of them if no fold has a score.
     """
     has_scores = ~np.isnan(test_scores).all(axis=0)
     return test_scores[:, has_scores] if has_scores.any() else test_scores
 
 
 def mean_scores(test_scores: np.ndarray) -> np.ndarray:
-    """Return the mean over the folds; -inf, the worst, where it is not defined.
-
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
-    """
-    means = defined(test_scores).mean(axis=1)
+    """Return the mean over the folds; -inf, the worst, where it is not defined."""
+    means = _defined(test_scores).mean(axis=1)
     return np.where(np.isnan(means), -np.inf, means)
 
 
-def checked(index: object, n_targets: int) -> int:
-    """Return the index that a function of the user's chose.
-
-    Raises
-    ------
-    TypeError, IndexError
-        If it is none.
-    """
+def _checked(index: object, n_targets: int) -> int:
+    """Return the index that a function of the user's chose, if it is one."""
     if not isinstance(index, Integral):
         raise TypeError(f"selection= must return an int, an index; got {index!r}.")
     if not 0 <= index < n_targets:
@@ -67,19 +50,10 @@ def paired_errors(test_scores: np.ndarray, index: int) -> np.ndarray:
     """Return the standard errors of the mean differences to the target at `index`.
 
     That one fold is harder than another makes all scores differ between folds, and says
-    nothing of the targets: it is not in the differences within each fold.
-
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
-    index : int
-
-    Returns
-    -------
-    ndarray of shape (n_targets,)
-        0 at `index`, and for all with a single fold.
+    nothing of the targets: it is not in the differences within each fold. The errors,
+    (n_targets,), are 0 at `index`, and for all with a single fold.
     """
-    scores = defined(test_scores)
+    scores = _defined(test_scores)
     n_folds = scores.shape[1]
     if n_folds < 2:
         return np.zeros(len(scores))
@@ -89,17 +63,10 @@ def paired_errors(test_scores: np.ndarray, index: int) -> np.ndarray:
 def best(test_scores: np.ndarray) -> int:
     """Return where the mean score is best; of equals the sparsest.
 
-    Parameters
-    ----------
-    test_scores : ndarray of shape (n_targets, n_folds)
-        From dense to sparse, larger is better.
-
-    Raises
-    ------
-    ValueError
-        If there is no target with a mean.
+    Scores, (n_targets, n_folds), go from dense to sparse; larger is better. It is an
+    error if no target has a mean.
     """
-    if np.isnan(defined(test_scores)).any(axis=1).all():
+    if np.isnan(_defined(test_scores)).any(axis=1).all():
         raise ValueError(
             "No target has a score in every fold (NaN), so that none can be chosen. R² "
             "needs two rows in each test part, the area under a ROC curve rows of each "
@@ -114,7 +81,7 @@ def within_one_standard_error(test_scores: np.ndarray) -> int:
     """Return the sparsest target that is worse than the best by one error at most.
 
     The rule of Breiman et al. (1984), section 3.4.3, but with the standard error of
-    the difference, fold by fold. Parameters as `best`.
+    the difference, fold by fold.
     """
     top = best(test_scores)
     means = mean_scores(test_scores)
@@ -128,14 +95,8 @@ SELECTIONS = {"min": best, "1se": within_one_standard_error}
 def choose(targets: list, results: list[dict], selection: str | Callable) -> dict:
     """Choose a target by what the folds gave; return both, as attributes.
 
-    Parameters
-    ----------
-    targets : list
-        From dense to sparse.
-    results : list of dict
-        The scores "train" and "test", "n_nonzero" and "alpha" of each target, by folds.
-    selection : str or callable
-        The parameter.
+    Targets go from dense to sparse. The result of a fold has the scores "train" and
+    "test", "n_nonzero" and "alpha" of each target.
     """
     test, train = (
         np.stack([result[kind] for result in results], axis=1)
@@ -143,7 +104,7 @@ def choose(targets: list, results: list[dict], selection: str | Callable) -> dic
     )
     cv_results = _as_results(targets, test, train)
     if callable(selection):
-        index = checked(selection(cv_results), len(targets))
+        index = _checked(selection(cv_results), len(targets))
     else:
         index = SELECTIONS[selection](test)
     return {
@@ -154,7 +115,7 @@ def choose(targets: list, results: list[dict], selection: str | Callable) -> dic
         "alphas_": np.stack([result["alpha"] for result in results], axis=1),
         "cv_results_": cv_results,
         "best_index_": index,
-        "best_score_": float(defined(test)[index].mean()),
+        "best_score_": float(_defined(test)[index].mean()),
         "target_sparsity_": targets[index],
     }
 
@@ -165,7 +126,7 @@ def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
     for kind, scores in (("test", test), ("train", train)):
         for number, fold in enumerate(scores.T):
             results[f"split{number}_{kind}_score"] = fold
-        scores = defined(scores)
+        scores = _defined(scores)
         results[f"mean_{kind}_score"] = scores.mean(axis=1)
         results[f"std_{kind}_score"] = scores.std(axis=1)
     ranks = rankdata(-mean_scores(test), method="min")

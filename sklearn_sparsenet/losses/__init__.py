@@ -203,10 +203,8 @@ class LogLoss(Loss):
     targets = ("real", "indicators")
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
-        each = functional.binary_cross_entropy_with_logits(
-            output, target, reduction="none"
-        )
-        return each.sum(1)
+        cross_entropy = functional.binary_cross_entropy_with_logits
+        return cross_entropy(output, target, reduction="none").sum(1)
 
     def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
         return self.per_sample(output, target), output.sigmoid().sub_(target)
@@ -253,10 +251,8 @@ class OneBit(LogLoss):
         if self.flip_rate == 0:
             return super().per_sample(output, target)
         keep, flip = math.log1p(-self.flip_rate), math.log(self.flip_rate)
-        positive, negative = (
-            functional.logsigmoid(output),
-            functional.logsigmoid(-output),
-        )
+        positive = functional.logsigmoid(output)
+        negative = functional.logsigmoid(-output)
         log_one = torch.logaddexp(keep + positive, flip + negative)
         log_zero = torch.logaddexp(keep + negative, flip + positive)
         return -(target * log_one + (1 - target) * log_zero).sum(1)
@@ -369,16 +365,8 @@ def known_losses() -> dict[str, type[Loss]]:
 def as_loss(value: Any, link: Callable[[Tensor], Tensor] | None = None) -> Loss:
     """Return a loss, or an object or function of the user's as one.
 
-    Parameters
-    ----------
-    value : Loss, object or callable
-    link : callable(output) -> Tensor, optional
-        What a mere function predicts; see `CustomLoss`.
-
-    Raises
-    ------
-    TypeError
-        For anything else.
+    The link is what a mere function predicts; see `CustomLoss`. Anything else is a
+    TypeError.
     """
     if isinstance(value, Loss):
         return value

@@ -97,12 +97,9 @@ class Loss:
 
 
 class LossOfUser(Loss):
-    """An object with the members of a loss that is not derived from `Loss`.
+    """An object that has `MEMBERS`, and is not derived from `Loss`.
 
-    Parameters
-    ----------
-    loss : object
-        With `MEMBERS`. It may have `targets`, and `loss_and_gradient`.
+    It may have `targets`, and `loss_and_gradient`.
     """
 
     response = None
@@ -117,22 +114,18 @@ class LossOfUser(Loss):
         return repr(self._loss)
 
     def per_sample(self, output: Tensor, target: Tensor) -> Tensor:
-        values: Tensor = self._loss.per_sample(output, target)
-        return values
+        return self._loss.per_sample(output, target)
 
     def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope | None:
         if not self._is_fast:
             return None
-        found: ValueAndSlope = self._loss.loss_and_gradient(output, target)
-        return found
+        return self._loss.loss_and_gradient(output, target)
 
     def predict(self, output: Tensor) -> Tensor:
-        predicted: Tensor = self._loss.predict(output)
-        return predicted
+        return self._loss.predict(output)
 
     def fit_intercept_only(self, target: Tensor, weight: Tensor) -> Tensor | None:
-        start: Tensor | None = self._loss.fit_intercept_only(target, weight)
-        return start
+        return self._loss.fit_intercept_only(target, weight)
 
     def check_target(self, target: Tensor) -> None:
         self._loss.check_target(target)

@@ -23,17 +23,10 @@ _EACH = "    for (i = 0; i < {n}; i++) out[i] = {value};\n"
 
 @dataclass(frozen=True)
 class Response:
-    """Predictions are the outputs themselves; the base of other response functions.
-
-    Attributes
-    ----------
-    are_probabilities : bool
-    sum_to_one : bool
-        Whether those of a sample do, being of classes that exclude each other.
-    """
+    """Predictions are the outputs themselves; the base of other response functions."""
 
     are_probabilities = False
-    sum_to_one = False
+    sum_to_one = False  # of a sample, being of classes that exclude each other
 
     def tensor(self, output: Tensor) -> Tensor:
         """Return predictions, shape (n_samples, n_outputs)."""
@@ -108,20 +101,16 @@ class Sigmoid(Response):
         return self.rate + (1 - 2 * self.rate) * shares if self.rate else shares
 
     def tensor(self, output: Tensor) -> Tensor:
-        observed: Tensor = self._observed(output.sigmoid())
-        return observed
+        return self._observed(output.sigmoid())
 
     def numpy(self, outputs: Array) -> Array:
-        observed: Array = self._observed(special.expit(outputs))
-        return observed
+        return self._observed(special.expit(outputs))
 
     def log(self, outputs: Array) -> Array:
         with np.errstate(divide="ignore"):  # of a rate of zero
             kept, flipped = np.log1p(-self.rate), np.log(self.rate)
-        log_observed: Array = np.logaddexp(
-            kept + special.log_expit(outputs), flipped + special.log_expit(-outputs)
-        )
-        return log_observed.astype(outputs.dtype)
+        one, other = special.log_expit(outputs), special.log_expit(-outputs)
+        return np.logaddexp(kept + one, flipped + other).astype(outputs.dtype)
 
     def c(self, n_outputs: int, number: CNumber) -> str:
         code = _EACH.format(n=n_outputs, value="1 / (1 + expf(-out[i]))")
@@ -152,8 +141,7 @@ class Softmax(Response):
         return shares
 
     def log(self, outputs: Array) -> Array:
-        logarithms: Array = special.log_softmax(outputs, axis=1)
-        return logarithms
+        return special.log_softmax(outputs, axis=1)
 
     def c(self, n_outputs: int, number: CNumber) -> str:
         each = f"    for (i = 0; i < {n_outputs}; i++)"

@@ -6,8 +6,11 @@ penalty therefore needs no change anywhere else: the four abstract members of
 `Penalty` are enough, and the others, which have defaults, make it faster.
 """
 
-from sklearn_sparsenet.penalties.base import Penalty, is_identity
-from sklearn_sparsenet.penalties.by_name import PENALTIES, as_penalty
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sklearn_sparsenet.penalties.base import Penalty, adapted, is_identity
 from sklearn_sparsenet.penalties.fixed_support import FixedSupport
 from sklearn_sparsenet.penalties.separable import L0, L1, MCP
 from sklearn_sparsenet.penalties.thresholds import (
@@ -31,3 +34,17 @@ __all__ = [
     "is_identity",
     "soft_threshold",
 ]
+
+PENALTIES: dict[str, Callable[[], Penalty]] = {"l1": L1, "mcp": MCP, "l0": L0}
+
+
+def as_penalty(penalty: str | object) -> Penalty:
+    """Return the penalty of that name, or an object as a penalty; refuse others."""
+    if isinstance(penalty, str):
+        if penalty not in PENALTIES:
+            raise ValueError(
+                f"penalty={penalty!r} is unknown; accepted are {sorted(PENALTIES)} "
+                "or an object with the members of sklearn_sparsenet.Penalty."
+            )
+        return PENALTIES[penalty]()
+    return adapted(penalty)

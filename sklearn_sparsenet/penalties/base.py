@@ -95,12 +95,7 @@ class Penalty(ABC):
 
 @dataclass(frozen=True)
 class AdaptedPenalty(Penalty):
-    """An object with the four members of `Penalty`, as one.
-
-    Parameters
-    ----------
-    penalty : object
-    """
+    """An object with the four members of `Penalty`, as one."""
 
     penalty: Any
 
@@ -124,13 +119,7 @@ class AdaptedPenalty(Penalty):
 
 
 def adapted(penalty: object) -> Penalty:
-    """Return an object as a penalty.
-
-    Raises
-    ------
-    TypeError
-        If it lacks a member of a penalty, or is a class.
-    """
+    """Return an object as a penalty, unless it lacks a member of one, or is a class."""
     if isinstance(penalty, Penalty):
         return penalty
     if isinstance(penalty, type):

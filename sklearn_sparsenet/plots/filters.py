@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ Array = np.ndarray
 _FIRST = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FiltersDisplay:
     """First-layer weights of the live units, as images.
 
@@ -53,10 +55,9 @@ class FiltersDisplay:
     9
     """
 
-    def __init__(self, *, filters: Array, units: Any, n_units: int) -> None:
-        self.filters = filters
-        self.units = units
-        self.n_units = n_units
+    filters: Array
+    units: Any
+    n_units: int
 
     @classmethod
     def from_estimator(
@@ -102,11 +103,8 @@ class FiltersDisplay:
         elif weight.ndim == 3:
             weight = weight[:, :, None]
         masks = live_weights(net.module_, net.sample_shape_)
-        if masks is None:
-            live = weight.reshape(len(weight), -1).any(axis=1)
-        else:
-            live = masks[name].numpy().reshape(len(weight), -1).any(axis=1)
-        units = np.flatnonzero(live)
+        live = weight if masks is None else masks[name].numpy()
+        units = np.flatnonzero(live.reshape(len(weight), -1).any(axis=1))
         display = cls(filters=weight[units], units=units, n_units=len(weight))
         return display.plot(ax, max_units=max_units)
 
@@ -162,8 +160,7 @@ class FiltersDisplay:
         filters = np.asarray(self.filters)
         sizes = np.abs(filters).reshape(len(filters), -1).sum(axis=1)
         kept = np.sort(np.argsort(-sizes, kind="stable")[:max_units])
-        shown: Array = filters[kept]
-        return shown
+        return filters[kept]
 
     def _draw_frames(self, shape: tuple[int, ...], columns: int) -> None:
         from matplotlib.patches import Rectangle

@@ -16,17 +16,8 @@ __all__ = ["input_names", "open_up", "output_names", "selected_inputs"]
 def open_up(estimator: Any) -> tuple[Any, Pipeline | None]:
     """Return the fitted network in an estimator, and what comes before it.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Of ours, at the end of a Pipeline, or the best one of a search such as
-        `GridSearchCV`.
-
-    Raises
-    ------
-    NotFittedError
-    TypeError
-        If there is none of ours in it.
+    An estimator of ours, alone, at the end of a Pipeline, or the best one of a search
+    such as `GridSearchCV`; others are refused.
     """
     before = None
     while True:

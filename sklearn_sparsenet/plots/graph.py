@@ -12,7 +12,7 @@ from torch import nn
 from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs
 
-__all__ = ["Graph", "chain_weights", "count_crossings", "live_graph"]
+__all__ = ["Graph", "chain_weights", "count_crossings", "heights", "live_graph"]
 
 Array = np.ndarray
 _SWEEPS = 12
@@ -30,23 +30,15 @@ _CHAINED: tuple[type[nn.Module], ...] = (
 
 @dataclass(frozen=True)
 class Graph:
-    """Columns of units, and the weights between neighbouring columns.
+    """Columns of units, inputs first, and the weights between neighbouring columns.
 
-    Attributes
-    ----------
-    units : list of ndarray of int
-        For each column, inputs first: numbers of its units, in the order in which
-        they are to be drawn. All outputs; of the others those on a path from an input
-        to an output.
-    weights : list of ndarray of shape (n_units, n_units of the next column)
-        In that order; zero where there is no connection.
-    sizes : list of int
-        Units of each column, whether drawn or not.
+    All outputs, and of the other units those on a path from an input to an output, in
+    the order in which they are to be drawn.
     """
 
-    units: list[Array]
-    weights: list[Array]
-    sizes: list[int]
+    units: list[Array]  # numbers of the units of each column
+    weights: list[Array]  # of shape (n_units, n_units of the next); 0: no connection
+    sizes: list[int]  # units of each column, whether drawn or not
 
     @property
     def n_connections(self) -> int:
@@ -55,13 +47,7 @@ class Graph:
 
 
 def chain_weights(module: nn.Module) -> list[Array]:
-    """Return the weights of a chain of linear layers, each (fan_in, fan_out).
-
-    Raises
-    ------
-    TypeError
-        If the network is anything else.
-    """
+    """Return the weights (fan_in, fan_out) of a network, if it is a chain of layers."""
     return [
         layer.weight.detach().cpu().numpy().T
         for layer in _leaves(module)
@@ -83,12 +69,7 @@ def _leaves(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def live_graph(weights: list[Array]) -> Graph:
-    """Return the units and weights on paths from an input to an output.
-
-    Parameters
-    ----------
-    weights : list of ndarray of shape (fan_in, fan_out)
-    """
+    """Return the units and weights (fan_in, fan_out) on paths from input to output."""
     reached = [np.ones(len(weights[0]), dtype=bool)]
     for weight in weights:
         reached.append((weight[reached[-1]] != 0).any(axis=0))
@@ -142,8 +123,13 @@ def _order(edges: list[Array]) -> list[Array]:
 def _places(order: Array) -> Array:
     """Return where in (0, 1) each unit is drawn."""
     places = np.empty(len(order))
-    places[order] = (np.arange(len(order)) + 0.5) / max(1, len(order))
+    places[order] = heights(len(order))
     return places
+
+
+def heights(n_units: int) -> Array:
+    """Return where the units of a column are drawn, from 0, the top, to 1."""
+    return (np.arange(n_units) + 0.5) / max(1, n_units)
 
 
 def _sorted_by_mean(edge: Array, places: Array, order: Array) -> Array:
@@ -159,13 +145,7 @@ def _all_crossings(edges: list[Array], orders: list[Array]) -> int:
 
 
 def count_crossings(edge: Array) -> int:
-    """Return how many pairs of connections between two columns cross.
-
-    Parameters
-    ----------
-    edge : ndarray of shape (n_units, n_units of the next column)
-        Nonzero where there is a connection.
-    """
+    """Return how many pairs of connections, the nonzero entries, cross."""
     marks = (edge != 0).astype(np.int64)
     # Of each connection: those that begin above it and end below it.
     before = np.cumsum(marks, axis=0) - marks

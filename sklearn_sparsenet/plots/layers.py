@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
-from sklearn_sparsenet.plots.style import (
-    BLUE,
-    GREY,
-    LITERAL,
-    ORANGE,
-    as_text,
-    count_axis,
-    legend_above,
-    one_axes,
-    text_width,
-)
 
 __all__ = ["LayersDisplay"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LayersDisplay:
     """Bars of the weights of each layer: all, nonzero, and live.
 
@@ -52,18 +44,10 @@ class LayersDisplay:
     '370 (5.78 %), 368 live'
     """
 
-    def __init__(
-        self,
-        *,
-        names: Sequence[str],
-        n_weights: Any,
-        n_nonzero: Any,
-        n_live: Any = None,
-    ) -> None:
-        self.names = names
-        self.n_weights = n_weights
-        self.n_nonzero = n_nonzero
-        self.n_live = n_live
+    names: Sequence[str]
+    n_weights: Any
+    n_nonzero: Any
+    n_live: Any = None
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> LayersDisplay:
@@ -115,20 +99,22 @@ class LayersDisplay:
         """
         rows = np.arange(len(self.names))
         labels = self._labels()
-        width = 4.0 + text_width(self.names) + text_width(labels)
-        self.ax_ = one_axes(ax, (width, 1.5 + 0.5 * len(rows)))
+        width = 4.0 + style.text_width(self.names) + style.text_width(labels)
+        self.ax_ = style.one_axes(ax, (width, 1.5 + 0.5 * len(rows)))
         self.figure_ = self.ax_.figure
         weights = np.asarray(self.n_weights)
         draw = self.ax_.barh
         self.weight_bars_ = draw(
-            rows, weights, 0.8, color=GREY, alpha=0.3, label="weights"
+            rows, weights, 0.8, color=style.GREY, alpha=0.3, label="weights"
         )
         self.nonzero_bars_ = draw(
-            rows, self.n_nonzero, 0.8, color=BLUE, label="nonzero"
+            rows, self.n_nonzero, 0.8, color=style.BLUE, label="nonzero"
         )
         self.live_bars_ = None
         if self.n_live is not None:
-            self.live_bars_ = draw(rows, self.n_live, 0.3, color=ORANGE, label="live")
+            self.live_bars_ = draw(
+                rows, self.n_live, 0.3, color=style.ORANGE, label="live"
+            )
         self.labels_ = [
             self.ax_.text(
                 1.02,
@@ -136,15 +122,17 @@ class LayersDisplay:
                 label,
                 transform=self.ax_.get_yaxis_transform(),
                 va="center",
-                **LITERAL,
+                **style.LITERAL,
             )
             for row, label in enumerate(labels)
         ]
-        self.ax_.set_yticks(rows, [as_text(name) for name in self.names], **LITERAL)
+        self.ax_.set_yticks(
+            rows, [style.as_text(name) for name in self.names], **style.LITERAL
+        )
         self.ax_.set(xscale="log", xlabel="weights", xlim=(0.7, 1.2 * weights.max()))
         self.ax_.invert_yaxis()
-        count_axis(self.ax_.xaxis, 1, weights.max())
-        legend_above(self.ax_)
+        style.count_axis(self.ax_.xaxis, 1, weights.max())
+        style.legend_above(self.ax_)
         return self
 
     def _labels(self) -> list[str]:

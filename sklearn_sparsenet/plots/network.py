@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import (
     input_names,
     open_up,
     output_names,
     selected_inputs,
 )
-from sklearn_sparsenet.plots.graph import Graph, chain_weights, live_graph
-from sklearn_sparsenet.plots.style import (
-    BLUE,
-    GREY,
-    LITERAL,
-    ORANGE,
-    as_text,
-    length,
-    one_axes,
-)
+from sklearn_sparsenet.plots.graph import Graph, chain_weights, heights, live_graph
 
 __all__ = ["NetworkDisplay"]
 
@@ -32,6 +25,7 @@ _SMALLEST_FONT = 4.5  # points; smaller names are left out
 _LINE_WIDTHS = (0.5, 3.0)  # points
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class NetworkDisplay:
     """A sparse perceptron, drawn: units in columns, a line for each live weight.
 
@@ -70,16 +64,9 @@ class NetworkDisplay:
     4
     """
 
-    def __init__(
-        self,
-        *,
-        weights: list[Array],
-        input_names: Sequence[str],
-        output_names: Sequence[str],
-    ) -> None:
-        self.weights = weights
-        self.input_names = input_names
-        self.output_names = output_names
+    weights: list[Array]
+    input_names: Sequence[str]
+    output_names: Sequence[str]
 
     @classmethod
     def from_estimator(
@@ -150,7 +137,7 @@ class NetworkDisplay:
                 f"max_weights={max_weights} are not drawn. Ask for a sparser network, "
                 "or raise max_weights."
             )
-        self.ax_ = one_axes(ax, _size(graph, self.input_names, self.output_names))
+        self.ax_ = style.one_axes(ax, _size(graph, self.input_names, self.output_names))
         self.figure_ = self.ax_.figure
         self.connections_ = [
             self._connect(column, weight) for column, weight in enumerate(graph.weights)
@@ -169,7 +156,7 @@ class NetworkDisplay:
     def _font_size(self) -> float:
         """Return the size of names that fits the column with most units."""
         most = max(len(units) for units in self.graph_.units)
-        room = 0.85 * length(self.ax_.yaxis) * _POINTS / max(1, most)
+        room = 0.85 * style.length(self.ax_.yaxis) * _POINTS / max(1, most)
         return float(min(9.0, room))
 
     def _connect(self, column: int, weight: Array) -> Any:
@@ -179,7 +166,7 @@ class NetworkDisplay:
         values = weight[start, end]
         order = np.argsort(np.abs(values))  # the largest on top
         start, end, values = start[order], end[order], values[order]
-        left, right = _heights(weight.shape[0])[start], _heights(weight.shape[1])[end]
+        left, right = heights(weight.shape[0])[start], heights(weight.shape[1])[end]
         ones = np.ones(len(values))
         segments = np.stack(
             [
@@ -193,7 +180,7 @@ class NetworkDisplay:
         lines = LineCollection(
             list(segments),
             linewidths=thin + (thick - thin) * sizes,
-            colors=np.where(values > 0, BLUE, ORANGE).tolist(),
+            colors=np.where(values > 0, style.BLUE, style.ORANGE).tolist(),
             alpha=0.85,
             zorder=1,
             capstyle="round",
@@ -204,37 +191,37 @@ class NetworkDisplay:
     def _draw_units(self, column: int, n_units: int, font: float) -> Any:
         return self.ax_.scatter(
             np.full(n_units, column),
-            _heights(n_units),
+            heights(n_units),
             s=float(np.clip(5 * font, 8, 40)),
-            color=GREY,
+            color=style.GREY,
             zorder=2,
             clip_on=False,
         )
 
     def _name_inputs(self, font: float) -> None:
         inputs = self.graph_.units[0]
-        places, names = _heights(len(inputs)), [self.input_names[i] for i in inputs]
+        places, names = heights(len(inputs)), [self.input_names[i] for i in inputs]
         self.ax_.set_ylim(1, 0)
         if font < _SMALLEST_FONT:
             places, names = places[:0], []
-        texts = [as_text(name) for name in names]
-        self.ax_.set_yticks(places, texts, fontsize=font, **LITERAL)
+        texts = [style.as_text(name) for name in names]
+        self.ax_.set_yticks(places, texts, fontsize=font, **style.LITERAL)
         self.ax_.tick_params(length=0)
 
     def _name_outputs(self, font: float) -> None:
         outputs = self.graph_.units[-1]
         self.output_labels_ = [
             self.ax_.annotate(
-                as_text(self.output_names[output]),
+                style.as_text(self.output_names[output]),
                 (len(self.weights), height),
                 (8, 0),
                 textcoords="offset points",
                 va="center",
                 fontsize=font,
                 annotation_clip=False,
-                **LITERAL,
+                **style.LITERAL,
             )
-            for output, height in zip(outputs, _heights(len(outputs)), strict=True)
+            for output, height in zip(outputs, heights(len(outputs)), strict=True)
             if font >= _SMALLEST_FONT
         ]
 
@@ -262,8 +249,8 @@ class NetworkDisplay:
         from matplotlib.lines import Line2D
 
         handles = [
-            Line2D([], [], color=BLUE, linewidth=2, label="positive"),
-            Line2D([], [], color=ORANGE, linewidth=2, label="negative"),
+            Line2D([], [], color=style.BLUE, linewidth=2, label="positive"),
+            Line2D([], [], color=style.ORANGE, linewidth=2, label="negative"),
         ]
         self.ax_.legend(
             handles=handles,
@@ -283,15 +270,6 @@ def _size(
     """Return the size of a new figure in inches."""
     most = max(len(units) for units in graph.units)
     names = [input_names[unit] for unit in graph.units[0]]
-    left, right = (
-        max((len(as_text(name)) for name in some), default=0)
-        for some in (names, output_names)
-    )
-    width = 2.2 * len(graph.weights) + 0.075 * (left + right) + 1.0
+    width = style.text_width(names) + style.text_width(output_names)
+    width += 2.2 * len(graph.weights) + 1.0
     return float(np.clip(width, 4.5, 16)), float(np.clip(0.17 * most + 1, 3.2, 13))
-
-
-def _heights(n_units: int) -> Array:
-    """Return where the units of a column are drawn, from 0, the top, to 1."""
-    heights: Array = (np.arange(n_units) + 0.5) / max(1, n_units)
-    return heights

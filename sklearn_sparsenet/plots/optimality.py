@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,8 @@ import numpy as np
 from sklearn_sparsenet.estimators.penalized import penalized_problem
 from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.optimality import alpha_interval
+from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
-from sklearn_sparsenet.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    LITERAL,
-    ORANGE,
-    as_text,
-    count_axis,
-    grid_of_axes,
-)
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["OptimalityDisplay"]
@@ -30,6 +22,7 @@ _DEPTH = 1e-3  # of λ: how far down the axis goes
 _COLUMNS = 3
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class OptimalityDisplay:
     r"""Sorted :math:`a_i = |\partial L/\partial w_i|` of the penalised solution.
 
@@ -88,20 +81,11 @@ class OptimalityDisplay:
     4
     """
 
-    def __init__(
-        self,
-        *,
-        magnitudes: list[Array],
-        supports: list[Array],
-        alphas: Sequence[float],
-        intervals: Sequence[tuple[float, float]],
-        names: Sequence[str] | None = None,
-    ) -> None:
-        self.magnitudes = magnitudes
-        self.supports = supports
-        self.alphas = alphas
-        self.intervals = intervals
-        self.names = names
+    magnitudes: list[Array]
+    supports: list[Array]
+    alphas: Sequence[float]
+    intervals: Sequence[tuple[float, float]]
+    names: Sequence[str] | None = None
 
     @classmethod
     @single_threaded()
@@ -189,7 +173,7 @@ class OptimalityDisplay:
         size = (max(6.4, 3.8 * columns), 1.0 + 3.6 * shape[0])
         if ax is not None:
             shape = (n_groups, 1) if np.size(ax) == n_groups else (1, n_groups)
-        every = grid_of_axes(ax, shape, size).ravel()
+        every = style.grid_of_axes(ax, shape, size).ravel()
         self.axes_ = every[:n_groups]
         for unused in every[n_groups:]:
             unused.set_axis_off()
@@ -210,14 +194,13 @@ class OptimalityDisplay:
         several = self.names is not None
         ranks = np.arange(1, len(a) + 1)
         (line,) = axis.plot(
-            ranks, np.sort(a)[::-1], color=GREY, linewidth=1, label="all, sorted"
+            ranks, np.sort(a)[::-1], color=style.GREY, linewidth=1, label="all, sorted"
         )
         points = {"linestyle": "none", "marker": "o", "rasterized": len(a) > 5000}
-        for some, where, kept, style in (
-            (support, ranks[:count], self.support_points_, (ORANGE, 4, "nonzero")),
-            (~support, ranks[count:], self.zero_points_, (BLUE, 2.5, "zeros")),
+        for some, where, kept, tint, size, what in (
+            (support, ranks[:count], self.support_points_, style.ORANGE, 4, "nonzero"),
+            (~support, ranks[count:], self.zero_points_, style.BLUE, 2.5, "zeros"),
         ):
-            tint, size, what = style
             kept += axis.plot(
                 where,
                 np.sort(a[some])[::-1],
@@ -228,12 +211,12 @@ class OptimalityDisplay:
             )
         label = "λ" if several else f"λ = {alpha:.3g}"
         level = axis.axhline(
-            alpha, color=GREY, linestyle="--", linewidth=1, label=label
+            alpha, color=style.GREY, linestyle="--", linewidth=1, label=label
         )
         limits = self._limits(a, alpha)
         band = axis.axhspan(
             *np.clip(self.intervals[number], *limits),
-            color=GREEN,
+            color=style.GREEN,
             alpha=0.6,
             linewidth=1,
             zorder=0,
@@ -246,19 +229,16 @@ class OptimalityDisplay:
 
     def _finish(self, axis: Any, number: int, limits: tuple[float, float]) -> None:
         axis.set(xscale="log", yscale="log", ylim=limits, xlabel="rank")
-        count_axis(axis.xaxis, 1, len(self.magnitudes[number]))
+        style.count_axis(axis.xaxis, 1, len(self.magnitudes[number]))
         if number == 0:
             axis.set_ylabel("|∂L/∂w|")
         if self.names is not None:
-            title = f"{as_text(self.names[number])}\n{self._summary(number)}"
-            axis.set_title(title, fontsize="small", **LITERAL)
+            support, name = self.supports[number], style.as_text(self.names[number])
+            title = f"{name}\n{int(support.sum()):,} of {len(support):,}"
+            title = f"{title}\nλ = {self.alphas[number]:.3g}"
+            axis.set_title(title, fontsize="small", **style.LITERAL)
         if number == 0:  # what is sorted falls to the right
             axis.legend(loc="lower left", fontsize="small")
-
-    def _summary(self, number: int) -> str:
-        support = self.supports[number]
-        alpha, count = self.alphas[number], int(support.sum())
-        return f"{count:,} of {len(support):,}\nλ = {alpha:.3g}"
 
     def _limits(self, a: Array, alpha: float) -> tuple[float, float]:
         """Return the ends of the vertical axis; without λ there is no scale but a."""

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
-from sklearn_sparsenet.plots.style import (
-    BLUE,
-    GREY,
-    LITERAL,
-    as_text,
-    colour,
-    count_axis,
-    dashes,
-    grid_of_axes,
-    legend_above,
-    legend_beside,
-    text_width,
-)
 
 __all__ = ["SearchDisplay"]
 
@@ -29,6 +18,7 @@ _MANY = 6  # names that fit above the axes
 _DEPTH = 1e-4  # of the largest λ of a one-pass search: how far down the axis goes
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SearchDisplay:
     """λ, and the weights left, over the solves of a search.
 
@@ -65,24 +55,13 @@ class SearchDisplay:
     'solve'
     """
 
-    def __init__(
-        self,
-        *,
-        steps: Any,
-        alphas: Any,
-        counts: Any,
-        targets: Any = None,
-        names: Sequence[str] | None = None,
-        chosen: int | None = None,
-        step_name: str = "solve",
-    ) -> None:
-        self.steps = steps
-        self.alphas = alphas
-        self.counts = counts
-        self.targets = targets
-        self.names = names
-        self.chosen = chosen
-        self.step_name = step_name
+    steps: Any
+    alphas: Any
+    counts: Any
+    targets: Any = None
+    names: Sequence[str] | None = None
+    chosen: int | None = None
+    step_name: str = "solve"
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> SearchDisplay:
@@ -138,8 +117,8 @@ class SearchDisplay:
         """
         width = 6.4
         if self._has_many_names:
-            width += 0.6 + text_width(() if self.names is None else self.names)
-        self.axes_ = grid_of_axes(ax, (2, 1), (width, 5.6), sharex=True)[:, 0]
+            width += 0.6 + style.text_width(() if self.names is None else self.names)
+        self.axes_ = style.grid_of_axes(ax, (2, 1), (width, 5.6), sharex=True)[:, 0]
         self.ax_ = self.axes_[0]
         self.figure_ = self.ax_.figure
         top, bottom = self.axes_
@@ -150,7 +129,7 @@ class SearchDisplay:
         marks = self._draw_chosen(alphas, counts)
         top.set(yscale="log" if (alphas > 0).any() else "linear", ylabel="λ")
         bottom.set_ylabel("weights left")
-        bottom.set_xlabel(as_text(self.step_name), **LITERAL)
+        bottom.set_xlabel(style.as_text(self.step_name), **style.LITERAL)
         top.tick_params(labelbottom=False)
         self._scale_counts(counts)
         largest = float(np.nanmax(alphas, initial=0.0))
@@ -181,7 +160,7 @@ class SearchDisplay:
             axis.set_yscale("log")
             if min(seen) == max(seen):  # nothing to take the limits from
                 axis.set_ylim(seen[0] / 2, seen[0] * 2)
-            count_axis(axis.yaxis, min(seen), max(seen))
+            style.count_axis(axis.yaxis, min(seen), max(seen))
 
     def _draw(self, axis: Any, values: Array) -> list[Any]:
         steps = np.asarray(self.steps)
@@ -191,14 +170,14 @@ class SearchDisplay:
                 steps,
                 column,
                 marker=marker,
-                linestyle=dashes(number),
-                color=BLUE if self.names is None else colour(number),
+                linestyle=style.dashes(number),
+                color=style.BLUE if self.names is None else style.colour(number),
             )[0]
             for number, column in enumerate(values.T)
         ]
         if self.names is not None:
             for line, name in zip(lines, self.names, strict=True):
-                line.set_label(as_text(name))  # `plot` takes none that are empty
+                line.set_label(style.as_text(name))  # `plot` takes none that are empty
         return lines
 
     def _draw_targets(self, axis: Any) -> list[Any]:
@@ -210,7 +189,7 @@ class SearchDisplay:
                 target,
                 linestyle="--",
                 linewidth=1,
-                color=colour(number) if len(targets) > 1 else GREY,
+                color=style.colour(number) if len(targets) > 1 else style.GREY,
                 zorder=1,
             )
             for number, target in enumerate(targets)
@@ -228,7 +207,7 @@ class SearchDisplay:
                 np.asarray(self.steps)[self.chosen],
                 value,
                 "o",
-                color=BLUE if self.names is None else colour(number),
+                color=style.BLUE if self.names is None else style.colour(number),
                 markerfacecolor="none",
                 markersize=10,
                 label="kept" if number == 0 else None,
@@ -246,13 +225,13 @@ class SearchDisplay:
             handles += self.target_lines_
         handles += marks
         if len(self.target_lines_) > 1:
-            line = Line2D([], [], color=GREY, linestyle="--", linewidth=1)
+            line = Line2D([], [], color=style.GREY, linestyle="--", linewidth=1)
             line.set_label("target")
             handles.append(line)
         if self._has_many_names:
-            legend_beside(self.axes_[0], handles)
+            style.legend_beside(self.axes_[0], handles)
         elif handles:
-            legend_above(self.axes_[0], handles)
+            style.legend_above(self.axes_[0], handles)
 
 
 def _columns(values: Any) -> Array:

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sklearn_sparsenet.estimators._default_scores import default_score_name
+from sklearn_sparsenet.estimators._scoring import default_score_name
 from sklearn_sparsenet.estimators.path import SparseNetPath
 from sklearn_sparsenet.estimators.selection import (
     best,
     paired_errors,
     within_one_standard_error,
 )
+from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
-from sklearn_sparsenet.plots.style import (
-    BLUE,
-    GREY,
-    LITERAL,
-    ORANGE,
-    as_text,
-    count_axis,
-    legend_above,
-    one_axes,
-)
 
 __all__ = ["SparsityCurveDisplay"]
 
 Array = np.ndarray
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SparsityCurveDisplay:
     """Error, or score, against the number of weights.
 
@@ -75,20 +68,11 @@ class SparsityCurveDisplay:
     'log'
     """
 
-    def __init__(
-        self,
-        *,
-        n_nonzeros: Any,
-        test_scores: Any = None,
-        train_scores: Any = None,
-        chosen: int | None = None,
-        score_name: str = "score",
-    ) -> None:
-        self.n_nonzeros = n_nonzeros
-        self.test_scores = test_scores
-        self.train_scores = train_scores
-        self.chosen = chosen
-        self.score_name = score_name
+    n_nonzeros: Any
+    test_scores: Any = None
+    train_scores: Any = None
+    chosen: int | None = None
+    score_name: str = "score"
 
     @classmethod
     def from_estimator(
@@ -145,11 +129,12 @@ class SparsityCurveDisplay:
         -------
         SparsityCurveDisplay
         """
+        is_classifier = hasattr(path.estimators[0], "classes_")
         display = cls(
             n_nonzeros=path.n_nonzeros,
             test_scores=path.test_scores,
             train_scores=path.train_scores,
-            score_name=_score_name(path.estimators[0]),
+            score_name="accuracy" if is_classifier else "R²",  # what `score` returns
         )
         return display.plot(ax, kind=kind)
 
@@ -197,7 +182,7 @@ class SparsityCurveDisplay:
             raise ValueError(f"kind must be 'error' or 'score', got {kind!r}.")
         if self.test_scores is None and self.train_scores is None:
             raise ValueError("There are neither test scores nor train scores to plot.")
-        self.ax_ = one_axes(ax)
+        self.ax_ = style.one_axes(ax)
         self.figure_ = self.ax_.figure
         counts = np.asarray(self.n_nonzeros)
         self._draw_test(counts, kind)
@@ -205,13 +190,15 @@ class SparsityCurveDisplay:
         if self.train_scores is not None:
             mean = _values(self.train_scores, kind, self.score_name).mean(axis=1)
             (self.train_line_,) = self.ax_.plot(
-                counts, mean, ".--", color=GREY, label="train", zorder=2
+                counts, mean, ".--", color=style.GREY, label="train", zorder=2
             )
         self.ax_.set(xscale="log", xlabel="weights")
-        self.ax_.set_ylabel(as_text(_label(kind, self.score_name)), **LITERAL)
-        count_axis(self.ax_.xaxis, counts.min(), counts.max())
+        self.ax_.set_ylabel(
+            style.as_text(_label(kind, self.score_name)), **style.LITERAL
+        )
+        style.count_axis(self.ax_.xaxis, counts.min(), counts.max())
         self._draw_marks(counts, kind)
-        legend_above(self.ax_)
+        style.legend_above(self.ax_)
         return self
 
     def _draw_test(self, counts: Array, kind: str) -> None:
@@ -222,13 +209,19 @@ class SparsityCurveDisplay:
         values = _values(self.test_scores, kind, self.score_name)
         mean, several = values.mean(axis=1), values.shape[1] > 1
         if several:
-            self.fold_lines_ = self.ax_.plot(counts, values, color=BLUE, alpha=0.4)
+            self.fold_lines_ = self.ax_.plot(
+                counts, values, color=style.BLUE, alpha=0.4
+            )
             for line in self.fold_lines_:
                 line.set(linewidth=0.8)
             self.fold_lines_[0].set_label("folds")
             self._draw_band(counts, values)
         (self.mean_line_,) = self.ax_.plot(
-            counts, mean, ".-", color=BLUE, label="mean of folds" if several else "test"
+            counts,
+            mean,
+            ".-",
+            color=style.BLUE,
+            label="mean of folds" if several else "test",
         )
 
     def _draw_band(self, counts: Array, values: Array) -> None:
@@ -240,7 +233,7 @@ class SparsityCurveDisplay:
             counts,
             mean - error,
             mean + error,
-            color=BLUE,
+            color=style.BLUE,
             alpha=0.25,
             linewidth=0,
             label="± 1 standard error of the difference to the best",
@@ -252,7 +245,7 @@ class SparsityCurveDisplay:
         self.chosen_ = self._mark(counts, kind, self.chosen, "chosen", "o", 14)
         for mark in (self.best_, self.one_se_):
             if mark is not None:
-                mark.set(markerfacecolor=ORANGE)
+                mark.set(markerfacecolor=style.ORANGE)
 
     def _mark(
         self,
@@ -271,7 +264,7 @@ class SparsityCurveDisplay:
             counts[index],
             value,
             sign,
-            color=ORANGE,
+            color=style.ORANGE,
             markersize=size,
             markerfacecolor="none",
             markeredgewidth=1.5,
@@ -300,8 +293,3 @@ def _label(kind: str, name: str) -> str:
 def _by_fold(scores: Any) -> Array:
     values = np.asarray(scores, dtype=float)
     return values.reshape(len(values), -1)
-
-
-def _score_name(estimator: Any) -> str:
-    """Return what `score` of an estimator is."""
-    return "accuracy" if hasattr(estimator, "classes_") else "R²"

@@ -19,7 +19,6 @@ __all__ = [
     "GREEN",
     "GREY",
     "LITERAL",
-    "NEUTRAL",
     "ORANGE",
     "as_text",
     "colour",
@@ -27,7 +26,6 @@ __all__ = [
     "dashes",
     "diverging_map",
     "grid_of_axes",
-    "import_pyplot",
     "legend_above",
     "legend_beside",
     "length",
@@ -36,31 +34,17 @@ __all__ = [
 ]
 
 BLUE, ORANGE, GREEN, GREY = "#3182bd", "#e6701a", "#1b9e77", "0.5"
-NEUTRAL = "#f7f7f7"
-_COLOURS = (
-    BLUE,
-    ORANGE,
-    GREEN,
-    "#cc79a7",
-    "#b8a000",
-    "#56b4e9",
-    "#8c6bb1",
-    "#7f7f7f",
-)
+_NEUTRAL = "#f7f7f7"
+_OTHERS = ("#cc79a7", "#b8a000", "#56b4e9", "#8c6bb1", "#7f7f7f")
+_COLOURS = (BLUE, ORANGE, GREEN, *_OTHERS)
 # Properties of a text that is neither a formula nor TeX.
 LITERAL = {"parse_math": False, "usetex": False}
 _LONGEST_LABEL = 48
 _CHARACTER = 0.075  # inches, in a legend
 
 
-def import_pyplot() -> Any:
-    """Return `matplotlib.pyplot`.
-
-    Raises
-    ------
-    ImportError
-        That says what to install.
-    """
+def _import_pyplot() -> Any:
+    """Return `matplotlib.pyplot`, or say in an ImportError what to install."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -91,22 +75,17 @@ def diverging_map() -> Any:
 
     places = (0, 0.25, 127 / 256, 0.5, 129 / 256, 0.75, 1)
     # The step beside the neutral colour shows small weights that are not zero.
-    colours = ("#8a3b04", ORANGE, "#fcd9be", NEUTRAL, "#c9def0", BLUE, "#0b3a66")
+    colours = ("#8a3b04", ORANGE, "#fcd9be", _NEUTRAL, "#c9def0", BLUE, "#0b3a66")
     pairs = list(zip(places, colours, strict=True))
     return LinearSegmentedColormap.from_list("orange_blue", pairs, N=257)
 
 
 def one_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
-    """Return the user's axes, or those of a new figure.
+    """Return the user's axes, if they are some, or those of a new figure.
 
     New figures have the constrained layout, which finds room for long names.
-
-    Raises
-    ------
-    TypeError
-        For what are no axes.
     """
-    plt = import_pyplot()
+    plt = _import_pyplot()
     if ax is not None:
         return _checked(ax)
     return plt.subplots(figsize=figsize, layout="constrained")[1]
@@ -130,12 +109,11 @@ def grid_of_axes(
 
     Raises
     ------
-    TypeError
-        For what are no axes.
-    ValueError
-        For another number of axes, or one that is in no grid and cannot be divided.
+    TypeError, ValueError
+        For what are no axes; for another number of axes, or one that is in no grid
+        and cannot be divided.
     """
-    plt = import_pyplot()
+    plt = _import_pyplot()
     if ax is None:
         figure = plt.figure(figsize=figsize, layout="constrained")
         return np.asarray(figure.subplots(*shape, squeeze=False, **options))
@@ -168,14 +146,7 @@ def _checked(ax: Any) -> Any:
 
 
 def count_axis(axis: Any, low: float, high: float) -> None:
-    """Give a logarithmic axis ticks that are numbers one can read.
-
-    Parameters
-    ----------
-    axis : XAxis or YAxis
-    low, high : float
-        Smallest and largest count.
-    """
+    """Give a logarithmic axis of counts from low to high ticks that one can read."""
     from matplotlib import ticker
 
     decades = np.log10(max(high, 1) / max(low, 1))

@@ -299,17 +299,24 @@ class GradualPruning(Pruning):
     def _metric(self, weight: Tensor, step: Strength) -> Tensor:
         if not isinstance(step, Tensor):
             return torch.full_like(weight, 1 / step)
-        # Of w / scale; what is returned is for w, and has its factor.
-        curvature = step[: self.n_weights].reciprocal()
-        if isinstance(self.growth, Tensor) or self.growth:
-            curvature.mul_(growth_factor(weight, self.growth))
-        if self.scale is not None:
-            curvature.mul_(self.scale).mul_(self.scale)
-        mean = curvature.mean()
-        # No floor for what never had a gradient, such as weights of constant columns.
-        lifted = curvature + _METRIC_FLOOR * mean
-        metric = torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
-        return metric if self.scale is None else metric.div_(self.scale)
+        return _metric_of(weight, step[: self.n_weights], self.scale, self.growth)
+
+
+def _metric_of(
+    weight: Tensor, step: Tensor, scale: Tensor | None, growth: Tensor | float
+) -> Tensor:
+    """Return the metric in which weights are compared, given the sizes of the steps."""
+    # Of w / scale; what is returned is for w, and has its factor.
+    curvature = step.reciprocal()
+    if isinstance(growth, Tensor) or growth:
+        curvature.mul_(growth_factor(weight, growth))
+    if scale is not None:
+        curvature.mul_(scale).mul_(scale)
+    mean = curvature.mean()
+    # No floor for what never had a gradient, such as weights of constant columns.
+    lifted = curvature + _METRIC_FLOOR * mean
+    metric = torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
+    return metric if scale is None else metric.div_(scale)
 
 
 def _shrink_(weight: Tensor, threshold: Tensor) -> None:

@@ -39,22 +39,7 @@ def as_number(value: object) -> int | float | None:
 def checked_number(
     name: str, value: object, accepts: Callable[[float], bool], accepted: str
 ) -> int | float:
-    """Return a number, or refuse it by its name.
-
-    Parameters
-    ----------
-    name : str
-        Of the parameter.
-    value : object
-    accepts : callable(number) -> bool
-    accepted : str
-        What a number must be, in words.
-
-    Raises
-    ------
-    ValueError
-        If it is none, or not accepted. NaN fails every comparison.
-    """
+    """Return a number that is accepted, and refuse others, by name; NaN among them."""
     number = as_number(value)
     if number is None or not accepts(number):
         raise ValueError(f"{name}={value!r} must be {accepted}.")

@@ -12,7 +12,7 @@ CNumber = Callable[[float], str]
 
 
 class NodeWriter(Protocol):
-    """An ONNX graph in the making, such as `sklearn_sparsenet.deploy.onnx_graph.Graph`.
+    """An ONNX graph in the making, as in `sklearn_sparsenet.deploy.onnx`.
 
     Attributes
     ----------

@@ -16,8 +16,7 @@ import numpy as np
 
 from sklearn_sparsenet.utils.declared import declared_types, fits
 from sklearn_sparsenet.utils.renamed_fields import RenamedFields
-from sklearn_sparsenet.utils.strict_json import FREE_MEMORY
-from sklearn_sparsenet.utils.tensor_files import is_storable
+from sklearn_sparsenet.utils.tensor_files import FREE_MEMORY, is_storable
 
 __all__ = ["Reader", "Writer"]
 
@@ -29,30 +28,14 @@ _PADDING = 64  # bytes for each character that is there
 
 
 class Writer:
-    """Encodes values; collects their arrays.
-
-    Parameters
-    ----------
-    known : mapping from name to class
-        Dataclasses that may be stored.
-
-    Attributes
-    ----------
-    arrays : dict of ndarray
-    """
+    """Encodes values, among them dataclasses that are known; collects their arrays."""
 
     def __init__(self, known: Mapping[str, type]) -> None:
         self._names = {kind: name for name, kind in known.items()}
         self.arrays: dict[str, np.ndarray] = {}
 
     def encode(self, value: Any, name: str) -> Any:
-        """Return a value as JSON has it.
-
-        Raises
-        ------
-        TypeError
-            For values that are not to be stored, by name.
-        """
+        """Return a value as JSON has it; a TypeError names what is not to be stored."""
         if type(value) in _SIMPLE:
             return value
         if isinstance(value, str):
@@ -105,11 +88,7 @@ class Writer:
 class Reader:
     """Decodes what `Writer` encoded.
 
-    Parameters
-    ----------
-    known : mapping from name to class
-    arrays : mapping from key to ndarray
-        Each is given out once: a file takes no more memory than it brings.
+    Each array is given out once: a file takes no more memory than it brings.
     """
 
     def __init__(
@@ -119,13 +98,7 @@ class Reader:
         self.arrays = dict(arrays)
 
     def decode(self, value: Any) -> Any:
-        """Return the value.
-
-        Raises
-        ------
-        ValueError
-            For anything that `Writer` does not write.
-        """
+        """Return the value; ValueError for anything that `Writer` does not write."""
         if type(value) in _SIMPLE:
             return value
         decoders: dict[str, Callable[..., Any]] = {
@@ -142,14 +115,16 @@ class Reader:
                 **{name: part for name, part in value.items() if name != _TAG}
             )
         except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise ValueError(f"a value is nothing that is stored: {error!r}") from None
+            raise ValueError(
+                f"a value is of no kind that is stored: {error!r}"
+            ) from None
 
     def _decode_array(self, key: str, dtype: str | None = None) -> np.ndarray:
         array = self.arrays.pop(key)
         if dtype is None:
             return array
         if not _TIME.fullmatch(dtype) or array.dtype != np.int64:
-            raise ValueError(f"numbers are stored as {dtype!r}")
+            raise ValueError(f"{dtype!r} is no type of dates or durations")
         return array.astype(dtype)
 
     def _decode_object(self, of: dict[str, Any], **names: str) -> Any:
@@ -177,15 +152,15 @@ def _as_texts(array: np.ndarray) -> list[str] | None:
 
 def _decode_texts(dtype: str, of: list[str]) -> np.ndarray:
     if not fits(of, list[str]):
-        raise ValueError("texts are none")
+        raise ValueError("what should be texts is something else")
     if dtype in ("O", "|O"):
         return np.array(of, dtype=object)
     found = _TEXT.fullmatch(dtype)
     if found is None:
-        raise ValueError(f"texts are stored as {dtype!r}")
+        raise ValueError(f"{dtype!r} is no type of texts")
     kind, length = found.groups()
     if not _is_paid(len(of) * int(length) * (4 if kind == "U" else 1), of):
-        raise ValueError(f"{len(of)} short texts are stored as {dtype!r}")
+        raise ValueError(f"{len(of)} short texts cannot be of the type {dtype!r}")
     content = of if kind == "U" else [text.encode("latin-1") for text in of]
     return np.array(content, dtype=dtype)
 

@@ -21,16 +21,8 @@ def restore_defaults(
     """Give a class the defaults of what it inherits about a member that it overrides.
 
     To be called by `__init_subclass__` of a base class: a fast path that is inherited
-    computes what the method did that is overridden.
-
-    Parameters
-    ----------
-    kind : type
-        The subclass.
-    defaults : mapping from str to object
-        By the names of members.
-    about : mapping from str to str
-        Members, and which others they are about.
+    computes what the method did that is overridden. `about` has members, and which
+    others they are about.
     """
     for name, other in about.items():
         if not describes(kind, name, other):

@@ -24,10 +24,7 @@ _ATTEMPTS = 100  # while others make and remove it
 def usable_directory(path: str | os.PathLike[Any]) -> Path:
     """Return a directory in which files can be made; make it if there is none.
 
-    Raises
-    ------
-    OSError, ValueError
-        If it is none, or none can be made, or no files in it.
+    If there can be none, that is an OSError or a ValueError.
     """
     if not os.fspath(path):
         raise ValueError("the path is empty")
@@ -39,25 +36,14 @@ def usable_directory(path: str | os.PathLike[Any]) -> Path:
 
 
 class OwnedDirectory:
-    """A directory that is locked until it is given back or the process ends.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """A directory that is locked until it is given back or the process ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Make the directory if there is none; return False if somebody else has it.
-
-        Raises
-        ------
-        OSError
-            If it cannot be made.
-        """
+        """Make the directory if there is none; return False if somebody else has it."""
         for _ in range(_ATTEMPTS):
             self.path.mkdir(parents=True, exist_ok=True)
             if fcntl is None:
@@ -100,13 +86,7 @@ class OwnedDirectory:
                 partial.unlink()
 
     def remove(self) -> None:
-        """Remove the directory and all that is in it, and give it back.
-
-        Raises
-        ------
-        OSError
-            If something of it stays.
-        """
+        """Remove the directory and all that is in it, and give it back."""
         try:
             if self._is_at_its_path():
                 shutil.rmtree(self.path)

@@ -9,15 +9,9 @@ __all__ = ["RenamedFields"]
 
 
 class RenamedFields:
-    """Pickles and files from before are read.
+    """Pickles and files from before are read."""
 
-    Attributes
-    ----------
-    former_names : mapping from str to str
-        What fields were called, and what they are called now.
-    """
-
-    former_names: ClassVar[Mapping[str, str]] = {}
+    former_names: ClassVar[Mapping[str, str]] = {}  # to those of now
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         named = {self.former_names.get(name, name): state[name] for name in state}

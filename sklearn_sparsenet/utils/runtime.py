@@ -47,8 +47,7 @@ def _find_thread_settings() -> Callable[[int, int], int]:
 
     def set_both(openmp: int, mkl: int) -> int:
         set_openmp(openmp)
-        previous: int = set_mkl(mkl)
-        return previous
+        return set_mkl(mkl)
 
     def set_by_torch(openmp: int, mkl: int) -> int:
         torch.set_num_threads(openmp)
@@ -216,10 +215,7 @@ def load_symbolic_shapes() -> None:
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device of that name; ``"auto"`` is CUDA if there is any, else CPU.
 
-    Raises
-    ------
-    ValueError
-        If there is no such device here.
+    A device that is not there is a ValueError.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -243,10 +239,8 @@ def available_memory(device: torch.device) -> int | None:
     """Return the bytes that can still be taken on a device; None if that is unknown."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
-            device
-        )
-        return free + unused
+        reserved = torch.cuda.memory_reserved(device)
+        return free + reserved - torch.cuda.memory_allocated(device)
     found = []
     if device.type == "cpu" and _MEMORY.exists():
         lines = dict(line.split(":") for line in _MEMORY.read_text().splitlines())
@@ -262,10 +256,6 @@ class Later:
     Their copy to the host is queued behind what computes them. To read it then waits
     for that alone, and not for the steps that were queued since, as reading the tensor
     itself would.
-
-    Parameters
-    ----------
-    values : Tensor
     """
 
     def __init__(self, values: Tensor) -> None:

@@ -62,20 +62,9 @@ def bytes_of(tensor: Tensor) -> np.ndarray:
 def write_state(path: Path, name: str, state: Any) -> None:
     """Replace a file, or make a new one, in one step.
 
-    Parameters
-    ----------
-    path : Path
-    name : str
-        Of what the state is; asked for when it is read.
-    state : dict, list or tuple
-        Of tensors, arrays, numbers, strings, None and such containers.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    TypeError
-        For other values.
+    A state is a dict, list or tuple of tensors, arrays, numbers, strings, None and such
+    containers; of other values it is a TypeError. Its name is asked for when it is
+    read.
     """
     writer = Writer(_KNOWN)
     encoded = writer.encode(_map(state, Tensor, _Stored.of), name)
@@ -96,12 +85,9 @@ def write_state(path: Path, name: str, state: Any) -> None:
 
 
 def read_state(path: Path, name: str, device: torch.device) -> Any:
-    """Return what `write_state` wrote, with its tensors on a device.
+    """Return what `write_state` wrote under that name, with its tensors on a device.
 
-    Raises
-    ------
-    OSError, ValueError
-        If the file cannot be read, or is not one that was written under that name.
+    A file that is another one, or was damaged, is a ValueError.
     """
     header, content = _read_checked(path)
     if header["name"] != name:

@@ -15,10 +15,13 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from sklearn_sparsenet.utils.declared import fits
-from sklearn_sparsenet.utils.strict_json import parse
 
-__all__ = ["dump_tensors", "is_storable", "read_tensors"]
+__all__ = ["FREE_MEMORY", "dump_tensors", "is_storable", "parse", "read_tensors"]
 
+FREE_MEMORY = 2**23  # bytes that any text may take
+# What objects, lists, and an entry of either take at most. Text that is nothing but
+# empty containers takes many times its length.
+_MEMORY = {"{": 240, "[": 48, ",": 48}
 _DTYPES = {
     "BOOL": np.dtype("?"),
     **{f"U{8 * n}": np.dtype(f"<u{n}") for n in (1, 2, 4, 8)},
@@ -36,16 +39,31 @@ def is_storable(dtype: np.dtype) -> bool:
     return dtype.newbyteorder("<") in _NAMES
 
 
+def parse(text: str) -> Any:
+    """Return what JSON says.
+
+    It is refused if it is none, says a name twice, or takes far more memory than its
+    length.
+    """
+    memory = sum(size * text.count(mark) for mark, size in _MEMORY.items())
+    if memory > FREE_MEMORY + 2 * len(text):
+        raise ValueError(f"{len(text)} characters of JSON have too many parts")
+    return json.loads(text, object_pairs_hook=_without_repetition)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"a name stands twice among {[name for name, _ in pairs]}")
+    return found
+
+
 def dump_tensors(
     arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> bytes:
     """Return the bytes of a file; the same ones for the same content.
 
-    Parameters
-    ----------
-    arrays : mapping from name to ndarray
-        Of types that are storable.
-    metadata : mapping from name to text
+    Arrays are of types that are storable.
     """
     # The largest entries come first, so that all lie at multiples of their size.
     names = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
@@ -56,11 +74,8 @@ def dump_tensors(
         array = arrays[name]
         dtype = array.dtype.newbyteorder("<")
         start, end = end, end + array.nbytes
-        header[name] = {
-            "dtype": _NAMES[dtype],
-            "shape": array.shape,
-            "data_offsets": (start, end),
-        }
+        place = {"shape": array.shape, "data_offsets": (start, end)}
+        header[name] = {"dtype": _NAMES[dtype], **place}
         parts.append(array.astype(dtype, copy=False).tobytes())
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -70,26 +85,22 @@ def dump_tensors(
 def read_tensors(file: BinaryIO) -> tuple[dict[str, str], dict[str, np.ndarray]]:
     """Return metadata and arrays, as far as the content goes and no further.
 
-    Raises
-    ------
-    ValueError
-        If it is not in the format, or ends too early.
+    What is not in the format, or ends too early, is a ValueError.
     """
     length = int.from_bytes(_read(file, 8), "little")
     if length > _MOST_HEADER:
         raise ValueError(f"its header is said to take {length} bytes")
     header = parse(_read(file, length).decode("ascii"))
     if not fits(header, dict[str, dict[str, Any]]):
-        raise ValueError("its header is no list of arrays")
+        raise ValueError("its header does not describe arrays")
     metadata = header.pop(_METADATA, {})
     if not fits(metadata, dict[str, str]):
-        raise ValueError("its metadata are no texts")
+        raise ValueError("its metadata are not texts")
     arrays, end = {}, 0
     entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
     for name, entry in entries:
-        dtype, shape, (start, stop) = (
-            entry.pop(key) for key in ("dtype", "shape", "data_offsets")
-        )
+        parts = (entry.pop(key) for key in ("dtype", "shape", "data_offsets"))
+        dtype, shape, (start, stop) = parts
         if not fits([start, *shape], list[int]) or min([start, *shape]) < 0 or entry:
             raise ValueError(f"array {name!r} is described wrongly")
         size = prod(shape) * _DTYPES[dtype].itemsize

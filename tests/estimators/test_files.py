@@ -31,7 +31,7 @@ from sklearn_sparsenet import (
     load,
     losses,
 )
-from sklearn_sparsenet.estimators._file_format import digest
+from sklearn_sparsenet.estimators._stored import digest
 from sklearn_sparsenet.search import PruningSchedule
 from sklearn_sparsenet.utils.tensor_files import dump_tensors, read_tensors
 

@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, load
-from sklearn_sparsenet.estimators._file_format import digest
+from sklearn_sparsenet.estimators._stored import digest
 from sklearn_sparsenet.utils.tensor_files import dump_tensors, read_tensors
 
 X = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)

@@ -1,5 +1,7 @@
 """Exactly k inputs and u units in use, with and without a target on weights."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
@@ -80,7 +82,7 @@ def test_inputs_units_and_weights_are_as_asked(digits, hidden, asked, seed):
     if isinstance(asked.get("target_sparsity"), list):
         assert net.n_nonzero_per_layer_.tolist() == asked["target_sparsity"]
     if asked.get("target_sparsity", 0) is None:
-        rest = [a * b for a, b in zip(found, found[1:], strict=False)]
+        rest = [a * b for a, b in pairwise(found)]
         assert net.n_nonzero_per_layer_.tolist() == rest
 
 

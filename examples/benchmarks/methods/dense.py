@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.methods.base import Fitted, Target, build_network, fitted, train
 from benchmarks.problems import Data, Schedule
-from sklearn_sparsenet.estimators._options import auto_learning_rate
+from sklearn_sparsenet.estimators._settings import auto_learning_rate
 
 __all__ = ["fit"]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from benchmarks.methods.base import Fitted, Target, steady, top_k
 from benchmarks.methods.masked import Masked, cubic, fit_masked
 from benchmarks.problems import Data, Schedule
-from sklearn_sparsenet.estimators._options import auto_learning_rate
+from sklearn_sparsenet.estimators._settings import auto_learning_rate
 
 __all__ = ["fit", "fit_steady", "fit_tuned"]
 

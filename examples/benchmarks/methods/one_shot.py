@@ -14,7 +14,7 @@ from benchmarks.methods.base import (
     train,
 )
 from benchmarks.problems import Data, Schedule
-from sklearn_sparsenet.estimators._options import auto_learning_rate
+from sklearn_sparsenet.estimators._settings import auto_learning_rate
 
 __all__ = ["fit"]
 
