@@ -25,7 +25,7 @@ from sklearn_sparsenet.estimators._scoring import (
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
-from sklearn_sparsenet.estimators.path import run_path
+from sklearn_sparsenet.estimators.path import Grid, run_path
 
 __all__ = ["make_folds", "run_folds", "warn_of_the_folds"]
 
@@ -116,7 +116,7 @@ def _as_there(
 
 
 def _fit_fold(
-    fold, task, single, data, grid: list, scorer: Callable, classes: np.ndarray | None
+    fold, task, single, data, grid: Grid, scorer: Callable, classes: np.ndarray | None
 ) -> dict:
     """Fit the path to the training rows of a fold and score it on both parts.
 
@@ -127,7 +127,7 @@ def _fit_fold(
         Is begun and ended here.
     single : SparseNet
     data : tuple of X, y, sample_weight
-    grid : list
+    grid : Grid
         The target of each point.
     scorer : callable
     classes : ndarray of shape (n_classes,), or None

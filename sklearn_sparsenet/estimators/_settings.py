@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod, sqrt
 from typing import Any
 
@@ -67,6 +67,10 @@ class Settings:
         """Return the parameters of an estimator, but for changes."""
         values = OF_ONE_TARGET | estimator.get_params(deep=False) | changes
         return cls(type(estimator), is_classifier(estimator), values)
+
+    def changed(self, changes: dict[str, Any]) -> Settings:
+        """Return the same settings but for changes."""
+        return replace(self, values=self.values | changes)
 
     def __getattr__(self, name: str) -> Any:
         try:

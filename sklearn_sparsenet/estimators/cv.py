@@ -29,7 +29,7 @@ from sklearn_sparsenet.estimators._validation import (
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
-from sklearn_sparsenet.estimators.path import as_grid, plan_path, settings_for
+from sklearn_sparsenet.estimators.path import Grid, plan_path, settings_for
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
 from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
 
@@ -90,7 +90,7 @@ class CrossValidated:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         single = self._make_single()
-        grid = as_grid(self.target_sparsities)
+        grid = Grid.of_targets(self.target_sparsities)
         targets, classes, used = _plan(single, X, y, sample_weight, grid)
         if sample_weight is not None:
             sample_weight = check_weights(sample_weight, X)
@@ -102,7 +102,7 @@ class CrossValidated:
         data = (X, y, sample_weight)
         root = self._init_callback_context(max_subtasks=2)
         root.call_on_fit_task_begin(**facts)
-        what = (single, data, targets, scorer, classes)
+        what = (single, data, Grid(grid.parameter, targets), scorer, classes)
         results = run_folds(self, root, folds, *what)
         warn_of_the_folds(results, type(self).__name__)
         chosen = choose(targets, results, self.selection)
@@ -149,7 +149,7 @@ class CrossValidated:
         return clone(self._single(**{name: own[name] for name in shared}))
 
 
-def _plan(single, X, y, sample_weight, grid: int | list) -> tuple:
+def _plan(single, X, y, sample_weight, grid: Grid) -> tuple:
     """Return what all folds have in common.
 
     Returns

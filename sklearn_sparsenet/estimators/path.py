@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -19,17 +20,21 @@ from sklearn_sparsenet.estimators._specification import (
     check_table,
     specified,
 )
+from sklearn_sparsenet.estimators._unit_targets import (
+    has_unit_targets,
+    with_unit_targets,
+)
 from sklearn_sparsenet.estimators._validation import check_parameters
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.search import FixedAlpha
 from sklearn_sparsenet.search.path import PathPoint
-from sklearn_sparsenet.search.targets import has_entries, resolve_target
+from sklearn_sparsenet.search.targets import Target, has_entries, resolve_target
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = [
+    "Grid",
     "SparseNetPath",
-    "as_grid",
     "plan_path",
     "run_path",
     "settings_for",
@@ -37,7 +42,56 @@ __all__ = [
 ]
 
 _DENSEST, _SPARSEST = 0.5, 0.005  # shares of the weights in a grid of our own
+_PLURALS = {"target_sparsity": "target_sparsities", "target_inputs": "target_inputs"}
 _PER_LAYER = 2  # weights in each layer, at least, in such a grid
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What differs between the points of a path.
+
+    Attributes
+    ----------
+    parameter : {"target_sparsity", "target_inputs", "alpha"}
+    values : list, or int
+        An int stands for so many targets on weights.
+    """
+
+    parameter: str
+    values: list | int
+
+    @classmethod
+    def of_targets(cls, values, parameter: str = "target_sparsity") -> Grid:
+        """Return a number of targets, or the targets; refuse what is neither."""
+        number = as_number(values)
+        if isinstance(number, int) and parameter == "target_sparsity":
+            return cls(parameter, number)
+        if not has_entries(values) or isinstance(values, Mapping):
+            raise TypeError(
+                f"{_PLURALS[parameter]}={values!r} must be a number of targets "
+                "(int), or a sequence of targets."
+            )
+        if not list(values):
+            raise ValueError(f"{_PLURALS[parameter]} is empty: give a target at least.")
+        return cls(parameter, list(values))
+
+    @classmethod
+    def of_alphas(cls, alphas) -> Grid:
+        """Return λ, from small to large."""
+        entries = list(alphas) if has_entries(alphas) else [alphas]
+        grid = [as_number(entry) for entry in entries]
+        if not grid or not all(a is not None and 0 <= a < np.inf for a in grid):
+            raise ValueError(
+                f"alphas={alphas!r} must be numbers that are finite and not negative, "
+                "each for all layers, and not an empty grid."
+            )
+        return cls("alpha", sorted(map(float, grid)))
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The parameter as a specification may have it, whatever the data."""
+        value = _DENSEST if isinstance(self.values, int) else self.values[0]
+        return {self.parameter: value}
 
 
 @dataclass(frozen=True)
@@ -94,6 +148,7 @@ def sparsenet_path(
     *,
     target_sparsities=20,
     alphas=None,
+    target_inputs=None,
     sample_weight=None,
     X_test=None,
     y_test=None,
@@ -117,6 +172,9 @@ def sparsenet_path(
         `target_sparsity` takes it, all of them for the same layers.
     alphas : sequence of float, default=None
         A grid of λ instead.
+    target_inputs : sequence of int or float, default=None
+        Numbers of inputs instead, each as `target_inputs` of the estimators takes it;
+        `target_sparsity` of the estimator holds at each of them.
     sample_weight : array-like of shape (n_samples,), default=None
     X_test, y_test, sample_weight_test : default=None
         Data to score the networks on as well.
@@ -159,8 +217,15 @@ def sparsenet_path(
         raise ValueError("X_test and y_test go together; got only one of them.")
     if X_test is None and sample_weight_test is not None:
         raise ValueError("sample_weight_test goes with X_test and y_test.")
-    grid = as_grid(target_sparsities) if alphas is None else _as_alphas(alphas)
-    base = clone(estimator).set_params(alpha=None if alphas is None else grid[0])
+    if alphas is not None and target_inputs is not None:
+        raise ValueError("A path is one of alphas or of target_inputs; got both.")
+    if alphas is not None:
+        grid = Grid.of_alphas(alphas)
+    elif target_inputs is not None:
+        grid = Grid.of_targets(target_inputs, "target_inputs")
+    else:
+        grid = Grid.of_targets(target_sparsities)
+    base = clone(estimator).set_params(alpha=grid.first.get("alpha"))
     points, messages = run_path(base, X, y, sample_weight, grid)
     for message in messages:
         warn_user(message, ConvergenceWarning)
@@ -172,33 +237,6 @@ def sparsenet_path(
         test = _scores(points, X_test, y_test, sample_weight_test)
     train = _scores(points, X, y, sample_weight)
     return SparseNetPath(tuple(points), targets, train, test)
-
-
-def as_grid(target_sparsities) -> int | list:
-    """Return a number of targets, or the targets; refuse what is neither."""
-    number = as_number(target_sparsities)
-    if isinstance(number, int):
-        return number
-    if not has_entries(target_sparsities) or isinstance(target_sparsities, Mapping):
-        raise TypeError(
-            f"target_sparsities={target_sparsities!r} must be a number of targets "
-            "(int), or a sequence of targets."
-        )
-    grid = list(target_sparsities)
-    if not grid:
-        raise ValueError("target_sparsities is empty: give a target at least.")
-    return grid
-
-
-def _as_alphas(alphas) -> list[float]:
-    entries = list(alphas) if has_entries(alphas) else [alphas]
-    grid = [as_number(entry) for entry in entries]
-    if not grid or not all(a is not None and 0 <= a < np.inf for a in grid):
-        raise ValueError(
-            f"alphas={alphas!r} must be numbers that are finite and not negative, each "
-            "for all layers, and not an empty grid."
-        )
-    return sorted(map(float, grid))
 
 
 def run_path(
@@ -214,7 +252,7 @@ def run_path(
         Has all parameters but the target.
     X, y, sample_weight
         As for `fit`.
-    grid : list, or int
+    grid : Grid
     numbers : ndarray of int, optional
         Of the rows to train with; None: all.
     known : ndarray of shape (n_classes,), optional
@@ -241,43 +279,42 @@ def run_path(
     return fitted, [text for text in messages if text is not None]
 
 
-def settings_for(base, grid: list | int) -> Settings:
+def settings_for(base, grid: Grid) -> Settings:
     """Return the settings of a path, checked; the target is that of no point yet."""
-    changes = {}
-    if base.alpha is None:
-        changes["target_sparsity"] = _DENSEST if isinstance(grid, int) else grid[0]
-    settings = Settings.of(base, **changes)
+    settings = Settings.of(base, **grid.first)
     check_parameters(settings.kind, settings.values)
     return settings
 
 
-def plan_path(
-    spec: Specification, grid: int | list
-) -> tuple[list[dict], list[PathPoint]]:
-    """Return the parameters, and the points, of a path from dense to sparse.
-
-    With a fixed λ, the grid is one of λ. An int stands for so many targets.
-    """
+def plan_path(spec: Specification, grid: Grid) -> tuple[list[dict], list[PathPoint]]:
+    """Return the parameters, and the points, of a path from dense to sparse."""
     network, settings = spec.problem.network, spec.settings
-    if spec.target is None:
-        n_layers = len(network.layers)
-        fixed = [FixedAlpha((alpha,) * n_layers) for alpha in grid]
-        return [{"alpha": x} for x in grid], [PathPoint(None, x) for x in fixed]
     sizes = {name: p.numel() for name, p in find_layers(network.module).items()}
-    if isinstance(grid, int):
-        grid = _spread(grid, sizes)
-    rules = {"tol": settings.tol, "min_layers": settings.min_layers_on_target}
-    units = spec.target.units
-    rules["with_units"] = units is not None
-    targets = [resolve_target(entry, sizes, **rules) for entry in grid]
-    if units is not None:
-        targets = [target.with_units(units) for target in targets]
+    values = grid.values
+    if isinstance(values, int):
+        values = _spread(values, sizes)
+    entries = [{grid.parameter: value} for value in values]
+    if grid.parameter == "alpha":
+        fixed = [FixedAlpha((alpha,) * len(network.layers)) for alpha in values]
+        return entries, [PathPoint(None, x) for x in fixed]
+    targets = [_target_at(spec, settings.changed(entry), sizes) for entry in entries]
     penalized = tuple(layer.name for layer in network.layers)
     if any(target.layer_names != penalized for target in targets):
         raise ValueError("target_sparsities are for different layers; a path has one.")
-    order = sorted(range(len(grid)), key=lambda i: -sum(targets[i].n_nonzero))
-    entries = [{"target_sparsity": grid[i]} for i in order]
-    return entries, [PathPoint(targets[i], spec.search) for i in order]
+    order = sorted(range(len(values)), key=lambda i: -sum(targets[i].n_nonzero))
+    points = [PathPoint(targets[i], spec.search) for i in order]
+    return [entries[i] for i in order], points
+
+
+def _target_at(spec: Specification, settings: Settings, sizes: dict) -> Target:
+    target = resolve_target(
+        settings.target_sparsity,
+        sizes,
+        tol=settings.tol,
+        min_layers=settings.min_layers_on_target,
+        with_units=has_unit_targets(settings),
+    )
+    return with_unit_targets(settings, target, spec.problem, spec.features)
 
 
 def _spread(n_targets: int, sizes: dict[str, int]) -> list[int]:

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.feature_selection import SelectFromModel
 from sklearn.pipeline import make_pipeline
@@ -174,6 +175,33 @@ def test_a_path_of_weights_keeps_the_number_of_inputs(cancer):
     path = sparsenet_path(net, X, y, target_sparsities=[60, 30, 15])
     assert path.n_nonzeros.tolist() == [60, 30, 15]
     assert [counts(net)[0] for net in path.estimators] == [8, 8, 8]
+
+
+def test_a_path_of_inputs_has_as_many_at_each_point(cancer):
+    X, y = cancer
+    net = SparseNetClassifier((10,), target_sparsity=None, max_iter=20, random_state=0)
+    path = sparsenet_path(net, X, y, target_inputs=[3, 12, 6])
+    assert [counts(net)[0] for net in path.estimators] == [12, 6, 3]
+    assert [net.target_inputs for net in path.estimators] == [12, 6, 3]
+    assert path.n_nonzeros.tolist() == [130, 70, 40]
+    single = clone(path.estimators[0]).fit(X, y)
+    np.testing.assert_array_equal(single.coefs_[0], path.estimators[0].coefs_[0])
+    supports = [net.support_ for net in path.estimators]
+    assert (supports[1] <= supports[0]).all()
+    assert (supports[2] <= supports[1]).all()
+
+
+@pytest.mark.parametrize("grid", [[], 3, {"a": 2}])
+def test_a_path_of_inputs_needs_a_sequence(cancer, grid):
+    with pytest.raises((TypeError, ValueError), match="target_inputs"):
+        sparsenet_path(SparseNetClassifier(()), *cancer, target_inputs=grid)
+
+
+def test_a_path_has_one_grid(cancer):
+    with pytest.raises(ValueError, match="both"):
+        sparsenet_path(
+            SparseNetClassifier(()), *cancer, target_inputs=[3], alphas=[0.1]
+        )
 
 
 def test_cross_validation_chooses_weights_between_so_many_inputs(cancer):
