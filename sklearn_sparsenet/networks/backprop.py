@@ -19,7 +19,7 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.chains import Chain, Link, LiveChain, live_units
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Inputs
-from sklearn_sparsenet.networks.stages import Stage, take_apart
+from sklearn_sparsenet.networks.stages import Stage, has_hooks, take_apart
 
 __all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
 
@@ -168,7 +168,10 @@ def _take_apart(module: nn.Module) -> list[Link] | None:
     ordinary = (
         len({id(p) for _, p in parameters}) == len(parameters)
         and all(p.requires_grad and not p._backward_hooks for _, p in parameters)
-        and not any(map(_is_altered, module.modules()))
+        and not has_hooks(module)
+        and not any(
+            m._backward_hooks or m._backward_pre_hooks for m in module.modules()
+        )
     )
     if not ordinary:
         return None
@@ -179,17 +182,6 @@ def _take_apart(module: nn.Module) -> list[Link] | None:
     n_parameters = sum(1 if link.bias is None else 2 for link in known)
     is_chain = not first and stranger is None and known and len(known) == len(links)
     return known if is_chain and n_parameters == len(parameters) else None
-
-
-def _is_altered(module: nn.Module) -> bool:
-    """Tell whether calling the module does more than its class says."""
-    hooks = (
-        module._forward_hooks,
-        module._forward_pre_hooks,
-        module._backward_hooks,
-        module._backward_pre_hooks,
-    )
-    return any(hooks) or "forward" in vars(module)
 
 
 def _link(stage: Stage) -> Link | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.activations import Rule
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Inputs, add_outer_product, affine
+from sklearn_sparsenet.networks.stages import part_of, places_between
 
 __all__ = ["Chain", "Link", "LiveChain", "live_units"]
 
@@ -146,7 +146,7 @@ class LiveChain:
             [
                 where.flatten()
                 for link, (into, out) in zip(links, pairwise(live), strict=True)
-                for where in _positions(link, into, out)
+                for where in places_between(link.weight, link.bias, into, out)
             ]
         )
         self._parameters = network.parameters[self._where]
@@ -196,7 +196,7 @@ class LiveChain:
 
 def live_units(links: list[Link], support: Tensor) -> list[Tensor]:
     """Return the units with weights on either side, from the inputs to the outputs."""
-    kept = [_part_of(support, link.weight) for link in links]
+    kept = [part_of(support, link.weight) for link in links]
     live = [kept[0].new_ones(kept[0].shape[1])]
     for (into, out), above in zip(pairwise(kept), links[1:], strict=True):
         units = into.any(1) | out.any(0)
@@ -204,21 +204,6 @@ def live_units(links: list[Link], support: Tensor) -> list[Tensor]:
         live.append(torch.ones_like(units) if above.bias is None else units)
     live.append(kept[-1].new_ones(len(kept[-1])))
     return [units.nonzero().flatten() for units in live]
-
-
-def _part_of(support: Tensor, weight: Tensor) -> Tensor:
-    start = weight.storage_offset()
-    part = support[start : start + weight.numel()]
-    if len(part) < weight.numel():  # no penalised weight
-        return torch.ones_like(weight, dtype=torch.bool)
-    return part.view(weight.shape)
-
-
-def _positions(link: Link, into: Tensor, out: Tensor) -> Iterator[Tensor]:
-    """Yield where in the flat vector weights and biases between units lie."""
-    yield int(link.weight.storage_offset()) + out[:, None] * link.weight.shape[1] + into
-    if link.bias is not None:
-        yield int(link.bias.storage_offset()) + out
 
 
 def _others(units: Tensor, n_units: int) -> Tensor:

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import elementwise
+from sklearn_sparsenet.networks.stages import has_hooks, leaves, split_at_layers
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["SelectInputs", "compact_module", "has_hooks", "leaves"]
+__all__ = ["SelectInputs", "compact_module"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _WEIGHTED = (nn.Linear, *_CONVOLUTIONS)
@@ -149,38 +150,14 @@ def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Seque
     return nn.Sequential(*first, *_rebuild(stages, selects=not first)).eval()
 
 
-def leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield what a nested `nn.Sequential` calls, in its order, some repeatedly."""
-    if type(module) is nn.Sequential:
-        for child in module:
-            yield from leaves(child)
-    else:
-        yield module
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Tell whether a call of the module, or of a part of it, is more than it says."""
-    return any(
-        m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m)
-        for m in module.modules()
-    )
-
-
 def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
     if has_hooks(module):
         raise TypeError(
             "compact() does not know modules with hooks or a forward of their own."
         )
-    first: list[nn.Module] = []
-    stages: list[_Stage] = []
-    for child in leaves(module):
-        child = copy.deepcopy(child).cpu().eval()
-        if type(child) in _WEIGHTED:
-            stages.append(_stage(child))
-        elif not stages:
-            first.append(child)
-        else:
-            stages[-1].after.append(child)
+    copies = (copy.deepcopy(child).cpu().eval() for child in leaves(module))
+    first, layers = split_at_layers(copies, _WEIGHTED)
+    stages = [_stage(layer, after) for layer, after in layers]
     if not stages:
         raise TypeError(f"compact() found no layer in {type(module).__name__}.")
     parameters = [p for child in leaves(module) for p in child.parameters()]
@@ -208,16 +185,15 @@ def _check(child: nn.Module) -> None:
         raise TypeError("compact() does not know Flatten(start_dim=0).")
 
 
-def _stage(layer: nn.Module) -> _Stage:
+def _stage(layer: Any, after: list[nn.Module]) -> _Stage:
     if getattr(layer, "groups", 1) != 1:
         raise TypeError("compact() does not know convolutions with groups.")
     weight = layer.weight
-    assert isinstance(weight, Tensor)
     if layer.bias is None:
         layer.bias = nn.Parameter(weight.new_zeros(len(weight)))
     weight.data = weight.data.contiguous()
     live = torch.ones(len(weight), dtype=torch.bool)
-    return _Stage(layer, [], live)
+    return _Stage(layer, after, live)
 
 
 def _trace(

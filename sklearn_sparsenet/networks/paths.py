@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.networks.stages import leaves
 from sklearn_sparsenet.networks.stand_ins import (
     linear_chain,
     linear_chain_behind_inputs,
@@ -335,12 +336,13 @@ def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor 
         convolution belong to no input in particular.
     """
     columns = torch.arange(prod(sample_shape))
-    for name, child in _leaves(module):
+    for child in leaves(module):
         if isinstance(child, nn.Linear):
+            names = {id(p): name for name, p in module.named_parameters()}
             probe = PathProbe(module, sample_shape)
             probe.follow({key: w != 0 for key, w in weights_of(module).items()})
             counts = torch.zeros(prod(sample_shape), dtype=torch.long)
-            counts[columns] = _is_live(probe.layers[name]).sum(0)
+            counts[columns] = _is_live(probe.layers[names[id(child.weight)]]).sum(0)
             return counts.view(sample_shape)
         if isinstance(child, SelectInputs):
             columns = columns[child.index.cpu()]
@@ -351,15 +353,6 @@ def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor 
 
 # They pass every input on as it is, in the same order.
 _FORWARDING = (nn.Flatten, nn.Identity, nn.Dropout)
-
-
-def _leaves(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules of nested `nn.Sequential`, with the names of their weights."""
-    if type(module) is nn.Sequential:
-        for name, child in module.named_children():
-            yield from _leaves(child, f"{prefix}{name}.")
-    else:
-        yield f"{prefix}weight", module
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

@@ -1,17 +1,32 @@
-"""Chains of linear layers and activations, taken apart: the one place that does."""
+"""Chains of linear layers and activations, read from modules: the one place that does.
+
+What stands in a chain, in which order it is called, and where its weights lie in the
+flat vector.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import pairwise, takewhile
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import Activation, activation_of
 
-__all__ = ["Parts", "Stage", "take_apart"]
+__all__ = [
+    "Parts",
+    "Stage",
+    "has_hooks",
+    "leaves",
+    "part_of",
+    "places_between",
+    "split_at_layers",
+    "take_apart",
+    "trained_chain",
+]
 
 
 @dataclass(frozen=True)
@@ -64,19 +79,112 @@ class Parts(NamedTuple):
     stranger: nn.Module | None = None
 
 
+def leaves(module: nn.Module, *, derived: bool = False) -> Iterator[nn.Module]:
+    """Yield what a nested `nn.Sequential` calls, in its order, some repeatedly.
+
+    Parameters
+    ----------
+    module : nn.Module
+    derived : bool
+        Whether classes derived from `nn.Sequential` call their children like it.
+    """
+    is_opened = type(module) is nn.Sequential or derived
+    if is_opened and isinstance(module, nn.Sequential):
+        for child in module:
+            yield from leaves(child, derived=derived)
+    else:
+        yield module
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether a call of the module, or of a part of it, is more than it says."""
+    return any(
+        m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m)
+        for m in module.modules()
+    )
+
+
+def split_at_layers(
+    modules: Iterable[nn.Module], layers: Collection[type[nn.Module]]
+) -> tuple[list[nn.Module], list[tuple[Any, list[nn.Module]]]]:
+    """Return what is called before the first layer, and each layer with what follows.
+
+    Parameters
+    ----------
+    modules : iterable of nn.Module
+        In the order in which they are called.
+    layers : collection of type
+        What is a layer, without derived classes.
+    """
+    first: list[nn.Module] = []
+    found: list[tuple[Any, list[nn.Module]]] = []
+    for child in modules:
+        if type(child) in layers:
+            found.append((child, []))
+        else:
+            (found[-1][1] if found else first).append(child)
+    return first, found
+
+
 def take_apart(modules: Iterable[nn.Module]) -> Parts:
     """Take apart what is called, in that order."""
-    chain = Parts([], [])
-    for child in modules:
-        if type(child) is nn.Linear:
-            chain.stages.append(Stage(child))
-        elif type(child) is nn.Identity:
-            continue
-        elif activation_of(child) is None:
-            return chain._replace(stranger=child)
-        elif not chain.stages:
-            chain.first.append(child)
-        else:
-            last = chain.stages.pop()
-            chain.stages.append(Stage(last.linear, (*last.after, child)))
+    called = [child for child in modules if type(child) is not nn.Identity]
+    known = list(takewhile(_is_of_chains, called))
+    first, layers = split_at_layers(known, (nn.Linear,))
+    stages = [Stage(linear, tuple(after)) for linear, after in layers]
+    return Parts(first, stages, next(iter(called[len(known) :]), None))
+
+
+def _is_of_chains(module: nn.Module) -> bool:
+    return type(module) is nn.Linear or activation_of(module) is not None
+
+
+def trained_chain(module: nn.Module) -> Parts | None:
+    """Return a chain of trainable linear layers, None if a module is none."""
+    if type(module) is not nn.Sequential:
+        return None
+    chain = take_apart(module)
+    linear = [stage.linear for stage in chain.stages]
+    trainable = all(p.requires_grad for child in linear for p in child.parameters())
+    distinct = len({id(child.weight) for child in linear}) == len(linear)
+    if not linear or chain.stranger is not None or not (trainable and distinct):
+        return None
+    if any(a.out_features != b.in_features for a, b in pairwise(linear)):
+        return None
     return chain
+
+
+def part_of(support: Tensor, weight: Tensor) -> Tensor:
+    """Return the part of a support that a weight has in the flat vector.
+
+    All is in it where the support, which is that of penalised weights, is too short.
+    """
+    start = weight.storage_offset()
+    part = support[start : start + weight.numel()]
+    if len(part) < weight.numel():
+        return torch.ones_like(weight, dtype=torch.bool)
+    return part.view(weight.shape)
+
+
+def places_between(
+    weight: Tensor, bias: Tensor | None, into: Tensor, out: Tensor
+) -> list[Tensor]:
+    """Return where in the flat vector a layer's weights and biases lie.
+
+    Parameters
+    ----------
+    weight, bias : Tensor
+        Of the layer, as they lie there; the bias may be missing.
+    into, out : Tensor of int
+        The units between which the weights are asked for.
+
+    Returns
+    -------
+    list of Tensor of int
+        Of shape (n_out, n_into) and, with a bias, of shape (n_out,).
+    """
+    start, n_inputs = int(weight.storage_offset()), weight.shape[1]
+    places: list[Tensor] = [start + out[:, None] * n_inputs + into]
+    if bias is not None:
+        places.append(int(bias.storage_offset()) + out)
+    return places

@@ -8,9 +8,9 @@ from itertools import dropwhile
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import elementwise
-from sklearn_sparsenet.networks.compaction import SelectInputs, has_hooks, leaves
+from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
-from sklearn_sparsenet.networks.stages import take_apart
+from sklearn_sparsenet.networks.stages import has_hooks, leaves, take_apart
 
 __all__ = ["linear_chain", "linear_chain_behind_inputs", "only_weights"]
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import SparseInputs
+from sklearn_sparsenet.networks.stages import (
+    leaves,
+    part_of,
+    places_between,
+    take_apart,
+)
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.solvers.problem import Batch, Problem
 
@@ -104,7 +109,7 @@ def _part(
     problem: Problem, penalty: Penalty, units: Sequence[Tensor]
 ) -> LivePart | None:
     """Return the part of some units; the rows have the columns that it reads."""
-    whole, module = problem.network, cast(nn.Sequential, problem.network.module)
+    whole, module = problem.network, problem.network.module
     penalizes_biases = whole.n_penalized > whole.n_weights
     if penalizes_biases or sum(map(len, units)) == _n_units(module):
         return None
@@ -123,21 +128,20 @@ def _part(
 
 def _inputs_read(module: nn.Module, support: Tensor) -> Tensor:
     """Return the inputs that a weight of the support leads out of."""
-    linear = (child for child in module.modules() if isinstance(child, nn.Linear))
-    first = next(linear).weight
-    start = _start(first)
-    part = support[start : start + first.numel()]
-    if len(part) < first.numel():  # not penalised: all are read
-        return torch.arange(first.shape[1], device=support.device)
-    return part.view(first.shape).any(0).nonzero().flatten()
+    first = _linear_layers(module)[0].weight
+    return part_of(support, first).any(0).nonzero().flatten()
 
 
-def _n_units(module: nn.Sequential) -> int:
-    linear = [child for child in module if isinstance(child, nn.Linear)]
+def _n_units(module: nn.Module) -> int:
+    linear = _linear_layers(module)
     return linear[0].in_features + sum(layer.out_features for layer in linear)
 
 
-def _smaller(module: nn.Sequential, units: Sequence[Tensor]) -> nn.Sequential:
+def _linear_layers(module: nn.Module) -> list[nn.Linear]:
+    return [stage.linear for stage in take_apart(leaves(module)).stages]
+
+
+def _smaller(module: nn.Module, units: Sequence[Tensor]) -> nn.Sequential:
     """Return a chain of as many units; its parameters are not set."""
     sizes = iter(pairwise(map(len, units)))
     smaller = nn.Sequential()
@@ -163,24 +167,15 @@ def _linear(like: nn.Linear, n_inputs: int, n_outputs: int) -> nn.Linear:
     return linear
 
 
-def _places(
-    module: nn.Sequential, smaller: nn.Sequential, units: Sequence[Tensor]
-) -> Tensor:
+def _places(module: nn.Module, smaller: nn.Module, units: Sequence[Tensor]) -> Tensor:
     """Return where the parameters of a network lie among those of a larger one."""
-    ends = iter(pairwise(units))
     pieces: list[tuple[int, Tensor]] = []  # and where each begins
-    for old, new in zip(module, smaller, strict=True):
-        if not isinstance(old, nn.Linear) or not isinstance(new, nn.Linear):
-            continue
-        into, out = next(ends)
-        rows = out[:, None] * old.in_features
-        pieces.append((_start(new.weight), (_start(old.weight) + rows + into)))
-        if old.bias is not None:
-            pieces.append((_start(new.bias), _start(old.bias) + out))
+    for old, new, (into, out) in zip(
+        _linear_layers(module), _linear_layers(smaller), pairwise(units), strict=True
+    ):
+        starts = [int(parameter.storage_offset()) for parameter in new.parameters()]
+        places = places_between(old.weight, old.bias, into, out)
+        pieces += zip(starts, places, strict=True)
     # A layer without a unit is empty, and begins where the next one does.
     pieces.sort(key=lambda piece: piece[0])
     return torch.cat([places.flatten() for _, places in pieces])
-
-
-def _start(parameter: Tensor) -> int:
-    return int(parameter.storage_offset())

@@ -16,11 +16,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.networks.stages import trained_chain
 from sklearn_sparsenet.solvers.convexity import convex
 from sklearn_sparsenet.solvers.counts import Count
 from sklearn_sparsenet.solvers.curvature import Curvature
 from sklearn_sparsenet.solvers.monitor import Monitor
-from sklearn_sparsenet.solvers.objective import chain_of
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.quadratic import minimize_model
 from sklearn_sparsenet.solvers.solution import Status
@@ -89,7 +89,7 @@ class NewtonSteps:
         if n_rows < problem.n_samples:
             generator = torch.Generator().manual_seed(0)
             index = torch.randperm(problem.n_samples, generator=generator)[:n_rows]
-        target, chain = problem.target[index], chain_of(self.network.module)
+        target, chain = problem.target[index], trained_chain(self.network.module)
         assert chain is not None
         return Curvature(
             chain.stages,

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.network import Network, find_nonsmooth
+from sklearn_sparsenet.networks.stages import trained_chain
 from sklearn_sparsenet.penalties import L1, FixedSupport
 from sklearn_sparsenet.solvers.counts import Count
 from sklearn_sparsenet.solvers.dataset import TensorRows
 from sklearn_sparsenet.solvers.live_part import with_all_inputs
 from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.newton_steps import NewtonSteps
-from sklearn_sparsenet.solvers.objective import chain_of
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
@@ -84,7 +84,7 @@ class Settling:
         They are for chains of linear layers and smooth elementwise activations: on the
         kinks of others, where minimisers are, there is no second derivative.
         """
-        chain = chain_of(problem.network.module)
+        chain = trained_chain(problem.network.module)
         n_elements = problem.n_samples * prod(problem.rows.sample_shape)
         is_plain = chain is not None and not (chain.first or chain.stages[-1].after)
         defined = is_plain and not find_nonsmooth(problem.network.module)
