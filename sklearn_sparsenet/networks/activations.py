@@ -32,55 +32,33 @@ Derivatives = tuple[Tensor, Tensor, Tensor]
 
 
 class Rule(NamedTuple):
-    """An activation and its derivative, both without a new tensor.
+    """An activation and its derivative, both without a new tensor."""
 
-    Attributes
-    ----------
-    in_place : bool
-        Whether the derivative is a function of the activation's output, so that the
-        input need not be kept.
-    forward : callable(inputs, output)
-    backward : callable(delta, kept)
-        Multiplies `delta` by the derivative; `kept` is the output if `in_place`,
-        else the input.
-    """
-
+    # The derivative is a function of the output: the input need not be kept.
     in_place: bool
-    forward: Callable[[Tensor, Tensor], object]
+    forward: Callable[[Tensor, Tensor], object]  # (inputs, output)
+    # (delta, kept): multiplies `delta` by the derivative; `kept` is the output if
+    # `in_place`, else the input.
     backward: Callable[[Tensor, Tensor], object]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function between layers.
+    """An elementwise function between layers."""
 
-    Attributes
-    ----------
-    module : type of nn.Module
-        Its class, not one that is derived from it.
-    rule : callable(module) -> Rule or None
-        For training; None: autograd does.
-    numpy : callable(module) -> callable(values) or None
-        For predictions, of an array that it changes in place; None: PyTorch does.
-    c : callable(module, number) -> str
-        The value at ``v``, in C; `number` writes an option down.
-    onnx : callable(graph, module)
-        Adds nodes to a `NodeWriter`, behind its last values.
-    options : mapping from str to type
-        What the module is made with, in attributes of the same names: kept in files.
-    is_smooth : bool
-        Whether it is differentiable everywhere.
-    derivatives : callable(before) or None
-        Values and two derivatives of them, without `options`; None: autograd.
-    """
-
-    module: type[nn.Module]
+    module: type[nn.Module]  # Its class, not one that is derived from it.
+    # Of the module, for training; None: autograd does.
     rule: Callable[[Any], Rule | None]
+    # Of the module: changes an array in place, for predictions; None: PyTorch does.
     numpy: Callable[[Any], Kernel | None]
+    # (module, number): the value at ``v``, in C; `number` writes an option down.
     c: Callable[[Any, CNumber], str]
+    # (graph, module): adds nodes to a graph, behind its last values.
     onnx: Callable[[NodeWriter, Any], object]
+    # What the module is made with, in attributes of the same names: kept in files.
     options: Mapping[str, type] = field(default_factory=dict)
-    is_smooth: bool = True
+    is_smooth: bool = True  # Whether it is differentiable everywhere.
+    # Values and two derivatives of them, without `options`; None: autograd.
     derivatives: Callable[[Tensor], Derivatives] | None = None
 
 

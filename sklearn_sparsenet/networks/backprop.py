@@ -29,32 +29,20 @@ _WORTH_LEAVING_OUT = 2**20
 
 
 class GradientEngine(Protocol):
-    """Computes Σᵢ wᵢ ℓᵢ and its gradient.
+    """Computes Σᵢ wᵢ ℓᵢ and its gradient."""
 
-    Attributes
-    ----------
-    row_size : int
-        Elements that a row of the inputs takes up inside, for bounds on memory;
-        0 if unknown.
-    multiplies : bool
-        Whether inputs are but multiplied, so that they may be sparse.
-    """
-
+    # Elements that a row of the inputs takes up inside, which bounds memory; 0:
+    # unknown.
     row_size: int
-    multiplies: bool
+    multiplies: bool  # Whether inputs are but multiplied, so that they may be sparse.
 
     def add_gradient(
         self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
     ) -> Tensor:
         """Write the gradient into ``network.gradient`` and return the value.
 
-        Parameters
-        ----------
-        inputs : Tensor or SparseInputs
-        target, weight : Tensor
-            First dimension n_samples.
-        accumulate : bool
-            Whether it is added to what is there; otherwise that is overwritten.
+        It is added to what is there if it is to `accumulate`; otherwise that is
+        overwritten.
         """
 
     def live_units(self, support: Tensor) -> list[Tensor] | None:
@@ -66,14 +54,9 @@ class GradientEngine(Protocol):
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Allow the engine to rely on weights being zero; results do not change.
 
-        Parameters
-        ----------
-        support : Tensor of bool or None
-            True for the entries of ``network.parameters``, from the first on, that
-            may be nonzero until the next call; what it is too short for may be.
-            None: all.
-        n_rows : int
-            Rows that a gradient is going to be asked of.
+        Until the next call, entries of ``network.parameters`` are zero where a support,
+        from the first entry on, is False; None: nowhere. Gradients will be asked of
+        `n_rows` rows.
         """
 
 
@@ -119,15 +102,7 @@ class AutogradEngine:
 
 
 class ChainEngine:
-    """Backpropagation by hand through a chain of linear layers.
-
-    Parameters
-    ----------
-    network : Network
-    links : list of Link
-        Of its flat vectors.
-    loss : Loss
-    """
+    """Backpropagation by hand through the links of a network's flat vectors."""
 
     multiplies = True
 

@@ -44,11 +44,7 @@ class _Buffers(NamedTuple):
 class Chain:
     """Forward and backward pass through links.
 
-    Parameters
-    ----------
-    links : list of Link
-    loss : Loss
-        Where it has no `loss_and_gradient`, autograd is asked, on the outputs only.
+    Where the loss has no `loss_and_gradient`, autograd is asked, on the outputs only.
     """
 
     def __init__(self, links: list[Link], loss: Loss) -> None:
@@ -128,53 +124,46 @@ class LiveChain:
 
     The output of such a unit is the same for every sample, and reaches nothing. Only
     the weights that would lead out of it have a gradient: its output times the
-    derivative with respect to the bias of the unit that they would lead to.
-
-    Parameters
-    ----------
-    network, links, loss
-        Of the whole chain.
-    live : list of Tensor of int
-        The units to compute, from the inputs to the outputs.
+    derivative with respect to the bias of the unit that they would lead to. `live` has
+    the numbers of the units to compute, from the inputs to the outputs.
     """
 
     def __init__(
         self, network: Network, links: list[Link], live: list[Tensor], loss: Loss
     ) -> None:
         self._network = network
-        self._where = torch.cat(
-            [
-                where.flatten()
-                for link, (into, out) in zip(links, pairwise(live), strict=True)
-                for where in places_between(link.weight, link.bias, into, out)
-            ]
-        )
+        pieces = [
+            where
+            for link, (into, out) in zip(links, pairwise(live), strict=True)
+            for where in places_between(link.weight, link.bias, into, out)
+        ]
+        self._where = torch.cat([where.flatten() for where in pieces])
         self._parameters = network.parameters[self._where]
         self._gradient = torch.zeros_like(self._parameters)
-        self._chain = Chain(self._smaller(links, live), loss)
+        shapes = [where.shape for where in pieces]
+        self._chain = Chain(self._smaller(links, shapes), loss)
         self._constants = [
             (below, above, isolated)
             for (below, above), units in zip(pairwise(links), live[1:-1], strict=True)
             if len(isolated := _others(units, len(below.weight)))
         ]
 
-    def _smaller(self, links: list[Link], live: list[Tensor]) -> list[Link]:
-        smaller, start = [], 0
-        for link, (into, out) in zip(links, pairwise(live), strict=True):
-            middle = start + len(into) * len(out)
-            end = middle if link.bias is None else middle + len(out)
-            weight, bias = slice(start, middle), slice(middle, end)
-            smaller.append(
-                Link(
-                    self._parameters[weight].view(len(out), len(into)),
-                    None if link.bias is None else self._parameters[bias],
-                    self._gradient[weight].view(len(out), len(into)),
-                    None if link.bias is None else self._gradient[bias],
-                    link.rule,
-                )
+    def _smaller(self, links: list[Link], shapes: list[torch.Size]) -> list[Link]:
+        sizes = [shape.numel() for shape in shapes]
+        values, slopes = (
+            map(Tensor.view, flat.split(sizes), shapes)
+            for flat in (self._parameters, self._gradient)
+        )
+        return [
+            Link(
+                next(values),
+                None if link.bias is None else next(values),
+                next(slopes),
+                None if link.bias is None else next(slopes),
+                link.rule,
             )
-            start = end
-        return smaller
+            for link in links
+        ]
 
     def add_gradient(
         self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool

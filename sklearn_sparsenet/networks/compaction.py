@@ -44,12 +44,7 @@ _ROUNDINGS = 100  # by which numbers differ that are the same but for rounding
 
 
 class SelectInputs(nn.Module):
-    """Keep some columns of the inputs.
-
-    Parameters
-    ----------
-    index : Tensor of int, shape (n_kept,)
-    """
+    """Keep the columns of the inputs that `index`, of shape (n_kept,), has."""
 
     index: Tensor
 
@@ -64,22 +59,12 @@ class SelectInputs(nn.Module):
 
 @dataclass
 class _Stage:
-    """A layer with weights, and what follows it up to the next one.
+    """A layer with weights, and what follows it up to the next one."""
 
-    Attributes
-    ----------
-    layer : nn.Linear or a convolution
-        A copy with a bias.
-    after : list of nn.Module
-    live : Tensor of bool, shape (n_units,)
-        Units that are still there.
-    spatial : tuple of int
-        Shape of one channel as the layer gives it; empty for linear layers.
-    """
-
-    layer: Any
+    layer: Any  # A linear layer or a convolution: a copy with a bias.
     after: list[nn.Module]
-    live: Tensor
+    live: Tensor  # Units that are still there, shape (n_units,).
+    # Shape of one channel as the layer gives it; empty: linear.
     spatial: tuple[int, ...] = ()
 
     @property
@@ -204,11 +189,8 @@ def _trace(
 ) -> None:
     """Find the shape of the channels of each stage.
 
-    Raises
-    ------
-    TypeError
-        If the modules cannot be run on a sample, or the units of a layer are not the
-        second dimension.
+    A TypeError tells that the modules cannot be run on a sample, or that the units of a
+    layer are not the second dimension.
     """
     try:
         values = torch.zeros(1, *sample_shape, dtype=dtype)

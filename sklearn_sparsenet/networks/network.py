@@ -52,18 +52,9 @@ NORMALIZATIONS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One penalised parameter: a slice of the flat vector of weights.
+    """One penalised parameter: a slice of the flat vector of weights."""
 
-    Attributes
-    ----------
-    name : str
-        Full parameter name, such as ``"features.3.weight"``.
-    start, stop : int
-        The slice of the flat vector.
-    shape : tuple of int
-    """
-
-    name: str
+    name: str  # Full parameter name, such as ``"features.3.weight"``.
     start: int
     stop: int
     shape: tuple[int, ...]
@@ -219,19 +210,14 @@ class Network:
         """Let steps of the first layer, a linear one, be as small as inputs are large.
 
         With inputs that are mostly zero steps do not grow with the weights: in texts,
-        frequent words would leave those that tell more behind.
-
-        Parameters
-        ----------
-        sizes : Tensor of shape (n_inputs,)
-            Of what is not zero.
-        density : float
-            The part that is not.
+        frequent words would leave those that tell more behind. `sizes`, of shape
+        (n_inputs,), are those of what is not zero, and `density` is the part of the
+        inputs that is not.
         """
         self.steps_grow = density >= _SPARSE_BELOW
         if bool((sizes == 1).all()):
             return
-        first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
+        first = self._first_linear()
         self.step_scale = torch.ones_like(self.parameters, dtype=torch.float32)
         start = int(first.weight.storage_offset())
         block = self.step_scale[start : start + first.weight.numel()]
@@ -240,15 +226,15 @@ class Network:
     def fit_start(self, size: float) -> None:
         """Scale parameters that are drawn as for inputs of size 1.
 
-        Parameters
-        ----------
-        size : float
-            Of a whole row, its columns divided by what `fit_steps` was given.
+        `size` is that of a whole row, its columns divided by what `fit_steps` was
+        given.
         """
         if self.step_scale is not None:
             self.parameters.mul_(self.step_scale)
-        first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
-        first.weight.detach().div_(size)
+        self._first_linear().weight.detach().div_(size)
+
+    def _first_linear(self) -> nn.Linear:
+        return next(m for m in self.module.modules() if isinstance(m, nn.Linear))
 
     def _attach(self) -> None:
         offset = 0
@@ -290,12 +276,9 @@ class Network:
         return outputs_of(self.module, inputs).to(inputs.dtype)
 
     def per_weight(self, values: Sequence[float] | Tensor) -> float | Tensor:
-        """Spread one value per layer over the penalised part.
+        """Spread one value per layer over the penalised part, shape (n_penalized,).
 
-        Returns
-        -------
-        float or Tensor of shape (n_penalized,)
-            A float where the layers agree, which keeps the solvers' steps cheap.
+        Where the layers agree it is a float, which keeps the solvers' steps cheap.
         """
         listed = [float(value) for value in values]
         if len(set(listed)) == 1:

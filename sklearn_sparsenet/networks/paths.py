@@ -37,25 +37,15 @@ _SAMPLES = 4  # that a network is tried with
 
 @dataclass(frozen=True)
 class Paths:
-    """Which weights and inputs are connected, and how strongly.
+    """Which weights and inputs are connected, and how strongly."""
 
-    Attributes
-    ----------
-    n_live : int
-        Nonzero weights of the asked layers that lie on a path of nonzero weights
-        from an input to an output.
-    n_live_per_layer : tuple of int
-    input_support : Tensor of bool, shape of one sample
-        Inputs with such a path.
-    input_strength : Tensor, shape of one sample
-        Sum over paths of the products of absolute weights, to the power one over
-        the number of layers (the geometric mean weight along a path), scaled to a
-        largest value of 1.
-    """
-
+    # Nonzero weights of the asked layers on a path from an input to an output.
     n_live: int
     n_live_per_layer: tuple[int, ...]
-    input_support: Tensor
+    input_support: Tensor  # Inputs with such a path, in the shape of one sample.
+    # Sum over paths of the products of absolute weights, to the power one over the
+    # number of layers (the geometric mean weight along a path), scaled to a largest
+    # value of 1.
     input_strength: Tensor
 
 
@@ -165,16 +155,9 @@ class PathProbe:
     def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
         """Set the weights, leave the gradients at them in ``layers``.
 
-        Parameters
-        ----------
-        sizes : mapping from layer name to Tensor
-            Non-negative; zero where there is no connection. Layers left out keep
-            what they have.
-
-        Returns
-        -------
-        Tensor of the shape of a sample
-            The gradient with respect to the inputs.
+        `sizes`, by name, are non-negative, and zero where there is no connection;
+        layers left out keep what they have. Returned is the gradient with respect to
+        the inputs, in the shape of a sample.
         """
         self._set(sizes)
         if self._chain is not None:
@@ -223,8 +206,8 @@ class PathProbe:
     ) -> dict[str, Tensor] | None:
         """Return the gradients at a few weights, the others of their layers being zero.
 
-        Takes little but products of matrices and vectors for what `follow` builds
-        whole matrices for.
+        Takes little but products of matrices and vectors for what `follow` builds whole
+        matrices for. None if the network is no chain of linear layers.
 
         Parameters
         ----------
@@ -232,11 +215,6 @@ class PathProbe:
             The numbers of these weights within their layer, and their sizes.
         others : mapping from layer name to Tensor
             As for `follow`.
-
-        Returns
-        -------
-        dict from layer name to Tensor, or None
-            None if the network is no chain of linear layers.
         """
         if self._chain is None:
             return None
@@ -257,12 +235,8 @@ class PathProbe:
     def find(self, weights: Mapping[str, Tensor], layer_names: Sequence[str]) -> Paths:
         """Find the paths of nonzero weights.
 
-        Parameters
-        ----------
-        weights : mapping from layer name to Tensor
-            Of all layers.
-        layer_names : sequence of str
-            Those whose live weights are counted.
+        `weights` has those of all layers, by name; live ones are counted in
+        `layer_names`.
         """
         gradient = self.follow({name: w != 0 for name, w in weights.items()})
         live = [count_nonzero(_is_live(self.layers[name])) for name in layer_names]
@@ -283,10 +257,7 @@ def find_paths(
 ) -> Paths | None:
     """Follow the paths of nonzero weights through a network; see `PathProbe`.
 
-    Returns
-    -------
-    Paths or None
-        None if the paths of this network cannot be followed.
+    None if the paths of this network cannot be followed.
     """
     try:
         probe = PathProbe(module, sample_shape)
@@ -299,12 +270,9 @@ def find_paths(
 def live_weights(
     module: nn.Module, sample_shape: tuple[int, ...]
 ) -> dict[str, Tensor] | None:
-    """Mark the weights that lie on a path from an input to an output.
+    """Mark, by parameter name, the weights on a path from an input to an output.
 
-    Returns
-    -------
-    dict from parameter name to Tensor of bool in its shape, or None
-        None if the paths of this network cannot be followed.
+    None if the paths of this network cannot be followed.
     """
     try:
         probe = PathProbe(module, sample_shape)
@@ -321,19 +289,10 @@ def _is_live(marked: nn.Parameter) -> Tensor:
 
 @single_threaded()
 def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor | None:
-    """Count the live weights that read each input.
+    """Count the live weights that read each input, in the shape of one sample.
 
-    Parameters
-    ----------
-    module : nn.Module
-        One through which paths can be followed.
-    sample_shape : tuple of int
-
-    Returns
-    -------
-    Tensor of int, shape of one sample, or None
-        None if the network does not begin with a linear layer: the weights of a
-        convolution belong to no input in particular.
+    None if the network does not begin with a linear layer: the weights of a convolution
+    belong to no input in particular.
     """
     columns = torch.arange(prod(sample_shape))
     for child in leaves(module):

@@ -28,19 +28,10 @@ Shape = tuple[int, ...]
 
 
 def output_shape(layers: Iterable[nn.Module], shape: Shape) -> Shape:
-    """Return the shape of one sample after the layers.
+    """Return the shape of one sample after layers that `deploy.architecture` can build.
 
-    Parameters
-    ----------
-    layers : iterable of nn.Module
-        Those that `deploy.architecture.build_from` makes.
-    shape : tuple of int
-        Of one sample.
-
-    Raises
-    ------
-    ValueError
-        If a layer cannot take what the one before gives, or gives far too much.
+    A ValueError tells that a layer cannot take what the one before gives, or gives far
+    too much.
     """
     for layer in layers:
         before, shape = shape, _after(layer, shape)

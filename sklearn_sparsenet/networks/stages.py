@@ -62,31 +62,18 @@ class Stage:
 
 
 class Parts(NamedTuple):
-    """Modules that are called one after another; the identity is left out.
+    """Modules that are called one after another; the identity is left out."""
 
-    Attributes
-    ----------
-    first : list of nn.Module
-        Activations before the first linear layer.
-    stages : list of Stage
-    stranger : nn.Module or None
-        What is no linear layer and no known activation. What comes after it is not in
-        the chain.
-    """
-
-    first: list[nn.Module]
+    first: list[nn.Module]  # Activations before the first linear layer.
     stages: list[Stage]
+    # What is no linear layer and no known activation; what comes after it is left out.
     stranger: nn.Module | None = None
 
 
 def leaves(module: nn.Module, *, derived: bool = False) -> Iterator[nn.Module]:
     """Yield what a nested `nn.Sequential` calls, in its order, some repeatedly.
 
-    Parameters
-    ----------
-    module : nn.Module
-    derived : bool
-        Whether classes derived from `nn.Sequential` call their children like it.
+    Classes derived from it are opened as well if they are `derived` to be so.
     """
     is_opened = type(module) is nn.Sequential or derived
     if is_opened and isinstance(module, nn.Sequential):
@@ -109,12 +96,7 @@ def split_at_layers(
 ) -> tuple[list[nn.Module], list[tuple[Any, list[nn.Module]]]]:
     """Return what is called before the first layer, and each layer with what follows.
 
-    Parameters
-    ----------
-    modules : iterable of nn.Module
-        In the order in which they are called.
-    layers : collection of type
-        What is a layer, without derived classes.
+    Classes derived from those of `layers` are none.
     """
     first: list[nn.Module] = []
     found: list[tuple[Any, list[nn.Module]]] = []
@@ -169,19 +151,10 @@ def part_of(support: Tensor, weight: Tensor) -> Tensor:
 def places_between(
     weight: Tensor, bias: Tensor | None, into: Tensor, out: Tensor
 ) -> list[Tensor]:
-    """Return where in the flat vector a layer's weights and biases lie.
+    """Return where in the flat vector a layer's weights and biases between units lie.
 
-    Parameters
-    ----------
-    weight, bias : Tensor
-        Of the layer, as they lie there; the bias may be missing.
-    into, out : Tensor of int
-        The units between which the weights are asked for.
-
-    Returns
-    -------
-    list of Tensor of int
-        Of shape (n_out, n_into) and, with a bias, of shape (n_out,).
+    Of shape (n_out, n_into) and, with a bias, of shape (n_out,); `weight` and `bias`
+    are the parts of that vector, `into` and `out` numbers of units.
     """
     start, n_inputs = int(weight.storage_offset()), weight.shape[1]
     places: list[Tensor] = [start + out[:, None] * n_inputs + into]
