@@ -52,31 +52,18 @@ _RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 @dataclass(frozen=True)
 class ActiveSetOptions:
-    """When a solve ends.
+    """When a solve ends."""
 
-    Parameters
-    ----------
-    max_iter : int
-        L-BFGS iterations and Newton steps in all.
-    kkt_tol : float
-        Relative residual of the optimality conditions, biases included.
-    newton : bool
-        Whether to take Newton steps where they pay.
-    """
-
-    max_iter: int = 5000
+    max_iter: int = 5000  # L-BFGS iterations and Newton steps in all.
+    # Relative residual of the optimality conditions, biases included.
     kkt_tol: float = 1e-3
-    newton: bool = True
+    newton: bool = True  # Whether to take Newton steps where they pay.
 
 
 def check_supported(problem: Problem) -> None:
-    """Refuse what a deterministic full-batch solver cannot do.
+    """Refuse what a deterministic full-batch solver cannot do, with a ValueError.
 
-    Raises
-    ------
-    ValueError
-        For penalties other than ℓ1, and for layers that behave differently in
-        training.
+    That is penalties other than ℓ1, and layers that behave differently in training.
     """
     if not isinstance(problem.penalty, L1 | FixedSupport):
         raise ValueError(
@@ -97,13 +84,7 @@ def solve_active_set(
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
-    Parameters
-    ----------
-    problem : Problem
-        In float64. Its network is changed in place and ends at the solution.
-    alpha : sequence of float
-        λ of each layer.
-    options : ActiveSetOptions
+    It is in float64; its network is changed in place and ends at the solution.
 
     Raises
     ------

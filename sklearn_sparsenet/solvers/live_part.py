@@ -30,20 +30,12 @@ class LivePart:
     Such a unit reaches nothing, and on a support that is held it never will. What is
     left computes the same, as a smaller network of its own. Where it reads few columns,
     only those are left of the rows.
-
-    Attributes
-    ----------
-    problem : Problem
-        Of that network: the same samples and loss, and what the penalty says there.
-    where : Tensor of int
-        Its parameters, as places in the flat vector of the whole network.
-    read : Tensor of int or None
-        The columns that are left; None: all.
     """
 
+    # Of that network: the same samples and loss, and what the penalty says there.
     problem: Problem
-    where: Tensor
-    read: Tensor | None = None
+    where: Tensor  # Its parameters, as places in the flat vector of the whole network.
+    read: Tensor | None = None  # The columns that are left; None: all.
 
     def batch(self, batch: Batch) -> Batch:
         """Return a batch of the whole problem as one of this part."""
@@ -62,20 +54,11 @@ class LivePart:
 def live_part(problem: Problem, penalty: Penalty) -> LivePart | None:
     """Return the part of a problem that is left on a support that is held.
 
-    Parameters
-    ----------
-    problem : Problem
-        Its weights are zero off the support.
-    penalty : Penalty
-        Holds the support, instead of the penalty of the problem.
-
-    Returns
-    -------
-    LivePart or None
-        None where no unit can be left out: all have weights; it cannot be told, which
-        it can of a chain of linear layers only; penalised biases, those of isolated
-        units included, still have to become zero; the penalty cannot be asked for
-        some weights alone, or holds no support.
+    `penalty` holds the support, instead of the penalty of the problem, whose weights
+    are zero off it. None where no unit can be left out: all have weights; it cannot be
+    told, which it can of a chain of linear layers only; penalised biases, those of
+    isolated units included, still have to become zero; the penalty cannot be asked for
+    some weights alone, or holds no support.
     """
     support = penalty.support_held()
     units = None if support is None else _live_units(problem, support)
@@ -92,7 +75,7 @@ def live_part(problem: Problem, penalty: Penalty) -> LivePart | None:
 def with_all_inputs(problem: Problem, penalty: FixedSupport) -> LivePart | None:
     """Return the part on which units may begin to read other inputs.
 
-    See `live_part` for the parameters, and for when there is none.
+    There is none where `live_part` has none.
     """
     units = _live_units(problem, penalty.support)
     return None if units is None else _part(problem, penalty, units)

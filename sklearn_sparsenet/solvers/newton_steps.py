@@ -9,6 +9,7 @@ and taken only if the objective falls.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
@@ -16,9 +17,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.stages import trained_chain
 from sklearn_sparsenet.solvers.convexity import convex
-from sklearn_sparsenet.solvers.counts import Count
 from sklearn_sparsenet.solvers.curvature import Curvature
 from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.problem import Problem
@@ -26,7 +27,7 @@ from sklearn_sparsenet.solvers.quadratic import minimize_model
 from sklearn_sparsenet.solvers.solution import Status
 from sklearn_sparsenet.solvers.work import Work
 
-__all__ = ["NewtonSteps"]
+__all__ = ["Count", "NewtonSteps"]
 
 # Figures in docs/design_notes.md.
 _CERTIFIED = 0.05  # residual: below, the nearest count comes first
@@ -41,6 +42,31 @@ _ENTERING = (20, 0.2)  # at most so many, or that part of what is there
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-7, 1e6
 _SUFFICIENT = 1e-3  # part of the predicted decrease
 _ROUNDING = 1e-13  # of the objective
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many weights there should be."""
+
+    # One for all weights, or one for each layer; none: λ stays as it is.
+    goals: tuple[int, ...]
+    tol: float  # Relative distance that is as good as none.
+
+    def groups(self, network: Network) -> list[slice]:
+        """Return the weights that each goal is for."""
+        if len(self.goals) == 1:
+            return [slice(0, network.n_weights)]
+        return [layer.slice for layer in network.layers][: len(self.goals)]
+
+    def excess(self, weights: Sequence[Tensor]) -> list[int]:
+        """Return by how many weights each group is too large."""
+        counts = [int(group.count_nonzero()) for group in weights]
+        return [count - goal for count, goal in zip(counts, self.goals, strict=True)]
+
+    def is_met(self, excess: Sequence[int]) -> bool:
+        """Tell whether all groups are within the tolerance."""
+        pairs = zip(excess, self.goals, strict=True)
+        return all(abs(over) <= self.tol * goal for over, goal in pairs)
 
 
 class _Iterate(NamedTuple):

@@ -34,15 +34,9 @@ _HESSIAN_ELEMENTS = 2**22  # of one batched product with unit vectors
 
 
 class Objective(Protocol):
-    """The loss, without penalties, as a function of some of the parameters.
+    """The loss, without penalties, as a function of some of the parameters."""
 
-    Attributes
-    ----------
-    index : Tensor of int64
-        Which entries of ``network.parameters`` are the variables.
-    """
-
-    index: Tensor
+    index: Tensor  # Which entries of ``network.parameters`` are the variables.
 
     def evaluate(self, x: Array) -> tuple[float, Array]:
         """Return loss and gradient."""
@@ -54,10 +48,7 @@ class Objective(Protocol):
 def make_objective(problem: Problem, active: Tensor) -> Objective:
     """Return the loss as a function of the parameters in `active`, the rest fixed.
 
-    Parameters
-    ----------
-    active : Tensor of bool, shape (n_parameters,)
-        Parameters outside are taken to be zero, or to have no influence.
+    Those outside are taken to be zero, or to have no influence.
     """
     chain = trained_chain(problem.network.module)
     if chain is None:

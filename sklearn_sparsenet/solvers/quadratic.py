@@ -31,16 +31,10 @@ _SHRINKS = 3  # rounds in which variables only leave
 def minimize_model(
     hessian: Tensor, linear: Tensor, slope: Tensor, start: Tensor
 ) -> Tensor:
-    """Return the minimiser.
+    """Return the minimiser; the signs of `start` are tried first.
 
-    Parameters
-    ----------
-    hessian : Tensor of shape (n, n)
-        Positive definite, in double precision like the others.
-    linear, slope : Tensor of shape (n,)
-        c and λ; λ is 0 for variables without penalty.
-    start : Tensor of shape (n,)
-        Whose signs are tried first.
+    The Hessian is positive definite, and all is in double precision. `linear` and
+    `slope` are c and λ, which is 0 for variables without penalty.
     """
     # Vectors are so short that NumPy takes a third of PyTorch's time for them.
     tilt, threshold = linear.numpy(), slope.numpy()

@@ -23,22 +23,9 @@ __all__ = ["Stepper"]
 class Stepper:
     """Takes the steps of a run, from where the network stands.
 
-    Once a support is held, steps need nothing but the units that have weights: they
-    are taken on those alone, and the network is told by `write_back`.
-
-    Parameters
-    ----------
-    problem : Problem
-    alpha : sequence of float
-        λ of each layer.
-    options : SolverOptions
-    pruning : Pruning
-        May prune weights after a step, and hold a support from some step on.
-
-    Attributes
-    ----------
-    keeps_weights : bool
-        Whether a step that would make a weight zero is taken back, for that weight.
+    Once a support is held, steps need nothing but the units that have weights: they are
+    taken on those alone, and the network is told by `write_back`. A pruning may prune
+    weights after a step, and hold a support from some step on.
     """
 
     def __init__(
@@ -51,6 +38,7 @@ class Stepper:
         self._whole, self._alpha, self._options = problem, alpha, options
         self._pruning = pruning
         self._n_rows = min(options.batch_size, problem.n_samples)
+        # Whether a step that would make a weight zero is taken back, for that weight.
         self.keeps_weights = False
         self.start()
 

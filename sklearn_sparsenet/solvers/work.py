@@ -29,21 +29,7 @@ def part_of_training(problem: Problem, options: SolverOptions) -> float:
 
 
 class Work:
-    """What steps cost, in nominal microseconds, and what is left for them.
-
-    Parameters
-    ----------
-    problem : Problem
-        On the units that have weights.
-    most : float
-
-    Attributes
-    ----------
-    n_rows : int
-        Samples that a Hessian can have.
-    is_enough : bool
-        Whether there is time for some steps at all.
-    """
+    """What steps on the units with weights cost, of `most` nominal microseconds."""
 
     def __init__(self, problem: Problem, most: float) -> None:
         network = problem.network
@@ -54,11 +40,13 @@ class Work:
         self._gradient = 300 + 6 * problem.n_samples * network.n_weights / _FLOPS
         per_row = self._n_outputs * n_variables * (6e-3 + n_variables / 2 / _FLOPS)
         most_rows = int(most / _FEWEST_STEPS / per_row)
+        # Samples that a Hessian can have.
         self.n_rows = min(problem.n_samples, max(1, most_rows))
         # A Hessian of fewer rows than variables is none.
         defined = self.n_rows * self._n_outputs >= min(n_variables, problem.n_samples)
         step = self._hessian(n_variables) + 4 * self._model(n_variables)
         step += 1.5 * self._gradient
+        # Whether there is time for some steps at all.
         self.is_enough = defined and _FEWEST_STEPS * step <= most
 
     def _hessian(self, n_variables: int) -> float:
