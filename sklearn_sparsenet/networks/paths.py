@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.sparsity import count_nonzero
-from sklearn_sparsenet.networks.stages import leaves
-from sklearn_sparsenet.networks.stand_ins import (
-    linear_chain,
-    linear_chain_behind_inputs,
-    only_weights,
-)
+from sklearn_sparsenet.networks.stages import has_hooks, leaves, take_apart
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = [
@@ -33,6 +31,26 @@ __all__ = [
 
 _FAR_FROM_ZERO = 2.0**20  # beyond what inputs are centred by
 _SAMPLES = 4  # that a network is tried with
+
+# Between the weights of a path these only scale or gate, as activations do.
+_TRANSPARENT = (
+    *NORMALIZATIONS,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Softmax,
+    nn.LogSoftmax,
+)
+
+_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
+_AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
+    nn.MaxPool1d: (nn.AvgPool1d, _WINDOW),
+    nn.MaxPool2d: (nn.AvgPool2d, _WINDOW),
+    nn.MaxPool3d: (nn.AvgPool3d, _WINDOW),
+    nn.AdaptiveMaxPool1d: (nn.AdaptiveAvgPool1d, ("output_size",)),
+    nn.AdaptiveMaxPool2d: (nn.AdaptiveAvgPool2d, ("output_size",)),
+    nn.AdaptiveMaxPool3d: (nn.AdaptiveAvgPool3d, ("output_size",)),
+}
 
 
 @dataclass(frozen=True)
@@ -93,8 +111,8 @@ class PathProbe:
                 parameter.requires_grad_(True)
             for parameter in others.values():
                 parameter.zero_()
-        self._module = only_weights(probe)
-        self._chain = linear_chain(self._module) if len(sample_shape) == 1 else None
+        self._module = _only_weights(probe)
+        self._chain = _linear_chain(self._module) if len(sample_shape) == 1 else None
         self.linear_names = self._names_of_linear_layers()
         shape = (1, *sample_shape)
         self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
@@ -116,7 +134,7 @@ class PathProbe:
         Empty for other networks.
         """
         names = {id(p): name for name, p in self.layers.items()}
-        weights = linear_chain_behind_inputs(self._module) or []
+        weights = _linear_chain_behind_inputs(self._module) or []
         return [names[id(weight)] for weight in weights]
 
     def _least_gradient(self) -> float:
@@ -245,6 +263,41 @@ class PathProbe:
         strength = torch.where(support, strength, 0.0)
         strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(weights))
         return Paths(sum(live), tuple(live), support.cpu(), strength.cpu())
+
+
+def _only_weights(module: nn.Module) -> nn.Module:
+    """Put the identity, or a mean, in the place of what has no weights of a path."""
+    if isinstance(module, (*elementwise(), *_TRANSPARENT)):
+        return nn.Identity()
+    if isinstance(module, tuple(_AVERAGES)):
+        # A maximum would let the gradient through to one input of each window only.
+        average, same = _AVERAGES[type(module)]
+        return average(**{name: getattr(module, name) for name in same})
+    for name, child in module.named_children():
+        setattr(module, name, _only_weights(child))
+    return module
+
+
+def _linear_chain(module: nn.Module) -> list[Tensor] | None:
+    """Return the weights of a chain of linear layers, or None for other modules."""
+    return _weights(module, leaves(module))
+
+
+def _linear_chain_behind_inputs(module: nn.Module) -> list[Tensor] | None:
+    """Return the same also where inputs are selected or flattened before the first."""
+    before = (nn.Flatten, SelectInputs, nn.Identity)
+    called = dropwhile(lambda child: type(child) in before, leaves(module))
+    return _weights(module, called)
+
+
+def _weights(module: nn.Module, called: Iterable[nn.Module]) -> list[Tensor] | None:
+    first, stages, stranger = take_apart(called)
+    activations = [*first, *(child for stage in stages for child in stage.after)]
+    if activations or stranger is not None or has_hooks(module):
+        return None
+    weights: list[Tensor] = [stage.linear.weight for stage in stages]
+    shared = len({id(weight) for weight in weights}) < len(weights)
+    return None if shared or not weights else weights
 
 
 # What a network raises through which paths cannot be followed.

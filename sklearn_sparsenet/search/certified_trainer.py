@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sklearn_sparsenet.search.session import Session
+from sklearn_sparsenet.search.session import Session, Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
     Continuation,
@@ -27,10 +26,6 @@ class CertifiedTrainer(Trainer):
     """Solves by active sets, from starts that are functions of λ.
 
     There is no other warm start, and no budget but that of the options.
-
-    Parameters
-    ----------
-    continuation : Continuation
     """
 
     continuation: Continuation

@@ -18,9 +18,9 @@ from typing import ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search.base import Search, SearchBudget, SearchResult
+from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Continuation, Status
 
 __all__ = ["ContinuationSearch"]
@@ -59,10 +59,7 @@ class ContinuationSearch(Search):
     def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search for the target of `trainer`.
 
-        Raises
-        ------
-        ValueError
-            If the trainer has no target, or does not solve along a continuation.
+        A ValueError tells that it has none, or does not solve along a continuation.
         """
         target, path = trainer.target, trainer.path
         if target is None:

@@ -26,10 +26,6 @@ class FadingL1(Penalty):
 
     What would become zero stays as it is, so that at no time is the count another one:
     there are interruptions.
-
-    Parameters
-    ----------
-    factors : Tensor of shape (n_weights,)
     """
 
     factors: Tensor
@@ -58,15 +54,9 @@ class FadingL1(Penalty):
 
 @dataclass(frozen=True)
 class Noise:
-    """How large a gradient over all samples may be by chance.
+    """How large a gradient over all samples may be by chance."""
 
-    Attributes
-    ----------
-    level : callable() -> Tensor of shape (n_weights,)
-        Sizes of the last batch's gradient, scaled from its samples to all.
-    n_samples : int
-    """
-
+    # Sizes of the last batch's gradient, scaled from its samples to all; (n_weights,).
     level: Callable[[], Tensor]
     n_samples: int
 

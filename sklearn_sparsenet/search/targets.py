@@ -19,26 +19,14 @@ __all__ = ["Target", "has_entries", "match_layers", "n_nonzero_of", "resolve_tar
 
 @dataclass(frozen=True)
 class Target:
-    """How many weights are to be left, and how exactly.
+    """How many weights are to be left, and how exactly."""
 
-    Attributes
-    ----------
-    layer_names : tuple of str
-        The layers that are penalised and counted.
-    n_nonzero : tuple of int
-        One entry for the whole network, or one for each layer.
-    per_layer : bool
-    tol : float
-        Relative tolerance: met means ``|count - n| <= tol * n``, equation (37).
-    min_layers : int or None
-        With targets per layer: how many layers must be met (the paper's N0).
-        None: all.
-    """
-
-    layer_names: tuple[str, ...]
-    n_nonzero: tuple[int, ...]
+    layer_names: tuple[str, ...]  # The layers that are penalised and counted.
+    n_nonzero: tuple[int, ...]  # For the whole network, or for each layer.
     per_layer: bool
+    # Relative tolerance: met means ``|count - n| <= tol * n``, equation (37).
     tol: float = 0.0
+    # With targets per layer: how many must be met (the paper's N0); None: all.
     min_layers: int | None = None
 
     def grouped(self, counts: Sequence[int]) -> list[int]:
@@ -74,14 +62,8 @@ def has_entries(value: object) -> TypeGuard[Sequence | np.ndarray | Tensor | Map
 def n_nonzero_of(entry: object, size: int, where: str) -> int:
     """Return the number of weights that one entry of `target_sparsity` leaves.
 
-    Parameters
-    ----------
-    entry : int >= 1 or float in [0, 1)
-        A count of nonzero weights, or a fraction of zeros.
-    size : int
-        How many weights there are.
-    where : str
-        Named in messages: ``"the network"`` or a layer.
+    That is a count from 1 to `size`, the number of weights, or a fraction of zeros in
+    [0, 1); `where` names in messages what has them.
 
     Raises
     ------
@@ -152,13 +134,7 @@ def resolve_target(
     tol: float = 0.0,
     min_layers: int | None = None,
 ) -> Target:
-    """Translate `target_sparsity` into numbers of weights.
-
-    Parameters
-    ----------
-    target_sparsity : float, int, sequence or dict
-        See the estimators.
-    sizes : mapping from layer name to number of weights
+    """Translate `target_sparsity` into numbers of weights, of layers of known sizes.
 
     Raises
     ------

@@ -33,22 +33,13 @@ Changes = tuple[tuple[int, int], ...]  # of rows: by how many units, 1 or -1
 
 @dataclass(frozen=True)
 class Wiring:
-    """Layers, and the rows of units that they connect.
+    """Layers, and the rows of units that they connect."""
 
-    Parameters
-    ----------
-    layers : sequence of Layer
-        From the inputs to the outputs.
-    ends : sequence of (int, int)
-        The rows that each reads and writes. Two layers share one, unless there is a
-        layer without a budget between them, which connects everything.
-    groups : sequence of slice
-        Weights that share a budget: all, or those of each layer.
-    """
-
-    layers: Sequence[Layer]
+    layers: Sequence[Layer]  # From the inputs to the outputs.
+    # The rows that each reads and writes. Two layers share one, unless there is a layer
+    # without a budget between them, which connects everything.
     ends: Sequence[tuple[int, int]]
-    groups: Sequence[slice]
+    groups: Sequence[slice]  # Weights that share a budget: all, or those of each layer.
 
     @classmethod
     def of(cls, flow: SynapticFlow, groups: Sequence[slice]) -> Wiring | None:

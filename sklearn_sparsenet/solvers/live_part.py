@@ -64,7 +64,8 @@ def live_part(problem: Problem, penalty: Penalty) -> LivePart | None:
     units = None if support is None else _live_units(problem, support)
     if support is None or units is None:
         return None
-    read = _inputs_read(problem.network.module, support)
+    first = _linear_layers(problem.network.module)[0].weight
+    read = part_of(support, first).any(0).nonzero().flatten()
     rows = problem.rows.columns(read)
     if rows is None:
         return _part(problem, penalty, units)
@@ -93,8 +94,9 @@ def _part(
 ) -> LivePart | None:
     """Return the part of some units; the rows have the columns that it reads."""
     whole, module = problem.network, problem.network.module
-    penalizes_biases = whole.n_penalized > whole.n_weights
-    if penalizes_biases or sum(map(len, units)) == _n_units(module):
+    linear = _linear_layers(module)
+    n_units = linear[0].in_features + sum(layer.out_features for layer in linear)
+    if whole.n_penalized > whole.n_weights or sum(map(len, units)) == n_units:
         return None
     smaller = _smaller(module, units)
     network = Network(smaller, [layer.name for layer in whole.layers])
@@ -107,17 +109,6 @@ def _part(
     if there is None:
         return None
     return LivePart(replace(problem, network=network, penalty=there), where)
-
-
-def _inputs_read(module: nn.Module, support: Tensor) -> Tensor:
-    """Return the inputs that a weight of the support leads out of."""
-    first = _linear_layers(module)[0].weight
-    return part_of(support, first).any(0).nonzero().flatten()
-
-
-def _n_units(module: nn.Module) -> int:
-    linear = _linear_layers(module)
-    return linear[0].in_features + sum(layer.out_features for layer in linear)
 
 
 def _linear_layers(module: nn.Module) -> list[nn.Linear]:

@@ -22,11 +22,15 @@ from sklearn_sparsenet.penalties import L1, FixedSupport
 from sklearn_sparsenet.solvers.dataset import TensorRows
 from sklearn_sparsenet.solvers.live_part import with_all_inputs
 from sklearn_sparsenet.solvers.monitor import Monitor
-from sklearn_sparsenet.solvers.newton_steps import Count, NewtonSteps
+from sklearn_sparsenet.solvers.newton_steps import (
+    Count,
+    NewtonSteps,
+    Work,
+    part_of_training,
+)
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
-from sklearn_sparsenet.solvers.work import Work, part_of_training
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Settling"]
