@@ -120,10 +120,6 @@ def _leaky_relu_rule(module: nn.LeakyReLU) -> Rule | None:
     )
 
 
-def _leaky_relu_kernel(module: nn.LeakyReLU) -> Kernel:
-    return lambda x: np.multiply(x, module.negative_slope, out=x, where=x < 0)
-
-
 def _leaky_relu_node(graph: NodeWriter, module: nn.LeakyReLU) -> None:
     values = graph.last
     if not graph.is_double:
@@ -253,7 +249,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu": Activation(
         nn.LeakyReLU,
         rule=_leaky_relu_rule,
-        numpy=_leaky_relu_kernel,
+        numpy=lambda m: lambda x: np.multiply(x, m.negative_slope, out=x, where=x < 0),
         c=lambda m, number: f"v > 0 ? v : {number(m.negative_slope)} * v",
         onnx=_leaky_relu_node,
         options={"negative_slope": float},

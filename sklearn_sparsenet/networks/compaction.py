@@ -267,14 +267,9 @@ def _rebuild(stages: list[_Stage], selects: bool) -> Iterator[nn.Module]:
 def _resized(layer: Any, weight: Tensor, bias: Tensor) -> nn.Module:
     """Return a layer with other weights and biases, and the sizes that they have."""
     layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
-    sizes = {
-        ("out_features", "out_channels"): len(weight),
-        ("in_features", "in_channels"): weight.shape[1],
-    }
-    for names, size in sizes.items():
-        for name in names:
-            if hasattr(layer, name):
-                setattr(layer, name, size)
+    kind = "features" if isinstance(layer, nn.Linear) else "channels"
+    setattr(layer, f"out_{kind}", len(weight))
+    setattr(layer, f"in_{kind}", weight.shape[1])
     resized: nn.Module = layer
     return resized
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
 from math import prod
@@ -42,6 +42,8 @@ _TRANSPARENT = (
     nn.LogSoftmax,
 )
 
+# They select or flatten inputs, of which each goes on as it is.
+_BEFORE_LINEAR = (nn.Flatten, SelectInputs, nn.Identity)
 _WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
 _AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
     nn.MaxPool1d: (nn.AvgPool1d, _WINDOW),
@@ -78,14 +80,7 @@ class PathProbe:
     zero to zero, as ReLU and tanh do. Inputs may be shifted and scaled before the first
     layer. What is subtracted, or multiplied with each other, cannot be followed.
 
-    Parameters
-    ----------
-    module : nn.Module
-        Copied.
-    sample_shape : tuple of int
-        Shape of one sample.
-    device : torch.device or str
-        Where the copy lives. One that knows float64.
+    The copy lives on a device that knows float64.
 
     Raises
     ------
@@ -112,8 +107,12 @@ class PathProbe:
             for parameter in others.values():
                 parameter.zero_()
         self._module = _only_weights(probe)
-        self._chain = _linear_chain(self._module) if len(sample_shape) == 1 else None
-        self.linear_names = self._names_of_linear_layers()
+        is_table = len(sample_shape) == 1
+        self._chain = _linear_chain(self._module) if is_table else None
+        # Of a chain of linear layers, in the order of the data; empty for others.
+        names = {id(p): name for name, p in self.layers.items()}
+        linear = _linear_chain(self._module, behind=_BEFORE_LINEAR) or []
+        self.linear_names = [names[id(weight)] for weight in linear]
         shape = (1, *sample_shape)
         self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
         least = self._least_gradient()
@@ -127,15 +126,6 @@ class PathProbe:
         if least > 0 or (least == 0 and not self._misses_a_gradient_of(module)):
             return
         raise ValueError("Not all paths of this network can be followed.")
-
-    def _names_of_linear_layers(self) -> list[str]:
-        """Return the layers of a chain of linear ones, in the order of the data.
-
-        Empty for other networks.
-        """
-        names = {id(p): name for name, p in self.layers.items()}
-        weights = _linear_chain_behind_inputs(self._module) or []
-        return [names[id(weight)] for weight in weights]
 
     def _least_gradient(self) -> float:
         """Return the smallest gradient where all weights are positive."""
@@ -278,22 +268,17 @@ def _only_weights(module: nn.Module) -> nn.Module:
     return module
 
 
-def _linear_chain(module: nn.Module) -> list[Tensor] | None:
-    """Return the weights of a chain of linear layers, or None for other modules."""
-    return _weights(module, leaves(module))
+def _linear_chain(
+    module: nn.Module, behind: tuple[type[nn.Module], ...] = ()
+) -> list[Tensor] | None:
+    """Return the weights of a chain of linear layers, or None for other modules.
 
-
-def _linear_chain_behind_inputs(module: nn.Module) -> list[Tensor] | None:
-    """Return the same also where inputs are selected or flattened before the first."""
-    before = (nn.Flatten, SelectInputs, nn.Identity)
-    called = dropwhile(lambda child: type(child) in before, leaves(module))
-    return _weights(module, called)
-
-
-def _weights(module: nn.Module, called: Iterable[nn.Module]) -> list[Tensor] | None:
+    What is called before the first may be of some other classes.
+    """
+    called = dropwhile(lambda child: type(child) in behind, leaves(module))
     first, stages, stranger = take_apart(called)
-    activations = [*first, *(child for stage in stages for child in stage.after)]
-    if activations or stranger is not None or has_hooks(module):
+    has_activations = bool(first) or any(stage.after for stage in stages)
+    if has_activations or stranger is not None or has_hooks(module):
         return None
     weights: list[Tensor] = [stage.linear.weight for stage in stages]
     shared = len({id(weight) for weight in weights}) < len(weights)
@@ -328,10 +313,16 @@ def live_weights(
     None if the paths of this network cannot be followed.
     """
     try:
-        probe = PathProbe(module, sample_shape)
-        probe.follow({name: w != 0 for name, w in weights_of(module).items()})
+        return _live_weights(module, sample_shape)
     except NOT_FOLLOWED:
         return None
+
+
+def _live_weights(
+    module: nn.Module, sample_shape: tuple[int, ...]
+) -> dict[str, Tensor]:
+    probe = PathProbe(module, sample_shape)
+    probe.follow({name: w != 0 for name, w in weights_of(module).items()})
     return {name: _is_live(marked) for name, marked in probe.layers.items()}
 
 
@@ -351,10 +342,9 @@ def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor 
     for child in leaves(module):
         if isinstance(child, nn.Linear):
             names = {id(p): name for name, p in module.named_parameters()}
-            probe = PathProbe(module, sample_shape)
-            probe.follow({key: w != 0 for key, w in weights_of(module).items()})
+            live = _live_weights(module, sample_shape)[names[id(child.weight)]]
             counts = torch.zeros(prod(sample_shape), dtype=torch.long)
-            counts[columns] = _is_live(probe.layers[names[id(child.weight)]]).sum(0)
+            counts[columns] = live.sum(0)
             return counts.view(sample_shape)
         if isinstance(child, SelectInputs):
             columns = columns[child.index.cpu()]

@@ -13,7 +13,7 @@ that counts scatter around their trend, and most are found a few starts away.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
@@ -215,9 +215,7 @@ class _Run:
         """Take in a solve; keep the state of the best one only."""
         if self.best is None or self.rank(trial) < self.rank(self.best):
             self.best = trial
-        self.trials.append(
-            replace(trial, gradients=(), solution=trial.solution.without_state())
-        )
+        self.trials.append(trial.without_state())
 
     @staticmethod
     def rank(trial: Trial) -> tuple[bool, bool, float]:

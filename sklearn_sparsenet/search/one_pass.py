@@ -162,14 +162,14 @@ class OnePassSearch(RenamedFields, Search):
             noise=Noise(trainer.noise_level, trainer.problem.n_samples),
             scale=trainer.weight_scale,
             growth=self._growth(trainer),
-            search_decay=trainer.search_decay,
+            search_decay=trainer.session.search_decay,
             hard=trainer.problem.penalty.frees_zeros,
             schedule=self.schedule,
         )
 
     def _growth(self, trainer: Trainer) -> Tensor | float:
         scale = trainer.weight_scale
-        if not trainer.steps_grow or not self.growth:
+        if not trainer.problem.network.steps_grow or not self.growth:
             return 0.0
         return self.growth if scale is None else self.growth / scale
 

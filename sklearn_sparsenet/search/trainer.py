@@ -124,11 +124,6 @@ class Trainer(ABC):
         return self.session.problem
 
     @property
-    def search_decay(self) -> float | None:
-        """The weight decay until a support is held; None: as after it."""
-        return self.session.search_decay
-
-    @property
     def stopped(self) -> bool:
         """Whether the monitor has asked for the end."""
         return self.session.progress.stopped
@@ -161,11 +156,6 @@ class Trainer(ABC):
         network = self.problem.network
         scale = network.step_scale
         return None if scale is None else scale[: network.n_weights]
-
-    @property
-    def steps_grow(self) -> bool:
-        """Whether steps may grow with the weights."""
-        return self.problem.network.steps_grow
 
     def noise_level(self) -> Tensor:
         """Return sizes of the last batch's gradient, scaled from its samples to all.

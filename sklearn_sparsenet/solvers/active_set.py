@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -100,16 +101,14 @@ def solve_active_set(
         status = Status.INTERRUPTED
         run.write(run.best)
 
-    def evaluate(status: Status) -> Solution:
-        return Solution.at(
-            problem,
-            alpha,
-            epochs=run.n_iter,
-            seconds=time.perf_counter() - started,
-            loss_curve=tuple(run.losses),
-            status=status,
-        )
-
+    evaluate = partial(
+        Solution.at,
+        problem,
+        alpha,
+        epochs=run.n_iter,
+        seconds=time.perf_counter() - started,
+        loss_curve=tuple(run.losses),
+    )
     return conclude(evaluate, status)
 
 

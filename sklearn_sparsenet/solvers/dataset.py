@@ -132,34 +132,29 @@ class TensorRows(StoredRows):
 class LazyRows(StoredRows):
     """Samples in an array of any dtype, a memory map say, converted when read."""
 
-    values: np.ndarray
+    values: Any
     dtype: torch.dtype
     device: torch.device
 
     def take(self, index: Tensor) -> Tensor:
-        return _to_tensor(self.values[index.cpu().numpy()], self.dtype, self.device)
+        return self._converted(self.values[index.cpu().numpy()])
 
     def slice(self, start: int, stop: int) -> Tensor:
-        return _to_tensor(self.values[start:stop], self.dtype, self.device)
+        return self._converted(self.values[start:stop])
+
+    def _converted(self, rows: Any) -> Tensor:
+        return _to_tensor(rows, self.dtype, self.device)
 
     def stored(self) -> Iterator[np.ndarray]:
         yield from map(np.ascontiguousarray, _pieces(self.values))
 
 
 @dataclass(frozen=True)
-class SparseRows(StoredRows):
+class SparseRows(LazyRows):
     """Samples in a CSR matrix, densified when read but as factors."""
 
-    values: sparse.csr_matrix | sparse.csr_array
-    dtype: torch.dtype
-    device: torch.device
-
-    def take(self, index: Tensor) -> Tensor:
-        rows = self.values[index.cpu().numpy()].toarray()
-        return _to_tensor(rows, self.dtype, self.device)
-
-    def slice(self, start: int, stop: int) -> Tensor:
-        return _to_tensor(self.values[start:stop].toarray(), self.dtype, self.device)
+    def _converted(self, rows: Any) -> Tensor:
+        return _to_tensor(rows.toarray(), self.dtype, self.device)
 
     @property
     def _stays_sparse(self) -> bool:

@@ -211,16 +211,6 @@ class Problem:
         """
         self._engine.restrict(support, n_rows)
 
-    def penalty_value(self, alpha: Sequence[float] | Tensor) -> Tensor:
-        """Return the penalty of the current parameters for one λ per layer."""
-        values = [
-            self.penalty.value(self.network.parameters[where].view(shape), strength)
-            for where, shape, strength in self.network.blocks(
-                alpha, self.penalty.separable
-            )
-        ]
-        return torch.stack(values).sum()
-
     def input_sizes(self) -> InputSizes:
         """Tell how large the inputs are.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 import torch
@@ -102,16 +103,14 @@ class Settling:
         network = self._problem.network
         network.parameters[self._where] = run.best.point.to(network.parameters)
 
-        def evaluate(status: Status) -> Solution:
-            return Solution.at(
-                self._problem,
-                run.spread(run.best.alpha),
-                epochs=len(run.losses),
-                seconds=time.perf_counter() - started,
-                loss_curve=tuple(run.losses),
-                status=status,
-            )
-
+        evaluate = partial(
+            Solution.at,
+            self._problem,
+            run.spread(run.best.alpha),
+            epochs=len(run.losses),
+            seconds=time.perf_counter() - started,
+            loss_curve=tuple(run.losses),
+        )
         return conclude(evaluate, status)
 
 

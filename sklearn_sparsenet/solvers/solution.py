@@ -114,11 +114,11 @@ class Solution:
         return replace(self, state=(nothing, {}), gradient=nothing, rest=None)
 
 
-def conclude(evaluate: Callable[[Status], Solution], status: Status) -> Solution:
+def conclude(evaluate: Callable[..., Solution], status: Status) -> Solution:
     """Return the solution where a solve has ended, also if the user interrupts that."""
     try:
-        return evaluate(status)
+        return evaluate(status=status)
     except KeyboardInterrupt:  # the network is there; only its evaluation is not
         if status is Status.INTERRUPTED:  # the second one
             raise
-        return evaluate(Status.INTERRUPTED)
+        return evaluate(status=Status.INTERRUPTED)
