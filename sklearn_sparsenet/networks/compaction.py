@@ -22,23 +22,23 @@ from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.stages import has_hooks, leaves, split_at_layers
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["SelectInputs", "compact_module"]
+__all__ = ["BATCH_NORMS", "CONVOLUTIONS", "SelectInputs", "compact_module"]
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_WEIGHTED = (nn.Linear, *_CONVOLUTIONS)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_WEIGHTED = (nn.Linear, *CONVOLUTIONS)
 _POOLS = tuple(
     getattr(nn, f"{kind}{d}d")
     for kind in ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
     for d in (1, 2, 3)
 )
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 # They act on each channel alone, as activations do.
-_CHANNELWISE = (*_BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS)
+_CHANNELWISE = (*BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS)
 # With fewer dimensions they take units for places, with more, places for units.
 _N_DIMENSIONS = {
     nn.Linear: 2,
-    **{kind: int(kind.__name__[-2]) + 2 for kind in (*_CONVOLUTIONS, *_POOLS)},
+    **{kind: int(kind.__name__[-2]) + 2 for kind in (*CONVOLUTIONS, *_POOLS)},
 }
 _ROUNDINGS = 100  # by which numbers differ that are the same but for rounding
 
@@ -101,7 +101,10 @@ class _Stage:
 @single_threaded()
 @torch.no_grad()
 def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Sequential:
-    """Return the smaller network; the given one stays as it is.
+    """Return the smaller network, in eval mode; the given one stays as it is.
+
+    It gives the same outputs up to rounding. Where a linear layer comes first,
+    `SelectInputs` drops the inputs that nothing reads.
 
     Parameters
     ----------
@@ -112,12 +115,6 @@ def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Seque
         dimension throughout.
     sample_shape : tuple of int
         Shape of one sample.
-
-    Returns
-    -------
-    nn.Sequential
-        In eval mode, it gives the same outputs up to rounding. Where a linear layer
-        comes first, `SelectInputs` drops the inputs that nothing reads.
 
     Raises
     ------
@@ -162,7 +159,7 @@ def _check(child: nn.Module) -> None:
             f"compact() does not know {type(child).__name__}; a Sequential of "
             f"these can be compacted: {known}."
         )
-    if isinstance(child, _BATCH_NORMS) and child.running_mean is None:
+    if isinstance(child, BATCH_NORMS) and child.running_mean is None:
         raise TypeError(
             "compact() needs batch normalisations that track their statistics."
         )
@@ -276,7 +273,7 @@ def _resized(layer: Any, weight: Tensor, bias: Tensor) -> nn.Module:
 
 def _thinned(module: Any, live: Tensor) -> nn.Module:
     """Return what follows a layer for the units that are left of it."""
-    if isinstance(module, _BATCH_NORMS):
+    if isinstance(module, BATCH_NORMS):
         kept = live.repeat_interleave(module.num_features // len(live))
         module.num_features = int(kept.sum())
         for name, values in (*module.named_buffers(), *module.named_parameters()):

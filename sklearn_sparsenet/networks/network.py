@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.module_copies import copy_of
+from sklearn_sparsenet.networks.stages import part_of
 
 __all__ = [
     "Layer",
@@ -79,14 +80,10 @@ def build_mlp(
 ) -> nn.Sequential:
     """Build a multilayer perceptron with affine output, equation (1) of the paper.
 
-    Weights and biases are drawn as PyTorch's `nn.Linear` draws them, uniform on
-    ±1/√fan_in, but from `generator`: the global random state is not touched. A
-    network without hidden layer starts at zero, because its problem is convex.
-
-    Returns
-    -------
-    nn.Sequential
-        Linear layers at the even positions, activations at the odd ones.
+    Linear layers are at the even positions, activations at the odd ones. Weights and
+    biases are drawn as PyTorch's `nn.Linear` draws them, uniform on ±1/√fan_in, but
+    from `generator`: the global random state is not touched. A network without hidden
+    layer starts at zero, because its problem is convex.
     """
     sizes = [n_features, *hidden_layer_sizes, n_outputs]
     modules: list[nn.Module] = []
@@ -219,9 +216,7 @@ class Network:
             return
         first = self._first_linear()
         self.step_scale = torch.ones_like(self.parameters, dtype=torch.float32)
-        start = int(first.weight.storage_offset())
-        block = self.step_scale[start : start + first.weight.numel()]
-        block.view(first.weight.shape).div_(sizes)
+        part_of(self.step_scale, first.weight).div_(sizes)
 
     def fit_start(self, size: float) -> None:
         """Scale parameters that are drawn as for inputs of size 1.
@@ -274,6 +269,10 @@ class Network:
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return the outputs, shape (n_samples, n_outputs), in the inputs' dtype."""
         return outputs_of(self.module, inputs).to(inputs.dtype)
+
+    def per_layer(self, values: Sequence[float]) -> list[float]:
+        """Return one value per layer, of one for all of them or as many."""
+        return list(values) * (len(self.layers) // len(values))
 
     def per_weight(self, values: Sequence[float] | Tensor) -> float | Tensor:
         """Spread one value per layer over the penalised part, shape (n_penalized,).

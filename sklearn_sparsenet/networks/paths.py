@@ -215,14 +215,9 @@ class PathProbe:
         """Return the gradients at a few weights, the others of their layers being zero.
 
         Takes little but products of matrices and vectors for what `follow` builds whole
-        matrices for. None if the network is no chain of linear layers.
-
-        Parameters
-        ----------
-        few : mapping from layer name to a pair of Tensors
-            The numbers of these weights within their layer, and their sizes.
-        others : mapping from layer name to Tensor
-            As for `follow`.
+        matrices for. `few` has, by layer name, the numbers of these weights within
+        their layer and their sizes; `others` is as for `follow`. None if the network is
+        no chain of linear layers.
         """
         if self._chain is None:
             return None

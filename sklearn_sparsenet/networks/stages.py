@@ -136,13 +136,14 @@ def trained_chain(module: nn.Module) -> Parts | None:
     return chain
 
 
-def part_of(support: Tensor, weight: Tensor) -> Tensor:
-    """Return the part of a support that a weight has in the flat vector.
+def part_of(flat: Tensor, weight: Tensor) -> Tensor:
+    """Return the part of a vector over the parameters that a weight has.
 
-    All is in it where the support, which is that of penalised weights, is too short.
+    It may be a support, which is that of penalised weights: all is in it where it is
+    too short.
     """
     start = weight.storage_offset()
-    part = support[start : start + weight.numel()]
+    part = flat[start : start + weight.numel()]
     if len(part) < weight.numel():
         return torch.ones_like(weight, dtype=torch.bool)
     return part.view(weight.shape)

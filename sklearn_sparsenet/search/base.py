@@ -53,20 +53,13 @@ class SearchResult:
 class Search(ABC):
     """A strategy for finding λ.
 
-    An object of another class may stand in for one if it has `run`. Only a subclass
-    can have the other members; one that overrides `run` and inherits them from another
+    An object of another class may stand in for one if it has `run`. Only a subclass can
+    have the other members; one that overrides `run` and inherits them from another
     search gets their defaults.
-
-    Attributes
-    ----------
-    solvers : tuple of str
-        Which it works with.
-    min_steps : int
-        Fewer steps than that are too few, of which users are warned.
     """
 
-    solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd", "lbfgs")
-    min_steps: ClassVar[int] = 0
+    solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd", "lbfgs")  # that it works with
+    min_steps: ClassVar[int] = 0  # fewer are too few, of which users are warned
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

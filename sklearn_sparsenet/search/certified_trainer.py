@@ -66,7 +66,9 @@ class CertifiedTrainer(Trainer):
         test_from: float = 1.0,
     ) -> Trial:
         """Solve for one λ per group, from the canonical start."""
-        return self.trial(alpha, self.continuation.solve(self._per_layer(alpha)))
+        return self.trial(
+            alpha, self.continuation.solve(self.problem.network.per_layer(alpha))
+        )
 
     def prune(
         self,

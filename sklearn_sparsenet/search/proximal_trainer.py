@@ -81,7 +81,7 @@ class ProximalTrainer(Trainer):
     ) -> Trial:
         """Solve for one λ per group."""
         self._go_to(start)
-        layers = self._per_layer(alpha)
+        layers = self.problem.network.per_layer(alpha)
         if start is None and (found := self._settle_near(layers)):
             return self.trial(alpha, found)
         solution = self._solve(
@@ -144,7 +144,7 @@ class ProximalTrainer(Trainer):
         )
         return self._solve(
             replace(self.problem, penalty=FixedSupport(support, self.problem.penalty)),
-            self._per_layer(alpha),
+            self.problem.network.per_layer(alpha),
             options,
             self.session.seed + 1,
             "solve",

@@ -76,14 +76,9 @@ class Trainer(ABC):
     ) -> Solution:
         """Train without penalty, from the initial network, while weights are pruned.
 
-        Parameters
-        ----------
-        budget_fraction : float
-            Part of the epochs of a solve.
-        plateau_fraction : float
-            Part of the training before the step size begins to fall.
-        growth : float
-            By how much more the steps of large weights are; see `growth_factor`.
+        The training has a part of the epochs of a solve, and after a part of it the
+        step size begins to fall. `growth` is that of `growth_factor`, for steps of
+        large weights.
 
         Raises
         ------
@@ -170,7 +165,7 @@ class Trainer(ABC):
     def recertify(self, where: Solution, alpha: Sequence[float]) -> Solution:
         """Return what a solve for `alpha` finds if it has no time to go anywhere."""
         self.problem.network.restore(where.state)
-        found = where.with_alpha(self.problem, self._per_layer(alpha))
+        found = where.with_alpha(self.problem, self.problem.network.per_layer(alpha))
         if self.stopped and not found.status.is_cut_short:
             return replace(found, status=Status.STOPPED)
         return found
@@ -198,9 +193,6 @@ class Trainer(ABC):
         kkt_tol = self.session.options.kkt_tol * min(positive, default=1.0)
         self.problem.network.restore(found.state)
         return problem, [0.0] * len(self.problem.network.layers), kkt_tol
-
-    def _per_layer(self, alpha: Sequence[float]) -> list[float]:
-        return list(alpha) * (len(self.problem.network.layers) // len(alpha))
 
     def _counts(self, weights: Tensor) -> list[int]:
         if self._has_one_group:

@@ -55,20 +55,10 @@ class Wiring:
     ) -> Tensor | None:
         """Choose weights with large scores such that all of them lie on paths.
 
-        Parameters
-        ----------
-        live : Tensor of bool, shape (n_weights,)
-            Weights on paths, no more than the budgets. Their units are in use at first.
-        score : Tensor of shape (n_weights,)
-            Non-negative.
-        goals : sequence of int
-            The budgets.
-
-        Returns
-        -------
-        Tensor of bool, shape (n_weights,), or None
-            Exactly the budgets, or as many weights as can lie on paths within them.
-            None if not even one path is within them.
+        Exactly the budgets, or as many weights as can lie on paths within them; None if
+        not even one path is within them. `live` marks weights on paths, no more than
+        the budgets, whose units are in use at first; `score` is not negative; `goals`
+        are the budgets.
         """
         arrangement = _Arrangement(self, live.cpu(), score.cpu().double(), goals)
         if not arrangement.has_a_path:

@@ -85,12 +85,8 @@ def solve_active_set(
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
-    It is in float64; its network is changed in place and ends at the solution.
-
-    Raises
-    ------
-    NonFiniteLossError
-        If the loss is not finite at the start.
+    It is in float64; its network is changed in place and ends at the solution. If the
+    loss is not finite at the start, a NonFiniteLossError tells.
     """
     started = time.perf_counter()
     problem.network.module.eval()

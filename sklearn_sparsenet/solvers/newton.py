@@ -66,16 +66,10 @@ class Face:
 def newton(
     face: Face, x: Array, max_iter: int, tolerance: Array
 ) -> tuple[Array, int, bool]:
-    """Take Newton steps until the gradient is within `tolerance`.
+    """Take Newton steps until the gradient is within the tolerance of each variable.
 
-    It begins at a point of the orthant; variables that arrive at zero stay there. The
-    tolerance is that of each variable.
-
-    Returns
-    -------
-    x : ndarray of shape (n_variables,)
-    n_iter : int
-    converged : bool
+    They begin at a point of the orthant; variables that arrive at zero stay there.
+    Returned are the last point, the number of steps, and whether they converged.
     """
     value, gradient = face.evaluate(x)
     damping = _FIRST_DAMPING

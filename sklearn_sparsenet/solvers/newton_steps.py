@@ -190,10 +190,6 @@ class NewtonSteps:
             (problem.sample_weight[index] / len(index)).float(),
         )
 
-    def spread(self, alpha: Sequence[float]) -> list[float]:
-        """Return the λ of each layer."""
-        return list(alpha) * (len(self.network.layers) // len(alpha))
-
     def take_steps(
         self, most_steps: int, kkt_tol: float, monitor: Monitor | None
     ) -> Status:
@@ -278,7 +274,8 @@ class NewtonSteps:
     def _slope(self, alpha: Sequence[float]) -> Tensor:
         """Return the λ of each parameter, 0 for those without penalty."""
         slope = torch.zeros_like(self.network.parameters)
-        slope[: self.network.n_penalized] = self.network.per_weight(self.spread(alpha))
+        per_layer = self.network.per_layer(alpha)
+        slope[: self.network.n_penalized] = self.network.per_weight(per_layer)
         return slope
 
     def _variables(self, slope: Tensor) -> Tensor:

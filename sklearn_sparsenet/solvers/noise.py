@@ -81,12 +81,8 @@ def unexplained_share(
 
     That is the smallest loss on held-out samples, in [0, 1]; 1 where it cannot be told.
     The network is left as it is; `number` is what `distinct_samples` gave, and
-    `options` say how to train, but not for how many epochs.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupts it.
+    `options` say how to train, but not for how many epochs. A KeyboardInterrupt of the
+    user goes on to the caller.
     """
     held = number % _HELD_OUT == 0
     weight = problem.sample_weight * held.to(problem.sample_weight)

@@ -122,20 +122,11 @@ class Problem:
     def batch_gradient(
         self, batch: Batch | Tensor, weight_decay: float | None = None
     ) -> Tensor:
-        """Write the gradient of a mini-batch into ``network.gradient``.
+        """Write the gradient of a batch into ``network.gradient``, and return its loss.
 
-        Parameters
-        ----------
-        batch : Batch or Tensor of int
-            Row numbers, or what `batches` made of them.
-        weight_decay : float, optional
-            By default that of the problem.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss of the batch, without weight decay. Nothing is synchronised with
-            the device.
+        The batch is row numbers, or what `batches` made of them. The loss is without
+        weight decay, which is by default that of the problem. Nothing is synchronised
+        with the device.
         """
         if isinstance(batch, Tensor):
             batch = next(self.batches(batch, [len(batch)]))

@@ -106,7 +106,7 @@ class Settling:
         evaluate = partial(
             Solution.at,
             self._problem,
-            run.spread(run.best.alpha),
+            network.per_layer(run.best.alpha),
             epochs=len(run.losses),
             seconds=time.perf_counter() - started,
             loss_curve=tuple(run.losses),
