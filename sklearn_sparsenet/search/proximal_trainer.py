@@ -175,12 +175,9 @@ class ProximalTrainer(Trainer):
         is_sparse = 0 < count_nonzero(weights) < len(weights)
         if self.target is not None or not is_sparse or self.problem.penalty != L1():
             return None
-        facts: dict[str, Any] = {
-            "epochs": 1.0,
-            "seconds": 0.0,
-            "status": Status.STATIONARY,
-        }
-        here = Solution.at(self.problem, alpha, **facts)
+        here = Solution.at(
+            self.problem, alpha, epochs=1.0, seconds=0.0, status=Status.STATIONARY
+        )
         if here.kkt_residual <= self.options.kkt_tol:
             return replace(here, loss_curve=(here.loss,))
         found = None
