@@ -36,9 +36,9 @@ class Rule(NamedTuple):
 
     # The derivative is a function of the output: the input need not be kept.
     in_place: bool
-    forward: Callable[[Tensor, Tensor], object]  # (inputs, output)
-    # (delta, kept): multiplies `delta` by the derivative; `kept` is the output if
-    # `in_place`, else the input.
+    forward: Callable[[Tensor, Tensor], object]  # forward(inputs, output)
+    # backward(delta, kept) multiplies `delta` by the derivative; `kept` is the output
+    # if `in_place`, else the input.
     backward: Callable[[Tensor, Tensor], object]
 
 
@@ -47,13 +47,14 @@ class Activation:
     """An elementwise function between layers."""
 
     module: type[nn.Module]  # Its class, not one that is derived from it.
-    # Of the module, for training; None: autograd does.
+    # rule(module), for training; where it gives None, autograd does it.
     rule: Callable[[Any], Rule | None]
-    # Of the module: changes an array in place, for predictions; None: PyTorch does.
+    # numpy(module) gives a function that changes an array in place, for predictions, or
+    # None: PyTorch predicts then.
     numpy: Callable[[Any], Kernel | None]
-    # (module, number): the value at ``v``, in C; `number` writes an option down.
+    # c(module, number) is the value at ``v``, in C; `number` writes an option down.
     c: Callable[[Any, CNumber], str]
-    # (graph, module): adds nodes to a graph, behind its last values.
+    # onnx(graph, module) adds nodes to a graph, behind its last values.
     onnx: Callable[[NodeWriter, Any], object]
     # What the module is made with, in attributes of the same names: kept in files.
     options: Mapping[str, type] = field(default_factory=dict)

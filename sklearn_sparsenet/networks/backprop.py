@@ -28,7 +28,13 @@ from sklearn_sparsenet.networks.stages import (
     take_apart,
 )
 
-__all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
+__all__ = [
+    "AutogradEngine",
+    "ChainEngine",
+    "GradientEngine",
+    "LiveChain",
+    "make_engine",
+]
 
 # Weights times rows that must be saved by leaving out units; to gather the others
 # takes time.
@@ -50,7 +56,7 @@ class GradientEngine(Protocol):
     ) -> Tensor:
         """Write the gradient into ``network.gradient`` and return the value.
 
-        It is added to what is there if it is to `accumulate`; otherwise that is
+        If it is to `accumulate`, it is added to what is there, which otherwise is
         overwritten.
         """
 
@@ -64,8 +70,8 @@ class GradientEngine(Protocol):
         """Allow the engine to rely on weights being zero; results do not change.
 
         Until the next call, entries of ``network.parameters`` are zero where a support,
-        from the first entry on, is False; None: nowhere. Gradients will be asked of
-        `n_rows` rows.
+        from the first entry on, is False; what it is too short for may be nonzero, and
+        with None everything may. A gradient is going to be asked of `n_rows` rows.
         """
 
 

@@ -197,8 +197,8 @@ class Problem:
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Let gradients be computed as if the weights off a support were zero.
 
-        Of `n_rows` rows, that is. They have to *be* zero off it until the next call;
-        None: no such promise.
+        They have to *be* zero off it until the next call; None: no such promise. A
+        gradient is going to be asked of `n_rows` rows.
         """
         self._engine.restrict(support, n_rows)
 
