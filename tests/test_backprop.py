@@ -12,8 +12,12 @@ from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet import losses as lib
 from sklearn_sparsenet.networks import backprop
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
-from sklearn_sparsenet.networks.backprop import AutogradEngine, ChainEngine, make_engine
-from sklearn_sparsenet.networks.chains import LiveChain
+from sklearn_sparsenet.networks.backprop import (
+    AutogradEngine,
+    ChainEngine,
+    LiveChain,
+    make_engine,
+)
 from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.solvers.problem import Problem
 from tests.problems import F64, hooked, network_of, patched, rows_of, tied

@@ -7,9 +7,8 @@ from torch import nn
 from sklearn_sparsenet.losses import CrossEntropy, SquaredError
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.stages import take_apart
-from sklearn_sparsenet.solvers.convexity import convex
 from sklearn_sparsenet.solvers.curvature import Curvature
-from sklearn_sparsenet.solvers.quadratic import minimize_model
+from sklearn_sparsenet.solvers.quadratic import convex, minimize_model
 
 
 def symmetric(n, seed=0):

@@ -9,7 +9,6 @@ from scipy import sparse
 
 from sklearn_sparsenet.losses import CrossEntropy
 from sklearn_sparsenet.networks.network import build_mlp
-from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers import problem as module_under_test
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from tests.problems import F64, problem_of
@@ -127,25 +126,6 @@ def test_modules_without_final_linear_layer_start_as_they_are(generator):
     before = net[0].bias.item()
     problem_of(net, np.ones((3, 2)), np.ones((3, 1))).start_at_best_constant()
     assert net[0].bias.item() == before
-
-
-def test_penalties_are_summed_over_layers_of_which_some_see_the_whole(problem):
-    class Norms(Penalty):
-        separable = False
-        prox = subdifferential_distance = None  # of no account here
-
-        def value(self, weight, alpha):
-            return alpha * torch.linalg.vector_norm(weight)
-
-    of_norms = dataclasses.replace(problem, penalty=Norms())
-    first, second = problem.network.split(problem.network.weights)
-    assert (first.shape, second.shape) == ((5, 4), (3, 5))
-    for asked, size in (
-        (problem, lambda weight: weight.abs().sum()),
-        (of_norms, lambda weight: weight.square().sum().sqrt()),
-    ):
-        wanted = 0.1 * size(first) + 0.3 * size(second)
-        torch.testing.assert_close(asked.penalty_value([0.1, 0.3]), wanted)
 
 
 @pytest.mark.parametrize("training", [True, False])

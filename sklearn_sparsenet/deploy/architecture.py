@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
-from sklearn_sparsenet.networks.compaction import SelectInputs, has_hooks
+from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.stages import has_hooks
 from sklearn_sparsenet.utils.declared import fits
 from sklearn_sparsenet.utils.runtime import single_threaded
 

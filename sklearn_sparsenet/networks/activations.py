@@ -32,55 +32,34 @@ Derivatives = tuple[Tensor, Tensor, Tensor]
 
 
 class Rule(NamedTuple):
-    """An activation and its derivative, both without a new tensor.
+    """An activation and its derivative, both without a new tensor."""
 
-    Attributes
-    ----------
-    in_place : bool
-        Whether the derivative is a function of the activation's output, so that the
-        input need not be kept.
-    forward : callable(inputs, output)
-    backward : callable(delta, kept)
-        Multiplies `delta` by the derivative; `kept` is the output if `in_place`,
-        else the input.
-    """
-
+    # The derivative is a function of the output: the input need not be kept.
     in_place: bool
-    forward: Callable[[Tensor, Tensor], object]
+    forward: Callable[[Tensor, Tensor], object]  # forward(inputs, output)
+    # backward(delta, kept) multiplies `delta` by the derivative; `kept` is the output
+    # if `in_place`, else the input.
     backward: Callable[[Tensor, Tensor], object]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise function between layers.
+    """An elementwise function between layers."""
 
-    Attributes
-    ----------
-    module : type of nn.Module
-        Its class, not one that is derived from it.
-    rule : callable(module) -> Rule or None
-        For training; None: autograd does.
-    numpy : callable(module) -> callable(values) or None
-        For predictions, of an array that it changes in place; None: PyTorch does.
-    c : callable(module, number) -> str
-        The value at ``v``, in C; `number` writes an option down.
-    onnx : callable(graph, module)
-        Adds nodes to a `NodeWriter`, behind its last values.
-    options : mapping from str to type
-        What the module is made with, in attributes of the same names: kept in files.
-    is_smooth : bool
-        Whether it is differentiable everywhere.
-    derivatives : callable(before) or None
-        Values and two derivatives of them, without `options`; None: autograd.
-    """
-
-    module: type[nn.Module]
+    module: type[nn.Module]  # Its class, not one that is derived from it.
+    # rule(module), for training; where it gives None, autograd does it.
     rule: Callable[[Any], Rule | None]
+    # numpy(module) gives a function that changes an array in place, for predictions, or
+    # None: PyTorch predicts then.
     numpy: Callable[[Any], Kernel | None]
+    # c(module, number) is the value at ``v``, in C; `number` writes an option down.
     c: Callable[[Any, CNumber], str]
+    # onnx(graph, module) adds nodes to a graph, behind its last values.
     onnx: Callable[[NodeWriter, Any], object]
+    # What the module is made with, in attributes of the same names: kept in files.
     options: Mapping[str, type] = field(default_factory=dict)
-    is_smooth: bool = True
+    is_smooth: bool = True  # Whether it is differentiable everywhere.
+    # Values and two derivatives of them, without `options`; None: autograd.
     derivatives: Callable[[Tensor], Derivatives] | None = None
 
 
@@ -140,10 +119,6 @@ def _leaky_relu_rule(module: nn.LeakyReLU) -> Rule | None:
         lambda x, y: functional.leaky_relu_(x, slope),
         lambda d, y: backward(d, y, slope, True, grad_input=d),
     )
-
-
-def _leaky_relu_kernel(module: nn.LeakyReLU) -> Kernel:
-    return lambda x: np.multiply(x, module.negative_slope, out=x, where=x < 0)
 
 
 def _leaky_relu_node(graph: NodeWriter, module: nn.LeakyReLU) -> None:
@@ -275,7 +250,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "leaky_relu": Activation(
         nn.LeakyReLU,
         rule=_leaky_relu_rule,
-        numpy=_leaky_relu_kernel,
+        numpy=lambda m: lambda x: np.multiply(x, m.negative_slope, out=x, where=x < 0),
         c=lambda m, number: f"v > 0 ? v : {number(m.negative_slope)} * v",
         onnx=_leaky_relu_node,
         options={"negative_slope": float},

@@ -9,52 +9,55 @@ that write into memory allocated once. Units without weights are left out of it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.chains import Chain, Link, LiveChain, live_units
+from sklearn_sparsenet.networks.activations import Rule
 from sklearn_sparsenet.networks.network import Network
-from sklearn_sparsenet.networks.sparse_inputs import Inputs
-from sklearn_sparsenet.networks.stages import Stage, take_apart
+from sklearn_sparsenet.networks.sparse_inputs import Inputs, add_outer_product, affine
+from sklearn_sparsenet.networks.stages import (
+    Stage,
+    has_hooks,
+    part_of,
+    places_between,
+    take_apart,
+)
 
-__all__ = ["AutogradEngine", "ChainEngine", "GradientEngine", "make_engine"]
+__all__ = [
+    "AutogradEngine",
+    "ChainEngine",
+    "GradientEngine",
+    "LiveChain",
+    "make_engine",
+]
 
 # Weights times rows that must be saved by leaving out units; to gather the others
 # takes time.
 _WORTH_LEAVING_OUT = 2**20
+# Memory for batches and for the full gradient, each with a shorter last piece.
+_MAX_WORKSPACES = 4
 
 
 class GradientEngine(Protocol):
-    """Computes Σᵢ wᵢ ℓᵢ and its gradient.
+    """Computes Σᵢ wᵢ ℓᵢ and its gradient."""
 
-    Attributes
-    ----------
-    row_size : int
-        Elements that a row of the inputs takes up inside, for bounds on memory;
-        0 if unknown.
-    multiplies : bool
-        Whether inputs are but multiplied, so that they may be sparse.
-    """
-
+    # Elements that a row of the inputs takes up inside, which bounds memory; 0:
+    # unknown.
     row_size: int
-    multiplies: bool
+    multiplies: bool  # Whether inputs are but multiplied, so that they may be sparse.
 
     def add_gradient(
         self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
     ) -> Tensor:
         """Write the gradient into ``network.gradient`` and return the value.
 
-        Parameters
-        ----------
-        inputs : Tensor or SparseInputs
-        target, weight : Tensor
-            First dimension n_samples.
-        accumulate : bool
-            Whether it is added to what is there; otherwise that is overwritten.
+        If it is to `accumulate`, it is added to what is there, which otherwise is
+        overwritten.
         """
 
     def live_units(self, support: Tensor) -> list[Tensor] | None:
@@ -66,14 +69,9 @@ class GradientEngine(Protocol):
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Allow the engine to rely on weights being zero; results do not change.
 
-        Parameters
-        ----------
-        support : Tensor of bool or None
-            True for the entries of ``network.parameters``, from the first on, that
-            may be nonzero until the next call; what it is too short for may be.
-            None: all.
-        n_rows : int
-            Rows that a gradient is going to be asked of.
+        Until the next call, entries of ``network.parameters`` are zero where a support,
+        from the first entry on, is False; what it is too short for may be nonzero, and
+        with None everything may. A gradient is going to be asked of `n_rows` rows.
         """
 
 
@@ -119,15 +117,7 @@ class AutogradEngine:
 
 
 class ChainEngine:
-    """Backpropagation by hand through a chain of linear layers.
-
-    Parameters
-    ----------
-    network : Network
-    links : list of Link
-        Of its flat vectors.
-    loss : Loss
-    """
+    """Backpropagation by hand through the links of a network's flat vectors."""
 
     multiplies = True
 
@@ -145,7 +135,7 @@ class ChainEngine:
         return chain.add_gradient(inputs, target, weight, accumulate=accumulate)
 
     def live_units(self, support: Tensor) -> list[Tensor] | None:
-        return live_units(self._links, support)
+        return _live_units(self._links, support)
 
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         if support is self._support:
@@ -153,7 +143,7 @@ class ChainEngine:
         self._support, self._part = support, None
         if support is None:
             return
-        live = live_units(self._links, support)
+        live = _live_units(self._links, support)
         saved = sum(
             link.weight.numel() - len(out) * len(into)
             for link, (into, out) in zip(self._links, pairwise(live), strict=True)
@@ -162,13 +152,212 @@ class ChainEngine:
             self._part = LiveChain(self._network, self._links, live, self._loss)
 
 
+@dataclass(frozen=True)
+class Link:
+    """A linear layer as views of the flat vectors, and the activation after it."""
+
+    weight: Tensor
+    bias: Tensor | None
+    weight_gradient: Tensor
+    bias_gradient: Tensor | None
+    rule: Rule | None
+
+
+class _Buffers(NamedTuple):
+    """Memory of one layer for a certain number of rows."""
+
+    before: Tensor  # the activation
+    after: Tensor
+    delta: Tensor  # derivative with respect to `before`
+    delta_transposed: Tensor
+
+
+class Chain:
+    """Forward and backward pass through links.
+
+    Where the loss has no `loss_and_gradient`, autograd is asked, on the outputs only.
+    """
+
+    def __init__(self, links: list[Link], loss: Loss) -> None:
+        self._links = links
+        self._transposed = [link.weight.t() for link in links]
+        self._loss = loss
+        self._workspaces: dict[int, tuple[list[_Buffers], Tensor]] = {}
+
+    def add_gradient(
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
+    ) -> Tensor:
+        """Write the gradient where the links say, and return the value."""
+        buffers, ones = self._workspace(len(inputs))
+        output = self._forward(inputs, buffers)
+        value = self._start_backward(output, target, weight, buffers[-1].delta)
+        self._backward(inputs, buffers, ones, keep=1.0 if accumulate else 0.0)
+        return value
+
+    def _workspace(self, n_rows: int) -> tuple[list[_Buffers], Tensor]:
+        found = self._workspaces.get(n_rows)
+        if found is None:
+            if len(self._workspaces) == _MAX_WORKSPACES:
+                self._workspaces.clear()
+            ones = self._links[0].weight.new_ones(n_rows)
+            found = [_allocate(link, n_rows) for link in self._links], ones
+            self._workspaces[n_rows] = found
+        return found
+
+    def _forward(self, inputs: Inputs, buffers: list[_Buffers]) -> Tensor:
+        for link, weight, memory in zip(
+            self._links, self._transposed, buffers, strict=True
+        ):
+            affine(inputs, weight, link.bias, memory.before)
+            if link.rule is not None:
+                link.rule.forward(memory.before, memory.after)
+            inputs = memory.after
+        return buffers[-1].after
+
+    def _start_backward(
+        self, output: Tensor, target: Tensor, weight: Tensor, delta: Tensor
+    ) -> Tensor:
+        """Write the derivative with respect to the outputs; return the value."""
+        known = self._loss.loss_and_gradient(output, target)
+        if known is not None:
+            values, slopes = known
+            torch.mul(slopes, weight[:, None], out=delta)
+            return values @ weight
+        # A copy: a user's function may keep it, and the buffer is used again.
+        with torch.enable_grad():
+            leaf = output.clone().requires_grad_()
+            value = self._loss.per_sample(leaf, target) @ weight
+            (slopes,) = torch.autograd.grad(value, leaf)
+        delta.copy_(slopes)
+        return value.detach()
+
+    def _backward(
+        self, inputs: Inputs, buffers: list[_Buffers], ones: Tensor, keep: float
+    ) -> None:
+        for k in range(len(self._links) - 1, -1, -1):
+            link, memory = self._links[k], buffers[k]
+            if link.rule is not None:
+                kept = memory.after if link.rule.in_place else memory.before
+                link.rule.backward(memory.delta, kept)
+            below = buffers[k - 1].after if k else inputs
+            add_outer_product(memory.delta, below, link.weight_gradient, keep)
+            if link.bias_gradient is not None:
+                link.bias_gradient.addmv_(memory.delta_transposed, ones, beta=keep)
+            if k:
+                torch.mm(memory.delta, link.weight, out=buffers[k - 1].delta)
+
+
+class LiveChain:
+    """A chain without its isolated units, which are those without any weights.
+
+    The output of such a unit is the same for every sample, and reaches nothing. Only
+    the weights that would lead out of it have a gradient: its output times the
+    derivative with respect to the bias of the unit that they would lead to. `live` has
+    the numbers of the units to compute, from the inputs to the outputs.
+    """
+
+    def __init__(
+        self, network: Network, links: list[Link], live: list[Tensor], loss: Loss
+    ) -> None:
+        self._network = network
+        pieces = [
+            where
+            for link, (into, out) in zip(links, pairwise(live), strict=True)
+            for where in places_between(link.weight, link.bias, into, out)
+        ]
+        self._where = torch.cat([where.flatten() for where in pieces])
+        self._parameters = network.parameters[self._where]
+        self._gradient = torch.zeros_like(self._parameters)
+        shapes = [where.shape for where in pieces]
+        self._chain = Chain(self._smaller(links, shapes), loss)
+        self._constants = [
+            (below, above, isolated)
+            for (below, above), units in zip(pairwise(links), live[1:-1], strict=True)
+            if len(isolated := _others(units, len(below.weight)))
+        ]
+
+    def _smaller(self, links: list[Link], shapes: list[torch.Size]) -> list[Link]:
+        sizes = [shape.numel() for shape in shapes]
+        values, slopes = (
+            map(Tensor.view, flat.split(sizes), shapes)
+            for flat in (self._parameters, self._gradient)
+        )
+        return [
+            Link(
+                next(values),
+                None if link.bias is None else next(values),
+                next(slopes),
+                None if link.bias is None else next(slopes),
+                link.rule,
+            )
+            for link in links
+        ]
+
+    def add_gradient(
+        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
+    ) -> Tensor:
+        """Do what `Chain.add_gradient` does, for the whole chain."""
+        network = self._network
+        torch.index_select(network.parameters, 0, self._where, out=self._parameters)
+        value = self._chain.add_gradient(inputs, target, weight, accumulate=accumulate)
+        if not accumulate:
+            network.gradient.zero_()
+        network.gradient.index_copy_(0, self._where, self._gradient)
+        for below, above, isolated in self._constants:
+            assert above.bias_gradient is not None
+            outputs = _constant_outputs(below, isolated)
+            reached = torch.outer(above.bias_gradient, outputs)
+            above.weight_gradient.index_copy_(1, isolated, reached)
+        return value
+
+
+def _live_units(links: list[Link], support: Tensor) -> list[Tensor]:
+    """Return the units with weights on either side, from the inputs to the outputs."""
+    kept = [part_of(support, link.weight) for link in links]
+    live = [kept[0].new_ones(kept[0].shape[1])]
+    for (into, out), above in zip(pairwise(kept), links[1:], strict=True):
+        units = into.any(1) | out.any(0)
+        # The derivative with respect to a bias is needed where there is none.
+        live.append(torch.ones_like(units) if above.bias is None else units)
+    live.append(kept[-1].new_ones(len(kept[-1])))
+    return [units.nonzero().flatten() for units in live]
+
+
+def _others(units: Tensor, n_units: int) -> Tensor:
+    mask = torch.ones(n_units, dtype=torch.bool, device=units.device)
+    mask[units] = False
+    return mask.nonzero().flatten()
+
+
+def _constant_outputs(link: Link, units: Tensor) -> Tensor:
+    before = link.weight.new_zeros(len(units))
+    if link.bias is not None:
+        before = link.bias[units]
+    if link.rule is None:
+        return before
+    after = before if link.rule.in_place else torch.empty_like(before)
+    link.rule.forward(before, after)
+    return after
+
+
+def _allocate(link: Link, n_rows: int) -> _Buffers:
+    shape = (n_rows, len(link.weight))
+    before, delta = link.weight.new_empty(shape), link.weight.new_empty(shape)
+    shares = link.rule is None or link.rule.in_place
+    after = before if shares else link.weight.new_empty(shape)
+    return _Buffers(before, after, delta, delta.t())
+
+
 def _take_apart(module: nn.Module) -> list[Link] | None:
     """Return the links of a chain, or None for any other module."""
     parameters = list(module.named_parameters(remove_duplicate=False))
     ordinary = (
         len({id(p) for _, p in parameters}) == len(parameters)
         and all(p.requires_grad and not p._backward_hooks for _, p in parameters)
-        and not any(map(_is_altered, module.modules()))
+        and not has_hooks(module)
+        and not any(
+            m._backward_hooks or m._backward_pre_hooks for m in module.modules()
+        )
     )
     if not ordinary:
         return None
@@ -179,17 +368,6 @@ def _take_apart(module: nn.Module) -> list[Link] | None:
     n_parameters = sum(1 if link.bias is None else 2 for link in known)
     is_chain = not first and stranger is None and known and len(known) == len(links)
     return known if is_chain and n_parameters == len(parameters) else None
-
-
-def _is_altered(module: nn.Module) -> bool:
-    """Tell whether calling the module does more than its class says."""
-    hooks = (
-        module._forward_hooks,
-        module._forward_pre_hooks,
-        module._backward_hooks,
-        module._backward_pre_hooks,
-    )
-    return any(hooks) or "forward" in vars(module)
 
 
 def _link(stage: Stage) -> Link | None:

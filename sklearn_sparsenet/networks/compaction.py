@@ -19,36 +19,32 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import elementwise
+from sklearn_sparsenet.networks.stages import has_hooks, leaves, split_at_layers
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["SelectInputs", "compact_module", "has_hooks", "leaves"]
+__all__ = ["BATCH_NORMS", "CONVOLUTIONS", "SelectInputs", "compact_module"]
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_WEIGHTED = (nn.Linear, *_CONVOLUTIONS)
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_WEIGHTED = (nn.Linear, *CONVOLUTIONS)
 _POOLS = tuple(
     getattr(nn, f"{kind}{d}d")
     for kind in ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
     for d in (1, 2, 3)
 )
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 # They act on each channel alone, as activations do.
-_CHANNELWISE = (*_BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS)
+_CHANNELWISE = (*BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS)
 # With fewer dimensions they take units for places, with more, places for units.
 _N_DIMENSIONS = {
     nn.Linear: 2,
-    **{kind: int(kind.__name__[-2]) + 2 for kind in (*_CONVOLUTIONS, *_POOLS)},
+    **{kind: int(kind.__name__[-2]) + 2 for kind in (*CONVOLUTIONS, *_POOLS)},
 }
 _ROUNDINGS = 100  # by which numbers differ that are the same but for rounding
 
 
 class SelectInputs(nn.Module):
-    """Keep some columns of the inputs.
-
-    Parameters
-    ----------
-    index : Tensor of int, shape (n_kept,)
-    """
+    """Keep the columns of the inputs that `index`, of shape (n_kept,), has."""
 
     index: Tensor
 
@@ -63,22 +59,12 @@ class SelectInputs(nn.Module):
 
 @dataclass
 class _Stage:
-    """A layer with weights, and what follows it up to the next one.
+    """A layer with weights, and what follows it up to the next one."""
 
-    Attributes
-    ----------
-    layer : nn.Linear or a convolution
-        A copy with a bias.
-    after : list of nn.Module
-    live : Tensor of bool, shape (n_units,)
-        Units that are still there.
-    spatial : tuple of int
-        Shape of one channel as the layer gives it; empty for linear layers.
-    """
-
-    layer: Any
+    layer: Any  # A linear layer or a convolution: a copy with a bias.
     after: list[nn.Module]
-    live: Tensor
+    live: Tensor  # Units that are still there, shape (n_units,).
+    # Shape of one channel as the layer gives it; empty: linear.
     spatial: tuple[int, ...] = ()
 
     @property
@@ -115,7 +101,10 @@ class _Stage:
 @single_threaded()
 @torch.no_grad()
 def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Sequential:
-    """Return the smaller network; the given one stays as it is.
+    """Return the smaller network, in eval mode; the given one stays as it is.
+
+    It gives the same outputs up to rounding. Where a linear layer comes first,
+    `SelectInputs` drops the inputs that nothing reads.
 
     Parameters
     ----------
@@ -126,12 +115,6 @@ def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Seque
         dimension throughout.
     sample_shape : tuple of int
         Shape of one sample.
-
-    Returns
-    -------
-    nn.Sequential
-        In eval mode, it gives the same outputs up to rounding. Where a linear layer
-        comes first, `SelectInputs` drops the inputs that nothing reads.
 
     Raises
     ------
@@ -149,38 +132,14 @@ def compact_module(module: nn.Module, sample_shape: tuple[int, ...]) -> nn.Seque
     return nn.Sequential(*first, *_rebuild(stages, selects=not first)).eval()
 
 
-def leaves(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield what a nested `nn.Sequential` calls, in its order, some repeatedly."""
-    if type(module) is nn.Sequential:
-        for child in module:
-            yield from leaves(child)
-    else:
-        yield module
-
-
-def has_hooks(module: nn.Module) -> bool:
-    """Tell whether a call of the module, or of a part of it, is more than it says."""
-    return any(
-        m._forward_hooks or m._forward_pre_hooks or "forward" in vars(m)
-        for m in module.modules()
-    )
-
-
 def _read(module: nn.Module) -> tuple[list[nn.Module], list[_Stage]]:
     if has_hooks(module):
         raise TypeError(
             "compact() does not know modules with hooks or a forward of their own."
         )
-    first: list[nn.Module] = []
-    stages: list[_Stage] = []
-    for child in leaves(module):
-        child = copy.deepcopy(child).cpu().eval()
-        if type(child) in _WEIGHTED:
-            stages.append(_stage(child))
-        elif not stages:
-            first.append(child)
-        else:
-            stages[-1].after.append(child)
+    copies = (copy.deepcopy(child).cpu().eval() for child in leaves(module))
+    first, layers = split_at_layers(copies, _WEIGHTED)
+    stages = [_stage(layer, after) for layer, after in layers]
     if not stages:
         raise TypeError(f"compact() found no layer in {type(module).__name__}.")
     parameters = [p for child in leaves(module) for p in child.parameters()]
@@ -200,7 +159,7 @@ def _check(child: nn.Module) -> None:
             f"compact() does not know {type(child).__name__}; a Sequential of "
             f"these can be compacted: {known}."
         )
-    if isinstance(child, _BATCH_NORMS) and child.running_mean is None:
+    if isinstance(child, BATCH_NORMS) and child.running_mean is None:
         raise TypeError(
             "compact() needs batch normalisations that track their statistics."
         )
@@ -208,16 +167,15 @@ def _check(child: nn.Module) -> None:
         raise TypeError("compact() does not know Flatten(start_dim=0).")
 
 
-def _stage(layer: nn.Module) -> _Stage:
+def _stage(layer: Any, after: list[nn.Module]) -> _Stage:
     if getattr(layer, "groups", 1) != 1:
         raise TypeError("compact() does not know convolutions with groups.")
     weight = layer.weight
-    assert isinstance(weight, Tensor)
     if layer.bias is None:
         layer.bias = nn.Parameter(weight.new_zeros(len(weight)))
     weight.data = weight.data.contiguous()
     live = torch.ones(len(weight), dtype=torch.bool)
-    return _Stage(layer, [], live)
+    return _Stage(layer, after, live)
 
 
 def _trace(
@@ -228,11 +186,8 @@ def _trace(
 ) -> None:
     """Find the shape of the channels of each stage.
 
-    Raises
-    ------
-    TypeError
-        If the modules cannot be run on a sample, or the units of a layer are not the
-        second dimension.
+    A TypeError tells that the modules cannot be run on a sample, or that the units of a
+    layer are not the second dimension.
     """
     try:
         values = torch.zeros(1, *sample_shape, dtype=dtype)
@@ -309,21 +264,16 @@ def _rebuild(stages: list[_Stage], selects: bool) -> Iterator[nn.Module]:
 def _resized(layer: Any, weight: Tensor, bias: Tensor) -> nn.Module:
     """Return a layer with other weights and biases, and the sizes that they have."""
     layer.weight, layer.bias = nn.Parameter(weight.clone()), nn.Parameter(bias.clone())
-    sizes = {
-        ("out_features", "out_channels"): len(weight),
-        ("in_features", "in_channels"): weight.shape[1],
-    }
-    for names, size in sizes.items():
-        for name in names:
-            if hasattr(layer, name):
-                setattr(layer, name, size)
+    kind = "features" if isinstance(layer, nn.Linear) else "channels"
+    setattr(layer, f"out_{kind}", len(weight))
+    setattr(layer, f"in_{kind}", weight.shape[1])
     resized: nn.Module = layer
     return resized
 
 
 def _thinned(module: Any, live: Tensor) -> nn.Module:
     """Return what follows a layer for the units that are left of it."""
-    if isinstance(module, _BATCH_NORMS):
+    if isinstance(module, BATCH_NORMS):
         kept = live.repeat_interleave(module.num_features // len(live))
         module.num_features = int(kept.sum())
         for name, values in (*module.named_buffers(), *module.named_parameters()):

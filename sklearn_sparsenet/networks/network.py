@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.networks.module_copies import copy_of
+from sklearn_sparsenet.networks.stages import part_of
 
 __all__ = [
     "Layer",
@@ -52,18 +53,9 @@ NORMALIZATIONS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One penalised parameter: a slice of the flat vector of weights.
+    """One penalised parameter: a slice of the flat vector of weights."""
 
-    Attributes
-    ----------
-    name : str
-        Full parameter name, such as ``"features.3.weight"``.
-    start, stop : int
-        The slice of the flat vector.
-    shape : tuple of int
-    """
-
-    name: str
+    name: str  # Full parameter name, such as ``"features.3.weight"``.
     start: int
     stop: int
     shape: tuple[int, ...]
@@ -88,14 +80,10 @@ def build_mlp(
 ) -> nn.Sequential:
     """Build a multilayer perceptron with affine output, equation (1) of the paper.
 
-    Weights and biases are drawn as PyTorch's `nn.Linear` draws them, uniform on
-    ±1/√fan_in, but from `generator`: the global random state is not touched. A
-    network without hidden layer starts at zero, because its problem is convex.
-
-    Returns
-    -------
-    nn.Sequential
-        Linear layers at the even positions, activations at the odd ones.
+    Linear layers are at the even positions, activations at the odd ones. Weights and
+    biases are drawn as PyTorch's `nn.Linear` draws them, uniform on ±1/√fan_in, but
+    from `generator`: the global random state is not touched. A network without hidden
+    layer starts at zero, because its problem is convex.
     """
     sizes = [n_features, *hidden_layer_sizes, n_outputs]
     modules: list[nn.Module] = []
@@ -219,36 +207,29 @@ class Network:
         """Let steps of the first layer, a linear one, be as small as inputs are large.
 
         With inputs that are mostly zero steps do not grow with the weights: in texts,
-        frequent words would leave those that tell more behind.
-
-        Parameters
-        ----------
-        sizes : Tensor of shape (n_inputs,)
-            Of what is not zero.
-        density : float
-            The part that is not.
+        frequent words would leave those that tell more behind. `sizes`, of shape
+        (n_inputs,), are those of what is not zero, and `density` is the part of the
+        inputs that is not.
         """
         self.steps_grow = density >= _SPARSE_BELOW
         if bool((sizes == 1).all()):
             return
-        first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
+        first = self._first_linear()
         self.step_scale = torch.ones_like(self.parameters, dtype=torch.float32)
-        start = int(first.weight.storage_offset())
-        block = self.step_scale[start : start + first.weight.numel()]
-        block.view(first.weight.shape).div_(sizes)
+        part_of(self.step_scale, first.weight).div_(sizes)
 
     def fit_start(self, size: float) -> None:
         """Scale parameters that are drawn as for inputs of size 1.
 
-        Parameters
-        ----------
-        size : float
-            Of a whole row, its columns divided by what `fit_steps` was given.
+        `size` is that of a whole row, its columns divided by what `fit_steps` was
+        given.
         """
         if self.step_scale is not None:
             self.parameters.mul_(self.step_scale)
-        first = next(m for m in self.module.modules() if isinstance(m, nn.Linear))
-        first.weight.detach().div_(size)
+        self._first_linear().weight.detach().div_(size)
+
+    def _first_linear(self) -> nn.Linear:
+        return next(m for m in self.module.modules() if isinstance(m, nn.Linear))
 
     def _attach(self) -> None:
         offset = 0
@@ -289,13 +270,14 @@ class Network:
         """Return the outputs, shape (n_samples, n_outputs), in the inputs' dtype."""
         return outputs_of(self.module, inputs).to(inputs.dtype)
 
-    def per_weight(self, values: Sequence[float] | Tensor) -> float | Tensor:
-        """Spread one value per layer over the penalised part.
+    def per_layer(self, values: Sequence[float]) -> list[float]:
+        """Return one value per layer, of one for all of them or as many."""
+        return list(values) * (len(self.layers) // len(values))
 
-        Returns
-        -------
-        float or Tensor of shape (n_penalized,)
-            A float where the layers agree, which keeps the solvers' steps cheap.
+    def per_weight(self, values: Sequence[float] | Tensor) -> float | Tensor:
+        """Spread one value per layer over the penalised part, shape (n_penalized,).
+
+        Where the layers agree it is a float, which keeps the solvers' steps cheap.
         """
         listed = [float(value) for value in values]
         if len(set(listed)) == 1:

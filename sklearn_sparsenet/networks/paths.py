@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from math import prod
 
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.sparsity import count_nonzero
-from sklearn_sparsenet.networks.stand_ins import (
-    linear_chain,
-    linear_chain_behind_inputs,
-    only_weights,
-)
+from sklearn_sparsenet.networks.stages import has_hooks, leaves, take_apart
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = [
@@ -33,28 +32,40 @@ __all__ = [
 _FAR_FROM_ZERO = 2.0**20  # beyond what inputs are centred by
 _SAMPLES = 4  # that a network is tried with
 
+# Between the weights of a path these only scale or gate, as activations do.
+_TRANSPARENT = (
+    *NORMALIZATIONS,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Softmax,
+    nn.LogSoftmax,
+)
+
+# They select or flatten inputs, of which each goes on as it is.
+_BEFORE_LINEAR = (nn.Flatten, SelectInputs, nn.Identity)
+_WINDOW = ("kernel_size", "stride", "padding", "ceil_mode")
+_AVERAGES: dict[type[nn.Module], tuple[type[nn.Module], tuple[str, ...]]] = {
+    nn.MaxPool1d: (nn.AvgPool1d, _WINDOW),
+    nn.MaxPool2d: (nn.AvgPool2d, _WINDOW),
+    nn.MaxPool3d: (nn.AvgPool3d, _WINDOW),
+    nn.AdaptiveMaxPool1d: (nn.AdaptiveAvgPool1d, ("output_size",)),
+    nn.AdaptiveMaxPool2d: (nn.AdaptiveAvgPool2d, ("output_size",)),
+    nn.AdaptiveMaxPool3d: (nn.AdaptiveAvgPool3d, ("output_size",)),
+}
+
 
 @dataclass(frozen=True)
 class Paths:
-    """Which weights and inputs are connected, and how strongly.
+    """Which weights and inputs are connected, and how strongly."""
 
-    Attributes
-    ----------
-    n_live : int
-        Nonzero weights of the asked layers that lie on a path of nonzero weights
-        from an input to an output.
-    n_live_per_layer : tuple of int
-    input_support : Tensor of bool, shape of one sample
-        Inputs with such a path.
-    input_strength : Tensor, shape of one sample
-        Sum over paths of the products of absolute weights, to the power one over
-        the number of layers (the geometric mean weight along a path), scaled to a
-        largest value of 1.
-    """
-
+    # Nonzero weights of the asked layers on a path from an input to an output.
     n_live: int
     n_live_per_layer: tuple[int, ...]
-    input_support: Tensor
+    input_support: Tensor  # Inputs with such a path, in the shape of one sample.
+    # Sum over paths of the products of absolute weights, to the power one over the
+    # number of layers (the geometric mean weight along a path), scaled to a largest
+    # value of 1.
     input_strength: Tensor
 
 
@@ -69,14 +80,7 @@ class PathProbe:
     zero to zero, as ReLU and tanh do. Inputs may be shifted and scaled before the first
     layer. What is subtracted, or multiplied with each other, cannot be followed.
 
-    Parameters
-    ----------
-    module : nn.Module
-        Copied.
-    sample_shape : tuple of int
-        Shape of one sample.
-    device : torch.device or str
-        Where the copy lives. One that knows float64.
+    The copy lives on a device that knows float64.
 
     Raises
     ------
@@ -102,9 +106,13 @@ class PathProbe:
                 parameter.requires_grad_(True)
             for parameter in others.values():
                 parameter.zero_()
-        self._module = only_weights(probe)
-        self._chain = linear_chain(self._module) if len(sample_shape) == 1 else None
-        self.linear_names = self._names_of_linear_layers()
+        self._module = _only_weights(probe)
+        is_table = len(sample_shape) == 1
+        self._chain = _linear_chain(self._module) if is_table else None
+        # Of a chain of linear layers, in the order of the data; empty for others.
+        names = {id(p): name for name, p in self.layers.items()}
+        linear = _linear_chain(self._module, behind=_BEFORE_LINEAR) or []
+        self.linear_names = [names[id(weight)] for weight in linear]
         shape = (1, *sample_shape)
         self._inputs = torch.ones(shape, dtype=torch.float64, device=device)
         least = self._least_gradient()
@@ -118,15 +126,6 @@ class PathProbe:
         if least > 0 or (least == 0 and not self._misses_a_gradient_of(module)):
             return
         raise ValueError("Not all paths of this network can be followed.")
-
-    def _names_of_linear_layers(self) -> list[str]:
-        """Return the layers of a chain of linear ones, in the order of the data.
-
-        Empty for other networks.
-        """
-        names = {id(p): name for name, p in self.layers.items()}
-        weights = linear_chain_behind_inputs(self._module) or []
-        return [names[id(weight)] for weight in weights]
 
     def _least_gradient(self) -> float:
         """Return the smallest gradient where all weights are positive."""
@@ -164,16 +163,9 @@ class PathProbe:
     def follow(self, sizes: Mapping[str, Tensor]) -> Tensor:
         """Set the weights, leave the gradients at them in ``layers``.
 
-        Parameters
-        ----------
-        sizes : mapping from layer name to Tensor
-            Non-negative; zero where there is no connection. Layers left out keep
-            what they have.
-
-        Returns
-        -------
-        Tensor of the shape of a sample
-            The gradient with respect to the inputs.
+        `sizes`, by name, are non-negative, and zero where there is no connection;
+        layers left out keep what they have. Returned is the gradient with respect to
+        the inputs, in the shape of a sample.
         """
         self._set(sizes)
         if self._chain is not None:
@@ -222,20 +214,10 @@ class PathProbe:
     ) -> dict[str, Tensor] | None:
         """Return the gradients at a few weights, the others of their layers being zero.
 
-        Takes little but products of matrices and vectors for what `follow` builds
-        whole matrices for.
-
-        Parameters
-        ----------
-        few : mapping from layer name to a pair of Tensors
-            The numbers of these weights within their layer, and their sizes.
-        others : mapping from layer name to Tensor
-            As for `follow`.
-
-        Returns
-        -------
-        dict from layer name to Tensor, or None
-            None if the network is no chain of linear layers.
+        Takes little but products of matrices and vectors for what `follow` builds whole
+        matrices for. `few` has, by layer name, the numbers of these weights within
+        their layer and their sizes; `others` is as for `follow`. None if the network is
+        no chain of linear layers.
         """
         if self._chain is None:
             return None
@@ -256,12 +238,8 @@ class PathProbe:
     def find(self, weights: Mapping[str, Tensor], layer_names: Sequence[str]) -> Paths:
         """Find the paths of nonzero weights.
 
-        Parameters
-        ----------
-        weights : mapping from layer name to Tensor
-            Of all layers.
-        layer_names : sequence of str
-            Those whose live weights are counted.
+        `weights` has those of all layers, by name; live ones are counted in
+        `layer_names`.
         """
         gradient = self.follow({name: w != 0 for name, w in weights.items()})
         live = [count_nonzero(_is_live(self.layers[name])) for name in layer_names]
@@ -270,6 +248,36 @@ class PathProbe:
         strength = torch.where(support, strength, 0.0)
         strength = (strength / strength.max().clamp(min=1e-300)) ** (1 / len(weights))
         return Paths(sum(live), tuple(live), support.cpu(), strength.cpu())
+
+
+def _only_weights(module: nn.Module) -> nn.Module:
+    """Put the identity, or a mean, in the place of what has no weights of a path."""
+    if isinstance(module, (*elementwise(), *_TRANSPARENT)):
+        return nn.Identity()
+    if isinstance(module, tuple(_AVERAGES)):
+        # A maximum would let the gradient through to one input of each window only.
+        average, same = _AVERAGES[type(module)]
+        return average(**{name: getattr(module, name) for name in same})
+    for name, child in module.named_children():
+        setattr(module, name, _only_weights(child))
+    return module
+
+
+def _linear_chain(
+    module: nn.Module, behind: tuple[type[nn.Module], ...] = ()
+) -> list[Tensor] | None:
+    """Return the weights of a chain of linear layers, or None for other modules.
+
+    What is called before the first may be of some other classes.
+    """
+    called = dropwhile(lambda child: type(child) in behind, leaves(module))
+    first, stages, stranger = take_apart(called)
+    has_activations = bool(first) or any(stage.after for stage in stages)
+    if has_activations or stranger is not None or has_hooks(module):
+        return None
+    weights: list[Tensor] = [stage.linear.weight for stage in stages]
+    shared = len({id(weight) for weight in weights}) < len(weights)
+    return None if shared or not weights else weights
 
 
 # What a network raises through which paths cannot be followed.
@@ -282,10 +290,7 @@ def find_paths(
 ) -> Paths | None:
     """Follow the paths of nonzero weights through a network; see `PathProbe`.
 
-    Returns
-    -------
-    Paths or None
-        None if the paths of this network cannot be followed.
+    None if the paths of this network cannot be followed.
     """
     try:
         probe = PathProbe(module, sample_shape)
@@ -298,18 +303,21 @@ def find_paths(
 def live_weights(
     module: nn.Module, sample_shape: tuple[int, ...]
 ) -> dict[str, Tensor] | None:
-    """Mark the weights that lie on a path from an input to an output.
+    """Mark, by parameter name, the weights on a path from an input to an output.
 
-    Returns
-    -------
-    dict from parameter name to Tensor of bool in its shape, or None
-        None if the paths of this network cannot be followed.
+    None if the paths of this network cannot be followed.
     """
     try:
-        probe = PathProbe(module, sample_shape)
-        probe.follow({name: w != 0 for name, w in weights_of(module).items()})
+        return _live_weights(module, sample_shape)
     except NOT_FOLLOWED:
         return None
+
+
+def _live_weights(
+    module: nn.Module, sample_shape: tuple[int, ...]
+) -> dict[str, Tensor]:
+    probe = PathProbe(module, sample_shape)
+    probe.follow({name: w != 0 for name, w in weights_of(module).items()})
     return {name: _is_live(marked) for name, marked in probe.layers.items()}
 
 
@@ -320,27 +328,18 @@ def _is_live(marked: nn.Parameter) -> Tensor:
 
 @single_threaded()
 def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor | None:
-    """Count the live weights that read each input.
+    """Count the live weights that read each input, in the shape of one sample.
 
-    Parameters
-    ----------
-    module : nn.Module
-        One through which paths can be followed.
-    sample_shape : tuple of int
-
-    Returns
-    -------
-    Tensor of int, shape of one sample, or None
-        None if the network does not begin with a linear layer: the weights of a
-        convolution belong to no input in particular.
+    None if the network does not begin with a linear layer: the weights of a convolution
+    belong to no input in particular.
     """
     columns = torch.arange(prod(sample_shape))
-    for name, child in _leaves(module):
+    for child in leaves(module):
         if isinstance(child, nn.Linear):
-            probe = PathProbe(module, sample_shape)
-            probe.follow({key: w != 0 for key, w in weights_of(module).items()})
+            names = {id(p): name for name, p in module.named_parameters()}
+            live = _live_weights(module, sample_shape)[names[id(child.weight)]]
             counts = torch.zeros(prod(sample_shape), dtype=torch.long)
-            counts[columns] = _is_live(probe.layers[name]).sum(0)
+            counts[columns] = live.sum(0)
             return counts.view(sample_shape)
         if isinstance(child, SelectInputs):
             columns = columns[child.index.cpu()]
@@ -351,15 +350,6 @@ def count_per_input(module: nn.Module, sample_shape: tuple[int, ...]) -> Tensor 
 
 # They pass every input on as it is, in the same order.
 _FORWARDING = (nn.Flatten, nn.Identity, nn.Dropout)
-
-
-def _leaves(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules of nested `nn.Sequential`, with the names of their weights."""
-    if type(module) is nn.Sequential:
-        for name, child in module.named_children():
-            yield from _leaves(child, f"{prefix}{name}.")
-    else:
-        yield f"{prefix}weight", module
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:

@@ -11,36 +11,29 @@ from typing import Any
 
 from torch import nn
 
-from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.compaction import (
+    BATCH_NORMS,
+    CONVOLUTIONS,
+    SelectInputs,
+)
 
 __all__ = ["output_shape"]
 
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 _AVG_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 _ADAPTIVE = tuple(
     getattr(nn, f"Adaptive{kind}Pool{d}d") for kind in ("Max", "Avg") for d in (1, 2, 3)
 )
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _MOST_VALUES = 2**28  # of one sample, after any layer
 
 Shape = tuple[int, ...]
 
 
 def output_shape(layers: Iterable[nn.Module], shape: Shape) -> Shape:
-    """Return the shape of one sample after the layers.
+    """Return the shape of one sample after layers that `deploy.architecture` can build.
 
-    Parameters
-    ----------
-    layers : iterable of nn.Module
-        Those that `deploy.architecture.build_from` makes.
-    shape : tuple of int
-        Of one sample.
-
-    Raises
-    ------
-    ValueError
-        If a layer cannot take what the one before gives, or gives far too much.
+    A ValueError tells that a layer cannot take what the one before gives, or gives far
+    too much.
     """
     for layer in layers:
         before, shape = shape, _after(layer, shape)
@@ -55,7 +48,7 @@ def _after(layer: Any, shape: Shape) -> Shape:
     if isinstance(layer, nn.Linear):
         _expect(layer, shape[-1] == layer.in_features)
         return (*shape[:-1], layer.out_features)
-    if isinstance(layer, _BATCH_NORMS):
+    if isinstance(layer, BATCH_NORMS):
         _expect(layer, shape[0] == layer.num_features)
         n_dimensions = int(type(layer).__name__[-2])
         accepted = (1, 2) if n_dimensions == 1 else (n_dimensions + 1,)
@@ -63,10 +56,10 @@ def _after(layer: Any, shape: Shape) -> Shape:
         return shape
     if isinstance(layer, nn.Flatten):
         return _flattened(layer, shape)
-    if isinstance(layer, (*_CONVOLUTIONS, *_MAX_POOLS, *_AVG_POOLS, *_ADAPTIVE)):
+    if isinstance(layer, (*CONVOLUTIONS, *_MAX_POOLS, *_AVG_POOLS, *_ADAPTIVE)):
         channels, *sizes = shape
         _expect(layer, len(sizes) == int(type(layer).__name__[-2]))
-        if isinstance(layer, _CONVOLUTIONS):
+        if isinstance(layer, CONVOLUTIONS):
             _expect(layer, channels == layer.in_channels)
             channels = layer.out_channels
         return (channels, *_slid(layer, sizes))

@@ -30,10 +30,7 @@ __all__ = [
 class SparseInputs:
     """Some rows of a CSR matrix in canonical format, as a factor of matrix products.
 
-    Parameters
-    ----------
-    rows : csr_array or csr_matrix of shape (n_rows, n_columns)
-        Floating numbers of the type of the weights.
+    Its numbers are of the type of the weights.
     """
 
     def __init__(self, rows: sparse.csr_array | sparse.csr_matrix) -> None:
@@ -77,15 +74,9 @@ class SparseInputs:
     def add_transposed_product(
         self, delta: Tensor, gradient: Tensor, keep: float
     ) -> None:
-        """Add the transposed of `delta`, (n_rows, n_units), times these rows.
+        """Make a gradient ``keep * gradient + delta.t() @ rows``, in place.
 
-        Parameters
-        ----------
-        delta : Tensor of shape (n_rows, n_units)
-        gradient : Tensor of shape (n_units, n_columns)
-            Changed in place.
-        keep : float
-            1 to add to what is there, 0 to overwrite it.
+        `delta` has shape (n_rows, n_units); `keep` is 1 to add, 0 to overwrite.
         """
         entries, columns = self._used
         product = torch.from_numpy(entries.T @ delta.numpy()).t()
@@ -156,18 +147,9 @@ def affine(inputs: Inputs, weight: Tensor, bias: Tensor | None, out: Tensor) -> 
 
 
 def column_moments(inputs: Inputs, weight: Tensor) -> Tensor:
-    """Return weighted sums of x, of x², and of 1 where x is not zero.
+    """Return weighted sums of x, of x², and of 1 where x is not zero, (3, n_columns).
 
     In double precision, on the CPU.
-
-    Parameters
-    ----------
-    inputs : Tensor or SparseInputs of shape (n_rows, n_columns)
-    weight : Tensor of shape (n_rows,)
-
-    Returns
-    -------
-    Tensor of shape (3, n_columns)
     """
     weight = weight.cpu().double()
     if isinstance(inputs, SparseInputs):

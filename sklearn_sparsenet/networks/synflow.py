@@ -23,11 +23,6 @@ __all__ = ["SynapticFlow", "parts_of"]
 class SynapticFlow:
     """How much flows through each weight of a network, as one flat vector.
 
-    Parameters
-    ----------
-    network : Network
-    sample_shape : tuple of int
-
     References
     ----------
     Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by
@@ -58,17 +53,9 @@ class SynapticFlow:
     def at(self, sizes: Tensor) -> Tensor:
         """Return the sum over paths through each weight, that weight left out.
 
-        Positive exactly for weights between units that are connected to an input and
-        to an output, by weights of positive size.
-
-        Parameters
-        ----------
-        sizes : Tensor of shape (n_weights,)
-            Non-negative.
-
-        Returns
-        -------
-        Tensor of shape (n_weights,), on the device of `sizes`
+        Positive exactly for weights between units that are connected to an input and to
+        an output, by weights of positive size. `sizes` is non-negative, of shape
+        (n_weights,).
         """
         self._follow(sizes)
         layers = self._network.layers
@@ -97,15 +84,7 @@ class SynapticFlow:
     def at_few(self, where: Tensor, sizes: Tensor) -> Tensor:
         """Return what `at` does of some weights, all others being zero.
 
-        Parameters
-        ----------
-        where : Tensor of int, shape (n_few,)
-            Their numbers, ascending.
-        sizes : Tensor of float64, shape (n_few,)
-
-        Returns
-        -------
-        Tensor of shape (n_few,), on the device of `sizes`
+        `where` has their numbers, ascending, `sizes` their sizes in float64.
         """
         layers = self._network.layers
         few = {}
@@ -122,11 +101,8 @@ class SynapticFlow:
     def chain(self) -> list[Layer | None] | None:
         """Return the layers of a chain of linear layers, in the order of the data.
 
-        Returns
-        -------
-        list of Layer or None, or None
-            None in place of a layer that is not counted and connects all its units;
-            None for another network, or if one that is not counted does not.
+        None in place of a layer that is not counted and connects all its units; None
+        for another network, or if one that is not counted does not.
         """
         counted = {layer.name: layer for layer in self._network.layers}
         names = self._probe.linear_names
@@ -144,16 +120,7 @@ class SynapticFlow:
         return self._probe.find(weights_of(self._network.module), names)
 
     def best_of_each_unit(self, score: Tensor) -> Tensor:
-        """Mark the largest score among the weights into each unit.
-
-        Parameters
-        ----------
-        score : Tensor of shape (n_weights,)
-
-        Returns
-        -------
-        Tensor of bool, shape (n_weights,)
-        """
+        """Mark the largest of the scores of all weights among those into each unit."""
         best = torch.zeros_like(score, dtype=torch.bool)
         for layer in self._network.layers:
             rows = score[layer.slice].view(layer.shape[0], -1)
@@ -172,14 +139,9 @@ class SynapticFlow:
 
 
 def parts_of(where: Tensor, groups: Sequence[slice] | Sequence[Layer]) -> list[slice]:
-    """Return where those of each group are among some weights.
+    """Return where those of each group are among some weights, ascending numbers.
 
-    Parameters
-    ----------
-    where : Tensor of int
-        The numbers of the weights, ascending.
-    groups : sequence
-        Slices of all weights, one after another from the first on.
+    The groups are slices of all weights, one after another from the first on.
     """
     ends = where.new_tensor([0, *(group.stop for group in groups)])
     return list(starmap(slice, pairwise(torch.searchsorted(where, ends).tolist())))

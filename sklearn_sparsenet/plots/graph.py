@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from sklearn_sparsenet.networks.activations import elementwise
 from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.stages import leaves
 
 __all__ = ["Graph", "chain_weights", "count_crossings", "heights", "live_graph"]
 
@@ -48,24 +48,16 @@ class Graph:
 
 def chain_weights(module: nn.Module) -> list[Array]:
     """Return the weights (fan_in, fan_out) of a network, if it is a chain of layers."""
-    return [
-        layer.weight.detach().cpu().numpy().T
-        for layer in _leaves(module)
-        if isinstance(layer, nn.Linear)
-    ]
-
-
-def _leaves(module: nn.Module) -> Iterator[nn.Module]:
-    if isinstance(module, nn.Sequential):
-        for child in module:
-            yield from _leaves(child)
-    elif isinstance(module, (*elementwise(), *_CHAINED)):
-        yield module
-    else:
-        raise TypeError(
-            "only multilayer perceptrons, and nn.Sequential of nn.Linear and "
-            f"activations, can be drawn; the network has {type(module).__name__}."
-        )
+    weights = []
+    for layer in leaves(module, derived=True):
+        if not isinstance(layer, (*elementwise(), *_CHAINED)):
+            raise TypeError(
+                "only multilayer perceptrons, and nn.Sequential of nn.Linear and "
+                f"activations, can be drawn; the network has {type(layer).__name__}."
+            )
+        if isinstance(layer, nn.Linear):
+            weights.append(layer.weight.detach().cpu().numpy().T)
+    return weights
 
 
 def live_graph(weights: list[Array]) -> Graph:

@@ -11,8 +11,8 @@ from sklearn_sparsenet.search.bracket import BracketSearch
 from sklearn_sparsenet.search.continuation import ContinuationSearch
 from sklearn_sparsenet.search.one_pass import OnePassSearch
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
+from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 
 __all__ = [
     "BracketSearch",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
+from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.overriding import restore_defaults
 
@@ -25,60 +25,40 @@ _ABOUT_RUN = ("max_solves", "ignored", "continued", "takes_units")
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """Where a search starts, and how long it may last.
+    """Where a search starts, and how long it may last."""
 
-    Attributes
-    ----------
-    alpha_bounds : tuple of float
-        First bracket of λ, low end first.
-    max_outer_iter : int
-        Most solves.
-    guess : tuple of float or None
-        λ of each group to try first, from an earlier fit.
-    debias : bool
-        Whether the result will be refitted without penalty, so that the penalised
-        solution need not have the exact count.
-    """
-
+    # First bracket of λ, low end first.
     alpha_bounds: tuple[float, float] = (1e-7, 1e-2)
-    max_outer_iter: int = 20
+    max_outer_iter: int = 20  # Most solves.
+    # λ of each group to try first, from an earlier fit.
     guess: tuple[float, ...] | None = None
+    # Whether the result will be refitted without penalty, so that the penalised
+    # solution need not have the exact count.
     debias: bool = True
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The closest solution and how it was found.
-
-    Attributes
-    ----------
-    best : Trial
-    history : tuple of Trial
-        Every solve in its order; only `best` still has its solution's state.
-    met : bool
-    reason : str
-        Why the target was not met; empty if it was.
-    refitted : Solution or None
-        The surviving weights trained without penalty, where the search has done that
-        already.
-    cut_off : bool
-        Whether the best network only has the weights it has because training was cut
-        short: it was brought to the target at once, or is one that passes by.
-    """
+    """The closest solution and how it was found."""
 
     best: Trial
+    # Every solve in its order; only `best` still has its solution's state.
     history: tuple[Trial, ...]
     met: bool
-    reason: str = ""
+    reason: str = ""  # Why the target was not met; empty if it was.
+    # The surviving weights trained without penalty, where the search has done that
+    # already.
     refitted: Solution | None = None
+    # Whether the best network only has the weights it has because training was cut
+    # short: it was brought to the target at once, or is one that passes by.
     cut_off: bool = False
 
 
 class Search(ABC):
     """A strategy for finding λ.
 
-    An object of another class may stand in for one if it has `run`. Only a subclass
-    can have the other members; one that overrides `run` and inherits them from another
+    An object of another class may stand in for one if it has `run`. Only a subclass can
+    have the other members; one that overrides `run` and inherits them from another
     search gets their defaults.
 
     Attributes

@@ -21,8 +21,8 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from sklearn_sparsenet.search.base import Search, SearchBudget, SearchResult
+from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Solution
 
 __all__ = ["BracketSearch"]
@@ -172,24 +172,14 @@ class BracketSearch(Search):
     midpoint: Midpoint = "geometric"
 
     def __post_init__(self) -> None:
-        for name, accepted in (
-            ("rule", Rule),
-            ("stop", Stop),
-            ("restart", Restart),
-            ("midpoint", Midpoint),
-        ):
+        kinds = {"rule": Rule, "stop": Stop, "restart": Restart, "midpoint": Midpoint}
+        for name, accepted in kinds.items():
             value = getattr(self, name)
             if not isinstance(value, str) or value not in get_args(accepted):
                 raise ValueError(f"{name}={value!r}; accepted: {get_args(accepted)}.")
 
     def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
-        """Search for the target of `trainer`.
-
-        Raises
-        ------
-        ValueError
-            If the trainer has no target.
-        """
+        """Search for the target of `trainer`; a ValueError tells that it has none."""
         if trainer.target is None:
             raise ValueError("BracketSearch needs a target.")
         low, high = limits.alpha_bounds

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sklearn_sparsenet.search.session import Session
+from sklearn_sparsenet.search.session import Session, Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import (
     ActiveSetOptions,
     Continuation,
@@ -27,10 +26,6 @@ class CertifiedTrainer(Trainer):
     """Solves by active sets, from starts that are functions of λ.
 
     There is no other warm start, and no budget but that of the options.
-
-    Parameters
-    ----------
-    continuation : Continuation
     """
 
     continuation: Continuation
@@ -71,7 +66,9 @@ class CertifiedTrainer(Trainer):
         test_from: float = 1.0,
     ) -> Trial:
         """Solve for one λ per group, from the canonical start."""
-        return self.trial(alpha, self.continuation.solve(self._per_layer(alpha)))
+        return self.trial(
+            alpha, self.continuation.solve(self.problem.network.per_layer(alpha))
+        )
 
     def prune(
         self,

@@ -23,20 +23,11 @@ _SEEDLING = 1e-3  # of the mean size of its group: a weight that comes back from
 
 @dataclass(frozen=True)
 class ConnectivityConstraint:
-    """Chooses weights so that they lie on paths from an input to an output.
-
-    Parameters
-    ----------
-    flow : SynapticFlow
-    groups : sequence of slice
-        Weights that share a budget.
-    goals : sequence of int
-        The budgets.
-    """
+    """Chooses weights so that they lie on paths from an input to an output."""
 
     flow: SynapticFlow
-    groups: Sequence[slice]
-    goals: Sequence[int]
+    groups: Sequence[slice]  # Weights that share a budget.
+    goals: Sequence[int]  # The budgets.
 
     def connectable(self, kept: Tensor) -> Tensor:
         """Mark the weights, kept or not, between units that are live."""
@@ -46,11 +37,7 @@ class ConnectivityConstraint:
         """Choose exactly the budgets, on live paths as far as can be.
 
         In a chain of linear layers that is wherever there is such a choice at all.
-
-        Returns
-        -------
-        kept, connectable : Tensor of bool
-            The choice, and what `connectable` says of it.
+        Returned is the choice, and what `connectable` says of it.
         """
         kept, connectable = self._fill(kept & self.connectable(kept), score)
         if bool(connectable[kept].all()):
@@ -76,13 +63,9 @@ class ConnectivityConstraint:
         return live, connectable
 
     def needs_repair(self, kept: Tensor, connectable: Tensor) -> Tensor:
-        """Tell what a choice lacks.
+        """Tell whether there is no path, and whether a group runs out of weights.
 
-        Returns
-        -------
-        Tensor of bool, shape (2,)
-            Whether there is no path at all; whether a group is running out of
-            connectable weights.
+        That is, of connectable ones; both as a tensor of shape (2,).
         """
         paths = (kept & connectable).any()
         short = [
@@ -162,14 +145,8 @@ class ConnectivityConstraint:
 def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Mark the k largest values; ties go to the first.
 
-    Nothing is synchronised with the device.
-
-    Returns
-    -------
-    mask : Tensor of bool
-    next_largest : Tensor of shape ()
-        The (k+1)-th largest value: the order statistic that k values exceed. Minus
-        infinity if there are only k.
+    Also returns the (k+1)-th largest value, the order statistic that k values exceed,
+    or minus infinity if there are only k. Nothing is synchronised with the device.
     """
     if k >= len(values):
         every = torch.ones_like(values, dtype=torch.bool)

@@ -13,14 +13,14 @@ that counts scatter around their trend, and most are found a few starts away.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.search.base import Search, SearchBudget, SearchResult
+from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Continuation, Status
 
 __all__ = ["ContinuationSearch"]
@@ -59,10 +59,7 @@ class ContinuationSearch(Search):
     def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
         """Search for the target of `trainer`.
 
-        Raises
-        ------
-        ValueError
-            If the trainer has no target, or does not solve along a continuation.
+        A ValueError tells that it has none, or does not solve along a continuation.
         """
         target, path = trainer.target, trainer.path
         if target is None:
@@ -218,9 +215,7 @@ class _Run:
         """Take in a solve; keep the state of the best one only."""
         if self.best is None or self.rank(trial) < self.rank(self.best):
             self.best = trial
-        self.trials.append(
-            replace(trial, gradients=(), solution=trial.solution.without_state())
-        )
+        self.trials.append(trial.without_state())
 
     @staticmethod
     def rank(trial: Trial) -> tuple[bool, bool, float]:

@@ -26,10 +26,6 @@ class FadingL1(Penalty):
 
     What would become zero stays as it is, so that at no time is the count another one:
     there are interruptions.
-
-    Parameters
-    ----------
-    factors : Tensor of shape (n_weights,)
     """
 
     factors: Tensor
@@ -58,15 +54,9 @@ class FadingL1(Penalty):
 
 @dataclass(frozen=True)
 class Noise:
-    """How large a gradient over all samples may be by chance.
+    """How large a gradient over all samples may be by chance."""
 
-    Attributes
-    ----------
-    level : callable() -> Tensor of shape (n_weights,)
-        Sizes of the last batch's gradient, scaled from its samples to all.
-    n_samples : int
-    """
-
+    # Sizes of the last batch's gradient, scaled from its samples to all; (n_weights,).
     level: Callable[[], Tensor]
     n_samples: int
 
@@ -83,16 +73,9 @@ class Noise:
         little to fear, and the gradient off the support is no noise. Unless there are
         few samples at all (figures in docs/design_notes.md).
 
-        Parameters
-        ----------
-        free : Tensor of bool, shape (n_weights,)
-            Off the support, where weights could be.
-        groups : sequence of slice
-            Weights that share a λ.
-        n_kept : int
-            Weights of the support.
-        scale : Tensor of shape (n_weights,) or None
-            Of the weights, as the steps have it.
+        `free` marks, off the support, where weights could be; those of a group share a
+        λ; `n_kept` weights are on the support; `scale` is that of the weights, as the
+        steps have it.
         """
         level = self.level() if scale is None else self.level() * scale
         noise = torch.where(free, level, 0.0)

@@ -74,13 +74,6 @@ class GradualPruning(Pruning):
         Whether survivors are not shrunk at all (for ℓ0).
     schedule : PruningSchedule or None
         None: those for the number of steps.
-
-    Attributes
-    ----------
-    support : Tensor of bool, shape (n_weights,), or None
-        That is held; None: none yet.
-    is_forced : bool
-        Whether the target was gone to at once, at the end.
     """
 
     def __init__(
@@ -102,14 +95,14 @@ class GradualPruning(Pruning):
         self.schedule = schedule or PruningSchedule()
         self._asked_schedule, self._n_steps = schedule, 0
         self.n_weights = groups[-1].stop
-        self.support: Tensor | None = None
+        self.support: Tensor | None = None  # that is held, (n_weights,); None: not yet
         self._connector = (
             None if flow is None else ConnectivityConstraint(flow, groups, goals)
         )
         self._allowed: Tensor | None = None
         self._needs: Later | None = None  # what the last choice needs
         self._progress = 0.0
-        self.is_forced = False
+        self.is_forced = False  # whether the target was gone to at once, at the end
         self._thresholds: list[tuple[float, tuple[int, ...], Tensor]] = []
 
     @property

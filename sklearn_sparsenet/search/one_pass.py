@@ -33,8 +33,8 @@ from sklearn_sparsenet.search.base import (
 from sklearn_sparsenet.search.fading import Noise
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
+from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.search.unit_pruning import UnitPruning
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.arguments import keep_number
@@ -92,10 +92,7 @@ class OnePassSearch(RenamedFields, Search):
         for name in ("plateau_fraction", "solve_fraction"):
             keep_number(self, name, lambda part: 0 <= part < 1, "in [0, 1)")
         keep_number(
-            self,
-            "growth",
-            lambda growth: 0 <= growth < math.inf,
-            "finite and not negative",
+            self, "growth", lambda c: 0 <= c < math.inf, "finite and not negative"
         )
         keep_number(
             self,
@@ -109,13 +106,7 @@ class OnePassSearch(RenamedFields, Search):
             )
 
     def run(self, trainer: Trainer, limits: SearchBudget) -> SearchResult:
-        """Search for the target of `trainer`.
-
-        Raises
-        ------
-        ValueError
-            If the trainer has no target, or the penalty is not one of single weights.
-        """
+        """Search for the target of `trainer`; a ValueError tells that it has none."""
         if trainer.target is None:
             raise ValueError("OnePassSearch needs a target.")
         # 1) Narrow, and train what is left.
@@ -171,11 +162,11 @@ class OnePassSearch(RenamedFields, Search):
         units, flow = trainer.target.units, trainer.flow
         groups, goals = trainer.groups, trainer.target.n_nonzero
         settings: dict[str, Any] = {
-            "noise": Noise(trainer.noise_level, trainer.n_samples),
+            "noise": Noise(trainer.noise_level, trainer.problem.n_samples),
             "scale": trainer.weight_scale,
             "growth": self._growth(trainer),
-            "search_decay": trainer.search_decay,
-            "hard": trainer.penalty.frees_zeros,
+            "search_decay": trainer.session.search_decay,
+            "hard": trainer.problem.penalty.frees_zeros,
             "schedule": self.schedule,
         }
         if units is None or flow is None:
@@ -184,7 +175,7 @@ class OnePassSearch(RenamedFields, Search):
 
     def _growth(self, trainer: Trainer) -> Tensor | float:
         scale = trainer.weight_scale
-        if not trainer.steps_grow or not self.growth:
+        if not trainer.problem.network.steps_grow or not self.growth:
             return 0.0
         return self.growth if scale is None else self.growth / scale
 

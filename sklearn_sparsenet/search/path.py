@@ -25,31 +25,18 @@ _FIRST, _LAST = 0.55, 1.45  # of the mean
 
 @dataclass(frozen=True)
 class PathPoint:
-    """A point of the path: what to look for there, and how.
+    """A point of the path: what to look for there, and how."""
 
-    Attributes
-    ----------
-    target : Target or None
-        None with a fixed λ.
-    search : Search
-    """
-
-    target: Target | None
+    target: Target | None  # None with a fixed λ.
     search: Search
 
 
 def train_path(
     trainer: Trainer, points: Sequence[PathPoint], limits: SearchBudget
 ) -> Iterator[TrainingResult]:
-    """Yield the result at each point; the network stands there meanwhile.
+    """Yield the result at each point, from dense to sparse; the network stands there.
 
-    Parameters
-    ----------
-    trainer : Trainer
-    points : sequence of PathPoint
-        From dense to sparse.
-    limits : SearchBudget
-        Of the search at each point.
+    The limits are those of the search at each point.
     """
     start: Solution | None = None
     for point, fraction in zip(points, _budget_fractions(len(points)), strict=True):

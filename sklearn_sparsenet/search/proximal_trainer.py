@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.penalties import L1, FixedSupport
+from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.targets import Target
 from sklearn_sparsenet.search.trainer import Trainer
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import (
     Count,
     Keeper,
@@ -42,17 +42,11 @@ _NEXT_TO = 1.0  # residual of a start that is next to a solution
 
 @dataclass(frozen=True)
 class ProximalTrainer(Trainer):
-    """Solves with proximal steps, from the initial network or from another one.
+    """Solves with proximal steps, from the initial network or from another one."""
 
-    Parameters
-    ----------
-    start : Solution or None
-        Where cold starts begin; None: at the initial network.
-    budget_fraction : float
-        Part of the epochs of the options that a solve has, from such a start.
-    """
-
+    # Where cold starts begin; None: at the initial network.
     start: Solution | None = None
+    # Part of the epochs of the options that a solve has, from such a start.
     budget_fraction: float = 1.0
 
     @property
@@ -87,7 +81,7 @@ class ProximalTrainer(Trainer):
     ) -> Trial:
         """Solve for one λ per group."""
         self._go_to(start)
-        layers = self._per_layer(alpha)
+        layers = self.problem.network.per_layer(alpha)
         if start is None and (found := self._settle_near(layers)):
             return self.trial(alpha, found)
         solution = self._solve(
@@ -111,7 +105,7 @@ class ProximalTrainer(Trainer):
     ) -> Solution:
         """Train while weights are pruned."""
         self._go_to(None)
-        whole = self.options.batch_size >= self.n_samples
+        whole = self.options.batch_size >= self.problem.n_samples
         options = replace(
             self.options,
             max_iter=_epochs(budget_fraction, self.options.max_iter),
@@ -149,8 +143,8 @@ class ProximalTrainer(Trainer):
             learning_rate=lr_scale * self.options.learning_rate,
         )
         return self._solve(
-            replace(self.problem, penalty=FixedSupport(support, self.penalty)),
-            self._per_layer(alpha),
+            replace(self.problem, penalty=FixedSupport(support, self.problem.penalty)),
+            self.problem.network.per_layer(alpha),
             options,
             self.session.seed + 1,
             "solve",
@@ -179,14 +173,11 @@ class ProximalTrainer(Trainer):
         """
         weights = self.problem.network.weights
         is_sparse = 0 < count_nonzero(weights) < len(weights)
-        if self.target is not None or not is_sparse or self.penalty != L1():
+        if self.target is not None or not is_sparse or self.problem.penalty != L1():
             return None
-        facts: dict[str, Any] = {
-            "epochs": 1.0,
-            "seconds": 0.0,
-            "status": Status.STATIONARY,
-        }
-        here = Solution.at(self.problem, alpha, **facts)
+        here = Solution.at(
+            self.problem, alpha, epochs=1.0, seconds=0.0, status=Status.STATIONARY
+        )
         if here.kkt_residual <= self.options.kkt_tol:
             return replace(here, loss_curve=(here.loss,))
         found = None

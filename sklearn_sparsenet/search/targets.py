@@ -20,33 +20,19 @@ __all__ = ["Target", "has_entries", "match_layers", "n_nonzero_of", "resolve_tar
 
 @dataclass(frozen=True)
 class Target:
-    """How many weights are to be left, and how exactly.
+    """How many weights are to be left, and how exactly."""
 
-    Attributes
-    ----------
-    layer_names : tuple of str
-        The layers that are penalised and counted.
-    n_nonzero : tuple of int
-        One entry for the whole network, or one for each layer.
-    per_layer : bool
-    tol : float
-        Relative tolerance: met means ``|count - n| <= tol * n``, equation (37).
-    min_layers : int or None
-        With targets per layer: how many layers must be met (the paper's N0).
-        None: all.
-    at_most : bool
-        Whether fewer weights are as good: with targets on inputs or units a fraction of
-        zeros, or none, leaves the rest of the network dense where it is small enough.
-    units : UnitTargets or None
-        How many inputs and units are to be in use, besides.
-    """
-
-    layer_names: tuple[str, ...]
-    n_nonzero: tuple[int, ...]
+    layer_names: tuple[str, ...]  # The layers that are penalised and counted.
+    n_nonzero: tuple[int, ...]  # For the whole network, or for each layer.
     per_layer: bool
+    # Relative tolerance: met means ``|count - n| <= tol * n``, equation (37).
     tol: float = 0.0
+    # With targets per layer: how many must be met (the paper's N0); None: all.
     min_layers: int | None = None
+    # Whether fewer weights are as good: between as many inputs and units as are asked
+    # for there may be less room than a fraction of all weights takes.
     at_most: bool = False
+    # How many inputs and units are to be in use, besides.
     units: UnitTargets | None = None
 
     def with_units(self, units: UnitTargets) -> Target:
@@ -117,14 +103,8 @@ def has_entries(value: object) -> TypeGuard[Sequence | np.ndarray | Tensor | Map
 def n_nonzero_of(entry: object, size: int, where: str) -> int:
     """Return the number of weights that one entry of `target_sparsity` leaves.
 
-    Parameters
-    ----------
-    entry : int >= 1 or float in [0, 1)
-        A count of nonzero weights, or a fraction of zeros.
-    size : int
-        How many weights there are.
-    where : str
-        Named in messages: ``"the network"`` or a layer.
+    That is a count from 1 to `size`, the number of weights, or a fraction of zeros in
+    [0, 1); `where` names in messages what has them.
 
     Raises
     ------
@@ -196,16 +176,10 @@ def resolve_target(
     min_layers: int | None = None,
     with_units: bool = False,
 ) -> Target:
-    """Translate `target_sparsity` into numbers of weights.
+    """Translate `target_sparsity` into numbers of weights, of layers of known sizes.
 
-    Parameters
-    ----------
-    target_sparsity : float, int, sequence or dict
-        See the estimators.
-    sizes : mapping from layer name to number of weights
-    with_units : bool
-        Whether there are targets on inputs or units, too. Between these there may be
-        less room than a fraction of all weights takes; None takes all there is.
+    With targets on inputs or units, too, a fraction of zeros is the least one: there
+    may be less room for weights, and None takes all there is.
 
     Raises
     ------

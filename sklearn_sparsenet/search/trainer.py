@@ -11,10 +11,9 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.sparsity import count_nonzero, count_per_layer
 from sklearn_sparsenet.networks.synflow import SynapticFlow
-from sklearn_sparsenet.penalties import FixedSupport, Penalty
-from sklearn_sparsenet.search.session import Session
+from sklearn_sparsenet.penalties import FixedSupport
+from sklearn_sparsenet.search.session import Session, Trial
 from sklearn_sparsenet.search.targets import Target
-from sklearn_sparsenet.search.trial import Trial
 from sklearn_sparsenet.solvers import Continuation, Pruning, Solution, Status
 from sklearn_sparsenet.solvers.problem import Problem
 
@@ -23,17 +22,10 @@ __all__ = ["Trainer"]
 
 @dataclass(frozen=True)
 class Trainer(ABC):
-    """Solves one problem for many λ; what a search works with.
-
-    Parameters
-    ----------
-    session : Session
-    target : Target or None
-        None with a fixed λ: every layer is then a group.
-    """
+    """Solves one problem for many λ; what a search works with."""
 
     session: Session
-    target: Target | None
+    target: Target | None  # None with a fixed λ: every layer is then a group.
 
     @abstractmethod
     def solve(
@@ -43,16 +35,10 @@ class Trainer(ABC):
         start: Solution | None = None,
         test_from: float = 1.0,
     ) -> Trial:
-        """Solve for one λ per group (Algorithm 3).
+        """Solve for one λ per group (Algorithm 3), by default from the initial network.
 
-        Parameters
-        ----------
-        alpha : sequence of float
-        start : Solution, optional
-            Where to start; by default at the initial network.
-        test_from : float in [0, 1]
-            Part of the solve after which the first iterate that meets the target
-            ends it.
+        `test_from`, in [0, 1], is the part of the solve after which the first iterate
+        that meets the target ends it.
         """
 
     @abstractmethod
@@ -65,13 +51,8 @@ class Trainer(ABC):
     ) -> Self:
         """Return a trainer of the same problem for another target.
 
-        Parameters
-        ----------
-        target : Target or None
-        start : Solution or None
-            Where its cold starts begin, if not where ours do.
-        budget_fraction : float
-            Part of the epochs that each of its solves has.
+        Its cold starts begin at `start`, if not where ours do, and each of its solves
+        has a part of the epochs.
         """
 
     @property
@@ -95,15 +76,9 @@ class Trainer(ABC):
     ) -> Solution:
         """Train without penalty, from the initial network, while weights are pruned.
 
-        Parameters
-        ----------
-        pruning : Pruning
-        budget_fraction : float
-            Part of the epochs of a solve.
-        plateau_fraction : float
-            Part of the training before the step size begins to fall.
-        growth : float
-            By how much more the steps of large weights are; see `growth_factor`.
+        The training has a part of the epochs of a solve, and after a part of it the
+        step size begins to fall. `growth` is that of `growth_factor`, for steps of
+        large weights.
 
         Raises
         ------
@@ -114,18 +89,10 @@ class Trainer(ABC):
     def settle(self, start: Solution, alpha: Sequence[float]) -> Solution | None:
         """Find a stationary point of the penalised problem that has the count.
 
-        Parameters
-        ----------
-        start : Solution
-        alpha : sequence of float
-            λ of each group to begin with.
-
-        Returns
-        -------
-        Solution or None
-            Its λ are others. The best that was found in the time there is, by count,
-            within the tolerance of the target, and residual. None where it takes too
-            long, or the problem is none that can be solved so.
+        It begins with `alpha`, the λ of each group, and ends with others: the best that
+        was found in the time there is, by count, within the tolerance of the target,
+        and residual. None where it takes too long, or the problem is none that can be
+        solved so.
         """
         return None
 
@@ -140,15 +107,9 @@ class Trainer(ABC):
         """Solve for one λ per group, as far as that leaves the support as it is.
 
         A step by which a weight would become zero is taken back, for that weight. A
-        trainer without such steps only judges the network by this λ.
-
-        Parameters
-        ----------
-        start : Solution
-            Has the support; penalised biases are always in it.
-        alpha : sequence of float
-        budget_fraction, lr_scale : float
-            Of the epochs and of the first step size of a solve.
+        trainer without such steps only judges the network by this λ. `start` has the
+        support; penalised biases are always in it. `budget_fraction` and `lr_scale` are
+        parts of the epochs and of the first step size of a solve.
         """
         return self.recertify(start, alpha)
 
@@ -158,24 +119,9 @@ class Trainer(ABC):
         return self.session.problem
 
     @property
-    def penalty(self) -> Penalty:
-        """The penalty that the user asked for."""
-        return self.problem.penalty
-
-    @property
-    def search_decay(self) -> float | None:
-        """The weight decay until a support is held; None: as after it."""
-        return self.session.search_decay
-
-    @property
     def stopped(self) -> bool:
         """Whether the monitor has asked for the end."""
         return self.session.progress.stopped
-
-    @property
-    def n_samples(self) -> int:
-        """Number of samples that are trained on."""
-        return self.problem.n_samples
 
     @property
     def flow(self) -> SynapticFlow | None:
@@ -206,11 +152,6 @@ class Trainer(ABC):
         scale = network.step_scale
         return None if scale is None else scale[: network.n_weights]
 
-    @property
-    def steps_grow(self) -> bool:
-        """Whether steps may grow with the weights."""
-        return self.problem.network.steps_grow
-
     def noise_level(self) -> Tensor:
         """Return sizes of the last batch's gradient, scaled from its samples to all.
 
@@ -218,13 +159,13 @@ class Trainer(ABC):
         number of samples.
         """
         network = self.problem.network
-        share = min(1.0, self.session.options.batch_size / self.n_samples)
+        share = min(1.0, self.session.options.batch_size / self.problem.n_samples)
         return network.gradient[: network.n_weights].abs() * share**0.5
 
     def recertify(self, where: Solution, alpha: Sequence[float]) -> Solution:
         """Return what a solve for `alpha` finds if it has no time to go anywhere."""
         self.problem.network.restore(where.state)
-        found = where.with_alpha(self.problem, self._per_layer(alpha))
+        found = where.with_alpha(self.problem, self.problem.network.per_layer(alpha))
         if self.stopped and not found.status.is_cut_short:
             return replace(found, status=Status.STOPPED)
         return found
@@ -252,9 +193,6 @@ class Trainer(ABC):
         kkt_tol = self.session.options.kkt_tol * min(positive, default=1.0)
         self.problem.network.restore(found.state)
         return problem, [0.0] * len(self.problem.network.layers), kkt_tol
-
-    def _per_layer(self, alpha: Sequence[float]) -> list[float]:
-        return list(alpha) * (len(self.problem.network.layers) // len(alpha))
 
     def _counts(self, weights: Tensor) -> list[int]:
         if self._has_one_group:

@@ -18,31 +18,18 @@ __all__ = ["TrainingResult", "make_trainer", "max_solves", "train"]
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What `fit` stores.
-
-    Attributes
-    ----------
-    search : SearchResult
-    penalized : Solution
-        The solution of the penalised problem, to which λ belongs.
-    final : Solution
-        The refitted solution, or the penalised one.
-    stages : tuple of Solution
-        What was trained on the way to them, in its order; of a search with several
-        solves the one that was kept.
-    target : Target or None
-        None with a fixed λ.
-    largest_residual : float
-        What the residual of the penalised solution may be: with a fixed λ, or a solver
-        that certifies its solutions, its tolerance; else anything, for the λ of a
-        search with steps of a first order is an estimate.
-    """
+    """What `fit` stores."""
 
     search: SearchResult
-    penalized: Solution
-    final: Solution
+    penalized: Solution  # The solution of the penalised problem, to which λ belongs.
+    final: Solution  # The refitted solution, or the penalised one.
+    # What was trained on the way to them, in its order; of a search with several solves
+    # the one that was kept.
     stages: tuple[Solution, ...]
-    target: Target | None
+    target: Target | None  # None with a fixed λ.
+    # What the residual of the penalised solution may be: with a fixed λ, or a solver
+    # that certifies its solutions, its tolerance; else anything, for the λ of a search
+    # with steps of a first order is an estimate.
     largest_residual: float
 
     @property

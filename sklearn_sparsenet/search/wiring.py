@@ -33,22 +33,13 @@ Changes = tuple[tuple[int, int], ...]  # of rows: by how many units, 1 or -1
 
 @dataclass(frozen=True)
 class Wiring:
-    """Layers, and the rows of units that they connect.
+    """Layers, and the rows of units that they connect."""
 
-    Parameters
-    ----------
-    layers : sequence of Layer
-        From the inputs to the outputs.
-    ends : sequence of (int, int)
-        The rows that each reads and writes. Two layers share one, unless there is a
-        layer without a budget between them, which connects everything.
-    groups : sequence of slice
-        Weights that share a budget: all, or those of each layer.
-    """
-
-    layers: Sequence[Layer]
+    layers: Sequence[Layer]  # From the inputs to the outputs.
+    # The rows that each reads and writes. Two layers share one, unless there is a layer
+    # without a budget between them, which connects everything.
     ends: Sequence[tuple[int, int]]
-    groups: Sequence[slice]
+    groups: Sequence[slice]  # Weights that share a budget: all, or those of each layer.
 
     @classmethod
     def of(cls, flow: SynapticFlow, groups: Sequence[slice]) -> Wiring | None:
@@ -68,22 +59,11 @@ class Wiring:
     ) -> Tensor | None:
         """Choose weights with large scores such that all of them lie on paths.
 
-        Parameters
-        ----------
-        live : Tensor of bool, shape (n_weights,)
-            Weights on paths, no more than the budgets. Their units are in use at first.
-        score : Tensor of shape (n_weights,)
-            Non-negative.
-        goals : sequence of int
-            The budgets.
-        fixed : mapping from row to Tensor of bool, optional
-            The units of these rows that are to be in use, all of them and no others.
-
-        Returns
-        -------
-        Tensor of bool, shape (n_weights,), or None
-            Exactly the budgets, or as many weights as can lie on paths within them.
-            None if not even one path, or one for each fixed unit, is within them.
+        Exactly the budgets, or as many weights as can lie on paths within them; None if
+        not even one path is within them. `live` marks weights on paths, no more than
+        the budgets, whose units are in use at first; `score` is not negative; `goals`
+        are the budgets; `fixed` has the units of some rows that are to be in use, all
+        of them and no others.
         """
         arrangement = _Arrangement(self, live.cpu(), score.cpu().double(), goals)
         if not arrangement.has_a_path or not arrangement.fix(fixed or {}):

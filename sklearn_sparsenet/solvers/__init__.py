@@ -6,8 +6,8 @@ from sklearn_sparsenet.solvers.active_set import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers.continuation import Continuation
-from sklearn_sparsenet.solvers.counts import Count
 from sklearn_sparsenet.solvers.loop import Keeper, solve
+from sklearn_sparsenet.solvers.newton_steps import Count
 from sklearn_sparsenet.solvers.noise import (
     distinct_samples,
     mean_square,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -52,31 +53,18 @@ _RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 @dataclass(frozen=True)
 class ActiveSetOptions:
-    """When a solve ends.
+    """When a solve ends."""
 
-    Parameters
-    ----------
-    max_iter : int
-        L-BFGS iterations and Newton steps in all.
-    kkt_tol : float
-        Relative residual of the optimality conditions, biases included.
-    newton : bool
-        Whether to take Newton steps where they pay.
-    """
-
-    max_iter: int = 5000
+    max_iter: int = 5000  # L-BFGS iterations and Newton steps in all.
+    # Relative residual of the optimality conditions, biases included.
     kkt_tol: float = 1e-3
-    newton: bool = True
+    newton: bool = True  # Whether to take Newton steps where they pay.
 
 
 def check_supported(problem: Problem) -> None:
-    """Refuse what a deterministic full-batch solver cannot do.
+    """Refuse what a deterministic full-batch solver cannot do, with a ValueError.
 
-    Raises
-    ------
-    ValueError
-        For penalties other than ℓ1, and for layers that behave differently in
-        training.
+    That is penalties other than ℓ1, and layers that behave differently in training.
     """
     if not isinstance(problem.penalty, L1 | FixedSupport):
         raise ValueError(
@@ -97,18 +85,8 @@ def solve_active_set(
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
-    Parameters
-    ----------
-    problem : Problem
-        In float64. Its network is changed in place and ends at the solution.
-    alpha : sequence of float
-        λ of each layer.
-    options : ActiveSetOptions
-
-    Raises
-    ------
-    NonFiniteLossError
-        If the loss is not finite at the start.
+    It is in float64; its network is changed in place and ends at the solution. If the
+    loss is not finite at the start, a NonFiniteLossError tells.
     """
     started = time.perf_counter()
     problem.network.module.eval()
@@ -119,16 +97,14 @@ def solve_active_set(
         status = Status.INTERRUPTED
         run.write(run.best)
 
-    def evaluate(status: Status) -> Solution:
-        return Solution.at(
-            problem,
-            alpha,
-            epochs=run.n_iter,
-            seconds=time.perf_counter() - started,
-            loss_curve=tuple(run.losses),
-            status=status,
-        )
-
+    evaluate = partial(
+        Solution.at,
+        problem,
+        alpha,
+        epochs=run.n_iter,
+        seconds=time.perf_counter() - started,
+        loss_curve=tuple(run.losses),
+    )
     return conclude(evaluate, status)
 
 

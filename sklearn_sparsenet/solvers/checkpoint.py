@@ -61,12 +61,8 @@ def fingerprint(problem: Problem, settings: str) -> str:
 class Checkpoint:
     """A directory with the finished solves of a run and the state of the present one.
 
-    Parameters
-    ----------
-    directory : Path
-        Of this run alone; made with the first solve.
-    warn : callable(str)
-        Is called at most once, with what is wrong with the files.
+    The directory is of this run alone, and made with the first solve; `warn` is called
+    at most once, with what is wrong with the files.
     """
 
     def __init__(self, directory: Path, warn: Callable[[str], None]) -> None:
@@ -86,14 +82,9 @@ class Checkpoint:
     def solve(
         self, problem: Problem, run: Callable[[Checkpoint | None], Solution]
     ) -> Solution:
-        """Return the next solution: from the directory, or by `run`.
+        """Return the next solution, where the network then stands: kept, or by `run`.
 
-        Parameters
-        ----------
-        problem : Problem
-            Its network stands at the solution afterwards.
-        run : callable(keeper) -> Solution
-            Solves; `keeper` is for `sklearn_sparsenet.solvers.solve`.
+        `run` solves; what it is given keeps the solve in progress (`solvers.Keeper`).
         """
         if not self._acquire():
             return run(None)
@@ -208,20 +199,15 @@ class Checkpoint:
 
 
 def _as_plain(solution: Solution) -> dict[str, Any]:
-    plain = {f.name: getattr(solution, f.name) for f in fields(solution)}
-    certificate = solution.certificate
-    plain["certificate"] = {
-        f.name: getattr(certificate, f.name) for f in fields(certificate)
-    }
-    plain["status"] = solution.status.name
-    return plain
+    certificate, status = _fields(solution.certificate), solution.status.name
+    return {**_fields(solution), "certificate": certificate, "status": status}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _from_plain(plain: dict[str, Any]) -> Solution:
-    return Solution(
-        **{
-            **plain,
-            "certificate": Certificate(**plain["certificate"]),
-            "status": Status[plain["status"]],
-        }
-    )
+    certificate = Certificate(**plain["certificate"])
+    known = {"certificate": certificate, "status": Status[plain["status"]]}
+    return Solution(**{**plain, **known})

@@ -51,18 +51,10 @@ Kept = Callable[[Callable[[Any], Solution]], Solution]
 class Continuation:
     """Solutions of one problem for any λ, each from its canonical start.
 
-    Parameters
-    ----------
-    problem : Problem
-        Its network stands at the initial point.
-    options : ActiveSetOptions
-        Of the solve for λ itself; grid points are solved loosely, and with no more
-        iterations.
-    progress : Progress, optional
-        Is told of solves, and of those of grid points before them.
-    kept : callable(run) -> Solution, optional
-        Returns what `run`, a function of a keeper, solves: at once, or where another
-        process has solved that before, without it.
+    The network of the problem stands at the initial point. `options` are those of the
+    solve for λ itself; grid points are solved loosely, and with no more iterations.
+    `kept` returns what a function of a keeper solves: at once, or where another process
+    has solved that before, without it.
     """
 
     def __init__(

@@ -79,14 +79,8 @@ class _Some(NamedTuple):
 class Curvature:
     """Hessians of the loss over some samples, where the network stands.
 
-    Inside, samples are the last dimension: what belongs to a variable is a row.
-
-    Parameters
-    ----------
-    stages : sequence of Stage
-    loss : Loss
-    inputs, target, weight : Tensor
-        Of the samples; the loss is their sum with these weights.
+    The loss is the sum over these samples with their weights. Inside, samples are the
+    last dimension: what belongs to a variable is a row.
     """
 
     def __init__(
@@ -106,14 +100,7 @@ class Curvature:
     def hessian(self, variables: Tensor) -> Tensor:
         """Return the second derivatives with respect to some parameters.
 
-        Parameters
-        ----------
-        variables : Tensor of int, shape (n_variables,)
-            Their places in the flat vector of the network, ascending.
-
-        Returns
-        -------
-        Tensor of shape (n_variables, n_variables)
+        `variables` are their places in the flat vector of the network, ascending.
         """
         self._places = self._all_places.of(variables)
         found = self._inputs.new_zeros(len(variables), len(variables))
@@ -160,11 +147,8 @@ class Curvature:
     def _at_outputs(self, output: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the second derivatives of the loss at the outputs, and the first.
 
-        Returns
-        -------
-        curvature : list of Tensor of shape (n_outputs, n_samples)
-            For each output; empty where there is none.
-        slope : Tensor of shape (n_outputs, n_samples)
+        Both are of shape (n_outputs, n_samples): of the second there is one for each
+        output, and none where they vanish.
         """
         with torch.enable_grad():
             leaf = output.t().contiguous().requires_grad_()
@@ -201,14 +185,8 @@ class Curvature:
     def _jacobian(self, layer: int, seed: Tensor) -> Tensor:
         """Return the derivatives of a combination of a layer's units.
 
-        Parameters
-        ----------
-        seed : Tensor of shape (n_units, n_samples)
-            The combination.
-
-        Returns
-        -------
-        Tensor of shape (n_variables up to that layer, n_samples)
+        The combination is `seed`, of shape (n_units, n_samples); the result has shape
+        (n_variables up to that layer, n_samples).
         """
         pieces: list[Tensor] = []
         for number in range(layer, -1, -1):

@@ -67,12 +67,26 @@ class Dataset(Protocol):
         """
 
 
-class DenseRows(Dataset, Protocol):
-    """Rows that are as large when they are multiplied as when they are read."""
+class StoredRows(Dataset, Protocol):
+    """Rows in one array, tensor or matrix, multiplied as they are read."""
+
+    values: Any
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.values.shape[0])
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        return tuple(self.values.shape[1:])
 
     @property
     def row_size(self) -> int:
         return prod(self.sample_shape)
+
+    @property
+    def is_converted(self) -> bool:
+        return False
 
     def factors(self) -> Factors:
         return self
@@ -82,7 +96,7 @@ class DenseRows(Dataset, Protocol):
 
 
 @dataclass(frozen=True)
-class TensorRows(DenseRows):
+class TensorRows(StoredRows):
     """Samples that lie in one tensor on the training device.
 
     Of the dtype that is handed out, or of another one and converted when read: bytes
@@ -91,14 +105,6 @@ class TensorRows(DenseRows):
 
     values: Tensor
     dtype: torch.dtype
-
-    @property
-    def n_samples(self) -> int:
-        return len(self.values)
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape[1:])
 
     @property
     def is_converted(self) -> bool:
@@ -123,65 +129,32 @@ class TensorRows(DenseRows):
 
 
 @dataclass(frozen=True)
-class LazyRows(DenseRows):
+class LazyRows(StoredRows):
     """Samples in an array of any dtype, a memory map say, converted when read."""
 
-    values: np.ndarray
+    values: Any
     dtype: torch.dtype
     device: torch.device
 
-    @property
-    def n_samples(self) -> int:
-        return len(self.values)
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape[1:])
-
-    @property
-    def is_converted(self) -> bool:
-        return False
-
     def take(self, index: Tensor) -> Tensor:
-        return _to_tensor(self.values[index.cpu().numpy()], self.dtype, self.device)
+        return self._converted(self.values[index.cpu().numpy()])
 
     def slice(self, start: int, stop: int) -> Tensor:
-        return _to_tensor(self.values[start:stop], self.dtype, self.device)
+        return self._converted(self.values[start:stop])
+
+    def _converted(self, rows: Any) -> Tensor:
+        return _to_tensor(rows, self.dtype, self.device)
 
     def stored(self) -> Iterator[np.ndarray]:
         yield from map(np.ascontiguousarray, _pieces(self.values))
 
 
 @dataclass(frozen=True)
-class SparseRows:
+class SparseRows(LazyRows):
     """Samples in a CSR matrix, densified when read but as factors."""
 
-    values: sparse.csr_matrix | sparse.csr_array
-    dtype: torch.dtype
-    device: torch.device
-
-    @property
-    def n_samples(self) -> int:
-        return int(self.values.shape[0])
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        return (int(self.values.shape[1]),)
-
-    @property
-    def is_converted(self) -> bool:
-        return False
-
-    def take(self, index: Tensor) -> Tensor:
-        rows = self.values[index.cpu().numpy()].toarray()
-        return _to_tensor(rows, self.dtype, self.device)
-
-    def slice(self, start: int, stop: int) -> Tensor:
-        return _to_tensor(self.values[start:stop].toarray(), self.dtype, self.device)
-
-    @property
-    def row_size(self) -> int:
-        return prod(self.sample_shape)
+    def _converted(self, rows: Any) -> Tensor:
+        return _to_tensor(rows.toarray(), self.dtype, self.device)
 
     @property
     def _stays_sparse(self) -> bool:
@@ -299,19 +272,11 @@ def make_dataset(
     *,
     convert_at_once_bytes: int = _CONVERT_AT_ONCE_BYTES,
 ) -> Dataset:
-    """Choose how the rows of X are read.
+    """Choose how the rows of X, an array or a CSR or CSC matrix, are read.
 
-    Parameters
-    ----------
-    X : ndarray, np.memmap, CSR or CSC matrix of shape (n_samples, ...)
-    dtype, device
-        Of the tensors that are handed out.
-    numbers : ndarray of int, optional
-        Of the rows that there are to be; None: all. What is converted at once is
-        that of these rows alone, as if there were no others; what is read batch by
-        batch is not copied.
-    convert_at_once_bytes : int
-        What is larger in floats is read batch by batch.
+    What is larger than `convert_at_once_bytes` in floats is read batch by batch. With
+    `numbers`, there are to be these rows only: what is converted at once is that of
+    these alone, as if there were no others; what is read batch by batch is not copied.
     """
     n_elements = prod(X.shape[1:]) * (X.shape[0] if numbers is None else len(numbers))
     large = n_elements * dtype.itemsize > convert_at_once_bytes

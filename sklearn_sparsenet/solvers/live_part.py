@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import SparseInputs
+from sklearn_sparsenet.networks.stages import (
+    leaves,
+    part_of,
+    places_between,
+    take_apart,
+)
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
 from sklearn_sparsenet.solvers.problem import Batch, Problem
 
@@ -25,20 +30,12 @@ class LivePart:
     Such a unit reaches nothing, and on a support that is held it never will. What is
     left computes the same, as a smaller network of its own. Where it reads few columns,
     only those are left of the rows.
-
-    Attributes
-    ----------
-    problem : Problem
-        Of that network: the same samples and loss, and what the penalty says there.
-    where : Tensor of int
-        Its parameters, as places in the flat vector of the whole network.
-    read : Tensor of int or None
-        The columns that are left; None: all.
     """
 
+    # Of that network: the same samples and loss, and what the penalty says there.
     problem: Problem
-    where: Tensor
-    read: Tensor | None = None
+    where: Tensor  # Its parameters, as places in the flat vector of the whole network.
+    read: Tensor | None = None  # The columns that are left; None: all.
 
     def batch(self, batch: Batch) -> Batch:
         """Return a batch of the whole problem as one of this part."""
@@ -57,26 +54,18 @@ class LivePart:
 def live_part(problem: Problem, penalty: Penalty) -> LivePart | None:
     """Return the part of a problem that is left on a support that is held.
 
-    Parameters
-    ----------
-    problem : Problem
-        Its weights are zero off the support.
-    penalty : Penalty
-        Holds the support, instead of the penalty of the problem.
-
-    Returns
-    -------
-    LivePart or None
-        None where no unit can be left out: all have weights; it cannot be told, which
-        it can of a chain of linear layers only; penalised biases, those of isolated
-        units included, still have to become zero; the penalty cannot be asked for
-        some weights alone, or holds no support.
+    `penalty` holds the support, instead of the penalty of the problem, whose weights
+    are zero off it. None where no unit can be left out: all have weights; it cannot be
+    told, which it can of a chain of linear layers only; penalised biases, those of
+    isolated units included, still have to become zero; the penalty cannot be asked for
+    some weights alone, or holds no support.
     """
     support = penalty.support_held()
     units = None if support is None else _live_units(problem, support)
     if support is None or units is None:
         return None
-    read = _inputs_read(problem.network.module, support)
+    first = _linear_layers(problem.network.module)[0].weight
+    read = part_of(support, first).any(0).nonzero().flatten()
     rows = problem.rows.columns(read)
     if rows is None:
         return _part(problem, penalty, units)
@@ -87,7 +76,7 @@ def live_part(problem: Problem, penalty: Penalty) -> LivePart | None:
 def with_all_inputs(problem: Problem, penalty: FixedSupport) -> LivePart | None:
     """Return the part on which units may begin to read other inputs.
 
-    See `live_part` for the parameters, and for when there is none.
+    There is none where `live_part` has none.
     """
     units = _live_units(problem, penalty.support)
     return None if units is None else _part(problem, penalty, units)
@@ -104,9 +93,10 @@ def _part(
     problem: Problem, penalty: Penalty, units: Sequence[Tensor]
 ) -> LivePart | None:
     """Return the part of some units; the rows have the columns that it reads."""
-    whole, module = problem.network, cast(nn.Sequential, problem.network.module)
-    penalizes_biases = whole.n_penalized > whole.n_weights
-    if penalizes_biases or sum(map(len, units)) == _n_units(module):
+    whole, module = problem.network, problem.network.module
+    linear = _linear_layers(module)
+    n_units = linear[0].in_features + sum(layer.out_features for layer in linear)
+    if whole.n_penalized > whole.n_weights or sum(map(len, units)) == n_units:
         return None
     smaller = _smaller(module, units)
     network = Network(smaller, [layer.name for layer in whole.layers])
@@ -121,23 +111,11 @@ def _part(
     return LivePart(replace(problem, network=network, penalty=there), where)
 
 
-def _inputs_read(module: nn.Module, support: Tensor) -> Tensor:
-    """Return the inputs that a weight of the support leads out of."""
-    linear = (child for child in module.modules() if isinstance(child, nn.Linear))
-    first = next(linear).weight
-    start = _start(first)
-    part = support[start : start + first.numel()]
-    if len(part) < first.numel():  # not penalised: all are read
-        return torch.arange(first.shape[1], device=support.device)
-    return part.view(first.shape).any(0).nonzero().flatten()
+def _linear_layers(module: nn.Module) -> list[nn.Linear]:
+    return [stage.linear for stage in take_apart(leaves(module)).stages]
 
 
-def _n_units(module: nn.Sequential) -> int:
-    linear = [child for child in module if isinstance(child, nn.Linear)]
-    return linear[0].in_features + sum(layer.out_features for layer in linear)
-
-
-def _smaller(module: nn.Sequential, units: Sequence[Tensor]) -> nn.Sequential:
+def _smaller(module: nn.Module, units: Sequence[Tensor]) -> nn.Sequential:
     """Return a chain of as many units; its parameters are not set."""
     sizes = iter(pairwise(map(len, units)))
     smaller = nn.Sequential()
@@ -163,24 +141,15 @@ def _linear(like: nn.Linear, n_inputs: int, n_outputs: int) -> nn.Linear:
     return linear
 
 
-def _places(
-    module: nn.Sequential, smaller: nn.Sequential, units: Sequence[Tensor]
-) -> Tensor:
+def _places(module: nn.Module, smaller: nn.Module, units: Sequence[Tensor]) -> Tensor:
     """Return where the parameters of a network lie among those of a larger one."""
-    ends = iter(pairwise(units))
     pieces: list[tuple[int, Tensor]] = []  # and where each begins
-    for old, new in zip(module, smaller, strict=True):
-        if not isinstance(old, nn.Linear) or not isinstance(new, nn.Linear):
-            continue
-        into, out = next(ends)
-        rows = out[:, None] * old.in_features
-        pieces.append((_start(new.weight), (_start(old.weight) + rows + into)))
-        if old.bias is not None:
-            pieces.append((_start(new.bias), _start(old.bias) + out))
+    for old, new, (into, out) in zip(
+        _linear_layers(module), _linear_layers(smaller), pairwise(units), strict=True
+    ):
+        starts = [int(parameter.storage_offset()) for parameter in new.parameters()]
+        places = places_between(old.weight, old.bias, into, out)
+        pieces += zip(starts, places, strict=True)
     # A layer without a unit is empty, and begins where the next one does.
     pieces.sort(key=lambda piece: piece[0])
     return torch.cat([places.flatten() for _, places in pieces])
-
-
-def _start(parameter: Tensor) -> int:
-    return int(parameter.storage_offset())

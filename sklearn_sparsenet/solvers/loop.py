@@ -81,13 +81,10 @@ def solve(
 ) -> Solution:
     """Solve `problem` for one λ per layer, from where its network stands.
 
+    The network is changed in place and ends at the solution.
+
     Parameters
     ----------
-    problem : Problem
-        Its network is changed in place and ends at the solution.
-    alpha : sequence of float
-        λ of each layer.
-    options : SolverOptions
     generator : torch.Generator
         Shuffles the samples.
     is_on_target : callable(weights) -> bool, optional
@@ -95,13 +92,9 @@ def solve(
     test_from : float in [0, 1]
         Part of the epochs after which the first acceptable state, asked after every
         step, ends the solve. 0: "in flight"; 1: never.
-    pruning : Pruning, optional
-        Prunes weights in the course of the run.
     keep_support : bool
         Whether a step by which a weight would become zero is taken back, for that
         weight.
-    keeper : Keeper, optional
-        Keeps the state from time to time, and may have one to go on from.
     monitor : Monitor, optional
         Is told of the epochs, and may end the solve after each.
 

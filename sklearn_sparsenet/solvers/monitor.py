@@ -13,14 +13,7 @@ class Monitor(Protocol):
     """Is told of one solve after the other, and of the epochs of each."""
 
     def begin_solve(self, name: str, n_epochs: int) -> None:
-        """Take notice of a solve.
-
-        Parameters
-        ----------
-        name : str
-        n_epochs : int
-            Most epochs that it can have; 0 if it does not tell of any.
-        """
+        """Take notice of a solve of at most so many epochs; 0: it tells of none."""
 
     def begin_epoch(self, epoch: int) -> None:
         """Take notice of an epoch, counted from 0.
@@ -37,22 +30,12 @@ class Monitor(Protocol):
 
 
 class Progress:
-    """Tells a monitor, if there is one, of solves; knows whether to stop.
-
-    Parameters
-    ----------
-    monitor : Monitor or None
-
-    Attributes
-    ----------
-    stopped : bool
-        Whether the monitor has asked for the end at the end of a solve.
-    interrupted : bool
-        Whether the user interrupted the monitor there, which is such a request, too.
-    """
+    """Tells a monitor, if there is one, of solves; knows whether to stop."""
 
     def __init__(self, monitor: Monitor | None = None) -> None:
         self.monitor = monitor
+        # The monitor has asked for the end, or the user interrupted it at the end of a
+        # solve, which is such a request, too.
         self.stopped = self.interrupted = False
 
     @contextmanager

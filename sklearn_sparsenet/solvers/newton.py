@@ -37,23 +37,13 @@ _ROUNDING = 1e-14  # of the objective, relative
 
 @dataclass(frozen=True)
 class Face:
-    """An orthant: a loss, the penalties, and the signs that are kept.
-
-    Attributes
-    ----------
-    objective : Objective
-    slope : ndarray of shape (n_variables,)
-        λ of each variable.
-    signs : ndarray of shape (n_variables,)
-        -1 or 1 for variables that may not change their sign, 0 for free ones.
-    decay : ndarray of shape (n_variables,)
-        Weight decay of each variable.
-    """
+    """An orthant: a loss, the penalties, and the signs that are kept."""
 
     objective: Objective
-    slope: Array
+    slope: Array  # λ of each variable.
+    # -1 or 1 for variables that may not change their sign, 0 for free ones.
     signs: Array
-    decay: Array
+    decay: Array  # Weight decay of each variable.
 
     def evaluate(self, x: Array) -> tuple[float, Array]:
         """Return the penalised objective and its gradient."""
@@ -76,24 +66,10 @@ class Face:
 def newton(
     face: Face, x: Array, max_iter: int, tolerance: Array
 ) -> tuple[Array, int, bool]:
-    """Take Newton steps until the gradient is within `tolerance`.
+    """Take Newton steps until the gradient is within the tolerance of each variable.
 
-    Variables that arrive at zero stay there.
-
-    Parameters
-    ----------
-    face : Face
-    x : ndarray of shape (n_variables,)
-        In the orthant.
-    max_iter : int
-    tolerance : ndarray of shape (n_variables,)
-        Largest admissible gradient of each variable.
-
-    Returns
-    -------
-    x : ndarray
-    n_iter : int
-    converged : bool
+    They begin at a point of the orthant; variables that arrive at zero stay there.
+    Returned are the last point, the number of steps, and whether they converged.
     """
     value, gradient = face.evaluate(x)
     damping = _FIRST_DAMPING

@@ -9,6 +9,7 @@ and taken only if the objective falls.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple
@@ -16,17 +17,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sklearn_sparsenet.solvers.convexity import convex
-from sklearn_sparsenet.solvers.counts import Count
+from sklearn_sparsenet.networks.network import Network
+from sklearn_sparsenet.networks.stages import trained_chain
 from sklearn_sparsenet.solvers.curvature import Curvature
 from sklearn_sparsenet.solvers.monitor import Monitor
-from sklearn_sparsenet.solvers.objective import chain_of
+from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
-from sklearn_sparsenet.solvers.quadratic import minimize_model
+from sklearn_sparsenet.solvers.quadratic import convex, minimize_model
 from sklearn_sparsenet.solvers.solution import Status
-from sklearn_sparsenet.solvers.work import Work
 
-__all__ = ["NewtonSteps"]
+__all__ = ["Count", "NewtonSteps", "Work", "part_of_training"]
 
 # Figures in docs/design_notes.md.
 _CERTIFIED = 0.05  # residual: below, the nearest count comes first
@@ -41,6 +41,97 @@ _ENTERING = (20, 0.2)  # at most so many, or that part of what is there
 _FIRST_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e-7, 1e6
 _SUFFICIENT = 1e-3  # part of the predicted decrease
 _ROUNDING = 1e-13  # of the objective
+
+# What Newton steps may cost, as a part of a training: in nominal microseconds, not
+# measured ones, so that a fit takes the same steps whatever else the machine is doing.
+_SHARE, _SHARE_OF_MANY, _MANY = 0.7, 0.1, 10_000  # from so many samples on
+_TRAINING_STEP = 250.0  # of a training
+_FLOPS = 1e4  # in a microsecond, of double precision
+_FEWEST_STEPS = 12  # that there must be time for
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many weights there should be."""
+
+    # One for all weights, or one for each layer; none: λ stays as it is.
+    goals: tuple[int, ...]
+    tol: float  # Relative distance that is as good as none.
+
+    def groups(self, network: Network) -> list[slice]:
+        """Return the weights that each goal is for."""
+        if len(self.goals) == 1:
+            return [slice(0, network.n_weights)]
+        return [layer.slice for layer in network.layers][: len(self.goals)]
+
+    def excess(self, weights: Sequence[Tensor]) -> list[int]:
+        """Return by how many weights each group is too large."""
+        counts = [int(group.count_nonzero()) for group in weights]
+        return [count - goal for count, goal in zip(counts, self.goals, strict=True)]
+
+    def is_met(self, excess: Sequence[int]) -> bool:
+        """Tell whether all groups are within the tolerance."""
+        pairs = zip(excess, self.goals, strict=True)
+        return all(abs(over) <= self.tol * goal for over, goal in pairs)
+
+
+def part_of_training(problem: Problem, options: SolverOptions) -> float:
+    """Return the part of what a training costs that may be spent after it.
+
+    A step needs all samples, so that of many there is time for few.
+    """
+    size = min(options.batch_size, problem.n_samples)
+    step = _TRAINING_STEP + 6 * size * problem.network.n_weights / _FLOPS
+    share = _SHARE if problem.n_samples < _MANY else _SHARE_OF_MANY
+    return share * options.n_steps(problem.n_samples) * step
+
+
+class Work:
+    """What steps on the units with weights cost, of `most` nominal microseconds."""
+
+    def __init__(self, problem: Problem, most: float) -> None:
+        network = problem.network
+        self._left = most
+        n_free = len(network.parameters) - network.n_penalized
+        n_variables = int(network.weights.count_nonzero()) + n_free
+        self._n_outputs = 1 if problem.target.ndim == 2 else 10
+        self._gradient = 300 + 6 * problem.n_samples * network.n_weights / _FLOPS
+        per_row = self._n_outputs * n_variables * (6e-3 + n_variables / 2 / _FLOPS)
+        most_rows = int(most / _FEWEST_STEPS / per_row)
+        # Samples that a Hessian can have.
+        self.n_rows = min(problem.n_samples, max(1, most_rows))
+        # A Hessian of fewer rows than variables is none.
+        defined = self.n_rows * self._n_outputs >= min(n_variables, problem.n_samples)
+        step = self._hessian(n_variables) + 4 * self._model(n_variables)
+        step += 1.5 * self._gradient
+        # Whether there is time for some steps at all.
+        self.is_enough = defined and _FEWEST_STEPS * step <= most
+
+    def _hessian(self, n_variables: int) -> float:
+        n_values = self._n_outputs * self.n_rows * n_variables
+        products = n_values * n_variables / 2 + 1.6 * n_variables**3
+        return 2200 + 6e-3 * n_values + products / _FLOPS
+
+    @staticmethod
+    def _model(n_variables: int) -> float:
+        return 600 + n_variables**3 / (2 * _FLOPS)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left."""
+        return self._left <= 0
+
+    def spend_on_gradient(self) -> None:
+        """Take what an evaluation costs."""
+        self._left -= self._gradient
+
+    def spend_on_hessian(self, n_variables: int) -> None:
+        """Take what a Hessian, made convex, and the rest of a step cost."""
+        self._left -= self._hessian(n_variables)
+
+    def spend_on_model(self, n_variables: int) -> None:
+        """Take what a minimum of the model costs."""
+        self._left -= self._model(n_variables)
 
 
 class _Iterate(NamedTuple):
@@ -89,7 +180,7 @@ class NewtonSteps:
         if n_rows < problem.n_samples:
             generator = torch.Generator().manual_seed(0)
             index = torch.randperm(problem.n_samples, generator=generator)[:n_rows]
-        target, chain = problem.target[index], chain_of(self.network.module)
+        target, chain = problem.target[index], trained_chain(self.network.module)
         assert chain is not None
         return Curvature(
             chain.stages,
@@ -98,10 +189,6 @@ class NewtonSteps:
             target.float() if target.is_floating_point() else target,
             (problem.sample_weight[index] / len(index)).float(),
         )
-
-    def spread(self, alpha: Sequence[float]) -> list[float]:
-        """Return the λ of each layer."""
-        return list(alpha) * (len(self.network.layers) // len(alpha))
 
     def take_steps(
         self, most_steps: int, kkt_tol: float, monitor: Monitor | None
@@ -187,7 +274,8 @@ class NewtonSteps:
     def _slope(self, alpha: Sequence[float]) -> Tensor:
         """Return the λ of each parameter, 0 for those without penalty."""
         slope = torch.zeros_like(self.network.parameters)
-        slope[: self.network.n_penalized] = self.network.per_weight(self.spread(alpha))
+        per_layer = self.network.per_layer(alpha)
+        slope[: self.network.n_penalized] = self.network.per_weight(per_layer)
         return slope
 
     def _variables(self, slope: Tensor) -> Tensor:

@@ -40,14 +40,9 @@ _ELEMENTS_AT_ONCE = 2**15  # of inputs: CSR rows are densified
 
 
 def distinct_samples(problem: Problem) -> tuple[int, Tensor]:
-    """Tell different samples from each other.
+    """Return how many samples have different inputs or targets, and a number of each.
 
-    Returns
-    -------
-    n_distinct : int
-        Samples with different inputs or targets.
-    number : Tensor of int, shape (n_samples,)
-        The same for equal inputs; otherwise as good as drawn at random.
+    This is the same for equal inputs, and otherwise as good as drawn at random.
     """
     number = _digests(inputs.float() for inputs in _inputs(problem))
     target = problem.target.reshape(problem.n_samples, -1)
@@ -84,24 +79,10 @@ def unexplained_share(
 ) -> float:
     """Return what a short training leaves of the loss of the best constant.
 
-    Parameters
-    ----------
-    problem : Problem
-        Its network is left as it is.
-    number : Tensor of int, shape (n_samples,)
-        Of each sample; see `distinct_samples`.
-    options : SolverOptions
-        How to train; the number of epochs is set here.
-
-    Returns
-    -------
-    float
-        The smallest loss on held-out samples, in [0, 1]; 1 where it cannot be told.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If the user interrupts it.
+    That is the smallest loss on held-out samples, in [0, 1]; 1 where it cannot be told.
+    The network is left as it is; `number` is what `distinct_samples` gave, and
+    `options` say how to train, but not for how many epochs. A KeyboardInterrupt of the
+    user goes on to the caller.
     """
     held = number % _HELD_OUT == 0
     weight = problem.sample_weight * held.to(problem.sample_weight)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -18,11 +17,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks.stages import Parts, take_apart
+from sklearn_sparsenet.networks.stages import (
+    Parts,
+    part_of,
+    places_between,
+    trained_chain,
+)
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.runtime import load_symbolic_shapes
 
-__all__ = ["Objective", "chain_of", "live_parameters", "make_objective"]
+__all__ = ["Objective", "live_parameters", "make_objective"]
 
 Array = NDArray[np.float64]
 
@@ -30,15 +34,9 @@ _HESSIAN_ELEMENTS = 2**22  # of one batched product with unit vectors
 
 
 class Objective(Protocol):
-    """The loss, without penalties, as a function of some of the parameters.
+    """The loss, without penalties, as a function of some of the parameters."""
 
-    Attributes
-    ----------
-    index : Tensor of int64
-        Which entries of ``network.parameters`` are the variables.
-    """
-
-    index: Tensor
+    index: Tensor  # Which entries of ``network.parameters`` are the variables.
 
     def evaluate(self, x: Array) -> tuple[float, Array]:
         """Return loss and gradient."""
@@ -50,12 +48,9 @@ class Objective(Protocol):
 def make_objective(problem: Problem, active: Tensor) -> Objective:
     """Return the loss as a function of the parameters in `active`, the rest fixed.
 
-    Parameters
-    ----------
-    active : Tensor of bool, shape (n_parameters,)
-        Parameters outside are taken to be zero, or to have no influence.
+    Those outside are taken to be zero, or to have no influence.
     """
-    chain = chain_of(problem.network.module)
+    chain = trained_chain(problem.network.module)
     if chain is None:
         return WholeNetwork(replace(problem, weight_decay=0.0), active)
     return CompactChain(problem, active, chain)
@@ -66,12 +61,12 @@ def live_parameters(problem: Problem, active: Tensor) -> Tensor:
 
     All of them where the network is not a chain of linear layers.
     """
-    chain = chain_of(problem.network.module)
+    chain = trained_chain(problem.network.module)
     if chain is None:
         return active
     live = torch.zeros_like(active)
     for linear, rows, columns in _live_blocks(chain, active):
-        for where in _entries(linear, rows, columns):
+        for where in places_between(linear.weight, linear.bias, columns, rows):
             live[where] = True
     return live & active
 
@@ -106,7 +101,7 @@ class CompactChain:
         blocks = _live_blocks(chain, active)
         places, self._shapes = [], []
         for linear, rows, columns in blocks:
-            entries = _entries(linear, rows, columns)
+            entries = places_between(linear.weight, linear.bias, columns, rows)
             places += [entry.reshape(-1) for entry in entries]
             self._shapes.append((len(rows), len(columns), len(entries) == 2))
         inputs = problem.rows.slice(0, problem.n_samples)
@@ -170,21 +165,6 @@ class CompactChain:
         return rows[:, self._slots]
 
 
-def chain_of(module: nn.Module) -> Parts | None:
-    """Return a chain of trainable linear layers, None if a module is none."""
-    if type(module) is not nn.Sequential:
-        return None
-    chain = take_apart(module)
-    linear = [stage.linear for stage in chain.stages]
-    trainable = all(p.requires_grad for child in linear for p in child.parameters())
-    distinct = len({id(child.weight) for child in linear}) == len(linear)
-    if not linear or chain.stranger is not None or not (trainable and distinct):
-        return None
-    if any(a.out_features != b.in_features for a, b in pairwise(linear)):
-        return None
-    return chain
-
-
 def _live_blocks(
     chain: Parts, active: Tensor
 ) -> list[tuple[nn.Linear, Tensor, Tensor]]:
@@ -193,20 +173,7 @@ def _live_blocks(
     rows = torch.arange(linear[-1].out_features, device=active.device)
     blocks = []
     for layer in reversed(linear):
-        start = layer.weight.storage_offset()
-        mask = active[start : start + layer.weight.numel()].view(layer.weight.shape)
-        columns = mask[rows].any(dim=0).nonzero()[:, 0]
+        columns = part_of(active, layer.weight)[rows].any(dim=0).nonzero()[:, 0]
         blocks.append((layer, rows, columns))
         rows = columns
     return blocks[::-1]
-
-
-def _entries(linear: nn.Linear, rows: Tensor, columns: Tensor) -> list[Tensor]:
-    """Return where the weights, and biases, of a block lie in the flat vector."""
-    start = int(linear.weight.storage_offset())
-    found: list[Tensor] = [
-        start + rows[:, None] * linear.in_features + columns[None, :]
-    ]
-    if linear.bias is not None:
-        found.append(rows + int(linear.bias.storage_offset()))
-    return found

@@ -22,7 +22,13 @@ from sklearn_sparsenet.penalties import L1, Penalty, Strength
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 from sklearn_sparsenet.utils.arguments import checked_number
 
-__all__ = ["OPTIMIZERS", "ProximalAdam", "ProximalSGD", "growth_factor"]
+__all__ = [
+    "OPTIMIZERS",
+    "ProximalAdam",
+    "ProximalSGD",
+    "entries_at",
+    "growth_factor",
+]
 
 # Moments of weights without gradient decay geometrically. Before they reach the
 # subnormal numbers, on which processors are ten times slower, they are set to zero.
@@ -210,7 +216,7 @@ class ProximalAdam(ProximalOptimizer):
             return step
         moved = parameter.index_select(0, held)
         if _grows(growth):
-            step.mul_(growth_factor(moved, _at(growth, held)))
+            step.mul_(growth_factor(moved, entries_at(held, growth)))
         moved.addcmul_(mean, step, value=factor)
         parameter.index_copy_(0, held, moved)
         return memory.step.index_copy_(0, held, step)
@@ -269,8 +275,9 @@ def _grows(growth: Tensor | float) -> bool:
     return isinstance(growth, Tensor) or growth > 0
 
 
-def _at(growth: Tensor | float, where: Tensor) -> Tensor | float:
-    return growth[where] if isinstance(growth, Tensor) and growth.ndim else growth
+def entries_at(where: Tensor, value: Any) -> Any:
+    """Return some entries of a vector, and of everything else all."""
+    return value[where] if isinstance(value, Tensor) and value.ndim else value
 
 
 OPTIMIZERS: dict[str, type[ProximalSGD] | type[ProximalAdam]] = {

@@ -26,43 +26,25 @@ class Schedule(Enum):
 
 @dataclass(frozen=True)
 class SolverOptions:
-    """How a problem is solved.
+    """How a problem is solved."""
 
-    Parameters
-    ----------
-    solver : str
-        A key of `OPTIMIZERS`.
-    learning_rate : float
-        First step size.
-    schedule : Schedule
-    plateau_fraction : float in [0, 1)
-        Part of the solve before the step size begins to fall.
-    damping : float
-        Keeps the steps of Adam from growing as gradients vanish: its `floor`, which
-        falls with the step size.
-    growth : float
-        By how much more the steps of large weights are, for penalties of single
-        weights: `growth_factor`, of weights as `Network.step_scale` has them.
-    batch_size : int
-    max_iter : float
-        Epochs; the last one need not be whole.
-    shuffle : bool
-    kkt_tol : float
-        On full batches, a solve ends once its relative residual is this small.
-    validation : Validation or None
-        Samples for early stopping; None: no early stopping.
-    """
-
-    solver: str = "adam"
-    learning_rate: float = 1e-2
+    solver: str = "adam"  # A key of `OPTIMIZERS`.
+    learning_rate: float = 1e-2  # First step size.
     schedule: Schedule = Schedule.COSINE
+    # Part of the solve before the step size begins to fall, in [0, 1).
     plateau_fraction: float = 0.0
+    # Keeps the steps of Adam from growing as gradients vanish: its `floor`, which falls
+    # with the step size.
     damping: float = 0.0
+    # By how much more the steps of large weights are, for penalties of single weights:
+    # `growth_factor`, of weights as `Network.step_scale` has them.
     growth: float = 0.0
     batch_size: int = 256
-    max_iter: float = 100
+    max_iter: float = 100  # Epochs; the last one need not be whole.
     shuffle: bool = True
+    # On full batches, a solve ends once its relative residual is this small.
     kkt_tol: float = 1e-3
+    # Samples for early stopping; None: no early stopping.
     validation: Validation | None = None
 
     def n_steps(self, n_samples: int) -> float:

@@ -44,68 +44,36 @@ _ALIGNMENT = 64
 
 
 class Batch(NamedTuple):
-    """Rows of a problem.
-
-    Attributes
-    ----------
-    inputs : Tensor or SparseInputs
-    target : Tensor
-        First dimension n_rows.
-    weight : Tensor of shape (n_rows,)
-        Divided by the mean over *all* samples and by n_rows; dividing by the batch's
-        own sum would bias the gradient.
-    """
+    """Rows of a problem."""
 
     inputs: Inputs
     target: Tensor
+    # Divided by the mean over *all* samples and by the number of rows; dividing by the
+    # batch's own sum would bias the gradient.
     weight: Tensor
 
 
 class InputSizes(NamedTuple):
-    """How large inputs are, in powers of two.
+    """How large inputs are, in powers of two."""
 
-    Attributes
-    ----------
-    columns : Tensor of shape (n_columns,)
-        What is not zero in each column.
-    density : float
-        Part of the inputs that is not zero.
-    row : float
-        Root mean square of all inputs divided by `columns`, zeros included: small for
-        sparse rows.
-    """
-
-    columns: Tensor
-    density: float
+    columns: Tensor  # What is not zero in each column, shape (n_columns,).
+    density: float  # Part of the inputs that is not zero.
+    # Root mean square of all inputs divided by `columns`, zeros included: small for
+    # sparse rows.
     row: float
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A regularised training problem.
-
-    Parameters
-    ----------
-    network : Network
-        Its parameters are the variables.
-    loss : Loss
-    rows : Dataset
-        Inputs, n_samples of them.
-    target : Tensor of shape (n_samples,) or (n_samples, n_outputs)
-    sample_weight : Tensor of shape (n_samples,)
-        Non-negative; scaled here to mean 1.
-    penalty : Penalty
-    weight_decay : float
-        γ, not negative.
-    """
+    """A regularised training problem, whose variables are the network's parameters."""
 
     network: Network
     loss: Loss
     rows: Dataset
-    target: Tensor
-    sample_weight: Tensor
+    target: Tensor  # Shape (n_samples,) or (n_samples, n_outputs).
+    sample_weight: Tensor  # Not negative, shape (n_samples,); scaled here to mean 1.
     penalty: Penalty = field(default_factory=L1)
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0  # γ, not negative.
     _engine: GradientEngine = field(init=False, repr=False, compare=False)
     _inputs: Factors = field(init=False, repr=False, compare=False)
 
@@ -154,20 +122,11 @@ class Problem:
     def batch_gradient(
         self, batch: Batch | Tensor, weight_decay: float | None = None
     ) -> Tensor:
-        """Write the gradient of a mini-batch into ``network.gradient``.
+        """Write the gradient of a batch into ``network.gradient``, and return its loss.
 
-        Parameters
-        ----------
-        batch : Batch or Tensor of int
-            Row numbers, or what `batches` made of them.
-        weight_decay : float, optional
-            By default that of the problem.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The loss of the batch, without weight decay. Nothing is synchronised with
-            the device.
+        The batch is row numbers, or what `batches` made of them. The loss is without
+        weight decay, which is by default that of the problem. Nothing is synchronised
+        with the device.
         """
         if isinstance(batch, Tensor):
             batch = next(self.batches(batch, [len(batch)]))
@@ -195,17 +154,8 @@ class Problem:
     def full_gradient(self, weight_decay: float | None = None) -> Tensor:
         """Write the exact gradient over all samples into ``network.gradient``.
 
-        Runs in the mode (train or eval) that the module is in.
-
-        Parameters
-        ----------
-        weight_decay : float, optional
-            By default that of the problem.
-
-        Returns
-        -------
-        Tensor of shape ()
-            The weighted mean loss, without weight decay.
+        Returns the weighted mean loss, without weight decay, which is by default that
+        of the problem. Runs in the mode (train or eval) that the module is in.
         """
         loss = self._loss_gradient()
         self._add_decay(weight_decay)
@@ -229,11 +179,6 @@ class Problem:
 
         What optimality is judged by: exact, with the weight decay in the gradient but
         without penalty, and without a trace of earlier gradients.
-
-        Returns
-        -------
-        loss : Tensor of shape ()
-        gradient : Tensor of shape (n_parameters,)
         """
         was_training = self.network.module.training
         self.network.module.eval()
@@ -252,25 +197,10 @@ class Problem:
     def restrict(self, support: Tensor | None, n_rows: int) -> None:
         """Let gradients be computed as if the weights off a support were zero.
 
-        Parameters
-        ----------
-        support : Tensor of bool or None
-            Of the parameters, from the first on; they have to *be* zero off it until
-            the next call. None: no such promise.
-        n_rows : int
-            Rows that a gradient is going to be asked of.
+        They have to *be* zero off it until the next call; None: no such promise. A
+        gradient is going to be asked of `n_rows` rows.
         """
         self._engine.restrict(support, n_rows)
-
-    def penalty_value(self, alpha: Sequence[float] | Tensor) -> Tensor:
-        """Return the penalty of the current parameters for one λ per layer."""
-        values = [
-            self.penalty.value(self.network.parameters[where].view(shape), strength)
-            for where, shape, strength in self.network.blocks(
-                alpha, self.penalty.separable
-            )
-        ]
-        return torch.stack(values).sum()
 
     def input_sizes(self) -> InputSizes:
         """Tell how large the inputs are.

@@ -5,14 +5,23 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sklearn_sparsenet.penalties import Strength, as_penalty, is_identity
-from sklearn_sparsenet.solvers.plain_penalties import from_plain, to_plain
+from sklearn_sparsenet.penalties import (
+    L0,
+    L1,
+    MCP,
+    FixedSupport,
+    Strength,
+    as_penalty,
+    is_identity,
+)
+from sklearn_sparsenet.penalties.base import AdaptedPenalty
 from sklearn_sparsenet.utils.arguments import checked_number
 
 __all__ = ["ProximalOptimizer"]
@@ -26,6 +35,9 @@ _SETTINGS: dict[str, tuple[Callable[[float], bool], str]] = {
     "floor": _NOT_NEGATIVE,
     "growth": _NOT_NEGATIVE,
 }
+# Penalties that a state holds as plain values, under their names.
+_KNOWN = {kind.__name__: kind for kind in (L1, MCP, L0, FixedSupport)}
+_NAME = "kind"
 
 
 class _Workspace:
@@ -50,7 +62,26 @@ def _as_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(map(_as_plain, value))
     is_of_numpy = hasattr(value, "__array__") and not isinstance(value, Tensor)
-    return value.tolist() if is_of_numpy else to_plain(value)
+    return value.tolist() if is_of_numpy else _to_plain(value)
+
+
+def _to_plain(value: Any) -> Any:
+    """Return a penalty of the library as its name and fields, others as they are."""
+    if isinstance(value, AdaptedPenalty):
+        return value.penalty
+    if type(value) not in _KNOWN.values():
+        return value
+    settings = [f.name for f in fields(value) if f.init]
+    held = {name: _to_plain(getattr(value, name)) for name in settings}
+    return {_NAME: type(value).__name__, **held}
+
+
+def _from_plain(value: Any) -> Any:
+    """Return what `_to_plain` was given."""
+    if not isinstance(value, dict):
+        return value
+    held = {k: _from_plain(part) for k, part in value.items() if k != _NAME}
+    return _KNOWN[value[_NAME]](**held)
 
 
 class ProximalOptimizer(Optimizer):
@@ -62,15 +93,10 @@ class ProximalOptimizer(Optimizer):
         self._steps: dict[Tensor, Strength] = {}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, as `torch.optim.Optimizer` does.
+        """Add a group of parameters as `torch.optim.Optimizer` does, or refuse it.
 
         What decorates its method loads PyTorch's compiler first, which takes longer
         than many a fit.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For settings that cannot be.
         """
         settings = {**self.defaults, **param_group}
         for name, (accepts, accepted) in _SETTINGS.items():
@@ -98,7 +124,7 @@ class ProximalOptimizer(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state; steps are the same to the last bit."""
         groups = [
-            {**group, "penalty": from_plain(group["penalty"])}
+            {**group, "penalty": _from_plain(group["penalty"])}
             for group in state_dict["param_groups"]
         ]
         super().load_state_dict({**state_dict, "param_groups": groups})
@@ -125,13 +151,7 @@ class ProximalOptimizer(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Perform one proximal step.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Reevaluates the model and returns the loss.
-        """
+        """Perform one proximal step; a closure computes gradients and loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -164,11 +184,8 @@ class ProximalOptimizer(Optimizer):
     def hold(self, support: Tensor) -> None:
         """Allow the optimiser to leave out what is, and stays, zero.
 
-        Parameters
-        ----------
-        support : Tensor of bool
-            Of a single parameter, a vector, from its first entry on; the penalty sees
-            to it. What it is too short for is held, too.
+        The support is that of a single parameter, a vector, from its first entry on;
+        the penalty sees to it. What it is too short for is held, too.
         """
 
     def _shrink(self, parameter: Tensor, step: Strength, group: dict[str, Any]) -> None:

@@ -16,21 +16,11 @@ class Pruning:
 
     Subclasses set weights to zero in the course of a run, and hold a support from some
     step on.
-
-    Attributes
-    ----------
-    is_due : bool
-        Whether weights are to be pruned after the coming step.
-    held : FixedSupport or None
-        The penalty of the coming steps, instead of that of the problem, once there is a
-        support that is held.
-    strength : float
-        Of that penalty.
-    trace : tuple
-        What there is to tell of the run.
     """
 
-    is_due: bool = False
+    is_due: bool = False  # Whether weights are to be pruned after the coming step.
+    # The penalty of the coming steps, instead of that of the problem, once there is a
+    # support that is held; `strength` is its λ.
     held: FixedSupport | None = None
 
     @property
@@ -39,6 +29,7 @@ class Pruning:
 
     @property
     def trace(self) -> tuple[Any, ...]:
+        """What there is to tell of the run."""
         return ()
 
     def advance(self, step: int, n_steps: int) -> None:
@@ -53,13 +44,7 @@ class Pruning:
         return asked
 
     def prune(self, weight: Tensor, step: Strength) -> None:
-        """Set weights to zero, in place, after a step of these sizes.
-
-        Parameters
-        ----------
-        weight : Tensor of shape (n_penalized,)
-        step : float or Tensor of the shape of `weight`
-        """
+        """Set penalised weights to zero, in place, after a step of these sizes."""
 
     def enforce_target(self, weight: Tensor) -> None:
         """Bring the counted weights in order, in place, at the end of a run.

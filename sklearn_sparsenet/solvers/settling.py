@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 import torch
@@ -17,17 +18,20 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.network import Network, find_nonsmooth
+from sklearn_sparsenet.networks.stages import trained_chain
 from sklearn_sparsenet.penalties import L1, FixedSupport
-from sklearn_sparsenet.solvers.counts import Count
 from sklearn_sparsenet.solvers.dataset import TensorRows
 from sklearn_sparsenet.solvers.live_part import with_all_inputs
 from sklearn_sparsenet.solvers.monitor import Monitor
-from sklearn_sparsenet.solvers.newton_steps import NewtonSteps
-from sklearn_sparsenet.solvers.objective import chain_of
+from sklearn_sparsenet.solvers.newton_steps import (
+    Count,
+    NewtonSteps,
+    Work,
+    part_of_training,
+)
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
-from sklearn_sparsenet.solvers.work import Work, part_of_training
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Settling"]
@@ -38,20 +42,10 @@ _MOST_ELEMENTS = 2**24  # of X, of which there is a copy in double precision
 class Settling:
     """Newton steps to a stationary point, from where a network stands.
 
-    Parameters
-    ----------
-    problem : Problem
-        With an ℓ1 penalty. Its network is changed in place by `solve`.
-    alpha : sequence of float
-        λ of each group to begin with.
-    count : Count
-    options : SolverOptions
-        Of the training that the steps may cost a part of; its `kkt_tol` is the residual
-        at which they end, once the count is right.
-
-    Attributes
-    ----------
-    most_steps : int
+    The problem has an ℓ1 penalty, and its network is changed in place by `solve`;
+    `alpha` is the λ of each group to begin with. `options` are those of the training
+    that the steps may cost a part of; its `kkt_tol` is the residual at which they end,
+    once the count is right.
     """
 
     most_steps = 100
@@ -84,7 +78,7 @@ class Settling:
         They are for chains of linear layers and smooth elementwise activations: on the
         kinks of others, where minimisers are, there is no second derivative.
         """
-        chain = chain_of(problem.network.module)
+        chain = trained_chain(problem.network.module)
         n_elements = problem.n_samples * prod(problem.rows.sample_shape)
         is_plain = chain is not None and not (chain.first or chain.stages[-1].after)
         defined = is_plain and not find_nonsmooth(problem.network.module)
@@ -98,15 +92,8 @@ class Settling:
     def solve(self, monitor: Monitor | None = None) -> Solution:
         """Take steps, and leave the network at the best of the iterates.
 
-        Parameters
-        ----------
-        monitor : Monitor, optional
-            Is told of the steps as of epochs, and may end the solve after each.
-
-        Returns
-        -------
-        Solution
-            Its `alpha` is the λ that was found, of each layer.
+        Its `alpha` is the λ that was found, of each layer. A monitor is told of the
+        steps as of epochs, and may end the solve after each.
         """
         started, run = time.perf_counter(), self._run
         try:
@@ -116,16 +103,14 @@ class Settling:
         network = self._problem.network
         network.parameters[self._where] = run.best.point.to(network.parameters)
 
-        def evaluate(status: Status) -> Solution:
-            return Solution.at(
-                self._problem,
-                run.spread(run.best.alpha),
-                epochs=len(run.losses),
-                seconds=time.perf_counter() - started,
-                loss_curve=tuple(run.losses),
-                status=status,
-            )
-
+        evaluate = partial(
+            Solution.at,
+            self._problem,
+            network.per_layer(run.best.alpha),
+            epochs=len(run.losses),
+            seconds=time.perf_counter() - started,
+            loss_curve=tuple(run.losses),
+        )
         return conclude(evaluate, status)
 
 

@@ -36,46 +36,22 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Solution:
-    """A network at the end of a solve.
+    """A network at the end of a solve."""
 
-    Attributes
-    ----------
-    state : snapshot of the network
-    alpha : tuple of float
-        λ of each layer.
-    counts, sizes : tuple of int
-        Nonzero weights of each layer, and all of them.
-    loss : float
-        Without penalty, over all samples, in eval mode.
-    gradient : Tensor of shape (n_weights,)
-        Of that loss, with respect to the counted weights.
-    certificate : Certificate
-        How far from stationarity it is.
-    epochs : float
-    seconds : float
-    loss_curve, validation_scores : tuple of float
-        One entry per epoch.
-    status : Status
-    trace : tuple
-        What a pruning tells of the run.
-    rest : Tensor of shape (n_parameters - n_weights,), or None
-        The gradient with respect to the other parameters.
-    """
-
-    state: tuple[Tensor, dict[str, Tensor]]
-    alpha: tuple[float, ...]
-    counts: tuple[int, ...]
+    state: tuple[Tensor, dict[str, Tensor]]  # Snapshot of the network.
+    alpha: tuple[float, ...]  # λ of each layer.
+    counts: tuple[int, ...]  # Nonzero weights of each layer; `sizes`: all of them.
     sizes: tuple[int, ...]
-    loss: float
-    gradient: Tensor
-    certificate: Certificate
+    loss: float  # Without penalty, over all samples, in eval mode.
+    gradient: Tensor  # Of that loss, with respect to the counted weights.
+    certificate: Certificate  # How far from stationarity it is.
     epochs: float
     seconds: float
-    loss_curve: tuple[float, ...] = ()
+    loss_curve: tuple[float, ...] = ()  # One entry per epoch, as `validation_scores`.
     validation_scores: tuple[float, ...] = ()
     status: Status = Status.BUDGET
-    trace: tuple[Any, ...] = ()
-    rest: Tensor | None = None
+    trace: tuple[Any, ...] = ()  # What a pruning tells of the run.
+    rest: Tensor | None = None  # The gradient with respect to the other parameters.
 
     @classmethod
     def at(
@@ -85,17 +61,10 @@ class Solution:
         penalty: Penalty | None = None,
         **facts: Any,
     ) -> Solution:
-        """Evaluate a problem where its network stands.
+        """Evaluate a problem where its network stands, for the λ of each layer.
 
-        Parameters
-        ----------
-        problem : Problem
-        alpha : sequence of float
-            λ of each layer.
-        penalty : Penalty, optional
-            By which it is judged; by default that of the problem.
-        **facts
-            The attributes that tell how it came there, from `epochs` on.
+        It is judged by `penalty`, by default that of the problem; `facts` are the
+        attributes that tell how it came there, from `epochs` on.
         """
         network, penalty = problem.network, penalty or problem.penalty
         loss, gradient = problem.evaluate()
@@ -114,12 +83,7 @@ class Solution:
     def with_alpha(self, problem: Problem, alpha: Sequence[float]) -> Solution:
         """Return the same network as a solution for another λ, without training.
 
-        Parameters
-        ----------
-        problem : Problem
-            Its network stands at this solution.
-        alpha : sequence of float
-            λ of each layer.
+        The network of the problem stands at this solution.
         """
         assert self.rest is not None
         gradient = torch.cat([self.gradient, self.rest])
@@ -150,17 +114,11 @@ class Solution:
         return replace(self, state=(nothing, {}), gradient=nothing, rest=None)
 
 
-def conclude(evaluate: Callable[[Status], Solution], status: Status) -> Solution:
-    """Return the solution where a solve has ended, also if the user interrupts that.
-
-    Parameters
-    ----------
-    evaluate : callable(status) -> Solution
-    status : Status
-    """
+def conclude(evaluate: Callable[..., Solution], status: Status) -> Solution:
+    """Return the solution where a solve has ended, also if the user interrupts that."""
     try:
-        return evaluate(status)
+        return evaluate(status=status)
     except KeyboardInterrupt:  # the network is there; only its evaluation is not
         if status is Status.INTERRUPTED:  # the second one
             raise
-        return evaluate(Status.INTERRUPTED)
+        return evaluate(status=Status.INTERRUPTED)

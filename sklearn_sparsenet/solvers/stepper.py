@@ -11,7 +11,7 @@ from torch import Tensor
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers.live_part import LivePart, live_part
-from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS
+from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, entries_at
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Batch, Problem
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
@@ -23,22 +23,9 @@ __all__ = ["Stepper"]
 class Stepper:
     """Takes the steps of a run, from where the network stands.
 
-    Once a support is held, steps need nothing but the units that have weights: they
-    are taken on those alone, and the network is told by `write_back`.
-
-    Parameters
-    ----------
-    problem : Problem
-    alpha : sequence of float
-        λ of each layer.
-    options : SolverOptions
-    pruning : Pruning
-        May prune weights after a step, and hold a support from some step on.
-
-    Attributes
-    ----------
-    keeps_weights : bool
-        Whether a step that would make a weight zero is taken back, for that weight.
+    Once a support is held, steps need nothing but the units that have weights: they are
+    taken on those alone, and the network is told by `write_back`. A pruning may prune
+    weights after a step, and hold a support from some step on.
     """
 
     def __init__(
@@ -51,6 +38,7 @@ class Stepper:
         self._whole, self._alpha, self._options = problem, alpha, options
         self._pruning = pruning
         self._n_rows = min(options.batch_size, problem.n_samples)
+        # Whether a step that would make a weight zero is taken back, for that weight.
         self.keeps_weights = False
         self.start()
 
@@ -152,7 +140,7 @@ class Stepper:
         self._optimizer = self._make_optimizer(part.problem.penalty)
         (group,) = self._optimizer.param_groups
         group.update({k: before[k] for k in ("lr", "floor") if k in before})
-        self._set_moments([{k: _at(part.where, v) for k, v in moments.items()}])
+        self._set_moments([{k: entries_at(part.where, v) for k, v in moments.items()}])
         self._optimizer.hold(support[part.where[: network.n_weights]])
 
     def set_rate(self, rate: float, damping: float) -> None:
@@ -221,8 +209,3 @@ def _group(
     if network.step_scale is not None:
         settings["scale"] = network.step_scale[where].view(shape)
     return {"params": [leaf], **settings}
-
-
-def _at(where: Tensor, value: Any) -> Any:
-    """Return some entries of a vector, and of everything else all."""
-    return value[where] if isinstance(value, Tensor) and value.ndim else value

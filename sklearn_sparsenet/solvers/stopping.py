@@ -36,20 +36,11 @@ def forward(module: nn.Module, rows: Dataset) -> Tensor:
 
 @dataclass(frozen=True)
 class Validation:
-    """Samples held out, and how to score outputs on them.
-
-    Parameters
-    ----------
-    rows : Dataset
-    score : callable(Tensor of outputs) -> float
-        Larger is better.
-    patience : int
-        Epochs without a better score after which training ends.
-    """
+    """Samples held out, and how to score outputs on them."""
 
     rows: Dataset
-    score: Callable[[Tensor], float]
-    patience: int
+    score: Callable[[Tensor], float]  # Of outputs; larger is better.
+    patience: int  # Epochs without a better score after which training ends.
 
     def evaluate(self, network: Network) -> float:
         """Return the score of the network as it is, in eval mode.

@@ -71,7 +71,7 @@ def test_steps_grow_unless_inputs_are_mostly_zero(monkeypatch):
     run = OnePassSearch.run
 
     def watched(self, trainer, limits):
-        seen.append(trainer.steps_grow)
+        seen.append(trainer.problem.network.steps_grow)
         return run(self, trainer, limits)
 
     monkeypatch.setattr(OnePassSearch, "run", watched)

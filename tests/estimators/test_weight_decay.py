@@ -138,7 +138,7 @@ def test_a_search_without_a_signal_yet_has_little(
     run = OnePassSearch.run
 
     def watched(self, trainer, limits):
-        seen.append(trainer.search_decay)
+        seen.append(trainer.session.search_decay)
         return run(self, trainer, limits)
 
     monkeypatch.setattr(OnePassSearch, "run", watched)
