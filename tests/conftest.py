@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from sklearn_sparsenet.solvers.dataset import make_dataset
-from tests.trust.recount import count_live
 
 # Told in tests as it should not be in the examples of README, docs and docstrings.
 UNTOLD = pytest.mark.filterwarnings(
@@ -64,10 +63,3 @@ def convert_at_once(monkeypatch):
         monkeypatch.setitem(defaults, "convert_at_once_bytes", n_bytes)
 
     return set_limit
-
-
-@pytest.fixture(scope="session")
-def n_live():
-    """Count live weights by search, of layers as arrays (fan_out, fan_in) of bool."""
-
-    return lambda layers: count_live([layer.T for layer in layers])

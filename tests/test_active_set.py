@@ -1,14 +1,17 @@
-"""The active-set solver: known minimisers, optimality recomputed, exact zeros."""
+"""The active-set solver, and its Newton steps: known minimisers, exact zeros."""
 
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.linear_model import Lasso, LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
-from sklearn_sparsenet.losses import LogLoss
+from sklearn_sparsenet.losses import CrossEntropy, LogLoss, SquaredError
 from sklearn_sparsenet.networks.network import Network, find_layers
+from sklearn_sparsenet.networks.stages import take_apart
 from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.penalties import L0, FixedSupport
 from sklearn_sparsenet.solvers import (
@@ -20,8 +23,10 @@ from sklearn_sparsenet.solvers import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers import active_set as active_set_module
+from sklearn_sparsenet.solvers.curvature import Curvature
 from sklearn_sparsenet.solvers.newton import Face, newton
 from sklearn_sparsenet.solvers.objective import WholeNetwork, make_objective
+from sklearn_sparsenet.solvers.quadratic import convex, minimize_model
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 from tests.problems import network_of, problem_of
 
@@ -55,7 +60,7 @@ def test_agrees_with_lasso(diabetes, alpha):
     problem = make_problem(X, y)
     found = solve_active_set(problem, [alpha], EXACT)
     lasso = Lasso(alpha=alpha / 2, tol=1e-12, max_iter=100_000).fit(X, y)
-    np.testing.assert_allclose(problem.network.weights, lasso.coef_, atol=1e-6)
+    assert_allclose(problem.network.weights, lasso.coef_, atol=1e-6)
     assert found.counts == (np.count_nonzero(lasso.coef_),)
     assert found.status is Status.STATIONARY
 
@@ -77,10 +82,8 @@ def test_agrees_with_logistic_regression_on_near_duplicates(cancer):
     saga = LogisticRegression(
         C=0.1, l1_ratio=1.0, solver="saga", tol=1e-10, max_iter=20_000, random_state=0
     ).fit(X, y)
-    np.testing.assert_allclose(problem.network.weights, saga.coef_[0], atol=1e-6)
-    np.testing.assert_allclose(
-        problem.network.parameters[-1], saga.intercept_[0], atol=1e-6
-    )
+    assert_allclose(problem.network.weights, saga.coef_[0], atol=1e-6)
+    assert_allclose(problem.network.parameters[-1], saga.intercept_[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("C", [1.0, 100.0])
@@ -144,7 +147,7 @@ def test_penalized_bias_and_no_penalty(diabetes):
     problem = make_problem(X, y)
     solve_active_set(problem, [0.0], EXACT)
     exact = np.linalg.lstsq(X, y, rcond=None)[0]
-    np.testing.assert_allclose(problem.network.weights, exact, atol=1e-5)
+    assert_allclose(problem.network.weights, exact, atol=1e-5)
 
 
 def test_a_network_that_cannot_learn_anything_ends_at_zero():
@@ -166,7 +169,7 @@ def test_fixed_support_is_least_squares(diabetes):
     problem = make_problem(X, y, penalty=FixedSupport(support))
     found = solve_active_set(problem, [0.0], EXACT)
     exact = np.linalg.lstsq(X[:, [2, 8]], y, rcond=None)[0]
-    np.testing.assert_allclose(problem.network.weights[support], exact, atol=1e-7)
+    assert_allclose(problem.network.weights[support], exact, atol=1e-7)
     assert found.counts == (2,)
 
 
@@ -185,7 +188,7 @@ def test_compact_chain_agrees_with_the_whole_network(diabetes, generator):
     loss, gradient = compact.evaluate(x[places])
     expected, full = whole.evaluate(x)
     assert loss == pytest.approx(expected, rel=1e-12)
-    np.testing.assert_allclose(gradient, full[places], atol=1e-12)
+    assert_allclose(gradient, full[places], atol=1e-12)
     outside = np.setdiff1d(np.arange(len(x)), places)
     assert not full[outside].any()
 
@@ -200,9 +203,7 @@ def test_hessian_agrees_with_differences(diabetes):
     for column in (0, 17, len(x) - 1):
         shift = np.eye(len(x))[column] * step
         upper, lower = (objective.evaluate(x + sign * shift)[1] for sign in (1, -1))
-        np.testing.assert_allclose(
-            hessian[:, column], (upper - lower) / (2 * step), atol=1e-8
-        )
+        assert_allclose(hessian[:, column], (upper - lower) / (2 * step), atol=1e-8)
 
 
 def test_newton_leaves_a_saddle():
@@ -219,7 +220,7 @@ def test_newton_leaves_a_saddle():
     face = Face(Saddle(), np.zeros(2), np.zeros(2), np.zeros(2))
     x, _, converged = newton(face, np.array([1e-3, 1.0]), 50, np.full(2, 1e-10))
     assert converged
-    np.testing.assert_allclose(x, [1.0, 0.0], atol=1e-9)
+    assert_allclose(x, [1.0, 0.0], atol=1e-9)
 
 
 def test_other_modules_are_solved_whole(diabetes):
@@ -289,3 +290,79 @@ def test_goes_further_than_adam(diabetes):
     after = solve_active_set(problem, [0.01] * 2, ActiveSetOptions())
     assert before.kkt_residual > 0.1 > 1e-3 >= after.kkt_residual
     assert sum(after.counts) <= sum(before.counts)
+
+
+def symmetric(n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(n, n, generator=generator, dtype=torch.float64)
+    return matrix + matrix.t()
+
+
+def test_a_convex_matrix_stays_as_it_is():
+    matrix = symmetric(20)
+    matrix = matrix @ matrix.t() + torch.eye(20, dtype=torch.float64)
+    torch.testing.assert_close(convex(matrix), matrix, rtol=1e-5, atol=1e-5)
+
+
+def test_negative_curvature_is_reflected():
+    exchange = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(convex(exchange), torch.eye(2, dtype=torch.float64))
+    sizes = torch.tensor([3.0, -2.0, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(convex(sizes.diag()), sizes.abs().diag())
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 60, 200])
+def test_what_is_added_is_positive_and_small(n):
+    matrix = symmetric(n, seed=n)
+    values = torch.linalg.eigvalsh(convex(matrix))
+    added = torch.linalg.eigvalsh(convex(matrix) - matrix)
+    assert values.min() > 0
+    assert added.min() > -1e-9 * added.max()
+    n_negative = int((torch.linalg.eigvalsh(matrix) < 0).sum())
+    assert int((added > 1e-6).sum()) == n_negative
+
+
+def test_the_minimum_of_a_model_fulfils_its_conditions():
+    n = 60
+    generator = torch.Generator().manual_seed(1)
+    hessian = convex(symmetric(n))
+    hessian.diagonal().add_(0.1)
+    linear = torch.randn(n, generator=generator, dtype=torch.float64)
+    slope = torch.full_like(linear, 0.5)
+    slope[:3] = 0.0
+    found = minimize_model(hessian, linear, slope, torch.zeros_like(linear))
+    pull = hessian @ found + linear
+    on = found != 0
+    assert 3 < int(on.sum()) < n
+    torch.testing.assert_close(pull[on], -(slope * found.sign())[on])
+    assert (pull.abs() <= slope + 1e-9)[~on].all()
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.Softplus])
+@pytest.mark.parametrize("loss", [SquaredError(), CrossEntropy(3)], ids=str)
+def test_second_derivatives(activation, loss):
+    torch.manual_seed(0)
+    widths, n = (4, 5, 3, 3), 30
+    chain = [nn.Linear(4, 5), activation(), nn.Linear(5, 3), nn.Linear(3, 3)]
+    module = nn.Sequential(*chain).double()
+    names = ["0.weight", "2.weight", "3.weight"]
+    network = Network(module, names)
+    inputs = torch.randn(n, widths[0], dtype=torch.float64)
+    classes = torch.arange(n) % 3
+    is_squared = isinstance(loss, SquaredError)
+    target = nn.functional.one_hot(classes).double() if is_squared else classes
+    weight = torch.full((n,), 1 / n, dtype=torch.float64)
+
+    def value(flat):
+        state = {}
+        for name, parameter in module.named_parameters():
+            start = parameter.storage_offset()
+            state[name] = flat[start : start + parameter.numel()].view(parameter.shape)
+        output = torch.func.functional_call(module, state, (inputs,))
+        return loss.per_sample(output, target) @ weight
+
+    where = torch.arange(0, len(network.parameters), 2)
+    wanted = torch.autograd.functional.hessian(value, network.parameters.clone())
+    curvature = Curvature(take_apart(module).stages, loss, inputs, target, weight)
+    found = curvature.hessian(where)
+    torch.testing.assert_close(found, wanted[where][:, where])

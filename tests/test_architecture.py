@@ -139,8 +139,13 @@ def test_nothing_private_is_asked_for_in_another_module(name):
             assert is_here or node.attr in OF_OTHERS, f"{name}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("path", MODULES.values(), ids=MODULES)
+TESTS = Path(__file__).parent
+FILES = MODULES | {str(p.relative_to(TESTS)): p for p in sorted(TESTS.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("path", FILES.values(), ids=FILES)
 def test_files_are_short(path):
+    """Those of the tests as well."""
     assert len(path.read_text().splitlines()) <= 400
 
 

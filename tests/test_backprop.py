@@ -30,17 +30,12 @@ def smooth_l1(output, target):
 
 
 LOSSES = {
-    "squared": lib.SquaredError(),
-    "absolute": lib.AbsoluteError(),
-    "huber": lib.Huber(0.3),
-    "poisson": lib.Poisson(),
-    "emission": lib.PoissonEmission(2.5),
-    "log": lib.LogLoss(),
-    "one-bit": lib.OneBit(0.1),
-    "one-bit-0": lib.OneBit(0.0),
-    "cross-entropy": lib.CrossEntropy(),
-    "custom": lib.CustomLoss(smooth_l1),
-}
+    "squared": lib.SquaredError(), "absolute": lib.AbsoluteError(),
+    "huber": lib.Huber(0.3), "poisson": lib.Poisson(),
+    "emission": lib.PoissonEmission(2.5), "log": lib.LogLoss(),
+    "one-bit": lib.OneBit(0.1), "one-bit-0": lib.OneBit(0.0),
+    "cross-entropy": lib.CrossEntropy(), "custom": lib.CustomLoss(smooth_l1),
+}  # fmt: skip
 
 
 def make_problem(module, loss, dtype=F64, device="cpu"):
@@ -186,18 +181,13 @@ CHAINS = {
     "no activation between": lambda: nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3)),
     "activated outputs": lambda: nn.Sequential(nn.Linear(4, 3), nn.Softplus(2.0)),
     "settings": lambda: nn.Sequential(
-        nn.Linear(4, 5),
-        nn.LeakyReLU(0.3),
-        nn.Linear(5, 5),
-        nn.ELU(0.7),
-        nn.Linear(5, 5),
-        nn.GELU("tanh"),
-        nn.Linear(5, 3),
+        nn.Linear(4, 5), nn.LeakyReLU(0.3), nn.Linear(5, 5), nn.ELU(0.7),
+        nn.Linear(5, 5), nn.GELU("tanh"), nn.Linear(5, 3),
     ),
     "in place": lambda: nn.Sequential(
         nn.Linear(4, 5), nn.ReLU(inplace=True), nn.Linear(5, 3)
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CHAINS)

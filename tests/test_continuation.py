@@ -14,6 +14,7 @@ from sklearn_sparsenet.search import BracketSearch, ContinuationSearch, SearchBu
 from sklearn_sparsenet.search import continuation as search_module
 from sklearn_sparsenet.solvers import Continuation, Status
 from sklearn_sparsenet.solvers import continuation as solver_module
+from tests.comparisons import assert_same_arrays
 
 SETTINGS = {"activation": "tanh", "solver": "lbfgs", "random_state": 0}
 
@@ -65,8 +66,7 @@ def test_certified_on_target_and_lambda_gives_it_again(diabetes, target):
     assert found.kkt_residual_ == found.certificate_.largest
     again = regressor(alpha=found.alpha_).fit(*diabetes)
     assert again.n_nonzero_ == found.n_nonzero_
-    for ours, theirs in zip(again.coefs_, found.penalized_coefs_, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_arrays(again.coefs_, found.penalized_coefs_)
 
 
 @pytest.mark.parametrize(

@@ -95,11 +95,9 @@ def documented():
 
 def test_every_public_name_is_in_the_api_reference():
     modules = [
-        sklearn_sparsenet,
-        sklearn_sparsenet.losses,
-        sklearn_sparsenet.optimality,
+        sklearn_sparsenet, sklearn_sparsenet.losses, sklearn_sparsenet.optimality,
         sklearn_sparsenet.plots,
-    ]
+    ]  # fmt: skip
     public = {
         f"{module.__name__}.{name}"
         for module in modules

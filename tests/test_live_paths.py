@@ -104,13 +104,9 @@ def test_strength_is_the_geometric_mean_weight_along_a_path():
 
 def test_convolutions_and_the_module_itself_is_left_alone(generator):
     module = nn.Sequential(
-        nn.Conv2d(1, 2, 3, padding=1),
-        nn.BatchNorm2d(2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(8, 3),
-    )
+        nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(8, 3),
+    )  # fmt: skip
     with torch.no_grad():
         module[5].weight[:, 4:] = 0  # nobody listens to the second channel
     before = {k: v.clone() for k, v in module.state_dict().items()}

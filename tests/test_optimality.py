@@ -19,13 +19,9 @@ def solved(module, alpha, generator):
     design = torch.cat([X, torch.ones(80, 1, dtype=F64)], 1)
     curvature = 2 * torch.linalg.matrix_norm(design, 2).item() ** 2
     options = SolverOptions(
-        solver="sgd",
-        learning_rate=80 / curvature,
-        schedule=Schedule.CONSTANT,
-        batch_size=80,
-        max_iter=20_000,
-        kkt_tol=1e-8,
-    )
+        solver="sgd", learning_rate=80 / curvature, schedule=Schedule.CONSTANT,
+        batch_size=80, max_iter=20_000, kkt_tol=1e-8,
+    )  # fmt: skip
     return problem, solve(problem, alpha, options, generator)
 
 

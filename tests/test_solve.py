@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from sklearn_sparsenet.losses import CustomLoss
 from sklearn_sparsenet.networks.network import Network, find_layers
@@ -21,12 +22,9 @@ from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 from tests.problems import F64, TwoBranches, network_of, problem_of
 
 SGD = SolverOptions(
-    solver="sgd",
-    learning_rate=0.05,
-    schedule=Schedule.CONSTANT,
-    batch_size=8,
+    solver="sgd", learning_rate=0.05, schedule=Schedule.CONSTANT, batch_size=8,
     max_iter=3,
-)
+)  # fmt: skip
 
 
 def make(generator, hidden=(4,), loss=None, n=21, **more):
@@ -84,7 +82,7 @@ def test_sgd_is_algorithm_3_to_the_letter(generator):
                     layer.bias -= 0.05 * layer.bias.grad
                     moved = layer.weight - 0.05 * layer.weight.grad
                     layer.weight.copy_(soft_threshold(moved, 0.05 * alpha))
-    torch.testing.assert_close(
+    assert_close(
         problem.network.parameters, reference.network.parameters, rtol=1e-12, atol=1e-13
     )
 
@@ -208,6 +206,18 @@ def test_leaving_the_target_forgets_what_was_kept():
     assert run_script(script[:2]) == (None, 2)
 
 
+def test_backing_off_rewinds_early_stopping():
+    early = EarlyStopping(None, lambda weights: True)
+    early.scores = [0.1, 0.2, 0.9]
+    early.best_epoch, early.best_score, early.best_state = 3, 0.9, "state"
+    early.rewind(2)
+    assert early.scores == [0.1, 0.2]
+    assert early.best_state is None
+    early.best_epoch, early.best_state = 1, "state"
+    early.rewind(2)
+    assert early.best_state == "state"
+
+
 def test_early_stopping_restores_the_best_state(generator):
     problem = make(generator)
     validation = Validation(
@@ -289,9 +299,7 @@ def test_hard_thresholding_ends_at_least_squares_on_its_support(generator):
     X = problem.rows.slice(0, 60)[:, support]
     design = torch.cat([X, torch.ones(60, 1, dtype=F64)], 1)
     wanted = torch.linalg.lstsq(design, problem.target).solution[:-1, 0]
-    torch.testing.assert_close(
-        problem.network.weights[support], wanted, rtol=1e-6, atol=1e-8
-    )
+    assert_close(problem.network.weights[support], wanted, rtol=1e-6, atol=1e-8)
     # A fixed point of the prox: what survives is above its threshold.
     assert wanted.abs().min() > (2 * SGD.learning_rate * 0.2) ** 0.5
 
@@ -305,9 +313,7 @@ def test_a_group_penalty_removes_a_layer_as_a_whole(generator):
     found = to_the_end(problem, [0.6, 0.6], generator)
     assert found.counts == (2, 0)  # the weight of the second input is not removed
     left, gradient = module.left.weight, problem.evaluate()[1][:2]
-    torch.testing.assert_close(
-        -gradient, 0.6 * (left / left.norm()).detach()[0], rtol=0, atol=1e-7
-    )
+    assert_close(-gradient, 0.6 * (left / left.norm()).detach()[0], rtol=0, atol=1e-7)
 
 
 def test_firm_thresholding_does_not_shrink_large_weights(generator):
@@ -357,4 +363,4 @@ def test_the_step_size_falls_after_the_steady_part(generator):
     steps = torch.tensor(penalty.steps)
     falling = 0.5 * (1 + torch.cos(torch.pi * torch.arange(4) / 4))
     expected = 0.05 * torch.cat([torch.ones(6), falling])
-    torch.testing.assert_close(steps, expected)
+    assert_close(steps, expected)

@@ -19,13 +19,9 @@ LIMITS = {"alpha_bounds": (1e-4, 3.0), "max_outer_iter": 20}
 REFITTED = SearchBudget(debias=True, **LIMITS)
 PENALISED = SearchBudget(debias=False, **LIMITS)
 OPTIONS = SolverOptions(
-    solver="sgd",
-    learning_rate=0.1,
-    schedule=Schedule.CONSTANT,
-    batch_size=60,
-    max_iter=400,
-    kkt_tol=1e-8,
-)
+    solver="sgd", learning_rate=0.1, schedule=Schedule.CONSTANT, batch_size=60,
+    max_iter=400, kkt_tol=1e-8,
+)  # fmt: skip
 
 
 def trainer_of(

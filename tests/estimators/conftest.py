@@ -1,9 +1,13 @@
 """Data for tests of the estimators."""
 
+from operator import attrgetter
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.preprocessing import StandardScaler
+
+from sklearn_sparsenet.search import OnePassSearch
 
 
 def _standardised(load):
@@ -55,3 +59,30 @@ def data():
 def save_every_epoch(monkeypatch):
     """Keep what a fit may go on from after each of its epochs."""
     monkeypatch.setattr("sklearn_sparsenet.solvers.checkpoint._EVERY_SECONDS", 0.0)
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """Let a fit that is not refused before its training fail there."""
+
+    def train(*args, **kwargs):
+        raise AssertionError("training began")
+
+    monkeypatch.setattr("sklearn_sparsenet.search.path.train", train)
+
+
+@pytest.fixture
+def watch_searches(monkeypatch):
+    """Return a function that lets searches note an attribute of their trainers."""
+
+    def watch(name):
+        found, run = [], OnePassSearch.run
+
+        def watched(search, trainer, limits):
+            found.append(attrgetter(name)(trainer))
+            return run(search, trainer, limits)
+
+        monkeypatch.setattr(OnePassSearch, "run", watched)
+        return found
+
+    return watch

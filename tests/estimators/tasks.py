@@ -1,9 +1,6 @@
-"""A callback that records the tasks of a fit, and small fits to record."""
+"""A callback that records the tasks of a fit."""
 
 import numpy as np
-from torch import nn
-
-from sklearn_sparsenet import SparseNetRegressor
 
 
 class Recorder:
@@ -49,24 +46,3 @@ class Recorder:
     @property
     def solves(self):
         return list(self.root._children_map.values())
-
-
-def make(kind=SparseNetRegressor, **params):
-    defaults = {
-        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
-        "max_iter": 20, "batch_size": 50, "random_state": 0,
-    }  # fmt: skip
-    return kind(**{**defaults, **params})
-
-
-def with_noise(n_features, n_outputs):
-    return nn.Sequential(
-        nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.2),
-        nn.Linear(8, n_outputs),
-    )  # fmt: skip
-
-
-LBFGS = {
-    "solver": "lbfgs", "batch_size": "auto", "max_iter": 300, "tol": 0.3,
-    "hidden_layer_sizes": (3,),
-}  # fmt: skip

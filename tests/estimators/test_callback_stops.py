@@ -4,10 +4,11 @@ import warnings
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-from tests.estimators.tasks import LBFGS, Recorder, make, with_noise
+from tests.comparisons import assert_same_arrays
+from tests.estimators.small_fits import LBFGS, make, with_noise
+from tests.estimators.tasks import Recorder
 
 KINDS = {
     "one_pass": {},
@@ -132,8 +133,7 @@ def test_checkpoints(search, data, tmp_path):
         stopper = Recorder()
         gone_on = make(**params, checkpoint=tmp_path).set_callbacks(stopper)
         gone_on.fit(*data)
-        for ours, theirs in zip(gone_on.coefs_, alone.coefs_, strict=True):
-            assert_array_equal(ours, theirs)
+        assert_same_arrays(gone_on.coefs_, alone.coefs_)
         # What was solved before counts; the epochs of a solve that goes on, too.
         names = [solve.task_name for solve in stopper.solves]
         assert names == [solve.task_name for solve in whole.solves]

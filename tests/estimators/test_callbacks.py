@@ -1,12 +1,10 @@
 """Scikit-learn's callbacks: what they are told of a fit, and how they end one."""
 
-import pickle
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.callback import ProgressBar, ScoringMonitor
@@ -19,12 +17,13 @@ from sklearn_sparsenet import (
     OnePassSearch,
     SparseNetClassifier,
     SparseNetRegressor,
-    load,
 )
 from sklearn_sparsenet.estimators import _callbacks
 from sklearn_sparsenet.search import Search, SearchResult
 from sklearn_sparsenet.solvers.loop import _Run
-from tests.estimators.tasks import LBFGS, Recorder, make, with_noise
+from tests.comparisons import assert_same_network, pickled, reloaded
+from tests.estimators.small_fits import LBFGS, make, with_noise
+from tests.estimators.tasks import Recorder
 
 
 class Watcher(Recorder):
@@ -71,10 +70,7 @@ def test_tasks_are_a_tree_and_change_nothing(kind, data):
     alone = make(**params).fit(*data)
     recorder, watcher = Recorder(), Watcher()
     watched = make(**params).set_callbacks(recorder, watcher).fit(*data)
-    for ours, theirs in zip(
-        watched.module_.parameters(), alone.module_.parameters(), strict=True
-    ):
-        assert torch.equal(ours, theirs)
+    assert_same_network(watched, alone)
     assert watched.loss_curve_ == alone.loss_curve_
     assert recorder.events[:2] == ["setup", "fit"]
     assert recorder.events[-1] == "teardown"
@@ -154,11 +150,8 @@ def test_steps_that_are_taken_back_are_no_new_tasks(data, monkeypatch):
 
 
 def test_the_estimator_of_a_task_predicts_as_the_network_did(data):
-    for kind, (X, y) in zip(
-        (SparseNetRegressor, SparseNetClassifier),
-        (data, load_iris(return_X_y=True)),
-        strict=True,
-    ):
+    of_classes = (SparseNetClassifier, load_iris(return_X_y=True))
+    for kind, (X, y) in ((SparseNetRegressor, data), of_classes):
         watcher = Watcher()
         weight = np.linspace(0.5, 1.5, len(X))
         net = make(kind).set_callbacks(watcher).fit(X, y, weight)
@@ -307,17 +300,16 @@ def test_propagated_callbacks_see_one_tree(data):
     assert not hasattr(model[-1], "_parent_callback_ctx")
 
 
-def test_copies_and_files(data, tmp_path):
+def test_copies_and_files(data):
     monitor, bar = ScoringMonitor(scoring="r2"), ProgressBar()
     net = make().set_callbacks(monitor, bar).fit(*data)
     assert clone(net)._skl_callbacks == [monitor, bar]
-    again = pickle.loads(pickle.dumps(net))
+    again = pickled(net)
     assert_array_equal(again.predict(data[0]), net.predict(data[0]))
     assert len(again._skl_callbacks) == 2
     again.fit(*data)
     assert_array_equal(again.predict(data[0]), net.predict(data[0]))
-    net.save(tmp_path / "net.safetensors")
-    loaded = load(tmp_path / "net.safetensors")
+    loaded = reloaded(net)
     assert_array_equal(loaded.predict(data[0]), net.predict(data[0]))
     assert not hasattr(loaded, "_skl_callbacks")
 

@@ -7,63 +7,28 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_array_equal
-from sklearn.datasets import load_diabetes
 from torch import nn
 
-from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
+from tests.comparisons import assert_same_arrays, assert_same_network
+from tests.estimators import small_fits
+from tests.estimators.small_fits import DATA, with_dropout
 from tests.estimators.tasks import Recorder
+from tests.faults import Loss, StoppedError, interrupt, stop
 
 pytestmark = pytest.mark.usefixtures("save_every_epoch")
-
-
-class StoppedError(Exception):
-    """The process is gone."""
-
-
-class Fragile:
-    """Squared error that fails once, at a certain call."""
-
-    def __init__(self, fails_at=None, error=StoppedError, lost=None):
-        self.calls, self.fails_at, self.error = 0, fails_at, error
-        self.lost = lost  # a call that gives no number
-
-    def __repr__(self):
-        return "Fragile()"  # whatever it has been through, it is the same loss
-
-    def __call__(self, output, target):
-        self.calls += 1
-        if self.calls == self.fails_at:
-            raise self.error
-        losses = (output - target).square().sum(1)
-        return losses * float("nan") if self.calls == self.lost else losses
-
-
-@pytest.fixture
-def data():
-    X, y = load_diabetes(return_X_y=True)
-    return X[:200] * 20, (y[:200] - 150) / 80
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 def make(**params):
-    defaults = {
-        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
-        "max_iter": 30, "batch_size": 50, "random_state": 0,
-    }  # fmt: skip
-    return SparseNetRegressor(**{**defaults, **params})
+    return small_fits.make(**{"max_iter": 30, "loss": Loss(), **params})
 
 
-def stop_at(call, data, directory, **params):
+def stop_at(call, directory, data=DATA, **params):
     """Let a fit end with an error at that call of its loss."""
     with pytest.raises(StoppedError):
-        make(loss=Fragile(call), checkpoint=directory, **params).fit(*data)
-
-
-def with_dropout(n_features, n_outputs):
-    return nn.Sequential(
-        nn.Linear(n_features, 8), nn.Tanh(), nn.Dropout(0.2), nn.Linear(8, n_outputs)
-    )
+        make(**{"loss": Loss({call: stop}), **params}, checkpoint=directory).fit(*data)
 
 
 KINDS = {
@@ -77,22 +42,18 @@ KINDS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@quiet
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fit_that_was_stopped_goes_on(kind, data, tmp_path):
-    whole = make(loss=Fragile(), **KINDS[kind]).fit(*data)
+def test_a_fit_that_was_stopped_goes_on(kind, tmp_path):
+    whole = make(**KINDS[kind]).fit(*DATA)
     n_calls = whole.loss.calls
     for part in (0.05, 0.5, 0.65, 0.97):
-        stop_at(int(part * n_calls), data, tmp_path, **KINDS[kind])
+        stop_at(int(part * n_calls), tmp_path, **KINDS[kind])
         torch.manual_seed(5)
         before = torch.get_rng_state()
-        gone_on = make(loss=Fragile(), checkpoint=str(tmp_path), **KINDS[kind])
-        gone_on.fit(*data)
+        gone_on = make(checkpoint=str(tmp_path), **KINDS[kind]).fit(*DATA)
         assert torch.equal(before, torch.get_rng_state())
-        for ours, theirs in zip(
-            gone_on.module_.parameters(), whole.module_.parameters(), strict=True
-        ):
-            assert torch.equal(ours, theirs)
+        assert_same_network(gone_on, whole)
         assert_array_equal(gone_on.alpha_, whole.alpha_)
         assert gone_on.loss_curve_ == whole.loss_curve_
         assert gone_on.validation_scores_ == whole.validation_scores_
@@ -102,24 +63,21 @@ def test_a_fit_that_was_stopped_goes_on(kind, data, tmp_path):
         assert not list(tmp_path.iterdir())
 
 
+@quiet
 @pytest.mark.parametrize("steps", [2, 4])
 @pytest.mark.parametrize("goes_back", [False, True])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_support_that_was_just_chosen_is_not_relied_on_yet(
     steps, goes_back, tmp_path, monkeypatch
 ):
     """Nor after the run has gone back to before it was chosen."""
     rng = np.random.RandomState(0)
     X = rng.randn(64, 10)
-    y = X[:, 0] * X[:, 1] + 0.1 * rng.randn(64)
-
-    def fit(fails_at=None, lost=None, **more):
-        loss = Fragile(fails_at, lost=lost)
-        params = {"batch_size": 64 // steps, "max_iter": 10, "loss": loss, **more}
-        return make(hidden_layer_sizes=(12, 8), target_sparsity=12, **params).fit(X, y)
-
-    chosen = []
-    prune = GradualPruning.prune
+    data = X, X[:, 0] * X[:, 1] + 0.1 * rng.randn(64)
+    settings = {
+        "batch_size": 64 // steps, "max_iter": 10, "hidden_layer_sizes": (12, 8),
+        "target_sparsity": 12,
+    }  # fmt: skip
+    chosen, prune = [], GradualPruning.prune
 
     def spy(pruning, *arguments):
         prune(pruning, *arguments)
@@ -127,59 +85,45 @@ def test_a_support_that_was_just_chosen_is_not_relied_on_yet(
             chosen.append(pruning._progress)
 
     monkeypatch.setattr(GradualPruning, "prune", spy)
-    n_calls = fit().loss.calls
+    n_calls = make(**settings).fit(*data).loss.calls
     # Training has nine epochs; before its steps the loss is called to try it.
     epoch = round(chosen[0] * 9 * steps) // steps
     end = 1 + steps * (epoch + 1)
-    lost = end if goes_back else None
-    whole = fit(lost=lost)
+    lost = {end: lambda losses: losses * float("nan")} if goes_back else {}
+    whole = make(**settings, loss=Loss(lost)).fit(*data)
     assert whole.n_nonzero_ == 12
-    for fails_at in range(end + 1, n_calls - 2):
-        with pytest.raises(StoppedError):
-            fit(fails_at, lost, checkpoint=tmp_path)
-        gone_on = fit(checkpoint=tmp_path)
-        for ours, theirs in zip(gone_on.coefs_, whole.coefs_, strict=True):
-            assert_array_equal(ours, theirs)
+    for call in range(end + 1, n_calls - 2):
+        stop_at(call, tmp_path, data, **settings, loss=Loss({**lost, call: stop}))
+        gone_on = make(**settings, checkpoint=tmp_path).fit(*data)
+        assert_same_arrays(gone_on.coefs_, whole.coefs_)
 
 
-def test_an_interruption_by_the_user_leaves_a_network_and_the_checkpoint(
-    data, tmp_path
-):
-    whole = make(loss=Fragile()).fit(*data)
-    stopped = make(loss=Fragile(60, KeyboardInterrupt), checkpoint=tmp_path)
+def test_an_interruption_by_the_user_leaves_a_network_and_the_checkpoint(tmp_path):
+    whole = make().fit(*DATA)
+    stopped = make(loss=Loss({60: interrupt}), checkpoint=tmp_path)
     with pytest.raises(KeyboardInterrupt, match="goes on from its checkpoint"):
-        stopped.fit(*data)
+        stopped.fit(*DATA)
     assert stopped.n_nonzero_ == 15
-    gone_on = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
-    for ours, theirs in zip(gone_on.coefs_, whole.coefs_, strict=True):
-        assert_array_equal(ours, theirs)
+    assert_same_arrays(make(checkpoint=tmp_path).fit(*DATA).coefs_, whole.coefs_)
     assert not list(tmp_path.iterdir())
 
 
-def test_another_fit_does_not_take_what_is_not_its_own(data, tmp_path):
-    stop_at(60, data, tmp_path)
+@pytest.mark.parametrize("other", [{"random_state": 1}, {"target_sparsity": 16}])
+def test_another_fit_does_not_take_what_is_not_its_own(other, tmp_path):
+    stop_at(60, tmp_path)
     (kept,) = tmp_path.iterdir()
-    X, y = data
-    others = [
-        make(loss=Fragile(), random_state=1),
-        make(loss=Fragile(), target_sparsity=16),
-    ]
-    for estimator in others:
-        alone = make(**estimator.get_params()).fit(X, y)
-        estimator.set_params(checkpoint=tmp_path).fit(X, y)
-        for ours, theirs in zip(estimator.coefs_, alone.coefs_, strict=True):
-            assert_array_equal(ours, theirs)
+    found = make(**other, checkpoint=tmp_path).fit(*DATA)
+    assert_same_arrays(found.coefs_, make(**other).fit(*DATA).coefs_)
     assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_another_version_does_not_read_what_it_may_not_understand(
-    data, tmp_path, monkeypatch
+    tmp_path, monkeypatch
 ):
-    stop_at(60, data, tmp_path)
+    stop_at(60, tmp_path)
     monkeypatch.setattr("sklearn_sparsenet.estimators._build.__version__", "0.0")
-    later = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
-    alone = make(loss=Fragile()).fit(*data)
-    assert later.loss.calls == alone.loss.calls
+    later = make(checkpoint=tmp_path).fit(*DATA)
+    assert later.loss.calls == make().fit(*DATA).loss.calls
     assert len(list(tmp_path.iterdir())) == 1
 
 
@@ -225,43 +169,40 @@ PAIRS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@quiet
 @pytest.mark.parametrize("kind", PAIRS)
-def test_fits_that_differ_in_an_object_only_do_not_share(kind, data, tmp_path):
+def test_fits_that_differ_in_an_object_only_do_not_share(kind, tmp_path):
     name, one, other = PAIRS[kind]
     for value in (one, other, one):
-        stopped = make(checkpoint=tmp_path, search="bracket", **{name: value})
-        stopped.set_callbacks(Stop()).fit(*data)
+        params = {"loss": "squared_error", "search": "bracket", name: value}
+        stopped = make(checkpoint=tmp_path, **params)
+        stopped.set_callbacks(Stop()).fit(*DATA)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@quiet
 @pytest.mark.parametrize("search", ["one_pass", "bracket"])
-def test_dropout_goes_on_after_a_finished_solve_where_it_was(search, data, tmp_path):
+def test_dropout_goes_on_after_a_finished_solve_where_it_was(search, tmp_path):
     settings = {"module": with_dropout, "search": search, "tol": 0}
-    make(checkpoint=tmp_path, **settings).set_callbacks(Stop()).fit(*data)
+    settings["loss"] = "squared_error"
+    make(checkpoint=tmp_path, **settings).set_callbacks(Stop()).fit(*DATA)
     before = torch.get_rng_state()
-    gone_on = make(checkpoint=tmp_path, **settings).fit(*data)
+    gone_on = make(checkpoint=tmp_path, **settings).fit(*DATA)
     assert torch.equal(before, torch.get_rng_state())
-    whole = make(**settings).fit(*data)
-    for ours, theirs in zip(
-        gone_on.module_.parameters(), whole.module_.parameters(), strict=True
-    ):
-        assert torch.equal(ours, theirs)
+    assert_same_network(gone_on, make(**settings).fit(*DATA))
 
 
 @pytest.mark.parametrize("random_state", [None, np.random.RandomState(0)])
-def test_a_checkpoint_needs_a_number_as_random_state(random_state, data, tmp_path):
+def test_a_checkpoint_needs_a_number_as_random_state(random_state, tmp_path):
     with pytest.raises(ValueError, match="an int as random_state"):
-        make(checkpoint=tmp_path, random_state=random_state).fit(*data)
+        make(checkpoint=tmp_path, random_state=random_state).fit(*DATA)
 
 
-def test_what_is_kept_is_not_unpickled(data, tmp_path, monkeypatch):
+def test_what_is_kept_is_not_unpickled(tmp_path, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("something is unpickled")
 
-    stop_at(115, data, tmp_path)
+    stop_at(115, tmp_path)
     for owner in (torch, pickle, np):
         monkeypatch.setattr(owner, "load", refuse)
-    gone_on = make(loss=Fragile(), checkpoint=tmp_path).fit(*data)
-    assert gone_on.loss.calls < 40
+    assert make(checkpoint=tmp_path).fit(*DATA).loss.calls < 40

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import signal
 import struct
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,87 +16,65 @@ import numpy as np
 import pytest
 from joblib import Parallel, delayed
 from scipy import sparse
-from sklearn.datasets import load_diabetes
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_sparsenet import SparseNetRegressor, sparsenet_path
+from sklearn_sparsenet import sparsenet_path
 from sklearn_sparsenet.search import certified_trainer
 from sklearn_sparsenet.solvers import checkpoint, continuation
 from sklearn_sparsenet.solvers.monitor import Progress
 from sklearn_sparsenet.utils import atomic_files
+from tests.comparisons import assert_same_arrays
+from tests.estimators import small_fits
+from tests.estimators.small_fits import DATA, LBFGS
+from tests.faults import Loss, StoppedError, stop
 
 pytestmark = pytest.mark.usefixtures("save_every_epoch")
 fork = multiprocessing.get_context("fork")
-
-
-class StoppedError(Exception):
-    """The process is gone."""
-
-
-class Loss:
-    """Squared error that does something once, at a certain call."""
-
-    def __init__(self, at=None, act=None):
-        self.calls, self.at, self.act = 0, at, act
-
-    def __repr__(self):
-        return "Loss()"  # whatever it does, it is the same loss
-
-    def __call__(self, output, target):
-        self.calls += 1
-        if self.calls == self.at:
-            self.act()
-        return (output - target).square().sum(1)
-
-
-def stop():
-    raise StoppedError
-
-
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def data(n_samples=200):
-    X, y = load_diabetes(return_X_y=True)
-    return X[:n_samples] * 20, (y[:n_samples] - 150) / 80
+CERTIFIED = {**LBFGS, "alpha": 0.05, "debias": True, "loss": "squared_error"}
 
 
 def make(**params):
-    defaults = {
-        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
-        "max_iter": 25, "batch_size": 50, "random_state": 0, "loss": Loss(),
-    }  # fmt: skip
-    return SparseNetRegressor(**{**defaults, **params})
+    return small_fits.make(**{"max_iter": 25, "loss": Loss(), **params})
 
 
-LBFGS = {
-    "solver": "lbfgs", "batch_size": "auto", "max_iter": 300, "alpha": 0.05,
-    "hidden_layer_sizes": (3,), "loss": "squared_error", "debias": True,
-}  # fmt: skip
+def kill(losses=None):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def doing(act, *arguments):
+    """Return an act of a loss that has its losses all the same."""
+
+    def act_and_go_on(losses):
+        act(*arguments)
+        return losses
+
+    return act_and_go_on
 
 
 @pytest.fixture(scope="module")
 def alone():
-    return make().fit(*data())
+    return make().fit(*DATA)
 
 
-def stopped_at(part, directory, **params):
+def stopped_at(part, directory):
     """Let a fit end with an error; return the file of its state."""
-    loss = Loss(max(2, int(part * 106)), stop)
+    loss = Loss({max(2, int(part * 106)): stop})
     with pytest.raises(StoppedError):
-        make(loss=loss, checkpoint=directory, **params).fit(*data())
+        make(loss=loss, checkpoint=directory).fit(*DATA)
     (run,) = directory.iterdir()
     return sorted(run.iterdir())[-1]
 
 
 def assert_same(ours, theirs):
-    for one, other in zip(ours.coefs_, theirs.coefs_, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same_arrays(ours.coefs_, theirs.coefs_)
     assert ours.loss_curve_ == theirs.loss_curve_
 
 
-def assert_one_warning(caught, path):
+@contextmanager
+def warning_once_of(path, match="checkpoint: "):
+    """Expect one warning, which names the path."""
+    with pytest.warns(UserWarning, match=match) as caught:
+        yield
     (warning,) = caught
     assert warning.category is UserWarning
     assert str(path) in str(warning.message)
@@ -151,10 +130,8 @@ def test_a_damaged_file_costs_a_warning(kind, part, tmp_path, alone):
     if part > 0.9:
         path = path.with_name("solve-001.state")
     path.write_bytes(DAMAGE[kind](path.read_bytes()))
-    with pytest.warns(UserWarning, match="checkpoint: ") as caught:
-        gone_on = make(checkpoint=tmp_path).fit(*data())
-    assert_one_warning(caught, path)
-    assert_same(gone_on, alone)
+    with warning_once_of(path):
+        assert_same(make(checkpoint=tmp_path).fit(*DATA), alone)
     assert not list(tmp_path.iterdir())
 
 
@@ -163,9 +140,8 @@ def test_a_file_that_is_none_costs_a_warning(becomes, tmp_path, alone):
     path = stopped_at(0.5, tmp_path)
     path.unlink()
     becomes(path)
-    with pytest.warns(UserWarning, match="checkpoint: ") as caught:
-        assert_same(make(checkpoint=tmp_path).fit(*data()), alone)
-    assert_one_warning(caught, path)
+    with warning_once_of(path):
+        assert_same(make(checkpoint=tmp_path).fit(*DATA), alone)
 
 
 def test_a_state_that_does_not_fit_leaves_no_trace(tmp_path, alone, monkeypatch):
@@ -177,9 +153,8 @@ def test_a_state_that_does_not_fit_leaves_no_trace(tmp_path, alone, monkeypatch)
         return {**read(*arguments), "stepper": {"held": True}}
 
     monkeypatch.setattr(checkpoint, "read_state", wrong)
-    with pytest.warns(UserWarning, match="checkpoint: ") as caught:
-        assert_same(make(checkpoint=tmp_path).fit(*data()), alone)
-    assert_one_warning(caught, path)
+    with warning_once_of(path):
+        assert_same(make(checkpoint=tmp_path).fit(*DATA), alone)
 
 
 @pytest.mark.parametrize("name", ["open_new", "write", "fsync", "replace"])
@@ -194,17 +169,15 @@ def test_a_full_disk_costs_a_warning(name, first, tmp_path, alone, monkeypatch):
         return original(*arguments)
 
     monkeypatch.setattr(atomic_files, name, full)
-    with pytest.warns(UserWarning, match="No space left") as caught:
-        assert_same(make(checkpoint=tmp_path).fit(*data()), alone)
-    assert_one_warning(caught, tmp_path)
+    with warning_once_of(tmp_path, match="No space left"):
+        assert_same(make(checkpoint=tmp_path).fit(*DATA), alone)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_directory_that_is_deleted_costs_a_warning(tmp_path, alone):
-    loss = Loss(30, lambda: shutil.rmtree(tmp_path))
-    with pytest.warns(UserWarning, match="checkpoint: ") as caught:
-        assert_same(make(checkpoint=tmp_path, loss=loss).fit(*data()), alone)
-    assert_one_warning(caught, tmp_path)
+    loss = Loss({30: doing(shutil.rmtree, tmp_path)})
+    with warning_once_of(tmp_path):
+        assert_same(make(checkpoint=tmp_path, loss=loss).fit(*DATA), alone)
 
 
 def test_what_cannot_be_removed_costs_a_warning(tmp_path, alone, monkeypatch):
@@ -212,9 +185,8 @@ def test_what_cannot_be_removed_costs_a_warning(tmp_path, alone, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(shutil, "rmtree", denied)
-    with pytest.warns(UserWarning, match="checkpoint: ") as caught:
-        assert_same(make(checkpoint=tmp_path).fit(*data()), alone)
-    assert_one_warning(caught, tmp_path)
+    with warning_once_of(tmp_path):
+        assert_same(make(checkpoint=tmp_path).fit(*DATA), alone)
 
 
 @pytest.mark.parametrize(
@@ -225,10 +197,10 @@ def test_what_is_no_directory_is_refused_before_training(place, tmp_path, monkey
     Path("file").write_text("")
     net = make(checkpoint=place)
     if place.endswith("y"):  # the only one of them that can be made
-        net.fit(*data())
+        net.fit(*DATA)
         return
     with pytest.raises(ValueError, match="checkpoint="):
-        net.fit(*data())
+        net.fit(*DATA)
     assert net.loss.calls <= 1  # it is tried
 
 
@@ -236,8 +208,8 @@ def test_the_directory_stays_the_same_one(tmp_path, monkeypatch, alone):
     """Whatever becomes the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    loss = Loss(40, lambda: os.chdir("elsewhere"))
-    assert_same(make(checkpoint="kept", loss=loss).fit(*data()), alone)
+    loss = Loss({40: doing(os.chdir, "elsewhere")})
+    assert_same(make(checkpoint="kept", loss=loss).fit(*DATA), alone)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -252,14 +224,14 @@ def run(function, *arguments, **named):
 
 def fit_silently(directory, **params):
     """Fit; warnings are errors in all tests, and in children and threads of theirs."""
-    make(checkpoint=directory, **params).fit(*data())
+    make(checkpoint=directory, **params).fit(*DATA)
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.8, 0.95])
 def test_a_fit_that_was_killed_goes_on(part, tmp_path, alone):
-    loss = Loss(int(part * alone.loss.calls), kill)
+    loss = Loss({int(part * alone.loss.calls): kill})
     assert run(fit_silently, tmp_path, loss=loss) == -signal.SIGKILL
-    gone_on = make(checkpoint=tmp_path).fit(*data())
+    gone_on = make(checkpoint=tmp_path).fit(*DATA)
     assert_same(gone_on, alone)
     assert gone_on.loss.calls < (1 - part) * alone.loss.calls + 12
     assert not list(tmp_path.iterdir())
@@ -280,13 +252,13 @@ def test_certified_solves_are_kept_too(solve, left, tmp_path, monkeypatch):
     begin, active_set, solved = Progress.solve, certified_trainer.solve_active_set, []
     for module in (certified_trainer, continuation):
         monkeypatch.setattr(module, "solve_active_set", counted)
-    whole = make(**LBFGS).fit(*data())
+    whole = make(**CERTIFIED).fit(*DATA)
     assert len(solved) == 3
     with monkeypatch.context() as patch:
         patch.setattr(Progress, "solve", dying)
-        assert run(fit_silently, tmp_path, **LBFGS) == -signal.SIGKILL
+        assert run(fit_silently, tmp_path, **CERTIFIED) == -signal.SIGKILL
     solved.clear()
-    gone_on = make(checkpoint=tmp_path, **LBFGS).fit(*data())
+    gone_on = make(checkpoint=tmp_path, **CERTIFIED).fit(*DATA)
     assert len(solved) == left
     assert_same(gone_on, whole)
     assert gone_on.n_iter_ == whole.n_iter_
@@ -318,7 +290,7 @@ def test_equal_fits_in_many_threads_leave_each_other_alone(tmp_path):
 def test_a_search_in_many_processes_may_share_a_directory(tmp_path):
     grid = {"target_sparsity": [10, 15, 15]}  # two of them are equal
     net = make(checkpoint=tmp_path, loss="squared_error")
-    search = GridSearchCV(net, grid, cv=2, n_jobs=2).fit(*data())
+    search = GridSearchCV(net, grid, cv=2, n_jobs=2).fit(*DATA)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert not list(tmp_path.iterdir())
 
@@ -356,24 +328,24 @@ def test_other_data_are_another_fit(other, form, tmp_path, convert_at_once):
 
     directory = tmp_path / "kept"
     settings = {"checkpoint": directory, "early_stopping": True}
-    X, y = data()
+    X, y = DATA
     with pytest.raises(StoppedError):
-        make(loss=Loss(20, stop), **settings).fit(as_form(X), y, np.ones(len(y)))
+        make(loss=Loss({20: stop}), **settings).fit(as_form(X), y, np.ones(len(y)))
     assert len(list(directory.iterdir())) == 1
     X, y, weight = other(X, y)
     with pytest.raises(StoppedError):
-        make(loss=Loss(20, stop), **settings).fit(as_form(X), y, weight)
+        make(loss=Loss({20: stop}), **settings).fit(as_form(X), y, weight)
     assert len(list(directory.iterdir())) == 2
 
 
 def test_a_path_goes_on(tmp_path):
     targets = {"target_sparsities": [40, 20, 10]}
-    whole = sparsenet_path(make(), *data(), **targets)
-    net = make(loss=Loss(110, stop), checkpoint=tmp_path)
+    whole = sparsenet_path(make(), *DATA, **targets)
+    net = make(loss=Loss({110: stop}), checkpoint=tmp_path)
     with pytest.raises(StoppedError):
-        sparsenet_path(net, *data(), **targets)
+        sparsenet_path(net, *DATA, **targets)
     loss = Loss()
-    path = sparsenet_path(make(checkpoint=tmp_path, loss=loss), *data(), **targets)
+    path = sparsenet_path(make(checkpoint=tmp_path, loss=loss), *DATA, **targets)
     for ours, theirs in zip(path.estimators, whole.estimators, strict=True):
         assert_same(ours, theirs)
     assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import softmax
 from sklearn.datasets import load_breast_cancer, load_iris, load_linnerud
 from sklearn.linear_model import Lasso, LogisticRegression, PoissonRegressor
@@ -78,7 +79,7 @@ def logistic(alpha, total):
 def assert_stationary(coef, gradient, alpha):
     """(26) and (27)."""
     on = coef != 0
-    np.testing.assert_allclose(gradient[on], -alpha * np.sign(coef[on]), atol=1e-6)
+    assert_allclose(gradient[on], -alpha * np.sign(coef[on]), atol=1e-6)
     assert (np.abs(gradient[~on]) <= alpha + 1e-6).all()
 
 
@@ -90,9 +91,9 @@ def test_squared_error_is_the_lasso(regression, alpha, weighted, solver):
     weight = weight if weighted else None
     theirs = lasso(alpha).fit(X, y, weight)
     ours = regressor(alpha, solver=solver).fit(X, y, weight)
-    np.testing.assert_allclose(ours.coefs_[0][:, 0], theirs.coef_, atol=1e-4)
-    np.testing.assert_allclose(ours.intercepts_[0], theirs.intercept_, atol=1e-4)
-    np.testing.assert_array_equal(ours.coefs_[0][:, 0] == 0, theirs.coef_ == 0)
+    assert_allclose(ours.coefs_[0][:, 0], theirs.coef_, atol=1e-4)
+    assert_allclose(ours.intercepts_[0], theirs.intercept_, atol=1e-4)
+    assert_array_equal(ours.coefs_[0][:, 0] == 0, theirs.coef_ == 0)
 
 
 def test_each_weighted_output_is_a_lasso_of_its_own(outputs):
@@ -101,8 +102,8 @@ def test_each_weighted_output_is_a_lasso_of_its_own(outputs):
     net = regressor(0.3).fit(X, Y, weight)
     for k in range(Y.shape[1]):
         theirs = lasso(0.3).fit(X, Y[:, k], weight)
-        np.testing.assert_allclose(net.coefs_[0][:, k], theirs.coef_, atol=1e-4)
-        np.testing.assert_allclose(net.intercepts_[0][k], theirs.intercept_, atol=1e-4)
+        assert_allclose(net.coefs_[0][:, k], theirs.coef_, atol=1e-4)
+        assert_allclose(net.intercepts_[0][k], theirs.intercept_, atol=1e-4)
     assert 0 < net.n_nonzero_ < net.coefs_[0].size
 
 
@@ -113,10 +114,8 @@ def test_log_loss_is_l1_logistic_regression(binary, alpha, weighted):
     weight = weight if weighted else np.ones(len(y))
     theirs = logistic(alpha, weight.sum()).fit(X, y, weight)
     ours = classifier(alpha).fit(X, y, weight)
-    np.testing.assert_allclose(ours.coefs_[0][:, 0], theirs.coef_[0], atol=1e-4)
-    np.testing.assert_allclose(
-        ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4
-    )
+    assert_allclose(ours.coefs_[0][:, 0], theirs.coef_[0], atol=1e-4)
+    assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
 
 
 def test_each_label_is_a_logistic_regression_of_its_own(classes):
@@ -126,7 +125,7 @@ def test_each_label_is_a_logistic_regression_of_its_own(classes):
     theirs = MultiOutputClassifier(logistic(0.05, len(y))).fit(X, Y)
     net = classifier(0.05).fit(X, Y)
     for k, each in enumerate(theirs.estimators_):
-        np.testing.assert_allclose(net.coefs_[0][:, k], each.coef_[0], atol=1e-4)
+        assert_allclose(net.coefs_[0][:, k], each.coef_[0], atol=1e-4)
         assert net.intercepts_[0][k] == pytest.approx(each.intercept_[0], abs=1e-4)
 
 
@@ -144,9 +143,7 @@ def test_softmax_has_the_objective_and_probabilities_of_logistic_regression():
 
     reached = objective(ours.coefs_[0], ours.intercepts_[0])
     assert reached == pytest.approx(objective(theirs.coef_.T, theirs.intercept_), 1e-6)
-    np.testing.assert_allclose(
-        ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4
-    )
+    assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
 
 
 @pytest.mark.parametrize(("solver", "rate"), [("adam", 0.1), ("sgd", 1.0)])
@@ -157,7 +154,7 @@ def test_weighted_softmax_is_stationary(classes, solver, rate):
     error = softmax(X @ coef + intercept, axis=1) - np.eye(3)[y]
     error *= (weight / weight.sum())[:, None]
     assert_stationary(coef, X.T @ error, 0.05)
-    np.testing.assert_allclose(error.sum(axis=0), 0, atol=1e-6)
+    assert_allclose(error.sum(axis=0), 0, atol=1e-6)
     assert 0 < net.n_nonzero_ < coef.size
     assert net.converged_
 
@@ -193,8 +190,8 @@ def test_poisson_without_penalty_is_poisson_regression(outputs):
     theirs = PoissonRegressor(alpha=0, tol=1e-10, max_iter=10**4)
     theirs.fit(X, counts, weight)
     net = regressor(0.0, loss="poisson").fit(X, counts, weight)
-    np.testing.assert_allclose(net.coefs_[0][:, 0], theirs.coef_, atol=1e-4)
-    np.testing.assert_allclose(net.predict(X), theirs.predict(X), rtol=1e-3)
+    assert_allclose(net.coefs_[0][:, 0], theirs.coef_, atol=1e-4)
+    assert_allclose(net.predict(X), theirs.predict(X), rtol=1e-3)
 
 
 @pytest.mark.parametrize("problem", ["regression", "binary", "classes"])
@@ -208,7 +205,7 @@ def test_all_is_zero_at_alpha_max_and_not_below(request, problem):
     assert net.n_nonzero_ == 0
     constant = net.predict(X) if problem == "regression" else net.predict_proba(X)
     wanted = [1 - mean, mean] if problem == "binary" else mean
-    np.testing.assert_allclose(constant[0], wanted, atol=1e-6)
+    assert_allclose(constant[0], wanted, atol=1e-6)
     below = make(0.99 * top).fit(X, y, weight)
     assert below.n_nonzero_ == 1 if problem == "regression" else below.n_nonzero_ >= 1
 
@@ -220,8 +217,8 @@ def test_biases_are_penalised_only_when_asked(regression):
     ones = np.column_stack([X, np.ones(len(X))])
     coef = lasso(0.4, fit_intercept=False).fit(ones, y).coef_
     penalised = regressor(0.4, penalize_bias=True).fit(X, y)
-    np.testing.assert_allclose(penalised.coefs_[0][:, 0], coef[:-1], atol=1e-4)
-    np.testing.assert_allclose(penalised.intercepts_[0], coef[-1:], atol=1e-4)
+    assert_allclose(penalised.coefs_[0][:, 0], coef[:-1], atol=1e-4)
+    assert_allclose(penalised.intercepts_[0], coef[-1:], atol=1e-4)
     assert penalised.n_nonzero_ == np.count_nonzero(coef[:-1])
     free = regressor(0.4).fit(X, y)
     assert free.intercepts_[0][0] == pytest.approx(y.mean(), abs=1e-4)
@@ -234,9 +231,9 @@ def test_normalised_target_is_the_lasso_of_the_normalised_target(diabetes):
     mean = np.average(y, weights=weight)
     scale = np.sqrt(np.average((y - mean) ** 2, weights=weight))
     theirs = lasso(0.2).fit(X, (y - mean) / scale, weight)
-    np.testing.assert_allclose(net.coefs_[0][:, 0], theirs.coef_, atol=1e-4)
+    assert_allclose(net.coefs_[0][:, 0], theirs.coef_, atol=1e-4)
     predicted = theirs.predict(X) * scale + mean
-    np.testing.assert_allclose(net.predict(X), predicted, atol=1e-4 * scale)
+    assert_allclose(net.predict(X), predicted, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize("penalize_bias", [False, True])
@@ -270,7 +267,7 @@ def test_one_alpha_for_each_layer(outputs, penalize_bias):
     assert net.n_nonzero_per_layer_.tolist() == [
         np.count_nonzero(layer.weight.detach()) for layer in (first, second)
     ]
-    np.testing.assert_array_equal(net.alpha_, [0.1, 0.4])
+    assert_array_equal(net.alpha_, [0.1, 0.4])
 
 
 @pytest.mark.parametrize("k", [2, 5])
@@ -282,4 +279,4 @@ def test_a_target_is_found_where_the_lasso_has_it(diabetes, k):
     net.fit(X, y)
     coef = lasso(net.alpha_).fit(X, (y - y.mean()) / y.std()).coef_
     assert net.n_nonzero_ == np.count_nonzero(coef) == k
-    np.testing.assert_array_equal(net.support_, coef != 0)
+    assert_array_equal(net.support_, coef != 0)

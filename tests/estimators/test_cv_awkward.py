@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context, get_config
 from sklearn.base import clone
@@ -24,8 +25,14 @@ from sklearn_sparsenet import (
     SparseNetRegressorCV,
 )
 from sklearn_sparsenet.solvers.loop import _Run
+from tests.faults import interrupted
 
 OF_KIND = (TypeError, ValueError)
+
+
+def chosen(kind=SparseNetClassifierCV, **settings):
+    settings = {"target_sparsities": [20, 10], "max_iter": 10, **settings}
+    return kind((5,), random_state=0, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +43,7 @@ def diabetes():
 
 @pytest.fixture
 def net():
-    return SparseNetRegressorCV(
-        (5,), target_sparsities=[30, 20], cv=KFold(3), max_iter=10, random_state=0
-    )
+    return chosen(SparseNetRegressorCV, target_sparsities=[30, 20], cv=KFold(3))
 
 
 @pytest.mark.parametrize(
@@ -49,19 +54,15 @@ def test_any_container_gives_the_same(net, diabetes, kind):
     X, y = diabetes
     net.fit(X, y)
     other = clone(net).fit(kind(X), y.tolist() if kind is np.ndarray.tolist else y)
-    np.testing.assert_allclose(other.test_scores_, net.test_scores_)
+    assert_allclose(other.test_scores_, net.test_scores_)
 
 
 def test_labels_of_several_kinds():
     X, y = load_iris(return_X_y=True)
     labels = np.c_[y == 0, y == 2].astype(int)
-    net = SparseNetClassifierCV(
-        (5,), target_sparsities=[20, 10], cv=3, max_iter=10, random_state=0
-    )
+    net = chosen(cv=3)
     dense = net.fit(X, labels).test_scores_
-    np.testing.assert_array_equal(
-        clone(net).fit(X, sparse.csr_matrix(labels)).test_scores_, dense
-    )
+    assert_array_equal(clone(net).fit(X, sparse.csr_matrix(labels)).test_scores_, dense)
 
 
 def test_images(net):
@@ -99,21 +100,18 @@ def test_rows_without_weight_are_in_no_fold(net, diabetes, cv):
         rows, others = np.flatnonzero(kept), np.flatnonzero(~kept)
         splits = KFold(3).split(rows)
         net.set_params(cv=[(np.r_[rows[a], others], rows[b]) for a, b in splits])
-    np.testing.assert_array_equal(
+    assert_array_equal(
         net.fit(X, y, sample_weight=weight).test_scores_, alone.test_scores_
     )
 
 
 def test_classes_without_weight_are_absent(wine):
     X, y = wine
-    net = SparseNetClassifierCV(
-        (5,), target_sparsities=[20, 10], cv=2, max_iter=20, scoring="neg_log_loss",
-        random_state=0,
-    )  # fmt: skip
+    net = chosen(cv=2, max_iter=20, scoring="neg_log_loss")
     kept = y < 2
     net.fit(X, y, sample_weight=kept.astype(float))
     alone = clone(net).fit(X[kept], y[kept])
-    np.testing.assert_array_equal(net.test_scores_, alone.test_scores_)
+    assert_array_equal(net.test_scores_, alone.test_scores_)
 
 
 def test_the_score_is_by_scoring(net, diabetes):
@@ -142,9 +140,7 @@ def test_groups_are_routed(net, diabetes):
         net.set_params(cv=GroupKFold(3)).fit(*diabetes)
     splits = list(GroupKFold(3).split(*diabetes, groups))
     wanted = clone(net).set_params(cv=splits).fit(*diabetes).test_scores_
-    np.testing.assert_array_equal(
-        clone(net).fit(*diabetes, groups=groups).test_scores_, wanted
-    )
+    assert_array_equal(clone(net).fit(*diabetes, groups=groups).test_scores_, wanted)
     with config_context(enable_metadata_routing=True):
         asking = clone(net).set_fit_request(groups=True)
         params = {"groups": groups}
@@ -155,7 +151,7 @@ def test_groups_are_routed(net, diabetes):
 def test_a_number_as_weight_is_as_none(net, diabetes):
     net.fit(*diabetes)
     other = clone(net).fit(*diabetes, sample_weight=2.0)
-    np.testing.assert_allclose(other.test_scores_, net.test_scores_)
+    assert_allclose(other.test_scores_, net.test_scores_)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -210,15 +206,7 @@ def test_a_selection_returns_an_index(net, diabetes, index, error):
 
 @pytest.mark.parametrize("epoch", [2, 12, 15])
 def test_an_interruption_of_the_folds_interrupts(net, diabetes, epoch, monkeypatch):
-    epochs = iter(range(1, 10**6))
-    run = _Run._epoch
-
-    def interrupted(self, *args):
-        if next(epochs) == epoch:
-            raise KeyboardInterrupt
-        return run(self, *args)
-
-    monkeypatch.setattr(_Run, "_epoch", interrupted)
+    monkeypatch.setattr(_Run, "_epoch", interrupted(_Run._epoch, epoch))
     with pytest.raises(KeyboardInterrupt):
         net.fit(*diabetes)
 
@@ -289,7 +277,7 @@ def test_callbacks_get_the_weights(net, diabetes):
 def test_folds_do_not_depend_on_the_number_of_jobs(net, diabetes, seed):
     net.set_params(random_state=seed).fit(*diabetes)
     other = clone(net).set_params(n_jobs=2).fit(*diabetes)
-    np.testing.assert_array_equal(other.test_scores_, net.test_scores_)
+    assert_array_equal(other.test_scores_, net.test_scores_)
 
 
 @pytest.mark.parametrize("kind", [SparseNetRegressorCV, SparseNetClassifierCV])

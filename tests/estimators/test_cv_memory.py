@@ -95,6 +95,7 @@ def test_folds_by_numbers_are_those_of_copies(
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_rows_by_number_have_the_probabilities_of_the_rows(n_classes):
+    """Not those of the probabilities, taken for outputs once more."""
     X = np.random.default_rng(0).standard_normal((90, 3))
     y = np.digitize(X[:, 0], [-0.5, 0.5][: n_classes - 1])
     net = SparseNetClassifier((3,), target_sparsity=9, **QUICK).fit(X, y)

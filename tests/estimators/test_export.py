@@ -1,12 +1,12 @@
 """Exported networks predict what the estimator predicts, in other runtimes."""
 
-import pickle
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_digits, make_classification, make_regression
+from sklearn.datasets import load_digits
 from torch import nn
 
 from sklearn_sparsenet import (
@@ -18,25 +18,14 @@ from sklearn_sparsenet import (
 from sklearn_sparsenet.deploy.sparse_storage import Packed
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.optimality import Certificate
+from tests.comparisons import pickled
+from tests.estimators import tables
+from tests.estimators.tables import fit_case
 from tests.runtimes import HAS_COMPILER, by_c, by_onnxruntime, compiled
 
-
-def regression(n_targets=1):
-    X, y = make_regression(120, 20, n_targets=n_targets, random_state=0)
-    return X.astype(np.float32), y
-
-
-def classification(n_classes, dtype=str):
-    X, y = make_classification(
-        150, 20, n_informative=6, n_classes=n_classes, random_state=0
-    )
-    names = np.array([f"class {label}" for label in y]) if dtype is str else y
-    return X.astype(np.float32), names
-
-
-def labels():
-    X, _ = classification(2)
-    return X, (X[:, :3] > 0).astype(int)
+regression = partial(tables.regression, dtype=np.float32)
+classification = partial(tables.classification, dtype=np.float32)
+labels = partial(tables.labels, dtype=np.float32)
 
 
 def counts():
@@ -44,35 +33,25 @@ def counts():
     return X, np.random.default_rng(0).poisson(np.exp(y / np.abs(y).max()))
 
 
-def in_double(data):
-    return data[0].astype(np.float64), data[1]
-
-
 DATES = np.array(["2024-02-29", "2025-01-01"], dtype="datetime64[D]")
+FLIPS = {"loss": losses.OneBit(0.2)}
+LINEAR = {"hidden_layer_sizes": ()}
 CASES = {
     "regression": (SparseNetRegressor, {}, regression),
-    "double": (SparseNetRegressor, {}, lambda: in_double(regression())),
+    "double": (SparseNetRegressor, {}, tables.regression),
     "outputs": (SparseNetRegressor, {}, lambda: regression(3)),
     "counts": (SparseNetRegressor, {"loss": "poisson"}, counts),
     "two classes": (SparseNetClassifier, {}, lambda: classification(2)),
-    "numbers": (SparseNetClassifier, {}, lambda: classification(2, int)),
+    "numbers": (SparseNetClassifier, {}, lambda: classification(2, names=int)),
     "classes": (SparseNetClassifier, {}, lambda: classification(4)),
     "labels": (SparseNetClassifier, {}, labels),
-    "linear": (
-        SparseNetClassifier,
-        {"hidden_layer_sizes": ()},
-        lambda: classification(3),
-    ),
+    "linear": (SparseNetClassifier, LINEAR, lambda: classification(3)),
     "chosen": (
         SparseNetClassifierCV,
         {"target_sparsities": [60, 40], "cv": 2},
         lambda: classification(3),
     ),
-    "flips": (
-        SparseNetClassifier,
-        {"loss": losses.OneBit(0.2)},
-        lambda: classification(2),
-    ),
+    "flips": (SparseNetClassifier, FLIPS, lambda: classification(2)),
     "emission": (
         SparseNetRegressor,
         {"loss": losses.PoissonEmission((3.0, 0.0))},
@@ -81,31 +60,23 @@ CASES = {
     "dates": (
         SparseNetClassifier,
         {},
-        lambda: (classification(2)[0], DATES[classification(2, int)[1]]),
+        lambda: (classification(2)[0], DATES[classification(2, names=int)[1]]),
     ),
     **{
-        activation: (SparseNetRegressor, {"activation": activation}, regression)
-        for activation in ACTIVATIONS
-    },
-    **{
-        f"{activation} in double": (
+        f"{activation} {precision}": (
             SparseNetRegressor,
             {"activation": activation},
-            lambda: in_double(regression()),
+            make,
         )
         for activation in ACTIVATIONS
+        for precision, make in (("", regression), ("in double", tables.regression))
     },
 }
 
 
 @pytest.fixture(scope="module", params=CASES)
 def fitted(request):
-    kind, settings, make_data = CASES[request.param]
-    X, y = make_data()
-    settings = {"hidden_layer_sizes": (25, 20), **settings}
-    if kind is not SparseNetClassifierCV:
-        settings.setdefault("target_sparsity", 40)
-    return kind(max_iter=10, random_state=0, **settings).fit(X, y), X
+    return fit_case(CASES[request.param], (25, 20), target_sparsity=40, max_iter=10)
 
 
 def predictions(net, X):
@@ -250,7 +221,7 @@ def test_options_of_layers_are_exported(module):
     expected = net.predict_proba(X)
     probabilities, _ = by_onnxruntime(net, X)
     assert_allclose(probabilities, expected, **tolerance(expected))
-    assert_array_equal(pickle.loads(pickle.dumps(net)).predict_proba(X), expected)
+    assert_array_equal(pickled(net).predict_proba(X), expected)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +342,7 @@ REFUSED = {"durations", "halves of characters", "long double"}
 
 @pytest.mark.parametrize("name", LABELS)
 def test_labels_are_those_of_predict_or_refused(name):
-    X, y = classification(2, int)
+    X, y = classification(2, names=int)
     net = SparseNetClassifier((5,), max_iter=2, random_state=0).fit(X, LABELS[name][y])
     if name in REFUSED:
         with pytest.raises(TypeError, match="classes_ of type"):
@@ -389,4 +360,4 @@ def test_joblib(fitted, tmp_path):
     net, X = fitted
     joblib.dump(net, tmp_path / "net")
     assert_array_equal(joblib.load(tmp_path / "net").predict(X), net.predict(X))
-    assert_array_equal(pickle.loads(pickle.dumps(net)).predict(X), net.predict(X))
+    assert_array_equal(pickled(net).predict(X), net.predict(X))

@@ -40,13 +40,11 @@ def assert_kept(estimator, before):
     [
         "estimators._coding.ClassCoding.make_loss",
         "estimators._coding.ClassCoding.tensor",
-        "estimators._specification.build_limits",
-        "search.path.train",
-        "estimators._outcome.path_attributes",
-        "estimators._fitted.CachedPredictor",
+        "estimators._specification.build_limits", "search.path.train",
+        "estimators._outcome.path_attributes", "estimators._fitted.CachedPredictor",
         "estimators._fitting.message_of",
     ],
-)
+)  # fmt: skip
 def test_wherever_a_fit_fails(data, name, fits_before, monkeypatch):
     X, y = data
     net = SparseNetClassifier((4,), target_sparsity=6, **QUICK)

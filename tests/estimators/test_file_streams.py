@@ -3,9 +3,6 @@
 import errno
 import gzip
 import io
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,6 +15,7 @@ from sklearn_sparsenet import (
     load,
 )
 from sklearn_sparsenet.estimators._stored import declared_attributes
+from tests.processes import run_script
 
 X = np.random.default_rng(0).standard_normal((60, 5))
 Y = X[:, 0] - X[:, 1] ** 2
@@ -82,12 +80,8 @@ print(*[hashlib.sha256(content).hexdigest() for content in found])
 def test_the_same_network_is_the_same_bytes_in_every_process(network, tmp_path):
     pytest.importorskip("onnx")
     network.save(tmp_path / "net")
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "net")]
-    outputs = {
-        subprocess.check_output(command, env={**os.environ, "PYTHONHASHSEED": seed})
-        for seed in "12"
-    }
-    assert len(outputs) == 1
+    path = str(tmp_path / "net")
+    assert len({run_script(PROGRAM, path, PYTHONHASHSEED=seed) for seed in "12"}) == 1
 
 
 @pytest.mark.parametrize("method", ["save", "to_onnx"])

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
@@ -52,8 +53,8 @@ def test_layers(fitted):
     for k, (coef, intercept) in enumerate(
         zip(net.coefs_, net.intercepts_, strict=True)
     ):
-        np.testing.assert_array_equal(state[f"{2 * k}.weight"].numpy(), coef.T)
-        np.testing.assert_array_equal(state[f"{2 * k}.bias"].numpy(), intercept)
+        assert_array_equal(state[f"{2 * k}.weight"].numpy(), coef.T)
+        assert_array_equal(state[f"{2 * k}.bias"].numpy(), intercept)
     assert net.n_features_in_ == X.shape[1]
     assert not hasattr(net, "feature_names_in_")
 
@@ -91,16 +92,14 @@ def test_paths(fitted):
         for mask, start, end in zip(masks, heard, ends, strict=False)
     ]
     assert net.n_live_ == sum(live)
-    np.testing.assert_array_equal(net.support_, reaching[-1])
+    assert_array_equal(net.support_, reaching[-1])
     importances = net.feature_importances_
-    np.testing.assert_array_equal(importances > 0, net.support_)
+    assert_array_equal(importances > 0, net.support_)
     assert importances.shape == (X.shape[1],)
     assert importances.max() == 1
     strength = np.linalg.multi_dot([np.abs(coef) for coef in net.coefs_]).sum(axis=1)
     wanted = (strength / strength.max()) ** (1 / len(masks))
-    np.testing.assert_allclose(
-        importances[net.support_], wanted[net.support_], rtol=1e-5
-    )
+    assert_allclose(importances[net.support_], wanted[net.support_], rtol=1e-5)
 
 
 def test_search(fitted):
@@ -116,7 +115,7 @@ def test_search(fitted):
     alphas = np.atleast_1d(net.alpha_)
     assert alphas.shape == ((2,) if np.ndim(net.alpha_) else (1,))
     assert (alphas > 0).all()
-    np.testing.assert_array_equal(np.unique(history["alpha"][-1]), np.unique(alphas))
+    assert_array_equal(np.unique(history["alpha"][-1]), np.unique(alphas))
     assert history["kkt_residual"][-1] == net.kkt_residual_
     assert history["loss"][-1] == net.loss_
     penalized = [np.count_nonzero(coef) for coef in net.penalized_coefs_]
@@ -143,15 +142,15 @@ def test_predictions_are_those_of_the_coefficients(fitted):
     if hasattr(net, "y_mean_"):
         wanted = z * net.y_scale_ + net.y_mean_
         got = net.predict(X)
-        np.testing.assert_allclose(got.reshape(wanted.shape), wanted)
+        assert_allclose(got.reshape(wanted.shape), wanted)
         assert got.shape == ((len(X),) if z.shape[1] == 1 else z.shape)
         return
     probabilities = net.predict_proba(X)
     if z.shape[1] == 1:
         z = np.column_stack([np.zeros(len(z)), z])
     logs = torch.log_softmax(torch.as_tensor(z), 1).numpy()
-    np.testing.assert_allclose(probabilities, np.exp(logs), atol=1e-5)
-    np.testing.assert_allclose(net.predict_log_proba(X), logs, rtol=1e-5, atol=1e-5)
+    assert_allclose(probabilities, np.exp(logs), atol=1e-5)
+    assert_allclose(net.predict_log_proba(X), logs, rtol=1e-5, atol=1e-5)
 
 
 def test_alpha_loss_and_residual_belong_to_the_penalised_network(diabetes):

@@ -19,24 +19,17 @@ from torch import nn
 from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, load
 from sklearn_sparsenet.estimators._stored import digest
 from sklearn_sparsenet.utils.tensor_files import dump_tensors, read_tensors
+from tests.comparisons import saved
 
 X = np.random.default_rng(0).standard_normal((40, 5)).astype(np.float32)
 IMAGES = np.random.default_rng(0).standard_normal((20, 1, 6, 6)).astype(np.float32)
 
 
-def saved(net):
-    file = io.BytesIO()
-    net.save(file)
-    return file.getvalue()
-
-
 @pytest.fixture(scope="module")
 def perceptron():
     y = np.array(["a", "b", "c"])[(X[:, 0] > 0) * 1 + (X[:, 1] > 0)]
-    net = SparseNetClassifier(
-        (6,), target_sparsity=12, penalty=MCP(3.0), max_iter=3, random_state=0
-    )
-    return saved(net.fit(X, y))
+    settings = {"target_sparsity": 12, "penalty": MCP(3.0), "max_iter": 3}
+    return saved(SparseNetClassifier((6,), random_state=0, **settings).fit(X, y))
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +37,8 @@ def convolution():
     module = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 1)
     )
-    net = SparseNetRegressor(
-        module=module, target_sparsity=9, max_iter=2, random_state=0
-    )
+    settings = {"target_sparsity": 9, "max_iter": 2, "random_state": 0}
+    net = SparseNetRegressor(module=module, **settings)
     return saved(net.fit(IMAGES, IMAGES[:, 0, 0, 0]))
 
 
@@ -184,14 +176,14 @@ def refuse(content):
     return str(refusal.value)
 
 
-@pytest.mark.parametrize("name", OF_PERCEPTRONS)
-def test_forged_perceptrons_are_refused(perceptron, name):
-    refuse(forged(perceptron, OF_PERCEPTRONS[name]))
+@pytest.mark.parametrize("change", OF_PERCEPTRONS.values(), ids=OF_PERCEPTRONS)
+def test_forged_perceptrons_are_refused(perceptron, change):
+    refuse(forged(perceptron, change))
 
 
-@pytest.mark.parametrize("name", OF_CONVOLUTIONS)
-def test_forged_networks_are_refused(convolution, name):
-    refuse(forged(convolution, OF_CONVOLUTIONS[name]))
+@pytest.mark.parametrize("change", OF_CONVOLUTIONS.values(), ids=OF_CONVOLUTIONS)
+def test_forged_networks_are_refused(convolution, change):
+    refuse(forged(convolution, change))
 
 
 def test_what_was_not_forged_is_not_refused(perceptron, convolution):

@@ -1,17 +1,25 @@
-"""What tells parameters apart: equal ones in every process, others in none."""
+"""What tells parameters, and estimators, apart: equal ones in every process.
 
+joblib knows an estimator again by its content: copies, pickles, other processes.
+"""
+
+import copy
 import functools
-import os
-import subprocess
-import sys
+import pickle
 
+import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.feature_selection import SelectFromModel
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from sklearn_sparsenet import MCP
+from sklearn_sparsenet import MCP, SparseNetRegressor, SparseNetRegressorCV
 from sklearn_sparsenet.estimators._identity import identify
+from tests.processes import run_script
 
 
 class Plain:
@@ -66,21 +74,136 @@ def test_circles_end():
     assert "Plain" in identify(circle)
 
 
-SCRIPT = """
+class Module(nn.Module):
+    """Tensors in many places: tied, buffers, plain attributes, lists."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 2)
+        self.second = nn.Linear(2, 2)
+        self.tied = self.second
+        self.norm = nn.BatchNorm1d(2)
+        self.head = nn.Linear(2, 1).requires_grad_(False)
+        self.register_buffer("hidden", torch.arange(3), persistent=False)
+        self.plain = torch.tensor(2.0)
+        self.half = [torch.ones(2, dtype=torch.bfloat16), self.plain]
+
+    def forward(self, inputs):
+        return self.head(self.norm(self.tied(self.second(self.first(inputs)))))
+
+
+def build(n_features, n_outputs, width=4):
+    hidden = nn.Linear(n_features, width)
+    return nn.Sequential(hidden, nn.ReLU(), nn.Linear(width, n_outputs))
+
+
+class Weighted:
+    """A loss with a tensor and a module."""
+
+    def __init__(self):
+        self.weight = torch.rand(3)
+        self.inner = nn.SmoothL1Loss(reduction="none")
+
+    def __call__(self, output, target):
+        return self.inner(output, target).sum(1)
+
+
+ESTIMATORS = {
+    "module": lambda: SparseNetRegressor(module=Module()),
+    "recurrent": lambda: SparseNetRegressor(module=nn.LSTM(3, 2)),
+    "function": lambda: SparseNetRegressor(module=build),
+    "partial": lambda: SparseNetRegressor(module=functools.partial(build, width=2)),
+    "loss": lambda: SparseNetRegressor(loss=Weighted(), penalty=MCP(gamma=3)),
+    "CV": lambda: SparseNetRegressorCV(module=Module(), scoring="r2"),
+    "state": lambda: SparseNetRegressor(random_state=np.random.RandomState(0)),
+}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_copies_and_pickles_have_the_same_hash(kind):
+    net = ESTIMATORS[kind]()
+    others = copy.copy(net), copy.deepcopy(net), pickle.loads(pickle.dumps(net))
+    found = {joblib.hash(one) for one in (net, *others, clone(net), clone(others[-1]))}
+    assert len(found) == 1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_fitted_networks_have_the_hash_of_their_pickles():
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    net = SparseNetRegressor(module=Module(), target_sparsity=6, max_iter=2)
+    net.set_params(random_state=0).fit(X, X[:, 0])
+    twin = pickle.loads(pickle.dumps(net))
+    assert joblib.hash(net) == joblib.hash(twin) == joblib.hash(copy.deepcopy(net))
+    np.testing.assert_array_equal(twin.predict(X), net.predict(X))
+
+
+@pytest.mark.parametrize("name", ["first.weight", "norm.running_mean", "hidden"])
+def test_other_numbers_have_another_hash(name):
+    net = SparseNetRegressor(module=Module())
+    before = joblib.hash(net)
+    tensors = dict(net.module.named_parameters()) | dict(net.module.named_buffers())
+    with torch.no_grad():
+        tensors[name].view(-1)[0] += 1
+    assert joblib.hash(net) != before
+    net.module.requires_grad_(False)
+    assert len({before, joblib.hash(net)}) == 2
+
+
+def test_a_pickle_gives_the_module_back():
+    module = Module()
+    back = pickle.loads(pickle.dumps(SparseNetRegressor(module=module))).module
+    assert type(back) is Module
+    assert back.tied is back.second
+    assert back.half[1] is back.plain
+    assert isinstance(back.first.weight, nn.Parameter)
+    assert back.first.weight.requires_grad
+    assert not back.head.weight.requires_grad
+    assert back.half[0].dtype == torch.bfloat16
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor)
+    assert torch.equal(back.hidden, module.hidden)
+    shared = copy.copy(SparseNetRegressor(module=module))
+    assert shared.module is module
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_memory_of_a_pipeline_finds_a_module_again(tmp_path):
+    fits = []
+
+    class Counting(SelectFromModel):
+        def fit(self, X, y=None, **params):
+            fits.append(1)
+            return super().fit(X, y, **params)
+
+    # joblib pickles what it keeps; a class of a function has no name to find it by.
+    Counting.__qualname__ = "Counting"
+    globals()["Counting"] = Counting
+    X = np.random.default_rng(0).standard_normal((40, 3))
+    net = SparseNetRegressor(module=Module(), target_sparsity=6, max_iter=2)
+    net.set_params(random_state=0)
+    for _ in range(3):
+        steps = Counting(clone(net), threshold=-np.inf), LinearRegression()
+        make_pipeline(*steps, memory=str(tmp_path)).fit(X, X[:, 0])
+    assert len(fits) == 1
+
+
+OF_A_FUNCTION = """
 from sklearn_sparsenet.estimators._identity import identify
 def loss(a, b, names=frozenset(["x", "y", "zeta"])):
     return a if b in {"one", "two", "three"} else (lambda c: c)(a)
 print(identify(loss))
 """
+OF_A_MODULE = """
+import joblib, torch
+from torch import nn
+from sklearn_sparsenet import SparseNetClassifier
+torch.manual_seed(0)
+module = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+print(joblib.hash(SparseNetClassifier(module=module)))
+"""
 
 
 @pytest.mark.slow
-def test_another_process_says_the_same():
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", SCRIPT], check=True, capture_output=True,
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        ).stdout
-        for seed in "12"
-    }  # fmt: skip
-    assert len(said) == 1
+@pytest.mark.parametrize("script", [OF_A_FUNCTION, OF_A_MODULE])
+def test_another_process_says_the_same(script):
+    assert len({run_script(script, PYTHONHASHSEED=seed) for seed in "12"}) == 1

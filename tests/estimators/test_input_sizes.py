@@ -9,6 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, sparsenet_path
 from sklearn_sparsenet.search import OnePassSearch
+from tests.comparisons import assert_same_arrays
 
 
 def data(n_samples=120):
@@ -62,19 +63,11 @@ def test_a_path_has_the_same_factor():
         path = sparsenet_path(net, X, y, target_sparsities=[60, 30])
         return [found.predict(X) for found in path.estimators]
 
-    for found, other in zip(predictions(X), predictions(X / 256), strict=True):
-        np.testing.assert_array_equal(found, other)
+    assert_same_arrays(predictions(X), predictions(X / 256))
 
 
-def test_steps_grow_unless_inputs_are_mostly_zero(monkeypatch):
-    seen = []
-    run = OnePassSearch.run
-
-    def watched(self, trainer, limits):
-        seen.append(trainer.problem.network.steps_grow)
-        return run(self, trainer, limits)
-
-    monkeypatch.setattr(OnePassSearch, "run", watched)
+def test_steps_grow_unless_inputs_are_mostly_zero(watch_searches):
+    grown = watch_searches("problem.network.steps_grow")
     rng = np.random.default_rng(0)
     X = rng.choice([-1.0, 1.0], size=(256, 40))
     y = X[:, :3].sum(1)
@@ -85,4 +78,4 @@ def test_steps_grow_unless_inputs_are_mostly_zero(monkeypatch):
     net.fit(X, y)
     slow.fit(X, y)
     assert all((a == b).all() for a, b in zip(net.coefs_, slow.coefs_, strict=True))
-    assert seen == [True, True, False, False]
+    assert grown == [True, True, False, False]

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 import torch
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet import DataScaleWarning, SparseNetRegressor
 from sklearn_sparsenet.solvers import dataset
+from tests.comparisons import assert_same_arrays
 
 
 def regressor(**settings):
@@ -57,8 +57,7 @@ def test_every_container_gives_the_same_bits(
         warnings.simplefilter("ignore", UserWarning)  # polars has no string columns
         net = regressor(batch_size=batch_size).fit(table, y)
         np.testing.assert_array_equal(net.predict(table), wanted.predict(X))
-    for mine, other in zip(net.coefs_, wanted.coefs_, strict=True):
-        np.testing.assert_array_equal(mine, other)
+    assert_same_arrays(net.coefs_, wanted.coefs_)
 
 
 @pytest.mark.parametrize("batch_size", [7, 60])
@@ -130,9 +129,7 @@ def test_floating_types(xy, X_dtype, dtype, wanted):
     assert net.coefs_[0].dtype == wanted
 
 
-@pytest.mark.filterwarnings(
-    f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning"
-)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     ("n_samples", "n_features"), [(1, 3), (3, 1), (2, 30), (300, 2)]
 )

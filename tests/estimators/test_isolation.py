@@ -1,11 +1,8 @@
 """The same seed gives the same bits; a fit leaves the process as it was."""
 
 import copy
-import os
 import pickle
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +14,8 @@ from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from tests.comparisons import assert_same_arrays
+from tests.processes import run_script
 
 X, LABELS = load_iris(return_X_y=True)
 X, LABELS = np.tile(X, (3, 1)), np.tile(LABELS, 3)  # so many that there are batches
@@ -60,31 +59,16 @@ bits = net.fit(X, X[:, 0]).predict(X[:50]).tobytes().hex()
 def test_a_first_fit_loads_no_compiler_and_no_computer_algebra():
     """They would take longer than it; every worker of joblib has a first fit."""
     script = SCRIPT + "import sys; print({'sympy', 'torch._dynamo'} & {*sys.modules})"
-    ran = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.strip() == "set()"
+    assert run_script(script).strip() == "set()"
 
 
 @pytest.mark.slow
 def test_any_setting_of_openmp():
-    done = []
-    for threads in ("1", "2"):
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        }
-        ran = subprocess.run(
-            [sys.executable, "-c", SCRIPT + "print(bits)"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        done.append(ran.stdout)
-    assert done[0] == done[1] != ""
+    once, twice = (
+        run_script(SCRIPT + "print(bits)", OMP_NUM_THREADS=n, MKL_NUM_THREADS=n)
+        for n in "12"
+    )
+    assert once == twice != ""
 
 
 def bits(seed, **settings):
@@ -95,8 +79,7 @@ def bits(seed, **settings):
 
 
 def assert_same(first, second):
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
+    assert_same_arrays(first, second)
 
 
 @pytest.mark.parametrize("module", [None, dropout])
@@ -200,8 +183,7 @@ def test_data_are_never_written_to():
         array.setflags(write=False)
     net = SparseNetClassifier((12,), class_weight="balanced", **QUICK, random_state=0)
     net.fit(*given).predict(given[0])
-    for mine, original in zip(given, arrays, strict=True):
-        np.testing.assert_array_equal(mine, original)
+    assert_same_arrays(given, arrays)
 
 
 def test_parameters_stay_as_they_were_given():

@@ -9,6 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from tests.comparisons import assert_same_arrays
 
 ENOUGH = 0.05  # times λ
 
@@ -112,8 +113,7 @@ def test_without_debias_it_is_the_network(diabetes):
     wanted = fit(SparseNetRegressor, 20, *diabetes, (10,))
     assert kept.n_nonzero_ == 20
     assert kept.converged_
-    for own, other in zip(kept.coefs_, wanted.penalized_coefs_, strict=True):
-        np.testing.assert_array_equal(own, other)
+    assert_same_arrays(kept.coefs_, wanted.penalized_coefs_)
 
 
 def test_a_refit_from_there_stays_there(diabetes):
@@ -122,8 +122,7 @@ def test_a_refit_from_there_stays_there(diabetes):
     net.set_params(alpha=net.alpha_).fit(*diabetes)
     assert net.n_nonzero_ == 50
     assert net.converged_
-    for own, other in zip(net.coefs_, before, strict=True):
-        np.testing.assert_array_equal(own, other)
+    assert_same_arrays(net.coefs_, before)
 
 
 def test_a_refit_next_to_it_finds_it(diabetes):
@@ -138,8 +137,7 @@ def test_the_network_does_not_depend_on_the_tolerance(diabetes):
     exact = fit(SparseNetRegressor, 20, *diabetes, (10,), tol=0)
     loose = fit(SparseNetRegressor, 20, *diabetes, (10,), tol=0.5)
     assert abs(count(loose.penalized_coefs_) - 20) <= 10
-    for own, other in zip(exact.coefs_, loose.coefs_, strict=True):
-        np.testing.assert_array_equal(own, other)
+    assert_same_arrays(exact.coefs_, loose.coefs_)
 
 
 def test_on_kinks_the_solution_has_the_weights_of_the_network(diabetes):

@@ -7,118 +7,59 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from sklearn_sparsenet import SparseNetRegressor
-
-QUICK = {"target_sparsity": 12, "tol": 0, "max_iter": 30, "random_state": 0}
-rng = np.random.default_rng(0)
-X = rng.normal(size=(41, 6))
-Y = X[:, 0] - 2 * X[:, 1] + 0.3 * X[:, 2] ** 2
-HIDDEN = 8
-
-
-class Two(nn.Module):
-    """Two linear layers; subclasses call them in other ways."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.c = nn.Linear(6, HIDDEN), nn.Linear(HIDDEN, 1)
-
-    def hidden(self, x):
-        return torch.tanh(self.a(x))
-
-    def forward(self, x):
-        return self.c(self.hidden(x))
+from tests.estimators.user_modules import (
+    HIDDEN,
+    QUICK,
+    Two,
+    X,
+    Y,
+    chain,
+    changed,
+    linear,
+    two,
+)
 
 
-class NoGrad(Two):
-    def hidden(self, x):
-        with torch.no_grad():
-            return super().hidden(x)
+def by_numpy(s, x):
+    return torch.from_numpy(Two.hidden(s, x).detach().numpy())
 
 
-class Detached(Two):
-    def hidden(self, x):
-        return super().hidden(x).detach()
+def with_u_in_training(s, x):
+    return torch.tanh(s.a(x) + s.u(x) if s.training else s.a(x))
 
 
-class ByNumpy(Two):
-    def hidden(self, x):
-        return torch.from_numpy(super().hidden(x).detach().numpy())
+def closed_over(s):
+    first = s.a
+    return lambda x: torch.tanh(first(x))
 
 
-class Rounded(Two):
-    def hidden(self, x):
-        return super().hidden(x).round()
+def by_w(s, x):
+    return torch.tanh(x @ s.w.t())
 
 
-class Whole(Two):
-    def forward(self, x):
-        return super().forward(x).long()
+def by_cache(s, x):
+    if s.w is None:
+        s.w = 2 * s.a.weight
+    return by_w(s, x)
 
 
-class Unused(Two):
-    def __init__(self):
-        super().__init__()
-        self.u = nn.Linear(6, HIDDEN)
+def replacing(s, x):
+    s.a.weight = nn.Parameter(s.a.weight.detach().clone())
+    return Two.hidden(s, x)
 
 
-class InTrainingOnly(Unused):
-    def hidden(self, x):
-        return torch.tanh(self.a(x) + self.u(x) if self.training else self.a(x))
+def moving(s, x):
+    s.a.weight.data = s.a.weight.data.clone()
+    return Two.hidden(s, x)
 
 
-class Closure(Two):
-    def __init__(self):
-        super().__init__()
-        first = self.a
-        self.function = lambda x: torch.tanh(first(x))
-
-    def hidden(self, x):
-        return self.function(x)
+def forgetting_gradients(s, x):
+    s.zero_grad(set_to_none=True)
+    return Two.hidden(s, x)
 
 
-class SharedMemory(Two):
-    def __init__(self):
-        super().__init__()
-        self.w = self.a.weight.data
-
-    def hidden(self, x):
-        return torch.tanh(x @ self.w.t())
-
-
-class Cached(Two):
-    weight = None
-
-    def hidden(self, x):
-        if self.weight is None:
-            self.weight = 2 * self.a.weight
-        return torch.tanh(x @ self.weight.t())
-
-
-class NonLeaf(Two):
-    def __init__(self):
-        super().__init__()
-        self.w = 2 * self.a.weight
-
-    def hidden(self, x):
-        return torch.tanh(x @ self.w.t())
-
-
-class Replacing(Two):
-    def hidden(self, x):
-        self.a.weight = nn.Parameter(self.a.weight.detach().clone())
-        return super().hidden(x)
-
-
-class Moving(Two):
-    def hidden(self, x):
-        self.a.weight.data = self.a.weight.data.clone()
-        return super().hidden(x)
-
-
-class ForgetsGradients(Two):
-    def hidden(self, x):
-        self.zero_grad(set_to_none=True)
-        return super().hidden(x)
+def by_unit_rows(s, x):
+    return torch.tanh(x @ (s.a.weight / s.a.weight.norm(dim=1)[:, None]).t())
 
 
 class OneMemory(nn.Module):
@@ -132,33 +73,9 @@ class OneMemory(nn.Module):
         return self.b(torch.tanh(self.c(torch.tanh(self.a(x)))))
 
 
-class UnitRows(Two):
-    def hidden(self, x):
-        return torch.tanh(x @ (self.a.weight / self.a.weight.norm(dim=1)[:, None]).t())
-
-
-class NotCopied(Two):
-    def __init__(self):
-        super().__init__()
-        self.numbers = (k for k in range(3))
-
-
 class Plus(nn.Module):
     def forward(self, weight):
         return weight + 1
-
-
-def chain(*after_first):
-    return nn.Sequential(nn.Linear(6, HIDDEN), *after_first, nn.Linear(HIDDEN, 1))
-
-
-def changed(change, *arguments):
-    def make():
-        module = chain(nn.Tanh())
-        change(module[0], *arguments)
-        return module
-
-    return make
 
 
 def used(make):
@@ -193,6 +110,9 @@ def drop_gradient(parameter):
     parameter.grad = None
 
 
+REMOVE = "'0.weight'.*remove_parametrizations"
+NO_GRADIENT = "'a.weight', but no gradient"
+IDLE = "does not compute with 'a.weight'"
 pruned = changed(prune.random_unstructured, "weight", 0.3)
 REFUSED = {
     "pruned": (pruned, "'0.weight'.*prune.remove"),
@@ -202,13 +122,10 @@ REFUSED = {
         changed(parametrizations.weight_norm),
         "'0.*weight.*remove_parametrizations",
     ),
-    "orthogonal": (
-        changed(parametrizations.orthogonal),
-        "'0.weight'.*remove_parametrizations",
-    ),
+    "orthogonal": (changed(parametrizations.orthogonal), REMOVE),
     "shifted": (
         changed(parametrize.register_parametrization, "weight", Plus()),
-        "'0.weight'.*remove_parametrizations",
+        REMOVE,
     ),
     "old spectral_norm": (
         changed(nn.utils.spectral_norm),
@@ -218,7 +135,7 @@ REFUSED = {
         changed(parametrizations.spectral_norm),
         "where '0.parametrizations.weight.original' is zero.*remove_parametrizations",
     ),
-    "unit rows": (UnitRows, "finite outputs where 'a.weight' is zero"),
+    "unit rows": (two(by_unit_rows), "finite outputs where 'a.weight' is zero"),
     "scripted": (lambda: torch.jit.script(Two()), "torch.jit .all of it.*Pass the nn"),
     "traced": (
         lambda: torch.jit.trace(chain(), torch.zeros(2, 6)),
@@ -229,30 +146,36 @@ REFUSED = {
         r"torch.jit \(0\).*Pass the nn.Module",
     ),
     "frozen": (lambda: Two().requires_grad_(False), "requires_grad_"),
-    "no_grad": (NoGrad, "'a.weight', but no gradient.*requires_grad_"),
-    "detached": (Detached, "'a.weight', but no gradient"),
-    "NumPy": (ByNumpy, "'a.weight', but no gradient"),
-    "rounded": (Rounded, "'a.weight', but no gradient"),
-    "whole numbers": (Whole, "'a.weight', 'c.weight', but no gradient"),
-    "hook for zero": (
-        with_hook("register_hook", torch.zeros_like),
-        "'a.weight', but no gradient",
+    "no_grad": (two(torch.no_grad()(Two.hidden)), f"{NO_GRADIENT}.*requires_grad_"),
+    "detached": (two(lambda s, x: Two.hidden(s, x).detach()), NO_GRADIENT),
+    "NumPy": (two(by_numpy), NO_GRADIENT),
+    "rounded": (two(lambda s, x: Two.hidden(s, x).round()), NO_GRADIENT),
+    "whole numbers": (
+        two(forward=lambda s, x: Two.forward(s, x).long()),
+        "'a.weight', 'c.weight', but no gradient",
     ),
+    "hook for zero": (with_hook("register_hook", torch.zeros_like), NO_GRADIENT),
     "hook for none": (
         with_hook("register_post_accumulate_grad_hook", drop_gradient),
         "moves 'a.weight'",
     ),
-    "unused": (Unused, "does not compute with 'u.weight'.*requires_grad_"),
-    "in training only": (InTrainingOnly, "'u.weight', but in eval mode"),
-    "closure": (Closure, "does not compute with 'a.weight'.*closure"),
-    "shared memory": (SharedMemory, "does not compute with 'a.weight'"),
-    "cached": (Cached, "does not compute with 'a.weight'.*cache"),
-    "not a leaf": (NonLeaf, "does not compute with 'a.weight'"),
-    "replacing": (Replacing, "replaces or moves 'a.weight'"),
-    "moving": (Moving, "replaces or moves 'a.weight'"),
-    "forgets gradients": (ForgetsGradients, "moves .*'a.weight'"),
+    "unused": (two(u=linear(6, HIDDEN)), "compute with 'u.weight'.*requires_grad_"),
+    "in training only": (
+        two(with_u_in_training, u=linear(6, HIDDEN)),
+        "'u.weight', but in eval mode",
+    ),
+    "closure": (two(lambda s, x: s.f(x), f=closed_over), f"{IDLE}.*closure"),
+    "shared memory": (two(by_w, w=lambda s: s.a.weight.data), IDLE),
+    "cached": (two(by_cache, w=lambda s: None), f"{IDLE}.*cache"),
+    "not a leaf": (two(by_w, w=lambda s: 2 * s.a.weight), IDLE),
+    "replacing": (two(replacing), "replaces or moves 'a.weight'"),
+    "moving": (two(moving), "replaces or moves 'a.weight'"),
+    "forgets gradients": (two(forgetting_gradients), "moves .*'a.weight'"),
     "one memory": (OneMemory, "same memory, 'a.weight' and 'c.weight'"),
-    "not copied": (NotCopied, "cannot be copied.*generator"),
+    "not copied": (
+        two(n=lambda s: (k for k in range(3))),
+        "cannot be copied.*generator",
+    ),
     "complex": (
         lambda: nn.Sequential(nn.Linear(6, 1, dtype=torch.complex64)),
         "'0.weight' of torch.complex64",

@@ -1,36 +1,28 @@
 """Modules of many kinds are trained rightly: what is counted is computed with."""
 
 import copy
-import pickle
 
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import make_regression
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
-from sklearn_sparsenet import SparseNetRegressor, load
-
-QUICK = {"target_sparsity": 12, "tol": 0, "max_iter": 30, "random_state": 0}
-rng = np.random.default_rng(0)
-X = rng.normal(size=(41, 6))
-Y = X[:, 0] - 2 * X[:, 1] + 0.3 * X[:, 2] ** 2
-HIDDEN = 8
-
-
-class Two(nn.Module):
-    """Two linear layers; subclasses call them in other ways."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.c = nn.Linear(6, HIDDEN), nn.Linear(HIDDEN, 1)
-
-    def hidden(self, x):
-        return torch.tanh(self.a(x))
-
-    def forward(self, x):
-        return self.c(self.hidden(x))
+from sklearn_sparsenet import SparseNetRegressor
+from tests.comparisons import pickled, reloaded
+from tests.estimators.user_modules import (
+    HIDDEN,
+    QUICK,
+    Two,
+    X,
+    Y,
+    chain,
+    changed,
+    linear,
+    two,
+)
 
 
 class Doubled(nn.Module):
@@ -38,53 +30,31 @@ class Doubled(nn.Module):
         return 2 * weight
 
 
-def chain(*after_first):
-    return nn.Sequential(nn.Linear(6, HIDDEN), *after_first, nn.Linear(HIDDEN, 1))
-
-
-def changed(change, *arguments):
-    def make():
-        module = chain(nn.Tanh())
-        change(module[0], *arguments)
-        return module
-
-    return make
-
-
-class Routed(Two):
+def routed(s, x):
     """Some rows take a layer of their own; there may be none in the data."""
-
-    def __init__(self):
-        super().__init__()
-        self.rare = nn.Linear(6, 1)
-
-    def forward(self, x):
-        rare = x[:, :1] > 3
-        if not rare.any():
-            return super().forward(x)
-        return torch.where(rare, self.rare(x), super().forward(x))
+    rare = x[:, :1] > 3
+    if not rare.any():
+        return Two.forward(s, x)
+    return torch.where(rare, s.rare(x), Two.forward(s, x))
 
 
-class Skipping(Two):
+def skipping(s, x):
     """Stochastic depth, hardly ever trained."""
-
-    def __init__(self):
-        super().__init__()
-        self.skipped = nn.Linear(HIDDEN, HIDDEN)
-
-    def hidden(self, x):
-        x = super().hidden(x)
-        skips = self.training and torch.rand(()) > 0.02
-        return x if skips else x + self.skipped(x)
+    x = Two.hidden(s, x)
+    skips = s.training and torch.rand(()) > 0.02
+    return x if skips else x + s.skipped(x)
 
 
-class Signs(Two):
+def by_signs(s, x):
     """Binary weights, with the gradient of the weights themselves."""
+    weight = s.a.weight
+    signs = weight + (weight.sign() - weight).detach()
+    return torch.tanh(x @ signs.t())
 
-    def hidden(self, x):
-        weight = self.a.weight
-        signs = weight + (weight.sign() - weight).detach()
-        return torch.tanh(x @ signs.t())
+
+def in_place(s, x):
+    x.mul_(2).sub_(1)
+    return Two.forward(s, x)
 
 
 class Recurrent(nn.Module):
@@ -105,41 +75,6 @@ class Tokens(nn.Module):
 
     def forward(self, x):
         return self.c(self.e((10 * x.abs()).long()).flatten(1))
-
-
-class Gated(Two):
-    def __init__(self):
-        super().__init__()
-        self.shut, self.gate = nn.Linear(6, 1), nn.Parameter(torch.zeros(1))
-
-    def forward(self, x):
-        return super().forward(x) + self.gate * self.shut(x)
-
-
-class Masked(Two):
-    def hidden(self, x):
-        return torch.tanh(x @ self.a.weight.tril().t())
-
-
-class Offset(Two):
-    def forward(self, x):
-        return 60 * super().forward(x) + 1.7e9
-
-
-class Squeezed(Two):
-    def forward(self, x):
-        return super().forward(x).squeeze()
-
-
-class Half(Two):
-    def forward(self, x):
-        return super().forward(x).bfloat16()
-
-
-class InPlace(Two):
-    def forward(self, x):
-        x.mul_(2).sub_(1)
-        return super().forward(x)
 
 
 class Remembers(Two):
@@ -217,12 +152,20 @@ TRAINED = {
     "double": lambda: chain(nn.Tanh()).bfloat16(),
     "LSTM": Recurrent,
     "GRU": lambda: Recurrent(nn.GRU),
-    **{
-        kind.__name__: kind for kind in (Routed, Skipping, Signs, Tokens, Gated, Masked)
-    },
-    **{kind.__name__: kind for kind in (Offset, Squeezed, Half, InPlace)},
-    **{kind.__name__: kind for kind in (Remembers, Alias, Numbers, Tied)},
-}
+    "Routed": two(forward=routed, rare=linear(6, 1)),
+    "Skipping": two(skipping, skipped=linear(HIDDEN, HIDDEN)),
+    "Signs": two(by_signs),
+    "Gated": two(
+        forward=lambda s, x: Two.forward(s, x) + s.gate * s.shut(x),
+        shut=linear(6, 1), gate=lambda s: nn.Parameter(torch.zeros(1)),
+    ),
+    "Masked": two(lambda s, x: torch.tanh(x @ s.a.weight.tril().t())),
+    "Offset": two(forward=lambda s, x: 60 * Two.forward(s, x) + 1.7e9),
+    "Squeezed": two(forward=lambda s, x: Two.forward(s, x).squeeze()),
+    "Half": two(forward=lambda s, x: Two.forward(s, x).bfloat16()),
+    "InPlace": two(forward=in_place),
+    **{kind.__name__: kind for kind in (Tokens, Remembers, Alias, Numbers, Tied)},
+}  # fmt: skip
 
 
 DOUBTFUL = ["chain", "dead", "zero", "dropout", "batch norm", "LSTM", "Routed"]
@@ -247,7 +190,7 @@ def fitted(name, X=X, **settings):
 def test_what_is_counted_is_what_is_computed_with(name):
     before = X.copy()
     net = fitted(name)
-    np.testing.assert_array_equal(X, before)
+    assert_array_equal(X, before)
     parameters = dict(net.module_.named_parameters())
     counts = [int(parameters[name].count_nonzero()) for name in net.layer_names_]
     assert net.n_nonzero_per_layer_.tolist() == counts
@@ -256,9 +199,9 @@ def test_what_is_counted_is_what_is_computed_with(name):
     assert np.isfinite(predicted).all()
     rows = [net.predict(X[[i]])[0] for i in range(0, 41, 8)]
     digits = 1e-2 if name == "Half" else 1e-9
-    np.testing.assert_allclose(rows, predicted[::8], rtol=digits)
+    assert_allclose(rows, predicted[::8], rtol=digits)
     again = fitted(name)
-    np.testing.assert_array_equal(again.predict(X), predicted)
+    assert_array_equal(again.predict(X), predicted)
     # None of a network that is left can be taken out without a change.
     with torch.no_grad():
         for layer in net.layer_names_:
@@ -267,39 +210,29 @@ def test_what_is_counted_is_what_is_computed_with(name):
     assert np.array_equal(net.predict(X), predicted) != changes
 
 
-@pytest.mark.parametrize("data", ["none", "large", "two rows", "float32"])
+@pytest.mark.parametrize(
+    "rows",
+    [0 * X, 1e4 * X, X[:2], X.astype(np.float32)],
+    ids=["none", "large", "two rows", "float32"],
+)
 @pytest.mark.parametrize("name", DOUBTFUL)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*scale:UserWarning")
-def test_no_module_is_refused_for_its_data(name, data):
+def test_no_module_is_refused_for_its_data(name, rows):
     """Neither dead, nor saturated, nor never asked for."""
-    kinds = {
-        "none": 0 * X,
-        "large": 1e4 * X,
-        "two rows": X[:2],
-        "float32": X.astype(np.float32),
-    }
-    fitted(name, kinds[data], target_sparsity=None, alpha=1e-3, max_iter=1)
+    fitted(name, rows, target_sparsity=None, alpha=1e-3, max_iter=1)
 
 
 @pytest.mark.parametrize(
     "name", ["Alias", "Tied", "Numbers", "lazy", "LSTM", "Remembers"]
 )
-def test_copies_of_a_fit_compute_with_their_parameters(tmp_path, name):
-    torch.manual_seed(0)
-    net = SparseNetRegressor(
-        module=TRAINED[name](), **{**QUICK, "target_sparsity": 0.4}
-    )
-    net.fit(X, Y)
-    net.save(tmp_path / "net")
-    copies = [
-        pickle.loads(pickle.dumps(net)),
-        load(tmp_path / "net", module=TRAINED[name]()),
-    ]
+def test_copies_of_a_fit_compute_with_their_parameters(name):
+    net = fitted(name, target_sparsity=0.4)
+    copies = [pickled(net), reloaded(net, module=TRAINED[name]())]
     if name != "lazy":  # PyTorch cannot copy the module that it was given
         copies.append(copy.deepcopy(net))
     for other in copies:
-        np.testing.assert_array_equal(other.predict(X), net.predict(X))
+        assert_array_equal(other.predict(X), net.predict(X))
         with torch.no_grad():
             dict(other.module_.named_parameters())[net.layer_names_[0]].mul_(2)
         assert not np.array_equal(other.predict(X), net.predict(X))
@@ -334,7 +267,7 @@ def test_a_module_that_a_callable_has_at_hand_is_not_trained():
         for _ in range(2)
     ]
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
-    np.testing.assert_array_equal(*(net.predict(X) for net in nets))
+    assert_array_equal(*(net.predict(X) for net in nets))
 
 
 def test_hooks_of_parameters_are_kept():
@@ -357,21 +290,16 @@ def test_a_trial_changes_no_result(monkeypatch):
         where = "sklearn_sparsenet.estimators._specification.check_network"
         with monkeypatch.context() as patch:
             patch.setattr(where, lambda *_: None)
-            np.testing.assert_array_equal(
-                fitted(name, **settings).predict(X), with_trial
-            )
+            assert_array_equal(fitted(name, **settings).predict(X), with_trial)
 
 
 def test_what_a_module_writes_into_its_inputs_is_not_in_the_data():
-    class OutOfPlace(Two):
-        def forward(self, x):
-            return super().forward(2 * x - 1)
-
     settings = {**QUICK, "target_sparsity": None, "alpha": 1e-3}
+    out_of_place = two(forward=lambda s, x: Two.forward(s, 2 * x - 1))
     torch.manual_seed(0)
-    other = SparseNetRegressor(module=OutOfPlace(), **settings).fit(X, Y)
+    other = SparseNetRegressor(module=out_of_place(), **settings).fit(X, Y)
     predicted = fitted("InPlace", **settings).predict(X)
-    np.testing.assert_array_equal(predicted, other.predict(X))
+    assert_array_equal(predicted, other.predict(X))
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

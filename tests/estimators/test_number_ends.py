@@ -35,6 +35,15 @@ def test_a_target_far_from_zero_keeps_its_digits(dtype):
     assert_allclose((far - 1.7e9) / 60, plain, atol=1e-3)
 
 
+def test_y_in_tiny_units():
+    X = np.random.default_rng(0).normal(size=(100, 4))
+    y = X[:, 0] - X[:, 1]
+    net = SparseNetRegressor((5,), alpha=1e-3, max_iter=40, random_state=0)
+    wanted = net.fit(X, y).predict(X)
+    got = net.fit(X, y * 1e-13).predict(X)
+    np.testing.assert_allclose(got * 1e13, wanted, rtol=1e-6)
+
+
 def test_predictions_have_the_type_of_the_fit_where_it_holds_the_target():
     data = X.astype(np.float32)
     assert regressor().fit(data, Y).predict(data).dtype == np.float32

@@ -1,15 +1,18 @@
 """The one-pass search through the estimators: counts, live weights, λ, limits."""
 
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from tests.trust.recount import count_live, live_is_possible
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +57,9 @@ def test_any_budget_will_do(digits, settings):
 @pytest.mark.parametrize("debias", [True, False])
 def test_regression(diabetes, solver, debias):
     net = fit(
-        diabetes,
-        30,
-        hidden=(20,),
-        kind=SparseNetRegressor,
-        solver=solver,
+        diabetes, 30, hidden=(20,), kind=SparseNetRegressor, solver=solver,
         debias=debias,
-    )
+    )  # fmt: skip
     assert net.n_nonzero_ == 30
     assert net.score(*diabetes) > 0.4
     same = all(map(np.array_equal, net.coefs_, net.penalized_coefs_))
@@ -108,14 +107,9 @@ def test_a_target_without_a_path_is_exact_and_told(digits):
 def test_convolutions_keep_live_weights(digits):
     X, y = digits
     module = nn.Sequential(
-        nn.Unflatten(1, (1, 8, 8)),
-        nn.Conv2d(1, 6, 3, padding=1),
-        nn.BatchNorm2d(6),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(96, 10),
-    )
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6),
+        nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(96, 10),
+    )  # fmt: skip
     net = SparseNetClassifier(
         module=module, target_sparsity=60, tol=0, max_iter=20, random_state=0
     ).fit(X, y)
@@ -168,3 +162,52 @@ def test_the_history_of_the_cuts_ends_on_the_target(digits):
     assert 0 < epochs[0] < epochs[-1] < digits_net.n_iter_
     assert history["alpha"].shape == (len(epochs), 1)
     assert (history["alpha"] >= 0).all()
+
+
+def draw(seed):
+    """Draw a fit of few steps, of all kinds."""
+    rng = np.random.default_rng(seed)
+    n, p = rng.integers(20, 50), rng.integers(1, 8)
+    hidden = tuple(map(int, rng.integers(1, 8, rng.integers(0, 4))))
+    X = rng.normal(size=(n, p)) * (rng.random(p) < 0.8)
+    kind = (SparseNetRegressor, SparseNetClassifier)[rng.integers(2)]
+    is_real = kind is SparseNetRegressor
+    y = X @ rng.normal(size=p) if is_real else rng.integers(3, size=n)
+    y[:3] = 0, 1, 2
+    sizes = [int(p), *hidden, 1 if is_real else 3]
+    n_weights = [a * b for a, b in pairwise(sizes)]
+    if rng.random() < 0.6:
+        low = min(len(n_weights) + rng.integers(8), sum(n_weights))
+        target = int(rng.integers(low, max(low + 1, sum(n_weights) // 2)))
+    else:
+        units = [rng.integers(1, size + 1) for size in sizes]  # what a path may use
+        pairs = list(pairwise(units))
+        target = [int(rng.integers(max(u, v), u * v + 1)) for u, v in pairs]
+    settings = {
+        "max_iter": int(rng.choice([1, 2, 3, 8])),
+        "early_stopping": bool(rng.random() < 0.4),
+        "n_iter_no_change": 1,
+        "debias": ["auto", False][rng.integers(2)],
+        "penalty": str(rng.choice(["l1", "mcp", "l0"])),
+        "penalize_bias": bool(rng.random() < 0.2),
+        "batch_size": ["auto", 4][rng.integers(2)],
+        "dtype": str(rng.choice(["float32", "float64"])),
+    }
+    net = kind(hidden, target_sparsity=target, random_state=seed, **settings)
+    return net, csr_matrix(X) if rng.random() < 0.3 else X, y, sizes
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_no_weight_is_dead_where_the_target_allows_it(first):
+    for seed in range(first, first + 20):
+        net, X, y, sizes = draw(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            net.fit(X, y)
+        target = net.target_sparsity
+        counts = [np.count_nonzero(coef) for coef in net.coefs_]
+        possible = target if isinstance(target, int) else sum(target)
+        while isinstance(target, int) and not live_is_possible(sizes, possible):
+            possible -= 1
+        assert (counts if np.ndim(target) else sum(counts)) == target, seed
+        assert count_live(net.coefs_) == net.n_live_ == possible, seed

@@ -31,14 +31,6 @@ LABELS = np.eye(3, dtype=int)[CLASSES]
 DATES = np.datetime64("2020-01-01") + np.arange(30)
 
 
-@pytest.fixture
-def no_training(monkeypatch):
-    def train(*args, **kwargs):
-        raise AssertionError("training began")
-
-    monkeypatch.setattr("sklearn_sparsenet.search.path.train", train)
-
-
 def refused(settings, one=SparseNetRegressor, X=X, y=Y, **arguments):
     """Return the message of the error, which must be of a plain kind."""
     with pytest.raises((ValueError, TypeError)) as error:
@@ -210,7 +202,8 @@ def test_weights_that_are_no_numbers_are_refused(weight):
 
 @pytest.mark.usefixtures("no_training")
 @pytest.mark.parametrize(
-    "weight", [{0: "a"}, {0: np.inf}, {0: np.nan}, {0: None}, {7: 1}, {0: 0, 1: 0}]
+    "weight",
+    [{0: "a"}, {0: -1.0}, {0: np.inf}, {0: np.nan}, {0: None}, {7: 1}, {0: 0, 1: 0}],
 )
 def test_class_weights_that_cannot_be_are_refused(weight):
     message = refused({"class_weight": weight}, SparseNetClassifier, y=BINARY)

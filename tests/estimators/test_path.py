@@ -1,11 +1,9 @@
 """`sparsenet_path`: exact counts in one run, and a path of one is a fit."""
 
-import itertools
-
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import Lasso
 from sklearn.pipeline import make_pipeline
@@ -19,12 +17,8 @@ from sklearn_sparsenet import (
     sparsenet_path,
 )
 from sklearn_sparsenet.solvers.loop import _Run
-
-
-@pytest.fixture(scope="module")
-def diabetes():
-    X, y = load_diabetes(return_X_y=True)
-    return X / X.std(axis=0), y
+from tests.comparisons import assert_same_arrays
+from tests.faults import interrupted
 
 
 @pytest.fixture
@@ -52,8 +46,7 @@ def test_a_path_of_one_is_a_fit(net, diabetes):
     path = sparsenet_path(net, *diabetes, target_sparsities=[30])
     fitted = net.set_params(target_sparsity=30).fit(*diabetes)
     (point,) = path.estimators
-    for one, other in zip(point.coefs_, fitted.coefs_, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same_arrays(point.coefs_, fitted.coefs_)
     assert path.alphas.tolist() == [fitted.alpha_]
     assert path.kkt_residuals.tolist() == [fitted.kkt_residual_]
     assert path.n_iters.tolist() == [fitted.n_iter_]
@@ -78,14 +71,9 @@ def test_scores_are_those_of_the_points(diabetes):
     X, y = load_digits(return_X_y=True)
     X, weight = X / 16, np.where(y > 4, 2.0, 1.0)
     net = SparseNetClassifier((20,), tol=0, max_iter=10, random_state=0)
+    held_out = {"X_test": X[500:], "y_test": y[500:], "sample_weight": weight[:500]}
     path = sparsenet_path(
-        net,
-        X[:500],
-        y[:500],
-        target_sparsities=[200, 100],
-        sample_weight=weight[:500],
-        X_test=X[500:],
-        y_test=y[500:],
+        net, X[:500], y[:500], target_sparsities=[200, 100], **held_out
     )
     points = path.estimators
     assert path.train_scores.tolist() == [
@@ -138,18 +126,6 @@ def test_a_checkpoint_is_gone_on_with(net, diabetes, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def interrupt_epoch(monkeypatch, number):
-    """Press Ctrl-C in that epoch of all that are trained from now on."""
-    run, epochs = _Run._epoch, itertools.count(1)
-
-    def interrupted(self, *args):
-        if next(epochs) == number:
-            raise KeyboardInterrupt
-        return run(self, *args)
-
-    monkeypatch.setattr(_Run, "_epoch", interrupted)
-
-
 def test_verbose_runs_number_their_solves(net, diabetes, capsys):
     net.set_params(verbose=1)
     sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
@@ -158,7 +134,7 @@ def test_verbose_runs_number_their_solves(net, diabetes, capsys):
 
 
 def test_an_interruption_ends_a_path(net, diabetes, monkeypatch):
-    interrupt_epoch(monkeypatch, 105)
+    monkeypatch.setattr(_Run, "_epoch", interrupted(_Run._epoch, 105))
     with pytest.raises(KeyboardInterrupt, match="path was interrupted"):
         sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30, 20])
 
@@ -168,7 +144,7 @@ def test_a_checkpoint_of_other_targets_is_not_gone_on_with(
 ):
     net.set_params(checkpoint=tmp_path)
     with monkeypatch.context() as patch:
-        interrupt_epoch(patch, 135)
+        patch.setattr(_Run, "_epoch", interrupted(_Run._epoch, 135))
         with pytest.raises(KeyboardInterrupt):
             sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
     assert list(tmp_path.iterdir())

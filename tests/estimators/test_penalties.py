@@ -51,14 +51,9 @@ def test_l0_on_an_orthogonal_design_is_hard_thresholded_least_squares(orthogonal
     X, y, least_squares = orthogonal
     # A step of 1/2 is the exact metric of the loss: to the global minimiser.
     net = SparseNetRegressor(
-        alpha=0.25,
-        penalty="l0",
-        solver="sgd",
-        learning_rate_init=0.5,
-        max_iter=100,
-        kkt_tol=1e-9,
-        **LINEAR,
-    ).fit(X, y)
+        alpha=0.25, penalty="l0", solver="sgd", learning_rate_init=0.5, max_iter=100,
+        kkt_tol=1e-9, **LINEAR,
+    ).fit(X, y)  # fmt: skip
     wanted = hard_threshold(torch.tensor(least_squares), 0.5).numpy()
     assert 0 < np.count_nonzero(wanted) < 8
     np.testing.assert_allclose(net.coefs_[0][:, 0], wanted, atol=1e-9)
@@ -75,14 +70,9 @@ def test_mcp_on_an_orthogonal_design_is_firmly_thresholded_least_squares(
     X, y, least_squares = orthogonal
     settings = {**LINEAR, "learning_rate": "cosine"}
     net = SparseNetRegressor(
-        alpha=0.9,
-        penalty=MCP(gamma),
-        solver=solver,
-        learning_rate_init=0.1,
-        max_iter=4000,
-        kkt_tol=1e-7,
-        **settings,
-    ).fit(X, y)
+        alpha=0.9, penalty=MCP(gamma), solver=solver, learning_rate_init=0.1,
+        max_iter=4000, kkt_tol=1e-7, **settings,
+    ).fit(X, y)  # fmt: skip
     wanted = firm_threshold(torch.tensor(least_squares), 0.5, 0.9, gamma).numpy()
     assert 0 < np.count_nonzero(wanted) < 8
     np.testing.assert_allclose(net.coefs_[0][:, 0], wanted, atol=1e-5)
@@ -92,14 +82,9 @@ def test_mcp_on_an_orthogonal_design_is_firmly_thresholded_least_squares(
 def test_linear_regression_ends_at_stationary_points(diabetes, penalty):
     X, y = diabetes
     net = SparseNetRegressor(
-        alpha=0.05,
-        penalty=penalty,
-        solver="sgd",
-        learning_rate_init=0.1,
-        max_iter=20_000,
-        kkt_tol=1e-8,
-        **LINEAR,
-    ).fit(X, y)
+        alpha=0.05, penalty=penalty, solver="sgd", learning_rate_init=0.1,
+        max_iter=20_000, kkt_tol=1e-8, **LINEAR,
+    ).fit(X, y)  # fmt: skip
     coef = net.coefs_[0][:, 0]
     gradient = 2 * X.T @ (X @ coef + net.intercepts_[0] - y) / len(y)
     assert residual_by_hand(penalty, coef, gradient, 0.05).max() < 1e-8
@@ -113,15 +98,9 @@ def test_digits_with_a_target(penalty):
     X, y = load_digits(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     net = SparseNetClassifier(
-        (20,),
-        activation="tanh",
-        penalty=penalty,
-        target_sparsity=200,
-        tol=0.1,
-        search="bracket",
-        debias=False,
-        random_state=0,
-    ).fit(X, y)
+        (20,), activation="tanh", penalty=penalty, target_sparsity=200, tol=0.1,
+        search="bracket", debias=False, random_state=0,
+    ).fit(X, y)  # fmt: skip
     assert net.converged_
     assert abs(net.n_nonzero_ - 200) <= 20
     assert net.score(X, y) > 0.85
@@ -142,13 +121,9 @@ def test_digits_with_a_target(penalty):
 @pytest.mark.parametrize("penalty", ["mcp", "l0", MCP(gamma=10.0), L0()])
 def test_diabetes_with_a_target_in_each_layer(diabetes, penalty):
     net = SparseNetRegressor(
-        (10,),
-        penalty=penalty,
-        target_sparsity=[20, 5],
-        tol=0.2,
-        max_outer_iter=40,
+        (10,), penalty=penalty, target_sparsity=[20, 5], tol=0.2, max_outer_iter=40,
         random_state=0,
-    ).fit(*diabetes)
+    ).fit(*diabetes)  # fmt: skip
     assert net.converged_
     assert (np.abs(net.n_nonzero_per_layer_ - [20, 5]) <= [4, 1]).all()
     assert net.score(*diabetes) > 0.4

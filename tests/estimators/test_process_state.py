@@ -1,8 +1,6 @@
 """Fits at the same time, in threads and forked processes, leave all as it was."""
 
 import os
-import subprocess
-import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +22,13 @@ from sklearn_sparsenet import (
     sparsenet_path,
 )
 from sklearn_sparsenet.utils.runtime import single_threaded
+from tests.processes import run_script
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = X[:, 0] - X[:, 1]
 SETTINGS = {"target_sparsity": 2, "max_iter": 100, "random_state": 0}
+# Of a process of its own, where PyTorch may start threads.
+MANY_THREADS = {"OMP_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "1"}
 MISSED = "missed their targets or did not converge|asked for"
 
 
@@ -62,25 +63,6 @@ def fails():
         fit(target_sparsity=1000)
     with pytest.raises(ZeroDivisionError):
         fit(module=Skipping, loss=lambda output, target: 1 / 0)
-
-
-def alone(script, *args):
-    """Run a script in a process of its own, where PyTorch may start threads."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "4",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-    }
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, *args],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ran.returncode == 0, ran.stderr[-2000:]
-    return ran.stdout.split()
 
 
 def in_threads(*calls):
@@ -319,16 +301,16 @@ sys.exit(0 if warnings.filters == before else "the filters are others")
 
 @pytest.mark.slow
 def test_what_pytorch_loads_leaves_no_filter():
-    alone(SECOND_DERIVATIVES)
+    run_script(SECOND_DERIVATIVES, **MANY_THREADS)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux")
 @pytest.mark.slow
 def test_nothing_starts_threads_that_children_would_wait_for(tmp_path):
-    alone(OPERATIONS, str(tmp_path))
+    run_script(OPERATIONS, str(tmp_path), **MANY_THREADS)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
 @pytest.mark.slow
 def test_a_child_that_is_forked_in_a_fit_of_a_module_can_fit():
-    alone(FORK)
+    run_script(FORK, **MANY_THREADS)

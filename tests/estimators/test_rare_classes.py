@@ -13,7 +13,10 @@ from sklearn_sparsenet.estimators._holdout import hold_out
 from sklearn_sparsenet.estimators.selection import SELECTIONS, mean_scores
 
 QUICK = {"hidden_layer_sizes": (5,), "max_iter": 30, "random_state": 0}
-TARGETS = [20, 10]
+
+
+def chosen(**settings):
+    return SparseNetClassifierCV(**QUICK, target_sparsities=[20, 10], **settings)
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +40,10 @@ def _no_convergence():
 @pytest.mark.parametrize(
     "strata",
     [
-        [0] * 20 + [1] * 19 + [2],
-        [0] * 10 + [1, 2, 3],
-        [0] * 30 + [1, 1, 2, 2],
-        [0, 1] * 4,
-        [0] * 12,
-        list(range(8)) * 3,
-        [0] * 9 + [5] * 9 + [7],
+        [0] * 20 + [1] * 19 + [2], [0] * 10 + [1, 2, 3], [0] * 30 + [1, 1, 2, 2],
+        [0, 1] * 4, [0] * 12, list(range(8)) * 3, [0] * 9 + [5] * 9 + [7],
     ],
-)
+)  # fmt: skip
 def test_every_class_keeps_a_row_to_train_with(strata, fraction):
     strata = np.array(strata)
     if not 2 <= np.ceil(fraction * len(strata)) < len(strata):
@@ -102,9 +100,7 @@ SCORINGS = {
 @pytest.mark.parametrize(("cv", "groups"), CVS.values(), ids=CVS)
 def test_folds_that_lack_a_class_are_scored(data, cv, groups, scoring):
     X, y = data
-    net = SparseNetClassifierCV(
-        **QUICK, target_sparsities=TARGETS, cv=cv, scoring=scoring
-    )
+    net = chosen(cv=cv, scoring=scoring)
     net.fit(X, y, groups=groups)
     # A curve is undefined where the test part has no rows of a class.
     assert np.isfinite(net.test_scores_).all() or scoring == "roc_auc_ovr"
@@ -121,9 +117,7 @@ def test_a_missing_class_gets_little_probability(data):
         return 0.0
 
     cv = [(np.delete(np.arange(40), 7), [7, 8])]
-    SparseNetClassifierCV(**QUICK, target_sparsities=TARGETS, cv=cv, scoring=look).fit(
-        X, y
-    )
+    chosen(cv=cv, scoring=look).fit(X, y)
     assert all(found.shape[1] == 3 and found[:, 2].max() < 0.01 for found in seen)
 
 
@@ -147,19 +141,15 @@ def test_classes_without_weight_are_in_no_fold(data, by, cv):
         weight = (y != "c").astype(float)
     else:
         of_classes = {"c": 0.0, "a": 2.0}
-    net = SparseNetClassifierCV(
-        **QUICK, target_sparsities=TARGETS, cv=cv, scoring="neg_log_loss",
-        class_weight=of_classes,
-    ).fit(X, y, weight)  # fmt: skip
+    net = chosen(cv=cv, scoring="neg_log_loss", class_weight=of_classes)
+    net.fit(X, y, weight)
     assert list(net.classes_) == ["a", "b"]
     assert np.isfinite(net.test_scores_).all()
 
 
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 def test_weights_of_classes_that_a_fold_lacks(data):
-    net = SparseNetClassifierCV(
-        **QUICK, target_sparsities=TARGETS, cv=3, class_weight={"c": 5.0}
-    ).fit(*data)
+    net = chosen(cv=3, class_weight={"c": 5.0}).fit(*data)
     assert np.isfinite(net.test_scores_).all()
 
 
@@ -177,9 +167,7 @@ def test_a_curve_that_some_folds_lack(data):
         (np.arange(20), np.arange(20, 40)),
         (np.arange(20, 40), np.flatnonzero(y)[:3]),
     ]
-    net = SparseNetClassifierCV(
-        **QUICK, target_sparsities=TARGETS, cv=cv, scoring="roc_auc"
-    )
+    net = chosen(cv=cv, scoring="roc_auc")
     with pytest.warns(UndefinedMetricWarning):
         net.fit(X, y)
     assert np.isfinite(net.best_score_)
@@ -189,8 +177,6 @@ def test_a_curve_that_some_folds_lack(data):
 @pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")
 def test_rows_of_one_class_are_scored_afterwards(data):
     X, y = data
-    net = SparseNetClassifierCV(
-        **QUICK, target_sparsities=TARGETS, cv=3, scoring="neg_log_loss"
-    ).fit(X, y)
+    net = chosen(cv=3, scoring="neg_log_loss").fit(X, y)
     expected = net.predict_log_proba(X[y == "b"])[:, 1].mean()
     np.testing.assert_allclose(net.score(X[y == "b"], y[y == "b"]), expected)

@@ -7,7 +7,8 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from sklearn_sparsenet import (
-    BracketSearch,
+    MCP,
+    OnePassSearch,
     SparseNetClassifier,
     SparseNetRegressor,
     losses,
@@ -16,16 +17,10 @@ from sklearn_sparsenet import (
 X = np.random.default_rng(0).normal(size=(30, 4))
 Y = X[:, 0]
 LABELS = np.arange(30) % 2
+SOFTMAX = nn.CrossEntropyLoss(reduction="none")
 THREE = np.arange(30) % 3
+pytestmark = pytest.mark.usefixtures("no_training")
 BEGAN = pytest.raises(AssertionError, match="training began")
-
-
-@pytest.fixture(autouse=True)
-def _no_training(monkeypatch):
-    def train(*args, **kwargs):
-        raise AssertionError("training began")
-
-    monkeypatch.setattr("sklearn_sparsenet.search.path.train", train)
 
 
 FLOAT, INT = "float in the range", "int in the range"
@@ -76,8 +71,7 @@ def test_values_of_the_wrong_kind(name, accepted, values):
 
 
 @pytest.mark.parametrize(
-    "target",
-    [True, np.True_, 0, -2, 26, -0.5, 1.0, 1.5, 5.0, float("nan"), np.inf],
+    "target", [True, np.True_, 0, -2, 26, -0.5, 1.0, 1.5, 5.0, float("nan"), np.inf]
 )
 def test_impossible_targets_tell_how_many_weights_there_are(target):
     with pytest.raises(ValueError, match=r"int from 1 to 25") as refused:
@@ -150,7 +144,10 @@ STRENGTHS = "alpha=.*finite and not negative"
         ({"dtype": "int8"}, ValueError, "dtype='int8'.*'auto', 'float32'"),
         ({"dtype": "wide"}, ValueError, "dtype='wide'"),
         ({"dtype": "float16"}, ValueError, "dtype='float16'.*'auto', 'float32'"),
-        ({"dtype": np.int32}, ValueError, "dtype=.*'auto', 'float32'"),
+        *(
+            ({"dtype": dtype}, ValueError, "dtype=.*'auto', 'float32' or 'float64'")
+            for dtype in (np.int32, "longdouble", "object", "str", [], None)
+        ),
         ({"device": "cuda:77"}, ValueError, "device='cuda:77' is not available"),
         ({"device": "gpu"}, ValueError, "device='gpu' is not available.*'auto'"),
         ({"hidden_layer_sizes": (3, 0)}, ValueError, "hidden_layer_sizes must be > 0"),
@@ -158,6 +155,10 @@ STRENGTHS = "alpha=.*finite and not negative"
         ({"hidden_layer_sizes": (True,)}, ValueError, "hidden_layer_sizes.*True"),
         ({"hidden_layer_sizes": [[3, 4]]}, ValueError, "hidden_layer_sizes"),
         ({"module": lambda p, k: "net"}, TypeError, "must return an nn.Module"),
+        ({"loss": lambda output, target: 3}, ValueError, "return a Tensor; got 3"),
+        ({"penalty": MCP}, TypeError, "is a class; make an object of it"),
+        ({"search": OnePassSearch}, TypeError, "is a class; make an object of it"),
+        ({"loss": losses.Poisson}, TypeError, "is a class; make an object of it"),
     ],
 )
 def test_values_that_do_not_fit(settings, error, message):
@@ -258,20 +259,16 @@ def test_losses_of_the_other_estimator_are_unknown_names():
         (np.eye(3)[THREE], None, {"module": nn.Linear(4, 2)}, "need 3"),
         (np.column_stack([THREE, np.arange(30) % 4]), None, {}, "several outputs"),
         (LABELS, None, {"class_weight": "heavy"}, "'class_weight'"),
+        (np.eye(2, 2)[LABELS], None, {"class_weight": {0: 1, 1: 2}}, "several labels"),
+        # A softmax of one output is always 1.
+        (LABELS, None, {"loss": SOFTMAX}, "does not depend on the outputs"),
+        (LABELS, None, {"loss": losses.CrossEntropy()}, "not depend on the outputs"),
+        (THREE, None, {"loss": losses.SquaredError()}, r"\(8, 3\) and targets \(8,\)"),
     ],
 )
 def test_labels_that_cannot_be(y, weight, settings, message):
     with pytest.raises(ValueError, match=message):
         SparseNetClassifier(**settings).fit(X, y, weight)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("rule", "mean"), ("stop", "never"), ("restart", "hot"), ("midpoint", "best")],
-)
-def test_options_of_the_search(option, value):
-    with pytest.raises(ValueError, match=f"{option}='{value}'; accepted"):
-        BracketSearch(**{option: value})
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])

@@ -3,7 +3,6 @@
 Each entry here is what would stand in `networks/activations.py` or `losses`.
 """
 
-import pickle
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -22,6 +21,7 @@ from sklearn_sparsenet.losses.responses import Response
 from sklearn_sparsenet.networks.activations import ACTIVATIONS, Activation, Rule
 from sklearn_sparsenet.networks.backprop import AutogradEngine, ChainEngine, make_engine
 from sklearn_sparsenet.networks.network import Network, build_mlp, find_nonsmooth
+from tests.comparisons import pickled, saved
 from tests.runtimes import HAS_COMPILER, by_c, by_onnxruntime, compiled
 
 
@@ -142,21 +142,21 @@ def test_numpy_predicts_what_the_module_does(fitted):
     with torch.no_grad():
         expected = net.to_module()(torch.from_numpy(X)).numpy()[:, 0]
     assert_allclose(net.predict(X), expected, rtol=1e-4, atol=1e-5)
-    compact = pickle.loads(pickle.dumps(net)).compact()
+    compact = pickled(net).compact()
     assert_allclose(compact.predict(X), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_file_has_the_network_and_the_fit(fitted, monkeypatch):
     net, X, y = fitted
     net.module_[1].scale = 1.5
-    net.save(file := BytesIO())
-    again = load(BytesIO(file.getvalue()))
+    content = saved(net)
+    again = load(BytesIO(content))
     assert type(again._loss_) is type(net._loss_)
     assert_array_equal(again.predict(X), net.predict(X))
     assert_array_equal(again.fit(X, y).coefs_[0], net.fit(X, y).coefs_[0])
     monkeypatch.delitem(ACTIVATIONS, "scaled_tanh")
     with pytest.raises(ValueError, match="scaled_tanh"):
-        load(BytesIO(file.getvalue()))
+        load(BytesIO(content))
 
 
 @pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
@@ -219,7 +219,7 @@ def test_objects_that_are_not_derived_from_loss_do_as_well():
     assert Foreign.n_calls > 0
     expected = SparseNetRegressor((5,), loss=SquaredError(), **settings).fit(X, y)
     assert_array_equal(net.predict(X), expected.predict(X))
-    assert_array_equal(pickle.loads(pickle.dumps(net)).predict(X), net.predict(X))
+    assert_array_equal(pickled(net).predict(X), net.predict(X))
     with pytest.raises(TypeError, match=r"Foreign.*cannot be exported"):
         net.to_c()
     with pytest.raises(TypeError, match=r"Foreign.*by code of your own"):

@@ -1,12 +1,12 @@
 """Reports on a fitted network agree with its weights; it shows in a notebook."""
 
 import builtins
-import pickle
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.datasets import load_wine
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_html_repr
 from torch import nn
 
-from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor, load
+from sklearn_sparsenet import MCP, SparseNetClassifier, SparseNetRegressor
+from tests.comparisons import pickled, reloaded
 
 
 def build(n_features, n_outputs):
@@ -75,12 +76,8 @@ def test_inputs_by_name(net, wine):
     assert (wine[0].columns[report["index"]] == report["feature"]).all()
     assert (np.diff(report["importance"]) <= 0).all()
     assert report["importance"][0] == 1
-    np.testing.assert_array_equal(
-        report["importance"], net.feature_importances_[report["index"]]
-    )
-    np.testing.assert_array_equal(
-        report["n_live"], live_weights(net).sum(axis=1)[report["index"]]
-    )
+    assert_array_equal(report["importance"], net.feature_importances_[report["index"]])
+    assert_array_equal(report["n_live"], live_weights(net).sum(axis=1)[report["index"]])
     assert report["n_live"].sum() == net.sparsity_report()["n_live"][0]
 
 
@@ -98,7 +95,7 @@ def test_inputs_of_modules(wine):
     first = net.module_[0][1].weight.detach().numpy() != 0
     last = (net.module_[2].weight.detach().numpy() != 0).any(axis=0)
     live = (first & last[:, None]).sum(axis=0)
-    np.testing.assert_array_equal(report["n_live"], live[report["index"]])
+    assert_array_equal(report["n_live"], live[report["index"]])
     X = np.random.default_rng(0).normal(size=(40, 1, 6))
     module = nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 1))
     images = SparseNetRegressor(
@@ -120,9 +117,8 @@ def test_compact_networks_report_the_same_inputs(wine):
     assert after["n_live"].sum() == net.n_nonzero_per_layer_[0]
 
 
-def test_reports_survive_pickles_and_files(net, tmp_path):
-    net.save(tmp_path / "net")
-    for copy in (pickle.loads(pickle.dumps(net)), load(tmp_path / "net")):
+def test_reports_survive_pickles_and_files(net):
+    for copy in (pickled(net), reloaded(net)):
         for name in ("input_report", "search_report", "sparsity_report"):
             pd.testing.assert_frame_equal(getattr(copy, name)(), getattr(net, name)())
         assert copy.summary() == net.summary()

@@ -8,42 +8,20 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_digits, make_classification, make_regression
+from sklearn.datasets import load_digits
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
-
-
-def regression(n_targets=1):
-    return make_regression(
-        150, 20, n_informative=5, n_targets=n_targets, random_state=0
-    )
-
-
-def classification(n_classes):
-    X, y = make_classification(
-        200, 20, n_informative=6, n_classes=n_classes, random_state=0
-    )
-    return X, np.array([f"class {label}" for label in y])
-
-
-def several_labels():
-    X, y = classification(2)
-    labels = np.stack([y == "class 1", X[:, 0] > 0, X[:, 1] > 0], axis=1)
-    return X, labels.astype(int)
-
-
-def to_float32(data):
-    return data[0].astype(np.float32), data[1]
-
+from tests.comparisons import assert_same_arrays, pickled
+from tests.estimators.tables import classification, fit_case, labels, regression
 
 CASES = {
     "regression": (SparseNetRegressor, {}, regression),
     "outputs": (SparseNetRegressor, {"activation": "tanh"}, lambda: regression(3)),
     "two classes": (SparseNetClassifier, {}, lambda: classification(2)),
     "classes": (SparseNetClassifier, {"activation": "silu"}, lambda: classification(4)),
-    "labels": (SparseNetClassifier, {}, several_labels),
-    "single": (SparseNetRegressor, {}, lambda: to_float32(regression())),
+    "labels": (SparseNetClassifier, {}, labels),
+    "single": (SparseNetRegressor, {}, lambda: regression(dtype=np.float32)),
     "per layer": (
         SparseNetClassifier,
         {"target_sparsity": [60, 30, 12]},
@@ -54,10 +32,7 @@ CASES = {
 
 @pytest.fixture(scope="module", params=CASES)
 def fitted(request):
-    kind, settings, make_data = CASES[request.param]
-    X, y = make_data()
-    settings = {"target_sparsity": 80, "max_iter": 20, **settings}
-    return kind((40, 30), random_state=0, **settings).fit(X, y), X
+    return fit_case(CASES[request.param], (40, 30), target_sparsity=80, max_iter=20)
 
 
 def outputs(net, X):
@@ -65,21 +40,17 @@ def outputs(net, X):
 
 
 def assert_same_predictions(net, other, X, exact=True):
-    tolerance = {"rtol": 0, "atol": 0}
-    if not exact:
-        scale = np.abs(outputs(other, X)).max()
-        tolerance = {"rtol": 1e-5, "atol": 1e-6 * scale}
-        tolerance = (
-            tolerance if X.dtype == np.float64 else {"rtol": 1e-4, "atol": 1e-4 * scale}
-        )
-    assert_allclose(outputs(net, X), outputs(other, X), **tolerance)
+    wanted = outputs(other, X)
+    rtol, atol = (1e-5, 1e-6) if X.dtype == np.float64 else (1e-4, 1e-4)
+    rtol, atol = (0, 0) if exact else (rtol, atol * np.abs(wanted).max())
+    assert_allclose(outputs(net, X), wanted, rtol=rtol, atol=atol)
     if hasattr(net, "classes_"):
         assert_array_equal(net.predict(X), other.predict(X))
 
 
 def by_pytorch(net, X):
     """Let PyTorch run the network: the time of one that was touched is not known."""
-    other = pickle.loads(pickle.dumps(net))
+    other = pickled(net)
     with torch.no_grad():
         next(other.module_.parameters()).add_(0.0)
     assert other.prediction_plan(1) is None
@@ -110,7 +81,7 @@ def test_predictions_of_perceptrons_are_computed_without_pytorch(
 ):
     net, X = fitted
     y, expected = net.predict(X), outputs(net, X)
-    copy = pickle.loads(pickle.dumps(net))
+    copy = pickled(net)
     if sparsify:
         copy.sparsify()
     copy.prediction_plan(1)  # the weights are read once
@@ -122,20 +93,18 @@ def test_predictions_of_perceptrons_are_computed_without_pytorch(
 
 def test_sparse_coefficients_and_pickles(fitted):
     net, X = fitted
-    copy = pickle.loads(pickle.dumps(net))
+    copy = pickled(net)
     dense = copy.coefs_
     assert copy.sparsify() is copy
     assert all(sparse.issparse(coef) for coef in copy.coefs_)
     for ours, theirs in zip(copy.coefs_, dense, strict=True):
         assert_array_equal(ours.toarray(), theirs)
     assert_same_predictions(copy, net, X)
-    small = pickle.dumps(copy)
-    back = pickle.loads(small)
+    back = pickled(copy)
     assert_same_predictions(back, net, X)
     for name, value in net.module_.state_dict().items():
         assert torch.equal(back.module_.state_dict()[name], value)
-    for ours, theirs in zip(back.penalized_coefs_, net.penalized_coefs_, strict=True):
-        assert_array_equal(ours, theirs)
+    assert_same_arrays(back.penalized_coefs_, net.penalized_coefs_)
     assert isinstance(copy.densify().coefs_[0], np.ndarray)
     assert "_packed_" not in vars(copy)
 
@@ -150,7 +119,7 @@ def test_pickles_of_large_sparse_networks_shrink():
 
 def test_compact_networks_predict_the_same(fitted):
     net, X = fitted
-    copy = pickle.loads(pickle.dumps(net))
+    copy = pickled(net)
     assert copy.compact() is copy
     assert sum(c.size for c in copy.coefs_) < sum(c.size for c in net.coefs_)
     assert_same_predictions(copy, net, X, exact=False)
@@ -162,7 +131,7 @@ def test_compact_networks_predict_the_same(fitted):
     assert copy.sparsity_ == 1 - copy.n_nonzero_ / n_weights
     assert_array_equal(copy.support_, net.support_)
     assert copy.n_features_in_ == net.n_features_in_
-    assert_same_predictions(pickle.loads(pickle.dumps(copy.sparsify())), copy, X)
+    assert_same_predictions(pickled(copy.sparsify()), copy, X)
     assert_same_predictions(copy.compact(), net, X, exact=False)
 
 
@@ -173,7 +142,7 @@ def test_the_report_tells_what_is_left(fitted):
     assert list(report["n_nonzero"]) == list(net.n_nonzero_per_layer_)
     assert sum(report["n_live"]) == net.n_live_
     assert list(report["n_units"]) == [coef.shape[1] for coef in net.coefs_]
-    compact = pickle.loads(pickle.dumps(net)).compact()
+    compact = pickled(net).compact()
     assert list(report["n_live_units"]) == [c.shape[1] for c in compact.coefs_]
     assert list(compact.sparsity_report()["n_units"]) == list(report["n_live_units"])
 
@@ -188,7 +157,7 @@ def test_the_report_without_pandas(fitted, monkeypatch):
 
 def test_a_network_that_was_changed_by_hand_predicts_what_it_is(fitted):
     net, X = fitted
-    copy = pickle.loads(pickle.dumps(net))
+    copy = pickled(net)
     with torch.no_grad():
         for parameter in copy.module_.parameters():
             parameter.zero_()
@@ -256,7 +225,7 @@ def test_convolutional_networks_lose_channels():
     assert_allclose(net.predict_proba(X), before, rtol=1e-4, atol=1e-5)
     units = [len(p) for p in net.module_.parameters() if p.ndim > 1]
     assert units == list(report["n_live_units"])
-    assert_allclose(pickle.loads(pickle.dumps(net.sparsify())).predict_proba(X), before,
+    assert_allclose(pickled(net.sparsify()).predict_proba(X), before,
                     rtol=1e-4, atol=1e-5)  # fmt: skip
 
 

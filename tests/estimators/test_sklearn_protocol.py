@@ -1,4 +1,4 @@
-"""The rest of scikit-learn's conventions: tags, requests, displays, meta-estimators."""
+"""With the rest of scikit-learn: tags, requests, displays, searches, pipelines."""
 
 import inspect
 import io
@@ -12,21 +12,36 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_wine
-from sklearn.ensemble import BaggingRegressor, StackingClassifier, VotingRegressor
+from sklearn.ensemble import (
+    BaggingRegressor,
+    StackingClassifier,
+    VotingClassifier,
+    VotingRegressor,
+)
 from sklearn.feature_selection import SelectFromModel
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.model_selection import GridSearchCV, cross_validate, learning_curve
+from sklearn.model_selection import (
+    GridSearchCV,
+    cross_val_score,
+    cross_validate,
+    learning_curve,
+)
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.multioutput import ClassifierChain
+from sklearn.multioutput import (
+    ClassifierChain,
+    MultiOutputClassifier,
+    MultiOutputRegressor,
+)
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from tests.comparisons import assert_same_arrays
 
 QUICK = {"alpha": 1e-3, "max_iter": 100, "random_state": 0}
 BOTH = [
@@ -46,6 +61,15 @@ def classifier(**settings):
 
 def regressor(**settings):
     return SparseNetRegressor((10,), **{**QUICK, **settings})
+
+
+def on_target(kind=SparseNetClassifier, **settings):
+    defaults = {"target_sparsity": 60, "tol": 0.05, "max_iter": 300, "random_state": 0}
+    return kind((20,), **{**defaults, **settings})
+
+
+# A fold may be a weight off its target; that is not what is tested here.
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 @pytest.mark.parametrize(("ours", "theirs"), BOTH)
@@ -97,31 +121,17 @@ def test_signatures(ours, theirs):
     shared = {"hidden_layer_sizes", "activation", "batch_size", "shuffle", "solver"}
     shared |= {"early_stopping", "validation_fraction", "n_iter_no_change"}
     shared |= {"warm_start", "random_state"}
+    of_theirs = inspect.signature(theirs).parameters
     for name in shared:
-        assert (
-            parameters[name].default
-            == inspect.signature(theirs).parameters[name].default
-        )
+        assert parameters[name].default == of_theirs[name].default
     agreed = {
-        "module": None,
-        "target_sparsity": 0.9,
-        "tol": 0.01,
-        "max_outer_iter": 20,
-        "min_layers_on_target": None,
-        "alpha": None,
-        "alpha_bounds": (1e-7, 1e-2),
-        "penalty": "l1",
-        "penalize_bias": False,
-        "weight_decay": "auto",
-        "debias": "auto",
-        "learning_rate_init": "auto",
-        "learning_rate": "cosine",
-        "max_iter": "auto",
-        "kkt_tol": 1e-3,
-        "dtype": "auto",
-        "device": "cpu",
+        "module": None, "target_sparsity": 0.9, "tol": 0.01, "max_outer_iter": 20,
+        "min_layers_on_target": None, "alpha": None, "alpha_bounds": (1e-7, 1e-2),
+        "penalty": "l1", "penalize_bias": False, "weight_decay": "auto",
+        "debias": "auto", "learning_rate_init": "auto", "learning_rate": "cosine",
+        "max_iter": "auto", "kkt_tol": 1e-3, "dtype": "auto", "device": "cpu",
         "verbose": 0,
-    }
+    }  # fmt: skip
     assert {name: parameters[name].default for name in agreed} == agreed
 
 
@@ -163,21 +173,10 @@ def test_pickles_go_on_training(wine, protocol):
     net = classifier(warm_start=True).fit(X, y)
     again = pickle.loads(pickle.dumps(net, protocol))
     np.testing.assert_array_equal(again.predict_proba(X), net.predict_proba(X))
-    for mine, other in zip(again.coefs_, net.coefs_, strict=True):
-        np.testing.assert_array_equal(mine, other)
+    assert_same_arrays(again.coefs_, net.coefs_)
     again.fit(X, y)
     net.fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), net.predict_proba(X))
-
-
-def test_memory_mapped_pickles(wine):
-    X, y = wine
-    net = classifier().fit(X, y)
-    buffer = io.BytesIO()
-    joblib.dump(net, buffer, compress=3)
-    buffer.seek(0)
-    again = joblib.load(buffer)
-    np.testing.assert_array_equal(again.predict(X), net.predict(X))
 
 
 def test_scores_are_those_of_the_mixins(wine, diabetes):
@@ -216,24 +215,6 @@ def test_columns_and_their_names_through_a_pipeline(frame):
     assert pipeline[-1].feature_names_in_.tolist() == X.columns.tolist()
     assert pipeline.score(X, y) > 0.95
     assert pipeline.n_features_in_ == X.shape[1]
-
-
-@pytest.mark.parametrize("prefit", [False, True])
-def test_selected_columns(frame, prefit):
-    X, y = frame
-    X = (X - X.mean()) / X.std()
-    net = classifier(alpha=3e-2, max_iter=500)
-    if prefit:
-        net.fit(X, y)
-    selector = SelectFromModel(net, prefit=prefit).set_output(transform="pandas")
-    selected = selector.fit(X, y).transform(X)
-    support = classifier(alpha=3e-2, max_iter=500).fit(X, y).support_
-    assert 0 < support.sum() < len(support)
-    np.testing.assert_array_equal(selector.get_support(), support)
-    assert selected.columns.tolist() == X.columns[support].tolist()
-    np.testing.assert_array_equal(
-        selector.get_feature_names_out(), X.columns[support].to_numpy()
-    )
 
 
 def test_weights_reach_fit_and_score_through_requests(diabetes):
@@ -276,14 +257,9 @@ def test_meta_regressors(diabetes):
     votes = VotingRegressor([("net", regressor()), ("ridge", Ridge())])
     assert votes.fit(X, y).score(X, y) > 0.4
     logs = TransformedTargetRegressor(regressor(), transformer=StandardScaler())
-    inner = regressor(normalize_y=False)
-    np.testing.assert_allclose(
-        logs.fit(X, y).predict(X),
-        TransformedTargetRegressor(inner, transformer=StandardScaler())
-        .fit(X, y)
-        .predict(X),
-        rtol=1e-6,
-    )
+    plain = clone(logs).set_params(regressor__normalize_y=False)
+    found, wanted = (net.fit(X, y).predict(X) for net in (logs, plain))
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 def test_inspection(diabetes):
@@ -297,3 +273,113 @@ def test_inspection(diabetes):
     sizes, train, test = learning_curve(regressor(), X, y, cv=2, train_sizes=[50, 100])
     assert np.isfinite([train, test]).all()
     assert sizes.tolist() == [50, 100]
+
+
+@quiet
+def test_pipeline_and_cross_validation(frame):
+    pipeline = make_pipeline(StandardScaler(), on_target())
+    assert cross_val_score(pipeline, *frame, cv=3).mean() > 0.9
+
+
+@quiet
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"net__tol": [0.02, 0.2]},
+        {"net__target_sparsity": [0.9, 40, [30, 20], {"*": 0.8}]},
+    ],
+)
+def test_grid_search_in_two_processes(frame, grid):
+    pipeline = Pipeline([("scale", StandardScaler()), ("net", on_target())])
+    search = GridSearchCV(pipeline, grid, cv=2, n_jobs=2).fit(*frame)
+    assert search.best_score_ > 0.9
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_["net"].n_nonzero_ < 400
+
+
+@quiet
+def test_joblib_and_clones(wine):
+    net = on_target().fit(*wine)
+    joblib.dump(net, file := io.BytesIO(), compress=3)
+    file.seek(0)
+    copy = clone(net)
+    assert not hasattr(copy, "module_")
+    for again in (joblib.load(file), copy.fit(*wine)):
+        found = again.predict_proba(wine[0])
+        np.testing.assert_array_equal(found, net.predict_proba(wine[0]))
+        assert again.n_nonzero_ == net.n_nonzero_
+
+
+def test_pickles_hold_each_weight_once(diabetes):
+    net = SparseNetRegressor((200,), alpha=1e-3, max_iter=5, random_state=0)
+    net.fit(*diabetes)
+    weights = sum(coef.nbytes for coef in net.coefs_)
+    assert len(pickle.dumps(net)) < 2 * weights + 40_000  # final and penalised
+
+
+@quiet
+def test_transformed_target(diabetes):
+    X, y = diabetes
+    net = on_target(SparseNetRegressor, target_sparsity=40)
+    net = TransformedTargetRegressor(net, func=np.log, inverse_func=np.exp)
+    assert net.fit(X, y).score(X, y) > 0.4
+
+
+@quiet
+def test_multi_output_meta_estimators(wine, diabetes):
+    X, y = diabetes
+    weight = np.linspace(0.5, 2, len(y))
+    net = on_target(SparseNetRegressor, target_sparsity=40)
+    both = MultiOutputRegressor(net).fit(X, np.column_stack([y, -y]), weight)
+    assert both.predict(X).shape == (len(y), 2)
+    X, y = wine
+    two = MultiOutputClassifier(on_target()).fit(X, np.column_stack([y, y == 1]))
+    assert two.score(X, np.column_stack([y, y == 1])) > 0.9
+
+
+@quiet
+def test_calibration_and_voting(wine):
+    X, y = wine
+    calibrated = CalibratedClassifierCV(on_target(), cv=2).fit(X, y)
+    np.testing.assert_allclose(calibrated.predict_proba(X).sum(axis=1), 1)
+    members = [("net", on_target()), ("linear", LogisticRegression())]
+    assert VotingClassifier(members, voting="soft").fit(X, y).score(X, y) > 0.95
+
+
+@quiet
+def test_selecting_inputs(frame):
+    """SelectFromModel keeps exactly the inputs with a path to an output."""
+    X = frame[0].copy()
+    X["noise"] = np.random.default_rng(0).normal(size=len(X))
+    scaler = StandardScaler().set_output(transform="pandas")
+    net = on_target(target_sparsity={"0.weight": 8, "*": 0.3}, tol=0.25)
+    selector = make_pipeline(scaler, SelectFromModel(net)).fit(X, frame[1])
+    fitted = selector[-1].estimator_
+    support = selector[-1].get_support()
+    np.testing.assert_array_equal(support, fitted.support_)
+    assert 0 < support.sum() < X.shape[1]
+    names = selector.get_feature_names_out()
+    assert names.tolist() == X.columns[support].tolist()
+    np.testing.assert_array_equal(fitted.feature_importances_ > 0, fitted.support_)
+    assert fitted.feature_importances_.max() == 1
+    dead = np.abs(fitted.coefs_[0]).sum(axis=1) == 0
+    assert not fitted.support_[dead].any()
+
+
+@quiet
+def test_sample_weights_are_routed(frame):
+    X, y = frame
+    weight = np.where(y == 0, 2.0, 1.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        net = on_target().set_fit_request(sample_weight=True)
+        net = net.set_score_request(sample_weight=True)
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipeline = Pipeline([("scale", scaler), ("net", net)])
+        grid = {"net__target_sparsity": [30, 60]}
+        search = GridSearchCV(pipeline, grid, cv=2).fit(X, y, sample_weight=weight)
+    scaled = StandardScaler().fit_transform(X)
+    best = search.best_params_["net__target_sparsity"]
+    wanted = on_target(target_sparsity=best).fit(scaled, y, weight)
+    np.testing.assert_array_equal(
+        search.best_estimator_.predict_proba(X), wanted.predict_proba(scaled)
+    )

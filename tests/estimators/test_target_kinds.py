@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_iris, make_multilabel_classification
 from torch import nn
@@ -27,9 +28,7 @@ def test_labels_in_any_container(xy, wrap):
     X, y = xy
     labels = np.where(y > 0, "yes", "no")
     net = classifier().fit(X, wrap(labels.tolist()))
-    np.testing.assert_array_equal(
-        net.predict(X), classifier().fit(X, labels).predict(X)
-    )
+    assert_array_equal(net.predict(X), classifier().fit(X, labels).predict(X))
 
 
 @pytest.mark.parametrize(
@@ -53,12 +52,12 @@ def test_labels_of_any_type(classes):
     assert net.predict(X).dtype == labels.dtype
     coded = classifier(max_iter=200).fit(X, y)
     probabilities = net.predict_proba(X)
-    np.testing.assert_array_equal(probabilities, coded.predict_proba(X))
+    assert_array_equal(probabilities, coded.predict_proba(X))
     best = net.classes_[probabilities.argmax(axis=1)]
-    np.testing.assert_array_equal(net.predict(X), best)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert_array_equal(net.predict(X), best)
+    assert_allclose(probabilities.sum(axis=1), 1)
     logs = net.predict_log_proba(X)
-    np.testing.assert_allclose(np.exp(logs), probabilities, rtol=1e-12)
+    assert_allclose(np.exp(logs), probabilities, rtol=1e-12)
 
 
 def test_several_labels_sparse_or_dense_weighted_or_repeated():
@@ -68,12 +67,12 @@ def test_several_labels_sparse_or_dense_weighted_or_repeated():
     assert net.predict(X).shape == net.predict_proba(X).shape == (80, 4)
     assert (net.predict(X) == Y).mean() > 0.7
     again = classifier(max_iter=300).fit(X, sparse.csr_matrix(Y))
-    np.testing.assert_array_equal(net.predict_proba(X), again.predict_proba(X))
+    assert_array_equal(net.predict_proba(X), again.predict_proba(X))
     weight = np.arange(80) % 3
     rows = np.repeat(np.arange(80), weight)
     weighted = classifier().fit(X, Y, weight).predict_proba(X)
     repeated = classifier().fit(X[rows], Y[rows]).predict_proba(X)
-    np.testing.assert_allclose(weighted, repeated, atol=1e-7)
+    assert_allclose(weighted, repeated, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +85,9 @@ def test_weights_are_repetitions_whatever_the_loss(xy, loss):
     rows = np.repeat(np.arange(60), weight)
     weighted = regressor(loss=loss).fit(X, y, weight)
     repeated = regressor(loss=loss).fit(X[rows], y[rows])
-    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), atol=1e-7)
-    np.testing.assert_allclose(weighted.y_mean_, repeated.y_mean_)
-    np.testing.assert_allclose(weighted.loss_, repeated.loss_)
+    assert_allclose(weighted.predict(X), repeated.predict(X), atol=1e-7)
+    assert_allclose(weighted.y_mean_, repeated.y_mean_)
+    assert_allclose(weighted.loss_, repeated.loss_)
 
 
 @pytest.mark.parametrize("batch_size", [9, 60])
@@ -101,7 +100,7 @@ def test_rows_without_weight_are_absent(xy, batch_size):
     wild = np.where(kept, y, 1e9)
     net = regressor(**settings).fit(X, wild, weight)
     alone = regressor(**settings).fit(X[kept], y[kept])
-    np.testing.assert_array_equal(net.predict(X), alone.predict(X))
+    assert_array_equal(net.predict(X), alone.predict(X))
     assert net.validation_scores_ == alone.validation_scores_
 
 
@@ -111,7 +110,7 @@ def test_only_ratios_of_weights_count(xy, factor):
     weight = 1 + np.arange(60) % 4
     first = regressor().fit(X, y, weight).predict(X)
     second = regressor().fit(X, y, weight * factor).predict(X)
-    np.testing.assert_allclose(first, second, atol=1e-6)
+    assert_allclose(first, second, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +122,21 @@ def test_class_weight_is_sample_weight(xy, class_weight, rare, others):
     y = np.arange(60) % 5 == 0
     net = classifier(class_weight=class_weight).fit(X, y)
     weighted = classifier().fit(X, y, np.where(y, rare, others))
-    np.testing.assert_array_equal(net.predict_proba(X), weighted.predict_proba(X))
+    assert_array_equal(net.predict_proba(X), weighted.predict_proba(X))
     assert net.predict_proba(X)[:, 1].mean() > 0.4
+
+
+def test_balanced_classes_are_those_of_the_weighted_rows():
+    X = np.random.default_rng(0).normal(size=(100, 4))
+    y = np.arange(100) % 2
+    weight = np.arange(100) % 3
+    rows = np.repeat(np.arange(100), weight)
+    net = SparseNetClassifier(
+        (), class_weight="balanced", alpha=1e-3, max_iter=40, random_state=0
+    )
+    first = net.fit(X, y, weight).predict_proba(X)
+    second = net.fit(X[rows], y[rows]).predict_proba(X)
+    np.testing.assert_allclose(first, second, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -147,9 +159,9 @@ def test_which_targets_are_standardised(xy, loss, standardised, asked):
     if asked == "auto" and standardised:
         mean = np.average(y, weights=weight)
         deviation = np.sqrt(np.average((y - mean) ** 2, weights=weight))
-        np.testing.assert_allclose([net.y_mean_, net.y_scale_], [[mean], [deviation]])
+        assert_allclose([net.y_mean_, net.y_scale_], [[mean], [deviation]])
     else:
-        np.testing.assert_array_equal([net.y_mean_, net.y_scale_], [[0], [1]])
+        assert_array_equal([net.y_mean_, net.y_scale_], [[0], [1]])
 
 
 def test_a_users_loss_gets_a_standardised_target_when_asked(xy):
@@ -178,9 +190,9 @@ def test_each_output_in_a_unit_of_its_own(xy, scale):
     net = regressor().fit(X, origin + Y * unit)
     got = (net.predict(X) - origin) / unit
     assert got.shape == (60, 2)
-    np.testing.assert_allclose(got, wanted.predict(X), atol=1e-6)
+    assert_allclose(got, wanted.predict(X), atol=1e-6)
     for mine, other in zip(net.coefs_, wanted.coefs_, strict=True):
-        np.testing.assert_allclose(mine, other, atol=1e-6)  # weights: never rescaled
+        assert_allclose(mine, other, atol=1e-6)  # weights: never rescaled
 
 
 def test_column_vectors_are_flattened_with_a_warning(xy):
@@ -194,13 +206,10 @@ def test_column_vectors_are_flattened_with_a_warning(xy):
 @pytest.mark.parametrize(
     "loss",
     [
-        "squared_error",
-        "absolute_error",
-        "huber",
-        losses.Huber(0.5),
+        "squared_error", "absolute_error", "huber", losses.Huber(0.5),
         nn.SmoothL1Loss(reduction="none"),
     ],
-)
+)  # fmt: skip
 def test_regression_losses_learn(xy, loss):
     X, y = xy
     assert regressor(loss=loss, max_iter=400).fit(X, y).score(X, y) > 0.6
@@ -232,4 +241,4 @@ def test_a_users_classification_loss_gets_probabilities():
     X, y = load_iris(return_X_y=True)
     loss = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=0.1)
     net = classifier(loss=loss).fit(X, y)
-    np.testing.assert_allclose(net.predict_proba(X).sum(axis=1), 1)
+    assert_allclose(net.predict_proba(X).sum(axis=1), 1)

@@ -8,6 +8,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_sparsenet import BracketSearch, SparseNetClassifier, SparseNetRegressor
+from tests.comparisons import assert_same_arrays
 
 
 def classifier(**settings):
@@ -114,11 +115,9 @@ def test_so_many_layers_are_met_as_are_needed(wine, needed, met):
     """A search of λ stops with the first solve in which they are; others may miss."""
     target = np.array([60, 20])
     net = classifier(
-        target_sparsity=target,
-        min_layers_on_target=needed,
-        tol=0.05,
+        target_sparsity=target, min_layers_on_target=needed, tol=0.05,
         search=BracketSearch(),
-    ).fit(*wine)
+    ).fit(*wine)  # fmt: skip
     assert net.converged_
     misses = net.search_history_["n_nonzero_per_layer"] - target
     near = np.abs(misses) <= 0.05 * target
@@ -139,12 +138,9 @@ def test_other_searches(wine, stop):
 @pytest.mark.parametrize(("solves", "target"), [(1, 15), (2, 15), (3, [20, 20])])
 def test_never_more_solves_than_allowed(wine, solves, target):
     net = classifier(
-        target_sparsity=target,
-        tol=0,
-        max_outer_iter=solves,
-        search="bracket",
+        target_sparsity=target, tol=0, max_outer_iter=solves, search="bracket",
         max_iter=100,
-    )
+    )  # fmt: skip
     message = rf"max_outer_iter={solves} solves.*Raise tol, max_outer_iter or max_iter"
     with pytest.warns(ConvergenceWarning, match=message):
         net.fit(*wine)
@@ -227,8 +223,7 @@ def test_alpha_wins_over_any_target(wine, ignored):
     assert net.target_n_nonzero_ is None
     assert net.alpha_ == 3e-2
     assert net.n_outer_iter_ == 1
-    for mine, other in zip(net.coefs_, same.coefs_, strict=True):
-        np.testing.assert_array_equal(mine, other)
+    assert_same_arrays(net.coefs_, same.coefs_)
 
 
 @pytest.mark.parametrize("alpha", [[1e-3, 1e-1], {"0.weight": 1e-3, "2*": 1e-1}])

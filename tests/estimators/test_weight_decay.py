@@ -5,13 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
-from sklearn_sparsenet.search import OnePassSearch
 from sklearn_sparsenet.solvers.stepper import Stepper
 
 
@@ -23,7 +23,7 @@ def test_without_hidden_layers_it_is_ridge_regression(diabetes):
         (), alpha=0.0, weight_decay=gamma, solver="lbfgs", kkt_tol=1e-8, random_state=0
     ).fit(X, y)
     ridge = Ridge(alpha=gamma * len(y) / 2).fit(X, y)
-    np.testing.assert_allclose(net.predict(X), ridge.predict(X), rtol=1e-5)
+    assert_allclose(net.predict(X), ridge.predict(X), rtol=1e-5)
 
 
 def test_without_hidden_layers_it_is_logistic_regression(standardised):
@@ -34,9 +34,7 @@ def test_without_hidden_layers_it_is_logistic_regression(standardised):
     ).fit(X, y)
     other = LogisticRegression(C=1 / (gamma * len(y)), tol=1e-10, max_iter=10_000)
     other.fit(X, y)
-    np.testing.assert_allclose(
-        net.predict_proba(X), other.predict_proba(X), rtol=1e-4, atol=1e-6
-    )
+    assert_allclose(net.predict_proba(X), other.predict_proba(X), rtol=1e-4, atol=1e-6)
 
 
 def gradient(net, X, y):
@@ -61,14 +59,9 @@ def gradient(net, X, y):
 def test_it_is_a_part_of_the_certificate(wine, solver):
     X, y = wine
     net = SparseNetClassifier(
-        (10,),
-        "tanh",
-        target_sparsity=30,
-        weight_decay=0.02,
-        solver=solver,
-        tol=0.2,
+        (10,), "tanh", target_sparsity=30, weight_decay=0.02, solver=solver, tol=0.2,
         random_state=0,
-    ).fit(X, y)
+    ).fit(X, y)  # fmt: skip
     worst = 0.0
     for weight, bias in gradient(net, X, y):
         weight, slopes = weight.detach(), weight.grad
@@ -77,7 +70,7 @@ def test_it_is_a_part_of_the_certificate(wine, solver):
         off = (slopes.abs() - net.alpha_)[~kept].clamp(min=0)
         worst = max(worst, *(float(v.max()) for v in (on, off, bias.grad.abs())))
     assert worst <= 0.01 * net.alpha_
-    np.testing.assert_allclose(net.kkt_residual_, worst / net.alpha_, atol=1e-6)
+    assert_allclose(net.kkt_residual_, worst / net.alpha_, atol=1e-6)
 
 
 def test_it_shrinks_the_network_that_is_handed_over(wine):
@@ -131,22 +124,15 @@ def test_auto_knows_the_loss():
     [(5.0, 400, 0.003, 0.005), (0.0, 3000, 1e-3, 1e-3), (0.0, 60, 0.005, 0.005)],
 )
 def test_a_search_without_a_signal_yet_has_little(
-    signal, n_samples, least, most, monkeypatch
+    signal, n_samples, least, most, watch_searches
 ):
     """Or it would never find one; of few samples it is not expected to."""
-    seen = []
-    run = OnePassSearch.run
-
-    def watched(self, trainer, limits):
-        seen.append(trainer.session.search_decay)
-        return run(self, trainer, limits)
-
-    monkeypatch.setattr(OnePassSearch, "run", watched)
+    decays = watch_searches("session.search_decay")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_samples, 4))
     y = signal * X[:, 0] + rng.normal(size=n_samples)
     SparseNetRegressor((5,), target_sparsity=0.5, random_state=0).fit(X, y)
-    assert least * 0.999 <= seen[0] <= most * 1.001
+    assert least * 0.999 <= decays[0] <= most * 1.001
 
 
 @pytest.mark.parametrize(
@@ -172,7 +158,7 @@ def test_auto_takes_repeated_samples_for_one():
     net = SparseNetRegressor(random_state=0, max_iter=200)
     weighted = net.fit(X, y, sample_weight=weight).weight_decay_
     repeated = net.fit(X[again], y[again]).weight_decay_
-    np.testing.assert_allclose(weighted, repeated, rtol=1e-6)
+    assert_allclose(weighted, repeated, rtol=1e-6)
 
 
 def test_the_default_is_not_overconfident():

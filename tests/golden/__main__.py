@@ -6,8 +6,6 @@ Usage, in the root of the repository::
     python -m tests.golden --write   # after a change that is to change numbers
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import warnings
@@ -16,7 +14,7 @@ from tests.golden.cases import CASES
 from tests.golden.records import compare, machine, numbers_of, read, write
 
 
-def main() -> int:
+def main():
     """Run all cases; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true")

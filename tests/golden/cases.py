@@ -1,17 +1,13 @@
 """The fits that are on record: each of a kind of its own."""
 
-from __future__ import annotations
-
 import tempfile
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
 from sklearn.preprocessing import scale
 
@@ -29,23 +25,19 @@ from sklearn_sparsenet import (
 )
 from sklearn_sparsenet.losses import Huber
 
-__all__ = ["CASES", "arrays_of"]
 
-Arrays = dict[str, np.ndarray]
-
-
-def _regression(n_samples: int = 150) -> tuple[np.ndarray, np.ndarray]:
+def _regression(n_samples=150):
     X, y = load_diabetes(return_X_y=True)
     return scale(X)[:n_samples], y[:n_samples]
 
 
-def _classes(load: Callable[..., Any] = load_iris) -> tuple[np.ndarray, np.ndarray]:
+def _classes(load=load_iris):
     X, y = load(return_X_y=True)
     X, y = np.asarray(X, dtype=float)[::2], y[::2]
     return (X - X.mean(0)) / (X.std(0) + 1e-3), y
 
 
-def _images() -> tuple[np.ndarray, np.ndarray]:
+def _images():
     X, y = load_digits(n_class=3, return_X_y=True)
     return X[:120] / 16, y[:120]
 
@@ -53,17 +45,14 @@ def _images() -> tuple[np.ndarray, np.ndarray]:
 class SmallCNN(torch.nn.Sequential):
     """For eight by eight pixels."""
 
-    def __init__(self, n_features: int, n_outputs: int) -> None:
+    def __init__(self, n_features, n_outputs):
         super().__init__(
-            torch.nn.Unflatten(1, (1, 8, 8)),
-            torch.nn.Conv2d(1, 3, 3),
-            torch.nn.ReLU(),
-            torch.nn.Flatten(),
-            torch.nn.Linear(108, n_outputs),
-        )
+            torch.nn.Unflatten(1, (1, 8, 8)), torch.nn.Conv2d(1, 3, 3), torch.nn.ReLU(),
+            torch.nn.Flatten(), torch.nn.Linear(108, n_outputs),
+        )  # fmt: skip
 
 
-def _of(estimator: BaseEstimator, **more: Any) -> BaseEstimator:
+def _of(estimator, **more):
     """Return an estimator with the settings that all cases share, and some more."""
     common = {"hidden_layer_sizes": (8,), "max_iter": 120, "random_state": 0}
     return clone(estimator).set_params(**(common | {"dtype": "float64"} | more))
@@ -73,77 +62,77 @@ _regressor = partial(_of, SparseNetRegressor())
 _classifier = partial(_of, SparseNetClassifier())
 
 
-def _regression_case(**params: Any) -> Callable[[], Any]:
+def _regression_case(**params):
     return lambda: _regressor(**params).fit(*_regression())
 
 
-def _class_case(load: Callable[..., Any] = load_iris, **params: Any) -> Callable:
+def _class_case(load=load_iris, **params):
     return lambda: _classifier(**params).fit(*_classes(load))
 
 
-def _weighted() -> Any:
+def _weighted():
     X, y = _regression()
     weight = np.arange(len(y)) % 3
     return _regressor().fit(X, y, sample_weight=weight)
 
 
-def _several_outputs() -> Any:
+def _several_outputs():
     X, y = _regression()
     return _regressor().fit(X, np.stack([y, X[:, 0], y * X[:, 1]], axis=1))
 
 
-def _sparse_inputs() -> Any:
+def _sparse_inputs():
     X, y = _images()
     return _classifier(max_iter=40).fit(sparse.csr_matrix(X), y)
 
 
-def _convolution() -> Any:
+def _convolution():
     net = _classifier(module=SmallCNN, hidden_layer_sizes=(100,), max_iter=40)
     return net.fit(*_images())
 
 
-def _warm_start() -> Any:
+def _warm_start():
     X, y = _regression()
     net = _regressor(warm_start=True, max_iter=60).fit(X, y)
     return net.set_params(target_sparsity=0.8).fit(X, y)
 
 
-def _solution_again() -> Any:
+def _solution_again():
     """A fixed λ from the solution that a search has found."""
     X, y = _classes()
     net = _classifier(warm_start=True, activation="tanh").fit(X, y)
     return net.set_params(alpha=float(net.alpha_), max_iter=10).fit(X, y)
 
 
-def _checkpointed() -> Any:
+def _checkpointed():
     with tempfile.TemporaryDirectory() as directory:
         net = _regressor(search="bracket", checkpoint=directory, max_iter=40)
         net.fit(*_regression())
         return net.fit(*_regression())  # every solve comes from the checkpoint
 
 
-def _from_a_file() -> Any:
+def _from_a_file():
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "net"
         _classifier().fit(*_classes()).save(path)
         return sklearn_sparsenet.load(path)
 
 
-def _path(**params: Any) -> Callable[[], Any]:
-    def run() -> Any:
+def _path(**params):
+    def run():
         net = _regressor(max_iter=60, **params)
         return sparsenet_path(net, *_regression(), target_sparsities=[0.5, 0.8, 0.9])
 
     return run
 
 
-def _cv(estimator: Any, data: Callable[..., Any], **params: Any) -> Callable[[], Any]:
+def _cv(estimator, data, **params):
     settings = {"target_sparsities": [0.5, 0.8], "cv": 2, "max_iter": 40}
     return lambda: _of(estimator, **settings, **params).fit(*data())
 
 
 _QUICK = {"search": "bracket", "max_iter": 60, "max_outer_iter": 4}
-CASES: dict[str, Callable[[], Any]] = {
+CASES = {
     "one pass": _regression_case(),
     "one pass, sgd": _regression_case(solver="sgd"),
     "one pass, count": _regression_case(target_sparsity=17),
@@ -195,7 +184,7 @@ CASES: dict[str, Callable[[], Any]] = {
 _VALUES = ("alpha_", "loss_", "kkt_residual_", "weight_decay_", "n_iter_")
 
 
-def arrays_of(fitted: Any) -> Arrays:
+def arrays_of(fitted):
     """Return the numbers of a fit: weights of both solutions, λ, loss, residual."""
     if isinstance(fitted, SparseNetPath):
         points = enumerate(fitted.estimators)

@@ -1,28 +1,22 @@
 """Writing records of fits down, and comparing fits of today with them."""
 
-from __future__ import annotations
-
 import base64
 import json
 import platform
 import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sklearn
 import torch
 from threadpoolctl import threadpool_limits
 
-from tests.golden.cases import Arrays, arrays_of
-
-__all__ = ["RECORDS", "compare", "machine", "numbers_of", "read", "write"]
+from tests.golden.cases import arrays_of
 
 RECORDS = Path(__file__).parent / "records.json"
 
 
-def machine() -> dict[str, str]:
+def machine():
     """Return what decides how sums are rounded; elsewhere the bits are others."""
     return {
         "torch": torch.__version__,
@@ -33,13 +27,13 @@ def machine() -> dict[str, str]:
     }
 
 
-def numbers_of(run: Callable[[], Any]) -> Arrays:
+def numbers_of(run):
     """Return the numbers of a fit on one thread: how a sum is divided rounds it."""
     with threadpool_limits(1):
         return arrays_of(run())
 
 
-def _pack(array: np.ndarray) -> dict[str, Any]:
+def _pack(array):
     """Return the entries that are not zero, and where they are, as text."""
     flat = np.ascontiguousarray(array, dtype="<f8").ravel()
     (where,) = flat.nonzero()
@@ -51,8 +45,8 @@ def _pack(array: np.ndarray) -> dict[str, Any]:
     return {"shape": array.shape, **packed}
 
 
-def _unpack(packed: dict[str, Any]) -> np.ndarray:
-    def part(name: str, dtype: str) -> np.ndarray:
+def _unpack(packed):
+    def part(name, dtype):
         return np.frombuffer(zlib.decompress(base64.b85decode(packed[name])), dtype)
 
     flat = np.zeros(int(np.prod(packed["shape"])))
@@ -60,7 +54,7 @@ def _unpack(packed: dict[str, Any]) -> np.ndarray:
     return flat.reshape(packed["shape"])
 
 
-def write(fits: dict[str, Arrays]) -> None:
+def write(fits):
     """Keep the numbers of fits, and of what machine they are."""
     packed = {
         name: {key: _pack(array) for key, array in arrays.items()}
@@ -69,7 +63,7 @@ def write(fits: dict[str, Arrays]) -> None:
     RECORDS.write_text(json.dumps({"machine": machine(), "fits": packed}, indent=1))
 
 
-def read() -> tuple[dict[str, str], dict[str, Arrays]]:
+def read():
     """Return the machine and the numbers that are on record."""
     kept = json.loads(RECORDS.read_text())
     fits = {
@@ -79,7 +73,7 @@ def read() -> tuple[dict[str, str], dict[str, Arrays]]:
     return kept["machine"], fits
 
 
-def compare(now: Arrays, before: Arrays) -> tuple[bool, float]:
+def compare(now, before):
     """Tell whether a fit has the support on record, and the largest difference.
 
     That of an array is relative to the array's largest entry.

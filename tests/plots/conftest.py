@@ -45,23 +45,14 @@ def net(diabetes):
 
 @pytest.fixture(scope="session")
 def classifier(digits):
-    net = SparseNetClassifier(
-        (12, 8), target_sparsity=[60, 30, 30], max_iter=20, random_state=0
-    )
-    return net.fit(*digits)
+    settings = {"target_sparsity": [60, 30, 30], "max_iter": 20, "random_state": 0}
+    return SparseNetClassifier((12, 8), **settings).fit(*digits)
 
 
 @pytest.fixture(scope="session")
 def searched(digits):
-    net = SparseNetClassifier(
-        (12,),
-        target_sparsity=80,
-        search="bracket",
-        max_iter=20,
-        tol=0.1,
-        random_state=0,
-    )
-    return net.fit(*digits)
+    settings = {"target_sparsity": 80, "max_iter": 20, "tol": 0.1, "random_state": 0}
+    return SparseNetClassifier((12,), search="bracket", **settings).fit(*digits)
 
 
 def build_convolution(n_features, n_outputs):
@@ -73,18 +64,15 @@ def build_convolution(n_features, n_outputs):
 @pytest.fixture(scope="session")
 def convolution(digits):
     X, y = digits
-    net = SparseNetClassifier(
-        module=build_convolution, target_sparsity=[12, 60], max_iter=5, random_state=0
-    )
+    settings = {"target_sparsity": [12, 60], "max_iter": 5, "random_state": 0}
+    net = SparseNetClassifier(module=build_convolution, **settings)
     return net.fit(X.reshape(-1, 1, 8, 8), y)
 
 
 @pytest.fixture(scope="session")
 def cross_validated(diabetes):
-    net = SparseNetRegressorCV(
-        (6,), target_sparsities=[40, 20, 10], cv=3, max_iter=20, random_state=0
-    )
-    return net.fit(*diabetes)
+    settings = {"target_sparsities": [40, 20, 10], "max_iter": 20, "random_state": 0}
+    return SparseNetRegressorCV((6,), cv=3, **settings).fit(*diabetes)
 
 
 @pytest.fixture(scope="session")
@@ -92,10 +80,6 @@ def path(diabetes):
     X, y = diabetes
     net = SparseNetRegressor((6,), max_iter=20, random_state=0)
     return sparsenet_path(
-        net,
-        X[:300],
-        y[:300],
-        target_sparsities=[40, 20, 10],
-        X_test=X[300:],
+        net, X[:300], y[:300], target_sparsities=[40, 20, 10], X_test=X[300:],
         y_test=y[300:],
-    )
+    )  # fmt: skip

@@ -1,8 +1,5 @@
 """Displays: scikit-learn's conventions."""
 
-import subprocess
-import sys
-
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
@@ -20,6 +17,7 @@ from sklearn_sparsenet.plots import (
     SearchDisplay,
     SparsityCurveDisplay,
 )
+from tests.processes import run_script
 
 
 @pytest.fixture(
@@ -153,5 +151,4 @@ def test_the_package_does_without_matplotlib_until_something_is_plotted():
         "d = LayersDisplay(names=['w'], n_weights=[3], n_nonzero=[1])\n"
         "try: d.plot()\nexcept ImportError as error: print(error)"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "sklearn-sparsenet[plots]" in run.stdout, run.stderr
+    assert "sklearn-sparsenet[plots]" in run_script(code)

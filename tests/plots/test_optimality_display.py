@@ -55,13 +55,9 @@ def test_optimality_knows_weights_of_samples_and_held_out_rows(digits):
     X, y = digits
     weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
     net = SparseNetClassifier(
-        (6,),
-        target_sparsity=60,
-        max_iter=30,
-        early_stopping=True,
-        class_weight="balanced",
-        random_state=0,
-    )
+        (6,), target_sparsity=60, max_iter=30, early_stopping=True,
+        class_weight="balanced", random_state=0,
+    )  # fmt: skip
     net.fit(X, y, sample_weight=weight)
     params, state = net.get_params(), dict(vars(net))
     OptimalityDisplay.from_estimator(net, X, y, weight)  # else it would warn

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from sklearn_sparsenet import SparseNetRegressor
 from sklearn_sparsenet.plots import SearchDisplay
@@ -12,11 +13,9 @@ def test_search_shows_every_solve_and_the_target(searched):
     display = SearchDisplay.from_estimator(searched)
     history = searched.search_history_
     (alphas,), (counts,) = display.alpha_lines_, display.count_lines_
-    np.testing.assert_array_equal(alphas.get_ydata(), history["alpha"])
-    np.testing.assert_array_equal(counts.get_ydata(), history["n_nonzero"])
-    np.testing.assert_array_equal(
-        counts.get_xdata(), 1 + np.arange(len(history["loss"]))
-    )
+    assert_array_equal(alphas.get_ydata(), history["alpha"])
+    assert_array_equal(counts.get_ydata(), history["n_nonzero"])
+    assert_array_equal(counts.get_xdata(), 1 + np.arange(len(history["loss"])))
     assert display.target_lines_[0].get_ydata()[0] == 80
     assert history["alpha"][display.chosen] == searched.alpha_
     assert display.axes_[0].get_yscale() == "log"
@@ -29,9 +28,9 @@ def test_search_of_one_pass_shows_its_cuts(net):
     assert display.axes_[1].get_xlabel() == "epoch"
     (counts,), (alphas,) = display.count_lines_, display.alpha_lines_
     for line in (counts, alphas):
-        np.testing.assert_array_equal(line.get_xdata(), history["epoch"])
-    np.testing.assert_array_equal(counts.get_ydata(), history["n_nonzero"][:, 0])
-    np.testing.assert_array_equal(alphas.get_ydata(), history["alpha"][:, 0])
+        assert_array_equal(line.get_xdata(), history["epoch"])
+    assert_array_equal(counts.get_ydata(), history["n_nonzero"][:, 0])
+    assert_array_equal(alphas.get_ydata(), history["alpha"][:, 0])
     assert counts.get_ydata()[-1] == display.target_lines_[0].get_ydata()[0] == 25
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -23,10 +24,10 @@ def test_curve_has_mean_band_and_folds(display):
     display.plot()
     errors = 1 - np.array(display.test_scores)
     mean = errors.mean(axis=1)
-    np.testing.assert_array_equal(display.mean_line_.get_xdata(), [400, 200, 100, 50])
-    np.testing.assert_allclose(display.mean_line_.get_ydata(), mean)
+    assert_array_equal(display.mean_line_.get_xdata(), [400, 200, 100, 50])
+    assert_allclose(display.mean_line_.get_ydata(), mean)
     for line, fold in zip(display.fold_lines_, errors.T, strict=True):
-        np.testing.assert_allclose(line.get_ydata(), fold)
+        assert_allclose(line.get_ydata(), fold)
     band = display.band_.get_paths()[0].vertices
     # Of two folds, and of the differences to 200: 0.06 and 0.02.
     for count, middle, half in ((400, mean[0], 0.02), (200, mean[1], 0.0)):
@@ -61,14 +62,14 @@ def test_scores_that_are_undefined_are_never_the_best():
 def test_curve_of_a_cross_validation(cross_validated):
     display = SparsityCurveDisplay.from_estimator(cross_validated)
     net = cross_validated
-    np.testing.assert_array_equal(display.mean_line_.get_xdata(), net.n_nonzeros_)
+    assert_array_equal(display.mean_line_.get_xdata(), net.n_nonzeros_)
     mean = net.cv_results_["mean_test_score"]
-    np.testing.assert_allclose(display.mean_line_.get_ydata(), 1 - mean)
+    assert_allclose(display.mean_line_.get_ydata(), 1 - mean)
     assert len(display.fold_lines_) == 3
     assert display.ax_.get_ylabel() == "1 - R²"
     # The default rule is "min".
     assert display.best_index == net.best_index_ == display.chosen
-    np.testing.assert_allclose(display.chosen_.get_ydata(), 1 - net.best_score_)
+    assert_allclose(display.chosen_.get_ydata(), 1 - net.best_score_)
 
 
 def test_classes_are_shown_by_the_score_that_chose(diabetes):
@@ -80,20 +81,16 @@ def test_classes_are_shown_by_the_score_that_chose(diabetes):
     assert display.ax_.get_ylabel() == "log loss"
     assert display.score_name == "neg_log_loss"
     mean = net.cv_results_["mean_test_score"]
-    np.testing.assert_allclose(display.mean_line_.get_ydata(), -mean)
+    assert_allclose(display.mean_line_.get_ydata(), -mean)
 
 
 def test_marks_are_what_the_estimator_would_choose(diabetes):
     """By either rule, and in a pipeline."""
     for selection in ("min", "1se"):
         net = SparseNetRegressorCV(
-            (),
-            target_sparsities=[8, 4, 2, 1],
-            selection=selection,
-            scoring="neg_mean_squared_error",
-            max_iter=10,
-            random_state=0,
-        )
+            (), target_sparsities=[8, 4, 2, 1], selection=selection,
+            scoring="neg_mean_squared_error", max_iter=10, random_state=0,
+        )  # fmt: skip
         model = make_pipeline(StandardScaler(), net).fit(*diabetes)
         display = SparsityCurveDisplay.from_estimator(model, kind="score")
         marked = {"min": display.best_index, "1se": display.one_se_index}
@@ -124,13 +121,9 @@ def test_curve_shows_errors_or_scores(name, kind, value, label):
 
 def test_curve_of_a_path_has_train_and_test_but_no_band(path):
     display = SparsityCurveDisplay.from_path(path)
-    np.testing.assert_array_equal(display.mean_line_.get_xdata(), [40, 20, 10])
-    np.testing.assert_allclose(
-        display.train_line_.get_ydata(), 1 - np.array(path.train_scores)
-    )
-    np.testing.assert_allclose(
-        display.mean_line_.get_ydata(), 1 - np.array(path.test_scores)
-    )
+    assert_array_equal(display.mean_line_.get_xdata(), [40, 20, 10])
+    assert_allclose(display.train_line_.get_ydata(), 1 - np.array(path.train_scores))
+    assert_allclose(display.mean_line_.get_ydata(), 1 - np.array(path.test_scores))
     assert display.ax_.get_ylabel() == "1 - R²"
     assert display.band_ is display.one_se_ is display.chosen_ is None
 

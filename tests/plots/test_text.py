@@ -19,28 +19,21 @@ DRAWN = {
     ),
     "SearchDisplay": (
         lambda names: {
-            "steps": [1, 2],
-            "alphas": RNG.random((2, N)),
-            "counts": RNG.integers(1, 9, (2, N)),
-            "names": names,
+            "steps": [1, 2], "alphas": RNG.random((2, N)),
+            "counts": RNG.integers(1, 9, (2, N)), "names": names,
         },
         lambda display: display.axes_[0].get_legend().get_texts(),
     ),
     "OptimalityDisplay": (
         lambda names: {
-            "magnitudes": [np.arange(1.0, 4)] * N,
-            "supports": [np.arange(3) > 1] * N,
-            "alphas": [1.0] * N,
-            "intervals": [(1.0, 2.0)] * N,
-            "names": names,
+            "magnitudes": [np.arange(1.0, 4)] * N, "supports": [np.arange(3) > 1] * N,
+            "alphas": [1.0] * N, "intervals": [(1.0, 2.0)] * N, "names": names,
         },
         lambda display: [axes.title for axes in display.axes_],
     ),
     "NetworkDisplay": (
         lambda names: {
-            "weights": [np.eye(N)],
-            "input_names": names,
-            "output_names": names,
+            "weights": [np.eye(N)], "input_names": names, "output_names": names,
         },
         lambda display: display.ax_.get_yticklabels(),
     ),
@@ -56,7 +49,7 @@ DRAWN = {
         lambda names: {"filters": np.ones((1, 1, 2, 2)), "units": [0], "n_units": 1},
         lambda display: [],  # it has none
     ),
-}
+}  # fmt: skip
 make = pytest.mark.parametrize("kind", plots.__all__)
 
 

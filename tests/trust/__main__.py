@@ -1,7 +1,5 @@
 """Run the parts of the harness for long, and write down what they found."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -11,82 +9,83 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy
 import sklearn
 import torch
 
 import sklearn_sparsenet
-from tests.trust.campaigns import Tally, run_campaign
-from tests.trust.page import write_page
-from tests.trust.parts import PARTS, Part
+from tests.trust.campaigns import run_campaign
+from tests.trust.page import render
+from tests.trust.parts import PARTS
 
 
-def _arguments() -> argparse.Namespace:
+def arguments():
     parser = argparse.ArgumentParser(prog="python -m tests.trust", description=__doc__)
-    parser.add_argument("--seed", type=int, help="the first one; by default a new one")
-    parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
-    parser.add_argument(
-        "--scale", type=float, default=1.0, help="part of the long form"
-    )
-    parser.add_argument("--short", action="store_true", help="the form of the tests")
-    parser.add_argument("--only", nargs="*", help="names of parts; by default all")
-    parser.add_argument("--out", type=Path, help="JSON file with what was found")
-    parser.add_argument("--page", type=Path, help="page to write from it")
+    add = parser.add_argument
+    add("--seed", type=int, help="the first one; by default a new one")
+    add("--jobs", type=int, default=2, help="processes at a time")
+    add("--scale", type=float, default=1.0, help="part of the long form")
+    add("--short", action="store_true", help="the form of the tests")
+    add("--only", nargs="*", help="names of parts; by default all")
+    add("--out", type=Path, help="JSON file with what was found")
+    add("--page", type=Path, help="page to write from it")
     return parser.parse_args()
 
 
-def _run(part: Part, first: int, args: argparse.Namespace) -> Tally:
+def new_record(seed):
+    """Return what is to be known of a run, whatever it will find."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    modules = torch, numpy, sklearn_sparsenet
+    versions = {module.__name__: module.__version__ for module in modules}
+    versions |= {"scikit-learn": sklearn.__version__}
+    versions |= {"python": platform.python_version()}
+    return {
+        "date": date.today().isoformat(), "commit": done.stdout.strip() or "unknown",
+        "seed": seed, "cores": os.cpu_count(), "versions": versions, "parts": [],
+    }  # fmt: skip
+
+
+def run(part, first, args):
     """Run a part, its short form on the seeds below all others, the same each time."""
     part.prepare()
     n_seeds = max(1, round(part.long * args.scale))
     seeds = range(part.short) if args.short else range(first, first + n_seeds)
     how = {"jobs": args.jobs, "patience": part.patience, "block": part.block}
-    return run_campaign(part.name, part.check, seeds, **how)
+    tally = run_campaign(part.name, part.check, seeds, **how)
+    print(
+        f"{part.name}: {tally.cases} cases, {tally.n_failures} failures, "
+        f"{tally.seconds:.0f} s; {dict(tally.facts)}",
+        flush=True,
+    )
+    for failure in tally.failures[:20]:
+        print(f"  seed {failure['seed']}: {failure['failure'][:400]}", flush=True)
+    return tally
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
-def main() -> int:
+def main():
     """Run the parts one after the other; return 1 if a promise was broken."""
-    args = _arguments()
+    args = arguments()
     # Seeds that nobody has used: below 2**52, far apart.
     seed = secrets.randbelow(2**32) * 2**20 if args.seed is None else args.seed
-    commit = _commit()  # before the files that are written make it a dirty one
-    versions = {module.__name__: module.__version__ for module in (torch, numpy)}
-    versions |= {"sklearn_sparsenet": sklearn_sparsenet.__version__}
-    versions |= {"scikit-learn": sklearn.__version__}
-    versions |= {"python": platform.python_version()}
-    record: dict[str, Any] = {"date": date.today().isoformat(), "commit": commit}
-    record |= {"seed": seed, "cores": os.cpu_count(), "versions": versions, "parts": []}
+    record = new_record(seed)  # before the files that are written make it a dirty one
+    commit = record["commit"]
     if args.only and args.out is not None and args.out.exists():
         record = json.loads(args.out.read_text())  # the other parts stay
     failures = 0
     for part in sorted(PARTS, key=lambda part: part.long):
         if args.only and part.name not in args.only:
             continue
-        tally = _run(part, seed, args)
+        tally = run(part, seed, args)
         failures += tally.n_failures
-        record["parts"] = [p for p in record["parts"] if p["name"] != part.name]
-        record["parts"].append(
-            tally.as_dict() | {"commit": commit, "scale": args.scale}
-        )
-        print(
-            f"{part.name}: {tally.cases} cases, {tally.n_failures} failures, "
-            f"{tally.seconds:.0f} s; {dict(tally.facts)}",
-            flush=True,
-        )
-        for failure in tally.failures[:20]:
-            print(f"  seed {failure['seed']}: {failure['failure'][:400]}", flush=True)
+        found = tally.as_dict() | {"commit": commit, "scale": args.scale}
+        others = (p for p in record["parts"] if p["name"] != part.name)
+        record["parts"] = [*others, found]
         if args.out is not None:
             args.out.write_text(json.dumps(record, indent=1) + "\n")
     if args.page is not None:
-        write_page(record, args.page)
+        args.page.write_text(render(record))
     return int(failures > 0)
 
 

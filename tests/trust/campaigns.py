@@ -5,8 +5,6 @@ crash of the interpreter or a hang is a finding like any other, and the rest of 
 seeds is still checked.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os
@@ -14,15 +12,13 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
-
-__all__ = ["Finding", "Tally", "attack", "run_campaign"]
 
 _FORK = multiprocessing.get_context("fork")
 _FAILURES_KEPT = 200  # in a tally; the others are counted
@@ -35,7 +31,7 @@ class Finding:
     facts: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
-    def check(self, holds: object, promise: str) -> None:
+    def check(self, holds, promise):
         """Note a failure unless a promise holds."""
         if not holds:
             self.failures.append(promise)
@@ -53,7 +49,7 @@ class Tally:
     n_failures: int = 0
     failures: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, seed: int, finding: Finding) -> None:
+    def add(self, seed, finding):
         """Add the finding of one seed."""
         self.cases += 1
         self.facts.update(finding.facts)
@@ -62,7 +58,7 @@ class Tally:
             if len(self.failures) < _FAILURES_KEPT:
                 self.failures.append({"seed": seed, "failure": text})
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self):
         """Return the tally as JSON has it."""
         facts = dict(sorted(self.facts.items()))
         return vars(self) | {"seconds": round(self.seconds), "facts": facts}
@@ -71,14 +67,14 @@ class Tally:
 Check = Callable[[int], Finding]
 
 
-def attack(try_it: Callable[[np.random.Generator, Finding], object]) -> Check:
+def attack(try_it):
     """Make a check of a seed of what draws numbers, notes findings, and names itself.
 
     What it returns, if anything, is put in front of its failures.
     """
 
     @wraps(try_it)
-    def check(seed: int) -> Finding:
+    def check(seed):
         found = Finding()
         name = try_it(np.random.default_rng(seed), found)
         if name:
@@ -88,7 +84,7 @@ def attack(try_it: Callable[[np.random.Generator, Finding], object]) -> Check:
     return check
 
 
-def _work(check: Check, seeds: Sequence[int], sender: Connection) -> None:
+def _work(check, seeds, sender):
     os.setsid()  # so that what a check has started can be ended with it
     for seed in seeds:
         try:
@@ -102,7 +98,7 @@ def _work(check: Check, seeds: Sequence[int], sender: Connection) -> None:
 class _Worker:
     """A forked child with a block of seeds."""
 
-    def __init__(self, check: Check, seeds: Sequence[int], patience: float) -> None:
+    def __init__(self, check, seeds, patience):
         self._left = list(seeds)
         self._patience = patience
         self.receiver, sender = _FORK.Pipe(duplex=False)
@@ -113,7 +109,7 @@ class _Worker:
         sender.close()
         self._heard = time.monotonic()
 
-    def take(self) -> tuple[int, Finding] | None:
+    def take(self):
         """Return the next finding; None at the end of the child's life."""
         try:
             seed, finding = self.receiver.recv()
@@ -124,11 +120,11 @@ class _Worker:
         return seed, finding
 
     @property
-    def hangs(self) -> bool:
+    def hangs(self):
         """Whether nothing has come for longer than a check may take."""
         return time.monotonic() - self._heard > self._patience
 
-    def bury(self, hung: bool) -> tuple[list[int], Finding | None]:
+    def bury(self, hung):
         """End the child; return the seeds to do, and how the first of them ended."""
         if not hung:  # it has ended, or closes its side just before it does
             self._process.join()
@@ -144,14 +140,14 @@ class _Worker:
 
 
 def run_campaign(
-    name: str,
-    check: Check,
-    seeds: range,
+    name,
+    check,
+    seeds,
     *,
-    jobs: int = 1,
-    patience: float = 120.0,
-    block: int = 50,
-) -> Tally:
+    jobs=1,
+    patience=120.0,
+    block=50,
+):
     """Check all seeds, and go on behind those that crash or hang.
 
     There are `jobs` children at a time, each of which checks `block` seeds, and one
@@ -161,7 +157,7 @@ def run_campaign(
     started = time.monotonic()
     # The seeds that a child has left are done first.
     todo = [list(seeds[i : i + block]) for i in range(0, len(seeds), block)][::-1]
-    workers: list[_Worker] = []
+    workers = []
     while True:
         while todo and len(workers) < jobs:
             workers.append(_Worker(check, todo.pop(), patience))

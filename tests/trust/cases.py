@@ -1,9 +1,6 @@
 """Random fits: all parameters, data of every size, type, container and scale."""
 
-from __future__ import annotations
-
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +21,6 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
 )
 
-__all__ = ["Case", "make_case"]
-
-Rng = np.random.Generator
-
 _ENTRIES = 30_000  # of X, at most: many small fits find more than a few large ones
 _STEPS = 300  # of mini-batches, at most
 _ODD = 0.03  # how often a parameter is given a value that nobody should
@@ -43,7 +36,7 @@ class Case:
     sample_weight: Any
     traits: dict[str, str] = field(default_factory=dict)
 
-    def describe(self) -> str:
+    def describe(self):
         """Say what it is, for whoever has to find out why it failed."""
         params = self.estimator.get_params(deep=False)
         plain = type(self.estimator)().get_params(deep=False)
@@ -55,7 +48,7 @@ class Case:
 class Doubled(nn.Module):
     """A module of the user's that is no Sequential."""
 
-    def __init__(self, n_features: int, n_outputs: int) -> None:
+    def __init__(self, n_features, n_outputs):
         super().__init__()
         self.first, self.last = nn.Linear(n_features, 6), nn.Linear(6, n_outputs)
 
@@ -64,14 +57,14 @@ class Doubled(nn.Module):
         return self.last(hidden + hidden.abs())
 
 
-def normalized(n_features: int, n_outputs: int) -> nn.Module:
+def normalized(n_features, n_outputs):
     """Return a network with what behaves differently in training."""
     between = nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.2)
     return nn.Sequential(nn.Linear(n_features, 6), *between, nn.Linear(6, n_outputs))
 
 
 # Values that a user may choose, and values that must be refused or survived.
-_PARAMETERS: dict[str, tuple[list, list]] = {
+_PARAMETERS = {
     "hidden_layer_sizes": (
         [(5,), (20,), (8, 4), (3, 3, 3), (), 7, [6], np.array([4, 3]), (40,), (1,)],
         [(2.5,), (0,), "x", (True,), (2,) * 12, np.int64(6), ((3, 4),), 10**15, None],
@@ -115,11 +108,11 @@ _PARAMETERS: dict[str, tuple[list, list]] = {
     "device": (["cpu", "auto"], ["cpu:99", "cuda:7", "x", None]),
     "verbose": ([0], [-1, "a"]),
 }
-_OF_CLASSIFIERS: dict[str, tuple[list, list]] = {
+_OF_CLASSIFIERS = {
     "loss": (["log_loss", "log_loss", "one_bit"], ["squared_error", None]),
     "class_weight": ([None, None, "balanced"], ["x", {0: -1.0}, 3]),
 }
-_OF_REGRESSORS: dict[str, tuple[list, list]] = {
+_OF_REGRESSORS = {
     "loss": (
         ["squared_error"] * 3 + ["absolute_error", "huber", "poisson"],
         ["log_loss", None],
@@ -129,18 +122,18 @@ _OF_REGRESSORS: dict[str, tuple[list, list]] = {
 _GIVEN = 0.35  # how often a parameter is not left at its default
 
 
-def _pick(rng: Rng, values: list) -> Any:
+def _pick(rng, values):
     return values[rng.integers(len(values))]
 
 
-def _kind(rng: Rng, kinds: dict[str, Callable[[], Any]], chances: Any) -> Any:
+def _kind(rng, kinds, chances):
     """Make one of several kinds; return it and its name."""
     chances = np.array(chances, float)
     name = str(rng.choice(list(kinds), p=chances / chances.sum()))
     return kinds[name](), name
 
 
-def _parameters(rng: Rng, table: dict[str, tuple[list, list]]) -> dict[str, Any]:
+def _parameters(rng, table):
     params = {}
     for name, (usual, odd) in table.items():
         if rng.random() < _GIVEN:
@@ -148,12 +141,12 @@ def _parameters(rng: Rng, table: dict[str, tuple[list, list]]) -> dict[str, Any]
     return params
 
 
-def _target(rng: Rng, n_features: int) -> Any:
+def _target(rng, n_features):
     """Return what `target_sparsity` may be, sometimes what it may not."""
     if rng.random() < _ODD:
         odd = [1.0, True, 0, -3, np.nan, 10**9, "all", None, [3], {"x": 2}, (), {}]
         return _pick(rng, odd)
-    kinds: list[Callable[[], Any]] = [
+    kinds = [
         lambda: float(_pick(rng, [0.0, 0.3, 0.5, 0.9, 0.95, 0.99, 0.999])),
         lambda: int(_pick(rng, [1, 2, 3, 5, 10, 20, 50, 100])),
         lambda: np.int64(rng.integers(1, 30)),
@@ -164,7 +157,7 @@ def _target(rng: Rng, n_features: int) -> Any:
     return kinds[rng.choice(6, p=[0.35, 0.35, 0.1, 0.08, 0.06, 0.06])]()
 
 
-def _epochs(rng: Rng, n: int, params: dict[str, Any]) -> Any:
+def _epochs(rng, n, params):
     """Return `max_iter`: few epochs, and fewer where they have many steps."""
     if rng.random() < 0.02:
         return "auto"
@@ -174,16 +167,16 @@ def _epochs(rng: Rng, n: int, params: dict[str, Any]) -> Any:
     return min(most, int(2 ** rng.uniform(0, 5.2)))
 
 
-def _size(rng: Rng) -> tuple[int, int]:
+def _size(rng):
     n = int(np.exp(rng.uniform(0, np.log(3000))))
     most = min(2000, _ENTRIES // n)
     return n, int(np.exp(rng.uniform(0, np.log(most))))
 
 
-def _scale(rng: Rng, X: np.ndarray) -> tuple[np.ndarray, str]:
+def _scale(rng, X):
     """Return X with the scale of one of the corners of its type."""
     n, p = X.shape
-    kinds: dict[str, Callable[[], np.ndarray]] = {
+    kinds = {
         "ordinary": lambda: X,
         "offset": lambda: X + 1e6,
         "counts": lambda: np.abs(X * 3).round(),
@@ -203,7 +196,7 @@ def _scale(rng: Rng, X: np.ndarray) -> tuple[np.ndarray, str]:
     return _kind(rng, kinds, [21, *[1] * 14])
 
 
-def _as_type(rng: Rng, X: np.ndarray) -> tuple[np.ndarray, str]:
+def _as_type(rng, X):
     chances = {"float64": 0.5, "float32": 0.28, "float16": 0.04, "int64": 0.05,
                "int8": 0.03, "uint8": 0.03, "bool": 0.03, "object": 0.04}  # fmt: skip
     kind = str(rng.choice(list(chances), p=list(chances.values())))
@@ -212,14 +205,14 @@ def _as_type(rng: Rng, X: np.ndarray) -> tuple[np.ndarray, str]:
         return finite.astype(kind), kind
 
 
-def _memory_map(X: np.ndarray) -> np.ndarray:
+def _memory_map(X):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.npy"
         np.save(path, X)
         return np.load(path, mmap_mode="r")
 
 
-_CONTAINERS: dict[str, Callable[[np.ndarray], Any]] = {
+_CONTAINERS = {
     "array": lambda X: X,
     "Fortran order": np.asfortranarray,
     "every second row": lambda X: np.repeat(X, 2, axis=0)[::2],
@@ -233,7 +226,7 @@ _CONTAINERS: dict[str, Callable[[np.ndarray], Any]] = {
 }
 
 
-def _contained(rng: Rng, X: np.ndarray) -> tuple[Any, str]:
+def _contained(rng, X):
     names = list(_CONTAINERS)
     if X.dtype == object or X.dtype == np.float16:
         names = ["array", "list", "pandas"]
@@ -241,11 +234,11 @@ def _contained(rng: Rng, X: np.ndarray) -> tuple[Any, str]:
     return _CONTAINERS[name](X), name
 
 
-def _labels(rng: Rng, signal: np.ndarray) -> tuple[Any, str]:
+def _labels(rng, signal):
     n = len(signal)
     k = int(rng.integers(2, 6))
     codes = np.digitize(signal, np.quantile(signal, np.arange(1, k) / k))
-    kinds: dict[str, Callable[[], Any]] = {
+    kinds = {
         "two classes": lambda: (signal > np.median(signal)).astype(int),
         "integers": lambda: codes * 7 - 3,
         "strings": lambda: np.array([f"class {c}" for c in codes]),
@@ -262,9 +255,9 @@ def _labels(rng: Rng, signal: np.ndarray) -> tuple[Any, str]:
     return _kind(rng, kinds, [4, 4, 2, 1, 1, 1, 2, 0.5, 0.3, 1, 0.3, 0.3])
 
 
-def _values(rng: Rng, signal: np.ndarray) -> tuple[Any, str]:
+def _values(rng, signal):
     n = len(signal)
-    kinds: dict[str, Callable[[], Any]] = {
+    kinds = {
         "ordinary": lambda: signal,
         "counts": lambda: np.abs(signal * 2).round(),
         "far from zero": lambda: 1.7e9 + 60 * signal,
@@ -283,8 +276,8 @@ def _values(rng: Rng, signal: np.ndarray) -> tuple[Any, str]:
     return _kind(rng, kinds, [8, 2, 1, 1, 1, 1, 1, 1, 1, 2, 1, 1, 0.3, 1])
 
 
-def _weights(rng: Rng, n: int) -> tuple[Any, str]:
-    kinds: dict[str, Callable[[], Any]] = {
+def _weights(rng, n):
+    kinds = {
         "none": lambda: None,
         "random": lambda: rng.random(n),
         "some zero": lambda: rng.integers(0, 3, size=n).astype(float),
@@ -297,7 +290,7 @@ def _weights(rng: Rng, n: int) -> tuple[Any, str]:
     return _kind(rng, kinds, [20, 3, 3, 0.5, 0.5, 1, 0.2, 0.2])
 
 
-def make_case(rng: Rng) -> Case:
+def make_case(rng):
     """Return a random fit."""
     n, p = _size(rng)
     plain = rng.normal(size=(n, p))

@@ -1,7 +1,5 @@
 """Many fits at a time, and one after the other: the same bits, no hang, no growth."""
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import os
@@ -9,7 +7,6 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,19 +21,17 @@ from sklearn_sparsenet import SparseNetRegressor, load
 from tests.trust.campaigns import Finding
 from tests.trust.specimens import fit_of, inputs
 
-__all__ = ["CROWDS", "check_crowd", "check_soak"]
-
 _FITS = 8
 _LARGE = (400, 300)  # units whose products would start OpenMP's threads
 
 
-def _network(n_features: int, n_outputs: int) -> nn.Module:
+def _network(n_features, n_outputs):
     return nn.Sequential(
         nn.Linear(n_features, 5), nn.ReLU(), nn.Dropout(0.1), nn.Linear(5, n_outputs)
     )
 
 
-def _weights(number: int) -> bytes:
+def _weights(number):
     """Fit one of the networks, and return its bits."""
     X, signal_ = inputs()
     if number % 4 == 1:  # has dropout, which knows the global generator alone
@@ -52,30 +47,26 @@ def _weights(number: int) -> bytes:
     )
 
 
-def _one_after_the_other() -> list[bytes]:
-    return [_weights(number) for number in range(_FITS)]
-
-
-def _threads() -> list[bytes]:
+def _threads():
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(_weights, range(_FITS)))
 
 
-def _joblib(backend: str) -> list[bytes]:
+def _joblib(backend):
     work = (delayed(_weights)(number) for number in range(_FITS))
     return Parallel(n_jobs=2, backend=backend)(work)
 
 
-def _processes(method: str) -> list[bytes]:
+def _processes(method):
     with multiprocessing.get_context(method).Pool(2) as pool:
         return pool.map(_weights, range(_FITS))
 
 
-def _forked_from_threads() -> list[bytes]:
+def _forked_from_threads():
     """Fork while other threads are in the middle of fits."""
     stop = threading.Event()
 
-    def keep_fitting() -> None:
+    def keep_fitting():
         while not stop.is_set():
             _weights(1)
 
@@ -90,7 +81,7 @@ def _forked_from_threads() -> list[bytes]:
             thread.join()
 
 
-def _after_a_server_has_loaded() -> list[bytes]:
+def _after_a_server_has_loaded():
     """Fork after everything that a preloading server does with large networks."""
     torch.set_num_threads(4)
     rng = np.random.default_rng(0)
@@ -103,20 +94,19 @@ def _after_a_server_has_loaded() -> list[bytes]:
         net = load(Path(folder) / "net")
     net.predict(X)
     net.sparsity_report()
-    net.compact()
-    net.predict(X)
+    net.compact().predict(X)
     net.to_module()
     return _processes("fork")
 
 
-def _dask() -> list[bytes]:
+def _dask():
     import dask
 
     tasks = [dask.delayed(_weights)(number) for number in range(_FITS)]
     return list(dask.compute(*tasks, scheduler="threads", num_workers=4))
 
 
-CROWDS: dict[str, Callable[[], list[bytes]]] = {
+CROWDS = {
     "8 threads": _threads,
     "joblib, threading": lambda: _joblib("threading"),
     "joblib, loky": lambda: _joblib("loky"),
@@ -130,12 +120,12 @@ if find_spec("dask") is not None:
     CROWDS["dask, threads"] = _dask
 
 
-def check_crowd(seed: int) -> Finding:
+def check_crowd(seed):
     """Make the same fits in a crowd and alone."""
     name = list(CROWDS)[seed % len(CROWDS)]
     found = Finding()
     threads, handler = torch.get_num_threads(), signal.getsignal(signal.SIGINT)
-    alone = _one_after_the_other()
+    alone = [_weights(number) for number in range(_FITS)]
     found.check(CROWDS[name]() == alone, f"{name}: other bits than alone")
     if "server" not in name:
         found.check(torch.get_num_threads() == threads, f"{name}: threads were changed")
@@ -148,7 +138,7 @@ def check_crowd(seed: int) -> Finding:
     return found
 
 
-def _resources() -> dict[str, int]:
+def _resources():
     gc.collect()
     status = Path("/proc/self/status").read_text()
     resident = int(status.split("VmRSS:")[1].split()[0])
@@ -160,7 +150,7 @@ def _resources() -> dict[str, int]:
     }
 
 
-def check_soak(n_fits: int, warm_up: int = 200, allowed_kb: int = 8192) -> Finding:
+def check_soak(n_fits, warm_up=200, allowed_kb=8192):
     """Fit, predict, save and load, many times; nothing may grow.
 
     The fits of the warm-up fill caches and arenas. The memory may differ by so much
@@ -174,7 +164,7 @@ def check_soak(n_fits: int, warm_up: int = 200, allowed_kb: int = 8192) -> Findi
         return _soak(n_fits, warm_up, allowed_kb)
 
 
-def _soak(n_fits: int, warm_up: int, allowed_kb: int) -> Finding:
+def _soak(n_fits, warm_up, allowed_kb):
     X, y = inputs()
     found = Finding()
     for number in range(-warm_up, n_fits):

@@ -1,31 +1,23 @@
 """Files that were cut short, altered or forged: refused, or the same predictions."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sklearn_sparsenet import load
 from sklearn_sparsenet.estimators._stored import known_classes
 from sklearn_sparsenet.utils.declared import declared_types
-from tests.trust.campaigns import Finding, attack
+from tests.trust.campaigns import attack
 from tests.trust.specimens import inputs, specimens
-
-__all__ = ["check_damaged_file", "check_forged_file", "saved_specimens"]
-
-Rng = np.random.Generator
 
 # What a file may cost beyond twice its size, as the process's address space grows.
 _SLACK = 48 * 2**20
@@ -34,7 +26,7 @@ _CODE = ("exec", "compile", "pickle.find_class", "os.system", "os.exec", "import
 
 
 @cache
-def saved_specimens() -> tuple[bytes, ...]:
+def saved_specimens():
     """Return the files of the specimens."""
     files = []
     with tempfile.TemporaryDirectory() as folder:
@@ -48,12 +40,12 @@ def saved_specimens() -> tuple[bytes, ...]:
 class _Watch:
     """Notes what a file makes the interpreter do while it is read."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.armed = False
-        self.seen: list[str] = []
+        self.seen = []
         sys.addaudithook(self._hear)
 
-    def _hear(self, event: str, details: tuple) -> None:
+    def _hear(self, event, details):
         if not self.armed:
             return
         writes = event == "open" and isinstance(details[1], str) and "w" in details[1]
@@ -62,7 +54,7 @@ class _Watch:
 
 
 @cache
-def _watch() -> _Watch:
+def _watch():
     # What is imported or looked up when it is first needed is there from now on.
     for content in saved_specimens():
         load(BytesIO(content))
@@ -72,7 +64,7 @@ def _watch() -> _Watch:
 
 
 @contextmanager
-def _limited_memory(n_bytes: int) -> Iterator[None]:
+def _limited_memory(n_bytes):
     """Let the process grow by so much, and no more."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     before = resource.getrlimit(resource.RLIMIT_AS)
@@ -84,7 +76,7 @@ def _limited_memory(n_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def _load(content: bytes, found: Finding) -> Any:
+def _load(content, found):
     """Load from memory; return None if that was refused."""
     watch = _watch()
     with _limited_memory(2 * len(content) + _SLACK):
@@ -108,7 +100,7 @@ _DAMAGES = ("cut short", "flipped bits", "overwritten bytes", "inserted bytes",
             "removed bytes", "two files joined", "zeros")  # fmt: skip
 
 
-def _damage(rng: Rng, content: bytes, name: str) -> bytes:
+def _damage(rng, content, name):
     start, length = int(rng.integers(len(content))), int(rng.integers(1, 65))
     rest = content[start:]
     if name == "flipped bits":
@@ -131,7 +123,7 @@ def _damage(rng: Rng, content: bytes, name: str) -> bytes:
 
 
 @attack
-def check_damaged_file(rng: Rng, found: Finding) -> str:
+def check_damaged_file(rng, found):
     """Damage a file at random; what is read must be what was written."""
     number = int(rng.integers(len(saved_specimens())))
     name = _DAMAGES[rng.integers(len(_DAMAGES))]
@@ -146,7 +138,7 @@ def check_damaged_file(rng: Rng, found: Finding) -> str:
 # --- forged: a file that somebody meant to be read ---------------------------------
 
 
-def _unpack(content: bytes) -> tuple[dict, dict, bytes]:
+def _unpack(content):
     """Return document, entries of the arrays and their bytes."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
@@ -159,7 +151,7 @@ _TYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "U32": "<u4",
           "U16": "<u2", "F16": "<f2"}  # fmt: skip
 
 
-def _sign(text: str, header: dict, data: bytes) -> str:
+def _sign(text, header, data):
     """Return the checksum that the file claims: whoever forges a file knows how."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(header):
@@ -171,14 +163,12 @@ def _sign(text: str, header: dict, data: bytes) -> str:
     return digest.hexdigest()
 
 
-def _pack(document: Any, header: dict, data: bytes) -> bytes:
+def _pack(document, header, data):
     text = json.dumps(document)
     metadata = {
-        "format": "sklearn_sparsenet",
-        "format_version": "1",
-        "document": text,
+        "format": "sklearn_sparsenet", "format_version": "1", "document": text,
         "sha256": _sign(text, header, data),
-    }
+    }  # fmt: skip
     encoded = json.dumps({"__metadata__": metadata, **header}).encode()
     encoded += b" " * (-len(encoded) % 8)
     return len(encoded).to_bytes(8, "little") + encoded + data
@@ -196,7 +186,7 @@ _HOSTILE = [
 ]  # fmt: skip
 
 
-def _places(value: Any, path: tuple = ()) -> Iterator[tuple]:
+def _places(value, path=()):
     yield path
     if isinstance(value, dict):
         for key in value:
@@ -206,13 +196,13 @@ def _places(value: Any, path: tuple = ()) -> Iterator[tuple]:
             yield from _places(part, (*path, index))
 
 
-def _at(value: Any, path: tuple) -> Any:
+def _at(value, path):
     for step in path:
         value = value[step]
     return value
 
 
-def _forge_document(rng: Rng, document: Any) -> Any:
+def _forge_document(rng, document):
     """Replace, remove, move or repeat parts of a document."""
     for _ in range(rng.integers(1, 4)):
         places = [path for path in _places(document) if path]
@@ -236,7 +226,7 @@ def _forge_document(rng: Rng, document: Any) -> Any:
     return document
 
 
-def _forge_arrays(rng: Rng, header: dict, data: bytes) -> tuple[dict, bytes]:
+def _forge_arrays(rng, header, data):
     name = sorted(header)[rng.integers(len(header))]
     entry = header[name]
     start, end = entry["data_offsets"]
@@ -255,7 +245,7 @@ def _forge_arrays(rng: Rng, header: dict, data: bytes) -> tuple[dict, bytes]:
 
 
 @attack
-def check_forged_file(rng: Rng, found: Finding) -> str:
+def check_forged_file(rng, found):
     """Forge a file with the right checksum: refused, or read and of some use."""
     number = int(rng.integers(len(saved_specimens())))
     document, header, data = _unpack(saved_specimens()[number])
@@ -269,7 +259,7 @@ def check_forged_file(rng: Rng, found: Finding) -> str:
     return f"specimen {number}"
 
 
-def _check_use(loaded: Any, found: Finding) -> None:
+def _check_use(loaded, found):
     """A file that is read may say what it likes, as long as that is a network."""
     X, _ = inputs()
     found.check(not loaded.get_params().get("checkpoint"), "a file set checkpoint=")

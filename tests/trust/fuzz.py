@@ -1,16 +1,12 @@
 """Random fits, and what is promised of each of them."""
 
-from __future__ import annotations
-
 import pickle
 import re
 import signal
 import tempfile
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,38 +15,29 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, load
-from tests.trust.campaigns import Finding, attack
-from tests.trust.cases import Case, make_case
+from tests.trust.campaigns import attack
+from tests.trust.cases import make_case
 from tests.trust.recount import count_live, live_is_possible, wanted_counts
 
-__all__ = ["check_fit"]
-
 _NAMES = sorted({"X", "y", "sample_weight", *SparseNetClassifier().get_params()} | {
-    "normalize_y",
-    "n_samples",
-    "n_features",
+    "normalize_y", "n_samples", "n_features",
 })  # fmt: skip
 _NAMED = re.compile(rf"(?<!\w)({'|'.join(map(re.escape, _NAMES))})(?!\w)")
 _EXPECTED = (ConvergenceWarning, UserWarning)  # kinds of warnings that a fit may give
 
 
-def _global_state() -> tuple:
+def _global_state():
     numpy_state = np.random.get_state()  # noqa: NPY002 - it must not move
     return (
-        numpy_state[1].tobytes(),
-        numpy_state[2],
-        torch.get_rng_state().numpy().tobytes(),
-        torch.get_default_dtype(),
-        torch.get_num_threads(),
-        torch.is_grad_enabled(),
-        tuple(np.geterr().items()),
-        signal.getsignal(signal.SIGINT),
-        signal.getsignal(signal.SIGTERM),
-    )
+        numpy_state[1].tobytes(), numpy_state[2],
+        torch.get_rng_state().numpy().tobytes(), torch.get_default_dtype(),
+        torch.get_num_threads(), torch.is_grad_enabled(), tuple(np.geterr().items()),
+        signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM),
+    )  # fmt: skip
 
 
 @contextmanager
-def _nothing_global_moves(found: Finding) -> Iterator[list]:
+def _nothing_global_moves(found):
     """Collect warnings; note what a block changes in the process."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -61,7 +48,7 @@ def _nothing_global_moves(found: Finding) -> Iterator[list]:
 
 
 @attack
-def check_fit(rng: np.random.Generator, found: Finding) -> str:
+def check_fit(rng, found):
     """Make a random fit and hold it against every promise."""
     case = make_case(rng)
     estimator = case.estimator
@@ -91,7 +78,7 @@ def check_fit(rng: np.random.Generator, found: Finding) -> str:
     return case.describe()
 
 
-def _check_fitted(case: Case, found: Finding, caught: list) -> None:
+def _check_fitted(case, found, caught):
     estimator = case.estimator
     told = any(
         issubclass(w.category, ConvergenceWarning) and "asked for" in str(w.message)
@@ -109,7 +96,7 @@ def _check_fitted(case: Case, found: Finding, caught: list) -> None:
         _check_copies(estimator, case.X, found, predicted)
 
 
-def _layers(estimator: Any) -> dict[str, np.ndarray]:
+def _layers(estimator):
     """Return the weights that may be penalised, by name."""
     normal = {
         f"{name}.weight"
@@ -123,7 +110,7 @@ def _layers(estimator: Any) -> dict[str, np.ndarray]:
     }
 
 
-def _check_counts(estimator: Any, found: Finding, told: bool) -> None:
+def _check_counts(estimator, found, told):
     layers = _layers(estimator)
     counts = {name: int(np.count_nonzero(w)) for name, w in layers.items()}
     sizes = {name: w.size for name, w in layers.items()}
@@ -145,13 +132,13 @@ def _check_counts(estimator: Any, found: Finding, told: bool) -> None:
             _check_dead(estimator, found, layers, wanted)
 
 
-def _check_target(estimator, found, counts, wanted, told: bool) -> None:
+def _check_target(estimator, found, counts, wanted, told):
     goals = wanted if isinstance(wanted, dict) else {"": wanted}
     kept = counts | {"": sum(counts.values())}
     off = [abs(kept[name] - goal) / goal for name, goal in goals.items()]
     needed = estimator.min_layers_on_target or len(off)
 
-    def is_met(tol: float) -> bool:
+    def is_met(tol):
         return sum(distance <= tol for distance in off) >= needed
 
     one_pass = len(estimator.narrowing_history_ or ()) > 0
@@ -162,7 +149,7 @@ def _check_target(estimator, found, counts, wanted, told: bool) -> None:
     found.check(on_target, "converged_, but off target")
 
 
-def _check_dead(estimator, found, layers, wanted) -> None:
+def _check_dead(estimator, found, layers, wanted):
     """Dead weights may stay only where no live ones could be kept instead."""
     if estimator.narrowing_history_ is None or wanted is None:
         found.facts["fits with dead weights, by other searches"] += 1
@@ -181,7 +168,7 @@ def _check_dead(estimator, found, layers, wanted) -> None:
     )
 
 
-def _check_predictions(estimator: Any, X: Any, found: Finding) -> np.ndarray:
+def _check_predictions(estimator, X, found):
     predicted = np.asarray(estimator.predict(X))
     if predicted.dtype.kind == "f":
         found.check(np.isfinite(predicted).all(), "predictions are not finite")
@@ -195,7 +182,7 @@ def _check_predictions(estimator: Any, X: Any, found: Finding) -> np.ndarray:
     return predicted
 
 
-def _same_bits(a: Any, b: Any) -> bool:
+def _same_bits(a, b):
     a, b = np.asarray(a), np.asarray(b)
     same = a.dtype == b.dtype and a.shape == b.shape
     if a.dtype.kind == "f":
@@ -203,24 +190,20 @@ def _same_bits(a: Any, b: Any) -> bool:
     return same and bool((a == b).all())
 
 
-def _check_again(case: Case, found: Finding, predicted: np.ndarray) -> None:
+def _check_again(case, found, predicted):
     again = clone(case.estimator)
     again.fit(case.X, case.y, case.sample_weight)
     found.facts["fits"] += 1
-    pairs = zip(
-        case.estimator.module_.state_dict().values(),
-        again.module_.state_dict().values(),
-        strict=True,
-    )
-    same = all(_same_bits(a.numpy(), b.numpy()) for a, b in pairs)
+    states = (net.module_.state_dict().values() for net in (case.estimator, again))
+    same = all(_same_bits(a, b) for a, b in zip(*states, strict=True))
     found.check(same, "the same fit has other bits")
     found.check(_same_bits(predicted, again.predict(case.X)), "other predictions")
 
 
-def _check_copies(estimator: Any, X: Any, found: Finding, predicted) -> None:
+def _check_copies(estimator, X, found, predicted):
     """Pickled, saved, sparsified and compact, it says the same."""
 
-    def check(name: str, copied: Any) -> None:
+    def check(name, copied):
         same = _same_bits(predicted, copied.predict(X))
         found.check(same, f"{name}: other predictions")
 

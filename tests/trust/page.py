@@ -1,15 +1,10 @@
 """The page of the promises, made from what the last long run found."""
 
-from __future__ import annotations
-
-import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any
 
 from tests.trust.parts import PARTS
-
-__all__ = ["render", "write_page"]
 
 _HEAD = """# What you can rely on
 
@@ -24,12 +19,12 @@ seed, and `python -m tests.trust --only "random fits" --seed N --scale 0` repeat
 """
 
 
-def _total(record: dict[str, Any], *facts: str) -> int:
+def _total(record, *facts):
     counted = (part["facts"].get(f, 0) for part in record["parts"] for f in facts)
     return sum(counted)
 
 
-def _summary(record: dict[str, Any]) -> str:
+def _summary(record):
     versions = ", ".join(f"{k} {v}" for k, v in record["versions"].items())
     failures = sum(part["n_failures"] for part in record["parts"])
     files = sum(p["cases"] for p in record["parts"] if p["name"].endswith("files"))
@@ -48,12 +43,12 @@ def _summary(record: dict[str, Any]) -> str:
     )
 
 
-def _facts(part: dict[str, Any]) -> str:
+def _facts(part):
     found = [f"{value:,} {name}" for name, value in part["facts"].items() if value]
     return ", ".join([f"{part['cases']:,} tries", *found])
 
 
-def render(record: dict[str, Any]) -> str:
+def render(record):
     """Return the page, in Markdown."""
     found = {part["name"]: part for part in record["parts"]}
     sections = [_HEAD, _summary(record)]
@@ -69,14 +64,6 @@ def render(record: dict[str, Any]) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def write_page(record: dict[str, Any], page: Path) -> None:
-    """Write the page."""
-    page.write_text(render(record))
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("record", type=Path)
-    parser.add_argument("page", type=Path)
-    args = parser.parse_args()
-    write_page(json.loads(args.record.read_text()), args.page)
+    record_file, page = map(Path, sys.argv[1:])
+    page.write_text(render(json.loads(record_file.read_text())))

@@ -1,7 +1,5 @@
 """The parts of the harness: what each of them promises, and how often it is tried."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,8 +16,6 @@ from tests.trust.kills import (
     check_killed_save,
 )
 from tests.trust.specimens import specimens
-
-__all__ = ["PARTS", "Part"]
 
 
 @dataclass(frozen=True)

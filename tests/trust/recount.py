@@ -1,25 +1,21 @@
 """What a fit should have found, counted without the library."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
 import numpy as np
 
-__all__ = ["count_live", "live_is_possible", "wanted_counts"]
-
 _EXACT_UP_TO = 3000  # weights, for the search among all numbers of units
 
 
-def _wanted(entry: object, size: int) -> int:
+def _wanted(entry, size):
     if isinstance(entry, (int, np.integer)):
         return int(entry)
     return max(1, int((1 - float(entry)) * size + 0.5))
 
 
-def wanted_counts(target: object, sizes: Mapping[str, int]) -> dict[str, int] | int:
+def wanted_counts(target, sizes):
     """Return how many weights a valid target keeps: in all, or by layer."""
     if np.ndim(target) == 0 and not isinstance(target, Mapping):
         return _wanted(np.asarray(target).item(), sum(sizes.values()))
@@ -35,7 +31,7 @@ def wanted_counts(target: object, sizes: Mapping[str, int]) -> dict[str, int] | 
     return {name: _wanted(entry, sizes[name]) for name, entry in entries.items()}
 
 
-def count_live(layers: Sequence[np.ndarray]) -> int:
+def count_live(layers):
     """Count the weights on a path of nonzero weights from an input to an output.
 
     Layers are of shape (fan_in, fan_out).
@@ -54,7 +50,7 @@ def count_live(layers: Sequence[np.ndarray]) -> int:
     )
 
 
-def live_is_possible(widths: Sequence[int], wanted: int | Sequence[int]) -> bool:
+def live_is_possible(widths, wanted):
     """Tell whether so many weights can all lie on paths through a perceptron.
 
     Between a units and b units that all have a path lie from max(a, b) to a b weights;

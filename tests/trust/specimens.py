@@ -1,12 +1,8 @@
 """Fitted estimators that are saved, damaged, killed and compared."""
 
-from __future__ import annotations
-
 from functools import cache
-from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from sklearn_sparsenet import (
@@ -15,21 +11,19 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
 )
 
-__all__ = ["N_FEATURES", "fit_of", "inputs", "same_network", "specimens"]
-
 N_FEATURES = 6
 _ROWS = 60
 
 
 @cache
-def inputs() -> tuple[np.ndarray, np.ndarray]:
+def inputs():
     """Return the rows that all specimens are fitted to, and a signal in them."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(_ROWS, N_FEATURES))
     return X, np.sin(X[:, 0]) + X[:, 1]
 
 
-def fit_of(seed: int, **params: Any) -> SparseNetRegressor:
+def fit_of(seed, **params):
     """Return a regressor that has not been fitted yet."""
     settings = {"target_sparsity": 20, "max_iter": 100, "random_state": seed}
     if "module" not in params:
@@ -38,7 +32,7 @@ def fit_of(seed: int, **params: Any) -> SparseNetRegressor:
 
 
 @cache
-def specimens() -> tuple[Any, ...]:
+def specimens():
     """Return fitted estimators of several kinds, as small as they can be."""
     X, signal = inputs()
     labels = np.where(signal > 0, "above", "below")
@@ -54,9 +48,3 @@ def specimens() -> tuple[Any, ...]:
         ),
         several.fit(X, labels),
     )
-
-
-def same_network(one: Any, other: Any) -> bool:
-    """Tell whether two fitted estimators have the same bits."""
-    a, b = one.module_.state_dict(), other.module_.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
