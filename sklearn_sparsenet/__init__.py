@@ -11,6 +11,7 @@ from sklearn_sparsenet.estimators import (
     SparseNetPath,
     SparseNetRegressor,
     SparseNetRegressorCV,
+    input_report,
     load,
     sparsenet_path,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "SparseNetRegressor",
     "SparseNetRegressorCV",
     "__version__",
+    "input_report",
     "load",
     "losses",
     "optimality",

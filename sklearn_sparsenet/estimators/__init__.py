@@ -1,6 +1,7 @@
 """The estimators: scikit-learn's face of the library."""
 
 from sklearn_sparsenet.estimators._loading import load
+from sklearn_sparsenet.estimators._reports import input_report
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.path import SparseNetPath, sparsenet_path
@@ -12,6 +13,7 @@ __all__ = [
     "SparseNetPath",
     "SparseNetRegressor",
     "SparseNetRegressorCV",
+    "input_report",
     "load",
     "sparsenet_path",
 ]

@@ -3,18 +3,22 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from sklearn.feature_selection import SelectFromModel
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
 from torch import nn
 
 from sklearn_sparsenet import (
     SparseNetClassifier,
     SparseNetClassifierCV,
     SparseNetRegressor,
+    input_report,
     load,
     sparsenet_path,
 )
@@ -167,6 +171,37 @@ def test_a_selector_keeps_the_inputs_asked_for(cancer):
     assert len(selector.get_feature_names_out()) == 5
     pipeline = make_pipeline(StandardScaler(), selector, StandardScaler())
     assert pipeline.fit_transform(X, y).shape == (len(X), 5)
+
+
+def test_inputs_behind_dummies_are_told_by_name():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "colour": rng.choice(["red", "green", "blue"], 300),
+            "size": rng.normal(size=300),
+            "noise": rng.normal(size=300),
+        }
+    )
+    y = (X["colour"] == "red") * 2.0 + X["size"]
+    columns = make_column_transformer(
+        (OneHotEncoder(), ["colour"]), (StandardScaler(), ["size", "noise"]),
+        sparse_threshold=1.0,
+    )  # fmt: skip
+    net = SparseNetRegressor((10,), target_inputs=2, target_sparsity=None)
+    model = make_pipeline(columns, net).fit(X, y)
+    names = ["onehotencoder__colour_red", "standardscaler__size"]
+    assert sorted(input_report(model)["feature"]) == names
+    renamed = input_report(net, ["blue", "green", "red", "size", "noise"])
+    assert sorted(renamed["feature"]) == ["red", "size"]
+
+
+def test_a_report_is_that_of_our_estimators_with_a_name_for_each_input(cancer):
+    X, y = cancer
+    net = SparseNetClassifier((5,), target_inputs=2, max_iter=9).fit(X, y)
+    with pytest.raises(ValueError, match="1 entries for 30 inputs"):
+        input_report(net, ["x"])
+    with pytest.raises(TypeError, match="not SVC"):
+        input_report(make_pipeline(StandardScaler(), SVC()).fit(X, y))
 
 
 def test_a_path_of_weights_keeps_the_number_of_inputs(cancer):
