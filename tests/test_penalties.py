@@ -57,7 +57,8 @@ def test_fixed_support_projects_in_any_metric():
 
 def test_unknown_penalties_are_refused():
     with pytest.raises(
-        ValueError, match=r"'l7' is unknown; accepted are \['l0', 'l1', 'mcp'\]"
+        ValueError,
+        match=r"'l7' is unknown; accepted are \['group_l2', 'l0', 'l1', 'mcp'\]",
     ):
         as_penalty("l7")
     with pytest.raises(TypeError, match=r"lacks .*'prox'"):

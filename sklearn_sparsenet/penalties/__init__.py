@@ -9,6 +9,7 @@ penalty therefore needs no change anywhere else: the four abstract members of
 from sklearn_sparsenet.penalties.base import Penalty, is_identity
 from sklearn_sparsenet.penalties.by_name import PENALTIES, as_penalty
 from sklearn_sparsenet.penalties.fixed_support import FixedSupport
+from sklearn_sparsenet.penalties.group import GroupL2, SparseGroupL2
 from sklearn_sparsenet.penalties.separable import L0, L1, MCP
 from sklearn_sparsenet.penalties.thresholds import (
     Strength,
@@ -23,7 +24,9 @@ __all__ = [
     "MCP",
     "PENALTIES",
     "FixedSupport",
+    "GroupL2",
     "Penalty",
+    "SparseGroupL2",
     "Strength",
     "as_penalty",
     "firm_threshold",

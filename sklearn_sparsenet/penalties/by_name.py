@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sklearn_sparsenet.penalties.base import Penalty, adapted
+from sklearn_sparsenet.penalties.group import GroupL2
 from sklearn_sparsenet.penalties.separable import L0, L1, MCP
 
 __all__ = ["PENALTIES", "as_penalty"]
 
-PENALTIES: dict[str, Callable[[], Penalty]] = {"l1": L1, "mcp": MCP, "l0": L0}
+PENALTIES: dict[str, Callable[[], Penalty]] = {
+    "l1": L1,
+    "mcp": MCP,
+    "l0": L0,
+    "group_l2": GroupL2,
+}
 
 
 def as_penalty(penalty: str | object) -> Penalty:

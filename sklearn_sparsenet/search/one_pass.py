@@ -116,6 +116,12 @@ class OnePassSearch(RenamedFields, Search):
         """
         if trainer.target is None:
             raise ValueError("OnePassSearch needs a target.")
+        if not trainer.penalty.separable:
+            raise ValueError(
+                "search='one_pass' cuts single weights, and does not go with "
+                f"penalty={trainer.penalty!r}, which is one of groups: use "
+                "search='bracket', or a given alpha."
+            )
         # 1) Narrow, and train what is left.
         pruning = self._pruning(trainer)
         refitted = trainer.prune(

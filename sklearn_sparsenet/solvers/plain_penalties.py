@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from sklearn_sparsenet.penalties import L0, L1, MCP, FixedSupport
+from sklearn_sparsenet.penalties import (
+    L0,
+    L1,
+    MCP,
+    FixedSupport,
+    GroupL2,
+    SparseGroupL2,
+)
 from sklearn_sparsenet.penalties.base import AdaptedPenalty
 
 __all__ = ["from_plain", "to_plain"]
 
-_KNOWN = {kind.__name__: kind for kind in (L1, MCP, L0, FixedSupport)}
+_KNOWN = {
+    kind.__name__: kind for kind in (L1, MCP, L0, FixedSupport, GroupL2, SparseGroupL2)
+}
 _NAME = "kind"
 
 

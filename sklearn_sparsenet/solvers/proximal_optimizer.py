@@ -77,7 +77,12 @@ class ProximalOptimizer(Optimizer):
             if name in settings and not isinstance(settings[name], Tensor):
                 number = checked_number(name, settings[name], accepts, accepted)
                 settings[name] = number
-        settings["penalty"] = as_penalty(settings["penalty"])
+        settings["penalty"] = penalty = as_penalty(settings["penalty"])
+        if settings["n_penalized"] is not None and not penalty.separable:
+            raise ValueError(
+                f"n_penalized={settings['n_penalized']!r} makes one vector of weights, "
+                f"of which {penalty!r} does not know the groups."
+            )
         inspect.unwrap(Optimizer.add_param_group)(self, settings)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
