@@ -12,9 +12,9 @@ from sklearn_sparsenet.penalties.thresholds import Strength
 __all__ = ["group_threshold", "row_norms", "sparse_dual_norms"]
 
 # Newton's method alone needs three to ten steps; where the thresholds of a row are
-# decades apart, every other step halves the number of decades instead.
+# decades apart, every other one of more steps halves the number of decades instead.
+_NEWTON_ALONE = 8
 _MOST_STEPS = 60
-_NEWTON_ALONE = 4
 _WIDE = 4.0  # ratio of the ends of a bracket that is worth halving
 _ROUNDING = 8.0  # in units of the precision: of a sum of squares
 
@@ -104,18 +104,38 @@ def _shrinkage(size: Tensor, threshold: Tensor, ratio: Tensor) -> Tensor:
         :math:`r / (r + t_i)`, in [0, 1].
     """
     precision = torch.finfo(size.dtype).eps
-    low, high = _bracket(size, threshold, ratio)
+    root, high = _bracket(size, threshold, ratio)
+    for _ in range(_NEWTON_ALONE):
+        _, better = _newton_step(size, threshold, root)
+        if not (better > root * (1 + precision)).any():
+            break
+        root = better.maximum(root)
+    else:
+        root = _guarded(size, threshold, root, high)
+    return root / (root + threshold)
+
+
+def _newton_step(
+    size: Tensor, threshold: Tensor, root: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Return :math:`\phi` at some r, and a better r."""
+    inverse = (root + threshold).reciprocal_()
+    square = (size * inverse).square_()
+    phi = square.sum(1, keepdim=True)
+    slope = square.mul_(inverse).sum(1, keepdim=True)
+    return phi, root + phi * (phi.sqrt() - 1) / slope
+
+
+def _guarded(size: Tensor, threshold: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return the root of each row, by Newton's method within a bracket."""
+    precision = torch.finfo(size.dtype).eps
     root = low
     for step in range(_MOST_STEPS):
-        inverse = (root + threshold).reciprocal_()
-        square = (size * inverse).square_()
-        phi = square.sum(1, keepdim=True)
-        slope = root * square.mul_(inverse).sum(1, keepdim=True)
+        phi, better = _newton_step(size, threshold, root)
         is_below = phi >= 1
         low = torch.where(is_below, root, low)
         high = torch.where(is_below, high, root)
-        better = root * (1 + phi * (phi.sqrt() - 1) / slope)
-        if step >= _NEWTON_ALONE and step % 2:
+        if step % 2:
             is_wide = high > _WIDE * low
             better = torch.where(is_wide, low.sqrt() * high.sqrt(), better)
         better = better.clamp(low, high)
@@ -124,7 +144,7 @@ def _shrinkage(size: Tensor, threshold: Tensor, ratio: Tensor) -> Tensor:
         root = torch.where(moves, better, root)
         if not moves.any():
             break
-    return root / (root + threshold)
+    return root
 
 
 def _bracket(size: Tensor, threshold: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
