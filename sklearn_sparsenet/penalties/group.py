@@ -112,9 +112,9 @@ class GroupL2(Penalty):
     ) -> Tensor:
         """Residual of (26) for groups that are not zero, of (27) for those that are."""
         rows, slope = self._rows_and_slopes(weight, alpha)
-        downhill, norm = self._groups.rows(gradient), row_norms(rows)
-        on_support = downhill + slope * (rows / norm)
-        off_support = group_threshold(downhill, slope)
+        slope_of_loss, norm = self._groups.rows(gradient), row_norms(rows)
+        on_support = slope_of_loss + slope * (rows / norm)
+        off_support = group_threshold(slope_of_loss, slope)
         distance = torch.where(norm == 0, off_support, on_support)
         return self._groups.weights(distance.abs(), weight)
 
