@@ -128,6 +128,18 @@ def test_prox_is_exact_to_rounding_however_wide_the_metric(dtype, decades, size,
         assert (rest.abs() <= 20 * torch.finfo(dtype).eps * w.abs()).all()
 
 
+def test_a_group_just_above_its_threshold():
+    """Newton's method alone would take one and a half times the root at each step."""
+    for small in (1e-8, 1e-40, 1e-150):
+        weight = torch.tensor([[small], [1.0]], dtype=F64)
+        step = torch.tensor([[small / 100], [1 + small / 10]], dtype=F64)
+        got = GroupL2().prox(weight, step, 1.0)
+        rest = got - weight + step * got / torch.linalg.vector_norm(got)
+        assert (rest.abs() <= 1e-15 * weight).all()
+        # Of small² / r² + 1 - 2 r = 1.
+        assert got[1].item() == pytest.approx((small**2 / 2) ** (1 / 3), rel=0.1)
+
+
 @settings(deadline=None)
 @given(SEEDS, SEEDS, st.floats(0, 6), st.floats(1e-2, 10), st.sampled_from(COLUMNS))
 def test_prox_is_firmly_nonexpansive_in_its_metric(

@@ -11,8 +11,9 @@ from sklearn_sparsenet.penalties.thresholds import Strength
 
 __all__ = ["group_threshold", "row_norms", "sparse_dual_norms"]
 
-# Newton's method alone needs three to ten steps; where the thresholds of a row are
-# decades apart, every other one of more steps halves the number of decades instead.
+# Newton's method alone needs two to seven steps, but where a group hardly exceeds its
+# threshold and the steps of its weights are decades apart: of more steps than that,
+# every other one halves the number of decades between the ends of the bracket.
 _NEWTON_ALONE = 8
 _MOST_STEPS = 60
 _WIDE = 4.0  # ratio of the ends of a bracket that is worth halving
