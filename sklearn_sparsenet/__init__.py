@@ -15,7 +15,7 @@ from sklearn_sparsenet.estimators import (
     load,
     sparsenet_path,
 )
-from sklearn_sparsenet.penalties import L0, L1, MCP, Penalty
+from sklearn_sparsenet.penalties import L0, L1, MCP, GroupL2, Penalty, SparseGroupL2
 from sklearn_sparsenet.search import BracketSearch, OnePassSearch
 from sklearn_sparsenet.solvers import ProximalAdam, ProximalSGD
 from sklearn_sparsenet.utils import exceptions as _exceptions
@@ -27,11 +27,13 @@ __all__ = [
     "MCP",
     "BracketSearch",
     "DataScaleWarning",
+    "GroupL2",
     "NonFiniteLossError",
     "OnePassSearch",
     "Penalty",
     "ProximalAdam",
     "ProximalSGD",
+    "SparseGroupL2",
     "SparseNetClassifier",
     "SparseNetClassifierCV",
     "SparseNetPath",

@@ -7,10 +7,20 @@ enclose the λ that belong to a level of sparsity (35). With one λ per layer th
 holds layer by layer: (46), (47), (51)-(53). All functions here take the weights and
 gradients of one group that shares its λ: the whole network, or one layer.
 
+They hold for penalties of groups of weights as well, which are handed over one layer at
+a time, in its shape. Let the penalty be λ times the sum of a norm :math:`N_g` of each
+group. A minimiser has :math:`-\nabla_g L \in \lambda\,\partial N_g(w_g)`, which says of
+the dual norms :math:`a_g = N_g^\circ(\nabla_g L)` that they are λ where
+:math:`w_g \ne 0` (26), and at most λ where :math:`w_g = 0` (27). Nothing else goes
+into (33)-(36): groups then stand for weights, and "level l" means l groups that are not
+zero. For `GroupL2` these are :math:`a_g = \|\nabla_g L\|_2 / c_g`.
+
 References
 ----------
 Shen, Wang, Xu, Yan, "Sparse Deep Learning Models with the l1 Regularization",
 arXiv 2408.02801. "Level l" means exactly l nonzero weights.
+Yuan, Lin, "Model selection and estimation in regression with grouped variables",
+Journal of the Royal Statistical Society B 68 (2006).
 """
 
 from __future__ import annotations
@@ -28,6 +38,7 @@ from sklearn_sparsenet.utils.runtime import single_threaded
 __all__ = [
     "Certificate",
     "alpha_interval",
+    "alpha_max",
     "certify",
     "gradient_magnitudes",
     "is_sufficient",
@@ -37,15 +48,53 @@ __all__ = [
 
 
 @single_threaded()
-def gradient_magnitudes(gradient: Tensor) -> Tensor:
+def gradient_magnitudes(gradient: Tensor, penalty: Penalty | None = None) -> Tensor:
     """Return the sorted :math:`a_{(1)} \\le \\dots \\le a_{(N)}` of (33), (34), (51).
 
     Parameters
     ----------
     gradient : Tensor of any shape
-        Of the loss, with respect to the weights of one group, without penalty.
+        Of the loss, with respect to the weights of one group, without penalty. For a
+        penalty of groups: those of a layer, in its shape.
+    penalty : Penalty, default L1()
+
+    Returns
+    -------
+    Tensor of shape (N,)
+        N is the number of weights; for a penalty of groups, of its groups.
+
+    Raises
+    ------
+    ValueError
+        If the penalty is no sum of norms.
     """
-    return gradient.detach().abs().reshape(-1).sort().values
+    penalty = penalty or L1()
+    a = penalty.dual_norms(gradient.detach())
+    if a is None:
+        raise ValueError(
+            f"penalty={penalty!r} is no sum of norms, which the theorems are about."
+        )
+    return a.sort().values
+
+
+@single_threaded()
+def alpha_max(gradient: Tensor, penalty: Penalty | None = None) -> float:
+    """Return the least λ for which all weights may be zero, :math:`a_{(N)}`.
+
+    Parameters
+    ----------
+    gradient, penalty
+        As `gradient_magnitudes` takes them, the gradient at weights that are zero and
+        biases that are best for these. Where the loss is convex in both, as without
+        hidden layers, zero then is the minimiser for this λ and for every larger one.
+
+    Raises
+    ------
+    ValueError
+        If the penalty is no sum of norms.
+    """
+    a = gradient_magnitudes(gradient, penalty)
+    return float(a[-1]) if len(a) else 0.0
 
 
 @single_threaded()
@@ -70,16 +119,19 @@ def stationarity_residual(
 
 
 @single_threaded()
-def alpha_interval(gradient: Tensor, n_nonzero: int) -> tuple[float, float]:
+def alpha_interval(
+    gradient: Tensor, n_nonzero: int, penalty: Penalty | None = None
+) -> tuple[float, float]:
     r"""Return the interval of λ that an iterate admits at a level, (35).
 
     .. math:: a_{(N-l)} \le \lambda \le a_{(N-l+1)}
 
     Parameters
     ----------
-    gradient : Tensor of any shape, N entries
+    gradient : Tensor of any shape
     n_nonzero : int
-        The level l, from 0 to N.
+        The level l, from 0 to N: of weights, or of groups.
+    penalty : Penalty, default L1()
 
     Returns
     -------
@@ -90,9 +142,9 @@ def alpha_interval(gradient: Tensor, n_nonzero: int) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        If the level is out of range.
+        If the level is out of range, or the penalty no sum of norms.
     """
-    a = gradient_magnitudes(gradient)
+    a = gradient_magnitudes(gradient, penalty)
     if not 0 <= n_nonzero <= len(a):
         raise ValueError(f"level {n_nonzero} is not between 0 and {len(a)}.")
     zeros = len(a) - n_nonzero
@@ -102,22 +154,37 @@ def alpha_interval(gradient: Tensor, n_nonzero: int) -> tuple[float, float]:
 
 
 @single_threaded()
-def sparsity_bound(gradient: Tensor, alpha: float, *, rtol: float = 0.0) -> int:
+def sparsity_bound(
+    gradient: Tensor,
+    alpha: float,
+    *,
+    rtol: float = 0.0,
+    penalty: Penalty | None = None,
+) -> int:
     """Return the l' of (36): how many :math:`a_i` reach λ.
 
-    By Theorem 5(3) a minimiser for λ has at most l' nonzero weights.
+    By Theorem 5(3) a minimiser for λ has at most l' nonzero weights, or groups.
 
     Parameters
     ----------
     rtol : float
         An :math:`a_i` counts as equal to λ from ``(1 - rtol) * alpha`` on; iterates
         satisfy the equality of (36) only so far.
+    penalty : Penalty, default L1()
     """
-    return int((gradient.abs() >= (1 - rtol) * alpha).sum())
+    a = gradient_magnitudes(gradient, penalty)
+    return int((a >= (1 - rtol) * alpha).sum())
 
 
 @single_threaded()
-def is_sufficient(gradient: Tensor, alpha: float, bound: int, *, rtol: float) -> bool:
+def is_sufficient(
+    gradient: Tensor,
+    alpha: float,
+    bound: int,
+    *,
+    rtol: float,
+    penalty: Penalty | None = None,
+) -> bool:
     r"""Tell whether the sufficient condition (36), or (53) of a layer, holds.
 
     .. math:: a_{(N-l')} < \lambda = a_{(N-l'+1)} = \dots = a_{(N)}
@@ -128,8 +195,9 @@ def is_sufficient(gradient: Tensor, alpha: float, bound: int, *, rtol: float) ->
         The level l' to test.
     rtol : float
         Relative tolerance of the equalities.
+    penalty : Penalty, default L1()
     """
-    a = gradient_magnitudes(gradient)
+    a = gradient_magnitudes(gradient, penalty)
     zeros = len(a) - bound
     reaching = a[zeros:]
     equal = bool(((reaching - alpha).abs() <= rtol * alpha).all())

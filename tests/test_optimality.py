@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sklearn_sparsenet import optimality
+from sklearn_sparsenet import MCP, GroupL2, SparseGroupL2, optimality
 from sklearn_sparsenet.solvers import Schedule, SolverOptions, solve
 from tests.problems import F64, TwoBranches, problem_of
 
@@ -103,3 +103,36 @@ def test_sufficient_condition_36_by_hand():
     assert optimality.sparsity_bound(gradient, 0.2) == 3
     assert optimality.sparsity_bound(gradient, 0.6) == 0
     assert optimality.sparsity_bound(gradient, 0.5005, rtol=1e-2) == 2
+
+
+def test_groups_stand_for_weights_by_hand():
+    """The norms of the columns are 5, 0, 1; with √2 for each, less."""
+    gradient = torch.tensor([[3.0, 0.0, 1.0], [4.0, 0.0, 0.0]], dtype=F64)
+    penalty = GroupL2()
+    a = optimality.gradient_magnitudes(gradient, penalty)
+    assert a.tolist() == [0.0, 1.0, 5.0]
+    assert optimality.alpha_max(gradient, penalty) == 5.0
+    assert optimality.alpha_max(gradient) == 4.0
+    weighted = optimality.alpha_max(gradient, GroupL2(size_weighted=True))
+    assert weighted == pytest.approx(5 / 2**0.5)
+    ends = [0.0, *a.tolist(), float("inf")]
+    for level in range(4):
+        interval = optimality.alpha_interval(gradient, level, penalty)
+        assert interval == (ends[3 - level], ends[4 - level])
+    with pytest.raises(ValueError, match="level 4 is not between 0 and 3"):
+        optimality.alpha_interval(gradient, 4, penalty)
+    of = {"rtol": 1e-9, "penalty": penalty}
+    held = [optimality.is_sufficient(gradient, 5.0, k, **of) for k in range(4)]
+    assert held == [False, True, False, False]
+    assert optimality.sparsity_bound(gradient, 1.0, penalty=penalty) == 2
+    # Half of ℓ1: (3 - a/2)² + (4 - a/2)² = a²/4, and 1 - a/2 = a/2.
+    mixed = optimality.gradient_magnitudes(gradient, SparseGroupL2())
+    wanted = torch.tensor([0.0, 1.0, 14 - 96**0.5], dtype=F64)
+    torch.testing.assert_close(mixed, wanted)
+
+
+def test_the_theorems_are_about_norms():
+    for of_it in (optimality.gradient_magnitudes, optimality.alpha_max):
+        with pytest.raises(ValueError, match=r"MCP\(.*\) is no sum of norms"):
+            of_it(torch.ones(3), MCP())
+    assert optimality.alpha_max(torch.ones(0)) == 0.0

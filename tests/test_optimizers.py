@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet import ProximalAdam, ProximalSGD
-from sklearn_sparsenet.penalties import L0, L1, MCP, FixedSupport
+from sklearn_sparsenet.penalties import (
+    L0,
+    L1,
+    MCP,
+    FixedSupport,
+    GroupL2,
+    SparseGroupL2,
+)
 from tests.problems import F64
 
 
@@ -105,7 +112,8 @@ def test_fixed_points_are_stationary_points_26_27(kind, lr, growth, generator):
 
 SUPPORT = torch.tensor([[True, False, True, True, False]])
 PENALTIES = [
-    L1(), L0(), MCP(2.5), FixedSupport(SUPPORT), FixedSupport(SUPPORT, MCP(3.0))
+    L1(), L0(), MCP(2.5), FixedSupport(SUPPORT), FixedSupport(SUPPORT, MCP(3.0)),
+    GroupL2(0, True), SparseGroupL2(0.3),
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
+from torch import nn
 
 from sklearn_sparsenet import ProximalAdam, ProximalSGD
 from sklearn_sparsenet.penalties import (
@@ -16,6 +17,8 @@ from sklearn_sparsenet.penalties import (
     L1,
     MCP,
     FixedSupport,
+    GroupL2,
+    SparseGroupL2,
     as_penalty,
     firm_threshold,
     hard_threshold,
@@ -57,7 +60,8 @@ def test_fixed_support_projects_in_any_metric():
 
 def test_unknown_penalties_are_refused():
     with pytest.raises(
-        ValueError, match=r"'l7' is unknown; accepted are \['l0', 'l1', 'mcp'\]"
+        ValueError,
+        match=r"'l7' is unknown; accepted are \['group_l2', 'l0', 'l1', 'mcp'\]",
     ):
         as_penalty("l7")
     with pytest.raises(TypeError, match=r"lacks .*'prox'"):
@@ -303,3 +307,25 @@ def test_values_with_a_strength_for_each_weight():
 def test_impossible_gammas_are_refused(gamma):
     with pytest.raises(ValueError, match=r"gamma=.* must be positive and finite"):
         MCP(gamma)
+
+
+def test_impossible_groups_are_refused():
+    for dim in (-1, 1.5, True, "1", None):
+        with pytest.raises(ValueError, match=r"dim=.* must be a dimension"):
+            GroupL2(dim)
+    for ratio in (-0.1, 1.1, float("nan"), "half"):
+        with pytest.raises(ValueError, match=r"l1_ratio=.* must be in \[0, 1\]"):
+            SparseGroupL2(ratio)
+    with pytest.raises(TypeError, match="size_weighted=1 must be True or False"):
+        GroupL2(size_weighted=1)
+    with pytest.raises(ValueError, match=r"of shape \(2, 2\) have no dimension 2"):
+        GroupL2(2).prox(torch.ones(2, 2), 1.0, 1.0)
+    assert as_penalty("group_l2") == GroupL2() != GroupL2(np.int64(0))
+
+
+def test_who_has_single_weights_only_refuses_groups():
+    with pytest.raises(TypeError, match=r"GroupL2\(.*\) cannot hold a support"):
+        FixedSupport(torch.ones(4, dtype=torch.bool), GroupL2())
+    vector = {"params": [nn.Parameter(torch.ones(4))], "n_penalized": 3}
+    with pytest.raises(ValueError, match="does not know the groups"):
+        ProximalAdam([vector], penalty=GroupL2())

@@ -82,11 +82,13 @@ alpha : float, sequence or dict, default=None
 alpha_bounds : (float, float), default=(1e-7, 1e-2)
     First bracket of λ for "bracket"; widened where the target lies outside. Without
     effect on other searches.
-penalty : {"l1", "mcp", "l0"} or Penalty, default="l1"
+penalty : {"l1", "mcp", "l0", "group_l2"} or Penalty, default="l1"
     "mcp" (minimax concave) does not shrink large weights, "l0" none that stays; both
-    are nonconvex. ``MCP(gamma=...)`` has an option. The λ of "l0" is the loss that a
-    weight must save, on another scale than that of the others. With "one_pass" and
-    `debias`, "mcp" changes the penalised solution alone, not the network.
+    are nonconvex. "group_l2" removes inputs and units as a whole, with a given `alpha`
+    or "bracket". ``MCP(gamma=...)``, `GroupL2` and `SparseGroupL2` have options. The λ
+    of "l0" is the loss that a weight must save, on another scale than that of the
+    others. With "one_pass" and `debias`, "mcp" changes the penalised solution alone,
+    not the network.
 penalize_bias : bool, default=False
     Whether biases are penalised too. They are not counted in any case.
 weight_decay : float or "auto", default="auto"

@@ -52,6 +52,7 @@ _KNOWN: dict[str, type] = {  # beside losses
     kind.__name__: kind
     for kind in (
         penalties.L1, penalties.MCP, penalties.L0,
+        penalties.GroupL2, penalties.SparseGroupL2,
         search.BracketSearch, search.OnePassSearch, search.ContinuationSearch,
         PruningSchedule, Certificate, Packed,
     )

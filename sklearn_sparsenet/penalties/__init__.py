@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from sklearn_sparsenet.penalties.base import Penalty, adapted, is_identity
 from sklearn_sparsenet.penalties.fixed_support import FixedSupport
+from sklearn_sparsenet.penalties.group import GroupL2, SparseGroupL2
 from sklearn_sparsenet.penalties.separable import L0, L1, MCP
 from sklearn_sparsenet.penalties.thresholds import (
     Strength,
@@ -26,7 +27,9 @@ __all__ = [
     "MCP",
     "PENALTIES",
     "FixedSupport",
+    "GroupL2",
     "Penalty",
+    "SparseGroupL2",
     "Strength",
     "as_penalty",
     "firm_threshold",
@@ -35,7 +38,12 @@ __all__ = [
     "soft_threshold",
 ]
 
-PENALTIES: dict[str, Callable[[], Penalty]] = {"l1": L1, "mcp": MCP, "l0": L0}
+PENALTIES: dict[str, Callable[[], Penalty]] = {
+    "l1": L1,
+    "mcp": MCP,
+    "l0": L0,
+    "group_l2": GroupL2,
+}
 
 
 def as_penalty(penalty: str | object) -> Penalty:

@@ -39,7 +39,8 @@ class Penalty(ABC):
     Notes
     -----
     A subclass that overrides `prox` and inherits `prox_` or `uniform` from another
-    penalty gets the defaults of these: what it inherits describes another prox.
+    penalty gets the defaults of these: what it inherits describes another prox. So it
+    does with `value` and `dual_norms`.
     """
 
     uniform: ClassVar[bool] = False
@@ -48,7 +49,8 @@ class Penalty(ABC):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        restore_defaults(cls, vars(Penalty), {"prox_": "prox", "uniform": "prox"})
+        about = {"prox_": "prox", "uniform": "prox", "dual_norms": "value"}
+        restore_defaults(cls, vars(Penalty), about)
 
     @property
     @abstractmethod
@@ -77,6 +79,25 @@ class Penalty(ABC):
     ) -> None:
         """Write `prox` over `weight`; `step` and `scratch` may be used as memory."""
         weight.copy_(self.prox(weight, step, alpha))
+
+    def dual_norms(self, gradient: Tensor) -> Tensor | None:
+        r"""Return the dual norms of a gradient, one for each group of weights.
+
+        Where a penalty is λ times a sum of norms, of single weights or of groups, the
+        dual norm of a group's gradient is the least λ for which the group may be zero.
+        At a minimiser it is λ for a group that is not: the :math:`a_i` of (33).
+
+        Parameters
+        ----------
+        gradient : Tensor
+            Of the loss, in the shape in which the penalty is handed weights.
+
+        Returns
+        -------
+        Tensor of shape (n_groups,), or None
+            In the order of the groups. None, the default, of what is no sum of norms.
+        """
+        return None
 
     def restricted_to(self, numbers: Tensor) -> Penalty | None:
         """Return the penalty of some of the weights; None where it is not known.

@@ -27,7 +27,12 @@ class FixedSupport(Penalty):
     support : Tensor of bool
         True for the weights that may be nonzero; the shape of the weights.
     penalty : Penalty, optional
-        Acts on the weights of the support.
+        Acts on the weights of the support, on each of them alone.
+
+    Raises
+    ------
+    TypeError
+        If the support is no tensor of bool, or the penalty is one of groups.
     """
 
     support: Tensor
@@ -41,6 +46,8 @@ class FixedSupport(Penalty):
             raise TypeError(f"support={self.support!r} must be a tensor of bool.")
         where = self.support.flatten().nonzero().flatten()
         penalty = None if self.penalty is None else adapted(self.penalty)
+        if penalty is not None and not penalty.separable:
+            raise TypeError(f"{penalty!r} cannot hold a support: it is one of groups.")
         there = None if penalty is None else penalty.restricted_to(where)
         fields = {"penalty": penalty, "_where": where, "_there": there}
         for name, value in fields.items():

@@ -58,6 +58,10 @@ class L1(Penalty):
         off_support = (gradient.abs() - alpha).clamp(min=0)
         return torch.where(weight != 0, on_support, off_support)
 
+    def dual_norms(self, gradient: Tensor) -> Tensor:
+        """Return the size of each entry."""
+        return gradient.abs().reshape(-1)
+
 
 @dataclass(frozen=True)
 class MCP(Penalty):

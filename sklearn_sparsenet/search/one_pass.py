@@ -109,6 +109,12 @@ class OnePassSearch(RenamedFields, Search):
         """Search for the target of `trainer`; a ValueError tells that it has none."""
         if trainer.target is None:
             raise ValueError("OnePassSearch needs a target.")
+        if not trainer.problem.penalty.separable:
+            raise ValueError(
+                "search='one_pass' cuts single weights, and does not go with "
+                f"penalty={trainer.problem.penalty!r}, which is one of groups: use "
+                "search='bracket', or a given alpha."
+            )
         # 1) Narrow, and train what is left.
         pruning = self._pruning(trainer)
         refitted = trainer.prune(

@@ -17,6 +17,8 @@ from sklearn_sparsenet.penalties import (
     L1,
     MCP,
     FixedSupport,
+    GroupL2,
+    SparseGroupL2,
     Strength,
     as_penalty,
     is_identity,
@@ -36,7 +38,9 @@ _SETTINGS: dict[str, tuple[Callable[[float], bool], str]] = {
     "growth": _NOT_NEGATIVE,
 }
 # Penalties that a state holds as plain values, under their names.
-_KNOWN = {kind.__name__: kind for kind in (L1, MCP, L0, FixedSupport)}
+_KNOWN = {
+    kind.__name__: kind for kind in (L1, MCP, L0, FixedSupport, GroupL2, SparseGroupL2)
+}
 _NAME = "kind"
 
 
@@ -103,7 +107,12 @@ class ProximalOptimizer(Optimizer):
             if name in settings and not isinstance(settings[name], Tensor):
                 number = checked_number(name, settings[name], accepts, accepted)
                 settings[name] = number
-        settings["penalty"] = as_penalty(settings["penalty"])
+        settings["penalty"] = penalty = as_penalty(settings["penalty"])
+        if settings["n_penalized"] is not None and not penalty.separable:
+            raise ValueError(
+                f"n_penalized={settings['n_penalized']!r} makes one vector of weights, "
+                f"of which {penalty!r} does not know the groups."
+            )
         inspect.unwrap(Optimizer.add_param_group)(self, settings)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

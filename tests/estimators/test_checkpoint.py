@@ -39,6 +39,7 @@ KINDS = {
     "early stopping": {"early_stopping": True},
     "dropout": {"module": with_dropout},
     "fixed": {"alpha": 0.01, "debias": True},
+    "groups": {"alpha": 0.05, "penalty": "group_l2"},
 }
 
 

@@ -44,6 +44,20 @@ def test_check_with_every_target(estimator, check):
     check(estimator)
 
 
+# The checks fit far too briefly for a small residual, too.
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
+@parametrize_with_checks(
+    [
+        kind(penalty="group_l2", alpha=1e-3)
+        for kind in (SparseNetClassifier, SparseNetRegressor)
+    ]
+)
+def test_check_with_groups(estimator, check):
+    check(estimator)
+
+
 @pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
 @pytest.mark.parametrize("kind", [SparseNetClassifier, SparseNetRegressor])
 @pytest.mark.parametrize("density", [0.5, 0.02])

@@ -20,7 +20,7 @@ from sklearn_sparsenet import (
     losses,
     sparsenet_path,
 )
-from sklearn_sparsenet.penalties import MCP, FixedSupport
+from sklearn_sparsenet.penalties import MCP, FixedSupport, GroupL2, SparseGroupL2
 from sklearn_sparsenet.search import ContinuationSearch
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 
@@ -214,6 +214,9 @@ def test_class_weights_that_cannot_be_are_refused(weight):
     ("make", "name"),
     [
         (MCP, "gamma"),
+        (GroupL2, "dim"),
+        (lambda value: GroupL2(size_weighted=[value]), "size_weighted"),
+        (SparseGroupL2, "l1_ratio"),
         (losses.Huber, "delta"),
         (losses.OneBit, "flip_rate"),
         (losses.PoissonEmission, "background"),
