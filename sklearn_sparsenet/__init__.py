@@ -11,8 +11,10 @@ from sklearn_sparsenet.estimators import (
     SparseNetPath,
     SparseNetRegressor,
     SparseNetRegressorCV,
+    StabilityResult,
     load,
     sparsenet_path,
+    stability_selection,
 )
 from sklearn_sparsenet.penalties import L0, L1, MCP, Penalty
 from sklearn_sparsenet.search import BracketSearch, OnePassSearch
@@ -36,11 +38,13 @@ __all__ = [
     "SparseNetPath",
     "SparseNetRegressor",
     "SparseNetRegressorCV",
+    "StabilityResult",
     "__version__",
     "load",
     "losses",
     "optimality",
     "sparsenet_path",
+    "stability_selection",
 ]
 
 # Where pickles, and imports, of earlier versions look for these.
