@@ -53,5 +53,5 @@ def test_the_page_has_a_row_for_each_threshold(data):
     text = stability.page(records)
     assert text.count("\n| ") == 1 + len(stability.THRESHOLDS)
     assert text.startswith("| each fit uses the inputs of |")
-    assert "| 0.9 | 3.0 |" in text
-    assert text.endswith("madelon, 4 pairs, means of 2 seeds.")
+    assert "| ℓ1 | 2 |" in text
+    assert text.endswith("madelon, 4 pairs, means of the seeds.")

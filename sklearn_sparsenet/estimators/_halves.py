@@ -11,6 +11,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
+from sklearn.utils import column_or_1d
 
 from sklearn_sparsenet.estimators._validation import safe_indexing
 
@@ -65,7 +66,7 @@ def make_strata(n_samples: int, has_weight, labels) -> list[np.ndarray]:
     Raises
     ------
     ValueError
-        If there are less than two of one.
+        If there are less than two of one, or each row has several labels.
     """
     kept = np.arange(n_samples)
     if has_weight is not None:
@@ -76,7 +77,7 @@ def make_strata(n_samples: int, has_weight, labels) -> list[np.ndarray]:
                 f"Two rows of positive weight are needed, got {len(kept)}."
             )
         return [kept]
-    known, codes = np.unique(np.asarray(labels)[kept], return_inverse=True)
+    known, codes = np.unique(column_or_1d(labels)[kept], return_inverse=True)
     strata = [kept[codes == code] for code in range(len(known))]
     for label, rows in zip(known.tolist(), strata, strict=True):
         if len(rows) < 2:

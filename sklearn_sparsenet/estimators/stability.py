@@ -237,7 +237,7 @@ def stability_selection(
         labels = stratify
     elif stratify != "auto":
         raise ValueError(f"stratify={stratify!r} must be 'auto', None or labels.")
-    elif is_classifier(estimator) and np.ndim(y) == 1:
+    elif is_classifier(estimator) and np.shape(y)[1:] in ((), (1,)):
         labels = y
     has_weight = None
     if sample_weight is not None:

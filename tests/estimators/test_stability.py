@@ -110,11 +110,14 @@ def test_pairs_are_disjoint_halves(recorder, n_rows):
     assert targets == rows
 
 
-def test_every_class_is_halved(recorder):
-    y = np.repeat(["a", "b", "c"], [2, 7, 12])
+@pytest.mark.parametrize(
+    "form", [np.asarray, list, pd.Series, pd.DataFrame, lambda y: np.array(y)[:, None]]
+)
+def test_every_class_is_halved(recorder, form):
+    y = form(np.repeat(["a", "b", "c"], [2, 7, 12]))
     stability_selection(recorder.set_params(kind="classifier"), numbered(21), y)
     for _, labels, *_ in recorder.seen:
-        assert Counter(labels.tolist()) == {"a": 1, "b": 3, "c": 6}
+        assert Counter(np.ravel(labels).tolist()) == {"a": 1, "b": 3, "c": 6}
 
 
 def test_other_labels_are_halved_as_well_and_none_if_none_are_wanted(recorder):
@@ -393,6 +396,7 @@ def test_a_fit_that_fails_says_to_which_half(linear, n_jobs):
         ({"stratify": "y"}, "stratify='y' must be 'auto', None or labels"),
         ({"stratify": np.arange(80) // 40}, "inconsistent numbers of samples"),
         ({"stratify": np.arange(81) // 80}, "Label 1 has a single row of positive w"),
+        ({"stratify": np.ones((81, 2))}, "should be a 1d array"),
         ({"sample_weight": np.arange(81) == 5}, r"Two rows .* are needed, got 1"),
         ({"sample_weight": -np.ones(81)}, "sample_weight"),
         ({"sample_weight": np.ones(80)}, "sample_weight"),
@@ -499,7 +503,7 @@ def test_the_bounds_hold_in_a_small_simulation():
 def test_the_bounds_hold_in_a_large_simulation(n_pairs, correlation):
     """With one pair only both fits can agree, and nothing more is assumed."""
     levels = [1.0] if n_pairs == 1 else [0.55, 0.6, 0.7, 0.8, 0.9]
-    means, errors, bounds = false_selections(400, levels, n_pairs, correlation)
+    means, errors, bounds = false_selections(200, levels, n_pairs, correlation)
     assert (means - 2 * errors <= bounds).all()
     assert means[0] > 0
 
