@@ -119,8 +119,8 @@ def largest_tail(mean: float, least: int, size: int, r: float) -> float:
         return 1.0
 
     def log_scale(last: int) -> float:
-        """Return log a so that the law on 0 ... last has the mean; inf: none has."""
-        if last < first:
+        """Return log a so that the law on 0 ... last has the mean, or comes near."""
+        if _mean(_law(_LARGE, last, r)) <= mean:
             return _LARGE
         return brentq(lambda log_a: _mean(_law(log_a, last, r)) - mean, -_LARGE, _LARGE)
 

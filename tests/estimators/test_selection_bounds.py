@@ -162,6 +162,16 @@ def test_more_assumptions_and_larger_thresholds_give_smaller_bounds():
     assert r_concave(situation(30, 20, 0.05)) < 0.7 * unimodal(situation(30, 20, 0.05))
 
 
+def test_bounds_of_extreme_situations_are_numbers():
+    """Also where twice the mean is a whole number but for rounding."""
+    for theta in (1e-6, 1e-3, 0.1, math.sqrt(0.3), math.sqrt(0.3) - 1e-16, 0.9999, 1):
+        for n_wanted in (6, 8, 10):
+            bound = error_bound(situation(n_wanted, 5, theta), "r_concave")
+            assert 0 < bound <= 500 * theta**2 + 1e-9
+    assert 0 < error_bound(situation(401, 400, 0.02), "r_concave") < 10
+    assert error_bound(situation(2, 1, 0.1), "r_concave") == pytest.approx(1)
+
+
 def test_what_has_no_bound_is_refused():
     with pytest.raises(ValueError, match=r"above 1/2 only; choose one from 0\.51 to 1"):
         error_bound(situation(50, 50, 0.1), "none")
