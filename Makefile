@@ -66,6 +66,8 @@ bench: $(VENV)/.installed
 		--write docs/certificate.md
 	$(BENCH).sweep --data $(DATA) --out $(RESULTS)/sweep.json --jobs $(JOBS)
 	$(BENCH).inputs --data $(DATA) --out $(RESULTS)/inputs.json --jobs $(JOBS)
+	$(BENCH).stability --data $(DATA) --out docs/stability.json --jobs $(JOBS) \
+		--write docs/stability.md
 	$(BENCH).small_tables --data $(DATA) --out docs/small_tables.json \
 		--jobs $(JOBS) --write docs/small_tables.md
 	$(BENCH).supports --data $(DATA) --out docs/supports.json --jobs $(JOBS) \

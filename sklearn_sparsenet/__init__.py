@@ -11,9 +11,11 @@ from sklearn_sparsenet.estimators import (
     SparseNetPath,
     SparseNetRegressor,
     SparseNetRegressorCV,
+    StabilityResult,
     input_report,
     load,
     sparsenet_path,
+    stability_selection,
 )
 from sklearn_sparsenet.penalties import L0, L1, MCP, GroupL2, Penalty, SparseGroupL2
 from sklearn_sparsenet.search import BracketSearch, OnePassSearch
@@ -39,12 +41,14 @@ __all__ = [
     "SparseNetPath",
     "SparseNetRegressor",
     "SparseNetRegressorCV",
+    "StabilityResult",
     "__version__",
     "input_report",
     "load",
     "losses",
     "optimality",
     "sparsenet_path",
+    "stability_selection",
 ]
 
 # Where pickles, and imports, of earlier versions look for these.

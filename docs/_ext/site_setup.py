@@ -29,9 +29,9 @@ _LOGGER = logging.getLogger(__name__)
 # From the first question of a user to the last; examples not named come at the end.
 _ORDER = """
 exact_count network error_against_weights cross_validation pipeline_grid_search
-per_layer feature_selection feature_selection_truth weights custom_loss custom_module
-sparse_input watching shipping compact save_load export penalties bracket_search
-certified_solution lasso training_loop when_not
+per_layer feature_selection feature_selection_truth stability weights custom_loss
+custom_module sparse_input watching shipping compact save_load export penalties
+bracket_search certified_solution lasso training_loop when_not
 """.split()
 
 # Examples: pages link to the file, and the site has a page instead.

@@ -6,6 +6,7 @@ from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.path import SparseNetPath, sparsenet_path
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
+from sklearn_sparsenet.estimators.stability import StabilityResult, stability_selection
 
 __all__ = [
     "SparseNetClassifier",
@@ -13,7 +14,9 @@ __all__ = [
     "SparseNetPath",
     "SparseNetRegressor",
     "SparseNetRegressorCV",
+    "StabilityResult",
     "input_report",
     "load",
     "sparsenet_path",
+    "stability_selection",
 ]

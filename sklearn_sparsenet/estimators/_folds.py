@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import warnings
 from collections.abc import Callable
-from functools import partial
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn import config_context, get_config
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import check_cv
 
+from sklearn_sparsenet.estimators._jobs import as_here
 from sklearn_sparsenet.estimators._scoring import (
     only_predicts,
     weights_for,
@@ -81,38 +76,12 @@ def run_folds(estimator, root, folds: list[tuple], *what) -> list[dict]:
     tasks.call_on_fit_task_begin(estimator=estimator)
     # All of them before the first is pickled.
     each = [tasks.subcontext(task_name="fold", task_id=k) for k in range(len(folds))]
-    work = _as_here(_fit_fold)
+    work = as_here(_fit_fold)
     results = Parallel(n_jobs=estimator.n_jobs)(
         delayed(work)(fold, task, *what) for fold, task in zip(folds, each, strict=True)
     )
     tasks.call_on_fit_task_end(estimator=estimator)
     return results
-
-
-def _as_here(function: Callable) -> Callable:
-    """Return a function for jobs, with the configuration and warnings filters of here.
-
-    `sklearn.utils.parallel` exchanges the filters in every job. Jobs may be threads of
-    one process, to which the filters belong as a whole, and then they are lost.
-    """
-    filters = list(warnings.filters)
-    return partial(_as_there, function, get_config(), filters, os.getpid())
-
-
-def _as_there(
-    function: Callable, config: dict, filters: list, process: int, *args: Any
-) -> Any:
-    before = list(warnings.filters)
-    is_alone = threading.current_thread() is threading.main_thread()
-    has_others = is_alone and os.getpid() != process  # in a process of joblib's
-    if has_others:
-        warnings.filters[:] = filters
-    try:
-        with config_context(**config):
-            return function(*args)
-    finally:
-        if has_others:
-            warnings.filters[:] = before
 
 
 def _fit_fold(

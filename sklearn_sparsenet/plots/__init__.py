@@ -10,6 +10,7 @@ from sklearn_sparsenet.plots.network import NetworkDisplay
 from sklearn_sparsenet.plots.optimality import OptimalityDisplay
 from sklearn_sparsenet.plots.search import SearchDisplay
 from sklearn_sparsenet.plots.sparsity_curve import SparsityCurveDisplay
+from sklearn_sparsenet.plots.stability import StabilityDisplay
 
 __all__ = [
     "FiltersDisplay",
@@ -18,4 +19,5 @@ __all__ = [
     "OptimalityDisplay",
     "SearchDisplay",
     "SparsityCurveDisplay",
+    "StabilityDisplay",
 ]

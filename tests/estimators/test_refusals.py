@@ -93,7 +93,7 @@ FIRST, SECOND = "layer '0.weight', which has 20", "layer '2.weight', which has 5
     ("target", "error", "message"),
     [
         ("half", TypeError, "target_sparsity='half'"),
-        (None, ValueError, "Both alpha and target_sparsity"),
+        (None, ValueError, "target_units are None: give one"),
         ({1, 2}, TypeError, "is not a target"),
         ([[1], [2]], TypeError, FIRST),
         ([21, 3], ValueError, FIRST),

@@ -4,6 +4,7 @@ import matplotlib
 import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
+from sklearn.linear_model import Lasso
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -12,6 +13,7 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     SparseNetRegressorCV,
     sparsenet_path,
+    stability_selection,
 )
 
 matplotlib.use("Agg")
@@ -83,3 +85,8 @@ def path(diabetes):
         net, X[:300], y[:300], target_sparsities=[40, 20, 10], X_test=X[300:],
         y_test=y[300:],
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def stability(diabetes):
+    return stability_selection(Lasso(alpha=10), *diabetes, random_state=0)

@@ -16,14 +16,18 @@ from sklearn_sparsenet.plots import (
     OptimalityDisplay,
     SearchDisplay,
     SparsityCurveDisplay,
+    StabilityDisplay,
 )
 from tests.processes import run_script
 
 
 @pytest.fixture(
-    params=["curve", "path", "search", "layers", "network", "optimality", "filters"]
+    params=[
+        *("curve", "path", "search", "layers", "network", "optimality", "filters"),
+        "stability",
+    ]
 )
-def draw(request, net, diabetes, convolution, cross_validated, path):
+def draw(request, net, diabetes, convolution, cross_validated, path, stability):
     """One way to a display, a function of `ax`."""
     return {
         "curve": lambda ax: SparsityCurveDisplay.from_estimator(cross_validated, ax=ax),
@@ -35,6 +39,7 @@ def draw(request, net, diabetes, convolution, cross_validated, path):
             net, *diabetes, ax=ax
         ),
         "filters": lambda ax: FiltersDisplay.from_estimator(convolution, ax=ax),
+        "stability": lambda ax: StabilityDisplay.from_result(stability, ax=ax),
     }[request.param]
 
 

@@ -45,6 +45,14 @@ DRAWN = {
         },
         lambda display: [display.ax_.yaxis.label],
     ),
+    "StabilityDisplay": (
+        lambda names: {
+            "frequencies": np.linspace(1, 0, N),
+            "feature_names": names,
+            "threshold": 0.75,
+        },
+        lambda display: display.ax_.get_yticklabels(),
+    ),
     "FiltersDisplay": (
         lambda names: {"filters": np.ones((1, 1, 2, 2)), "units": [0], "n_units": 1},
         lambda display: [],  # it has none
