@@ -31,7 +31,7 @@ def parse() -> argparse.Namespace:
 
     Without ``--seeds`` each part has its own number of them.
     """
-    said = __doc__.splitlines()[0]
+    said, methods = __doc__.splitlines()[0], [exactly_k.REFERENCE, *SELECTORS]
     parser = page_parser(said, list(INPUT_PROBLEMS), "inputs.json", seeds=0)
     parser.set_defaults(problems=QUICK, seeds=None)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
@@ -44,8 +44,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--methods",
         nargs="+",
-        choices=SELECTORS,
-        default=list(SELECTORS),
+        choices=methods,
+        default=methods,
         help="of the part exactly",
     )
     arguments = parser.parse_args()
