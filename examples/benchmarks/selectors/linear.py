@@ -1,9 +1,10 @@
 """The lasso's path, and that of ℓ1 logistic regression, each class against the rest.
 
 The path goes from few inputs to many, the lasso's by least angles, the classifier's on
-a grid of `N_ALPHAS` inverse λ over `DECADES` powers of ten from the first that keeps an
-input; it ends where there are as many as asked for. An input's score is the sum of its
-coefficients' absolute values; one that any of several classes uses is in use.
+a grid of `N_ALPHAS` inverse λ (`FEW_ALPHAS` for more than two classes) over `DECADES`
+powers of ten from the first that keeps an input. It ends where there are as many as
+asked for. An input's score is the sum of its coefficients' absolute values; one that
+any of several classes uses is in use. The tolerance is liblinear's own default.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.selectors.base import Selection, select_from_path
 
 __all__ = ["select"]
 
-N_ALPHAS, DECADES = 50, 4
+N_ALPHAS, FEW_ALPHAS, DECADES, TOLERANCE = 100, 20, 4, 1e-2
 
 
 def select(data: Data, counts: Sequence[int], seed: int) -> list[Selection]:
@@ -46,9 +47,14 @@ def _logistic(data: Data, seed: int) -> Iterator[np.ndarray]:
     least = min(
         l1_min_c(data.X_train, data.y_train == label, loss="log") for label in classes
     )
-    for C in least * np.logspace(0, DECADES, N_ALPHAS + 1)[1:]:
+    n_alphas = N_ALPHAS if len(classes) == 2 else FEW_ALPHAS
+    for C in least * np.logspace(0, DECADES, n_alphas + 1)[1:]:
         model = LogisticRegression(
-            C=C, l1_ratio=1.0, solver="liblinear", random_state=seed
+            C=C,
+            l1_ratio=1.0,
+            solver="liblinear",
+            tol=TOLERANCE,
+            random_state=seed,
         )
         fitted = OneVsRestClassifier(model).fit(data.X_train, data.y_train)
         yield np.abs([each.coef_[0] for each in fitted.estimators_]).sum(axis=0)
