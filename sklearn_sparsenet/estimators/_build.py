@@ -16,6 +16,7 @@ from sklearn_sparsenet.estimators._coding import Coding
 from sklearn_sparsenet.estimators._holdout import hold_out
 from sklearn_sparsenet.estimators._identity import identify
 from sklearn_sparsenet.estimators._settings import Settings
+from sklearn_sparsenet.estimators._unit_targets import has_unit_targets
 from sklearn_sparsenet.estimators._validation import as_ratios
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
@@ -213,13 +214,18 @@ def build_search(
     if settings.alpha is not None:
         alphas = _resolve_alpha(settings.alpha, sizes)
         return FixedAlpha(tuple(alphas.values())), None, tuple(alphas)
-    if settings.target_sparsity is None:
-        raise ValueError("Both alpha and target_sparsity are None: give one of them.")
+    with_units = has_unit_targets(settings)
+    if settings.target_sparsity is None and not with_units:
+        raise ValueError(
+            "alpha, target_sparsity, target_inputs and target_units are None: give one "
+            "of them."
+        )
     target = resolve_target(
         settings.target_sparsity,
         sizes,
         tol=as_number(settings.tol),
         min_layers=as_number(settings.min_layers_on_target),
+        with_units=with_units,
     )
     search = settings.search
     if isinstance(search, str):
@@ -230,6 +236,11 @@ def build_search(
         raise ValueError(
             f"search={settings.search!r} goes with solver="
             f"{' or '.join(map(repr, solvers))}, not with {settings.solver!r}."
+        )
+    if with_units and not search.takes_units:
+        raise ValueError(
+            "target_inputs and target_units go with search='one_pass', not with "
+            f"{settings.search!r}."
         )
     return search, target, target.layer_names
 

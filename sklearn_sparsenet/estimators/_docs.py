@@ -46,6 +46,21 @@ module : nn.Module or callable, default=None
 target_sparsity : float, int, sequence or dict, default=0.9
     See above. Keys of a dict are layer names (``"0.weight"``) or globs, ``"*"`` for
     the rest; a layer that it does not cover is neither penalised nor counted.
+target_inputs : int or float, default=None
+    How many inputs (columns of X) stay in use: an int is their number, a float the
+    fraction that does **not** stay, as in `target_sparsity`. Met exactly, together with
+    the target on weights. With targets on inputs or units a float `target_sparsity` is
+    the least fraction of zeros: if the weights between what stays are fewer, all of
+    them stay. None leaves all of them in any case. Only with "one_pass".
+target_units : int, float or sequence, default=None
+    How many hidden units stay in use, in all hidden layers or in each of them: an int
+    is their number, a float the fraction that does not stay. `compact` makes a smaller
+    dense network of what is left.
+input_groups : array-like of shape (n_features,), default=None
+    One label for each column of X; columns with the same label, such as the dummies of
+    a category, stay or go together, and `target_inputs` counts the labels.
+always_keep : int, str or sequence of them, default=None
+    Columns, by number or name, that `target_inputs` never cuts.
 tol : float, default=0.01
     The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. With
     "one_pass" the count of the network is exact, and `tol` is how far that of the

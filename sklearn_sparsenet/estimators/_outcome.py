@@ -83,7 +83,7 @@ def fitted_attributes(
         "certificate_": penalized.certificate,
         "penalized_coefs_": coefs,
         "penalized_intercepts_": intercepts,
-        "target_n_nonzero_": _unless_per_layer(result.target),
+        "target_n_nonzero_": _asked(result.target, final.counts),
         "alpha_": _alpha(spec, result),
         "weight_decay_": float(spec.problem.weight_decay),
         "kkt_residual_": penalized.kkt_residual,
@@ -196,11 +196,12 @@ def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]
     return coefs, [bias.detach().cpu().numpy().copy() for bias in biases]
 
 
-def _unless_per_layer(target: Target | None) -> int | np.ndarray | None:
+def _asked(target: Target | None, counts: Sequence[int]) -> int | np.ndarray | None:
     """Return the numbers of weights asked for: one, one for each layer, or None."""
     if target is None:
         return None
-    return np.array(target.n_nonzero) if target.per_layer else target.n_nonzero[0]
+    reached = target.reached(counts)
+    return np.array(reached) if target.per_layer else reached[0]
 
 
 def _history(trials: Sequence[Trial]) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ from sklearn_sparsenet.estimators._probing import check_network
 from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
 from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._surprises import warn_of_surprises
+from sklearn_sparsenet.estimators._unit_targets import with_unit_targets
 from sklearn_sparsenet.estimators._validation import (
     as_ratios,
     check_data,
@@ -207,6 +208,8 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
         check_network(problem.network, samples.rows, options.batch_size)
     else:
         _fit_to_inputs(settings, problem, is_new=previous is None)
+    if target is not None:
+        target = with_unit_targets(settings, target, problem, table.features)
     decay = resolve_weight_decay(settings, problem, options, previous)
     problem = replace(problem, weight_decay=decay.final)
     guess = None if previous is None else _alpha_guess(previous, problem, target)

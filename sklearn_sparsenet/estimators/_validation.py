@@ -76,6 +76,10 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "activation": [StrOptions(ACTIVATIONS.keys())],  # also those of later
     "module": [None, callable],
     "target_sparsity": "no_validation",  # by resolve_target, with the layers at hand
+    "target_inputs": "no_validation",  # nor these, by with_unit_targets
+    "target_units": "no_validation",
+    "input_groups": [None, "array-like"],
+    "always_keep": [None, str, int, "array-like"],
     "tol": [_NON_NEGATIVE],
     "max_outer_iter": [POSITIVE_INT],
     "min_layers_on_target": [None, POSITIVE_INT],

@@ -79,6 +79,10 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         *,
         module=None,
         target_sparsity=0.9,
+        target_inputs=None,
+        target_units=None,
+        input_groups=None,
+        always_keep=None,
         tol=0.01,
         max_outer_iter=20,
         min_layers_on_target=None,
@@ -112,6 +116,10 @@ class SparseNetClassifier(ClassifierMixin, SparseNet):
         self.activation = activation
         self.module = module
         self.target_sparsity = target_sparsity
+        self.target_inputs = target_inputs
+        self.target_units = target_units
+        self.input_groups = input_groups
+        self.always_keep = always_keep
         self.tol = tol
         self.max_outer_iter = max_outer_iter
         self.min_layers_on_target = min_layers_on_target

@@ -222,6 +222,10 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         scoring=None,
         n_jobs=None,
         module=None,
+        target_inputs=None,
+        target_units=None,
+        input_groups=None,
+        always_keep=None,
         tol=0.01,
         max_outer_iter=20,
         min_layers_on_target=None,
@@ -256,6 +260,10 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         self.scoring = scoring
         self.n_jobs = n_jobs
         self.module = module
+        self.target_inputs = target_inputs
+        self.target_units = target_units
+        self.input_groups = input_groups
+        self.always_keep = always_keep
         self.tol = tol
         self.max_outer_iter = max_outer_iter
         self.min_layers_on_target = min_layers_on_target
@@ -328,6 +336,10 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
         scoring=None,
         n_jobs=None,
         module=None,
+        target_inputs=None,
+        target_units=None,
+        input_groups=None,
+        always_keep=None,
         tol=0.01,
         max_outer_iter=20,
         min_layers_on_target=None,
@@ -362,6 +374,10 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
         self.scoring = scoring
         self.n_jobs = n_jobs
         self.module = module
+        self.target_inputs = target_inputs
+        self.target_units = target_units
+        self.input_groups = input_groups
+        self.always_keep = always_keep
         self.tol = tol
         self.max_outer_iter = max_outer_iter
         self.min_layers_on_target = min_layers_on_target

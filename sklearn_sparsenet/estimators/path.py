@@ -297,7 +297,11 @@ def plan_path(
     if isinstance(grid, int):
         grid = _spread(grid, sizes)
     rules = {"tol": settings.tol, "min_layers": settings.min_layers_on_target}
+    units = spec.target.units
+    rules["with_units"] = units is not None
     targets = [resolve_target(entry, sizes, **rules) for entry in grid]
+    if units is not None:
+        targets = [target.with_units(units) for target in targets]
     penalized = tuple(layer.name for layer in network.layers)
     if any(target.layer_names != penalized for target in targets):
         raise ValueError("target_sparsities are for different layers; a path has one.")

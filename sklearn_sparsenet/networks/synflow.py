@@ -70,15 +70,29 @@ class SynapticFlow:
         -------
         Tensor of shape (n_weights,), on the device of `sizes`
         """
+        self._follow(sizes)
         layers = self._network.layers
-        pieces = self._network.split(sizes)
-        by_name = {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
-        self._probe.follow(by_name | self._others)
         gradients = [self._probe.layers[layer.name].grad for layer in layers]
         flat = torch.cat(
             [g.reshape(-1) / fan_in(g) for g in gradients if g is not None]
         )
         return flat.to(sizes.device)
+
+    def from_inputs(self, sizes: Tensor) -> Tensor:
+        """Return the sum over paths from each input, of the shape of a sample.
+
+        Parameters
+        ----------
+        sizes : Tensor of shape (n_weights,)
+            Non-negative.
+        """
+        return self._follow(sizes)
+
+    def _follow(self, sizes: Tensor) -> Tensor:
+        layers = self._network.layers
+        pieces = self._network.split(sizes)
+        by_name = {layer.name: w for layer, w in zip(layers, pieces, strict=True)}
+        return self._probe.follow(by_name | self._others)
 
     def at_few(self, where: Tensor, sizes: Tensor) -> Tensor:
         """Return what `at` does of some weights, all others being zero.

@@ -19,6 +19,10 @@ __all__ = ["FixedAlpha", "Search", "SearchBudget", "SearchResult", "as_search"]
 OF_SEARCHES = ("tol", "min_layers_on_target", "max_outer_iter", "alpha_bounds")
 
 
+# Members of a search that describe its `run`.
+_ABOUT_RUN = ("max_solves", "ignored", "continued", "takes_units")
+
+
 @dataclass(frozen=True)
 class SearchBudget:
     """Where a search starts, and how long it may last.
@@ -83,14 +87,17 @@ class Search(ABC):
         Which it works with.
     min_steps : int
         Fewer steps than that are too few, of which users are warned.
+    takes_units : bool
+        Whether it meets targets on inputs and units, too.
     """
 
     solvers: ClassVar[tuple[str, ...]] = ("adam", "sgd", "lbfgs")
     min_steps: ClassVar[int] = 0
+    takes_units: ClassVar[bool] = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        about = dict.fromkeys(("max_solves", "ignored", "continued"), "run")
+        about = dict.fromkeys(_ABOUT_RUN, "run")
         restore_defaults(cls, vars(Search), about)
 
     @abstractmethod
@@ -145,4 +152,4 @@ class FixedAlpha(Search):
 
     def ignored(self, limits: SearchBudget, penalty: Penalty) -> tuple[str, ...]:
         """Return what says how to search; that it has no target is the rule."""
-        return ("search", *OF_SEARCHES)
+        return ("search", "target_inputs", "target_units", *OF_SEARCHES)

@@ -131,7 +131,7 @@ class GradualPruning(Pruning):
         self._progress = step / n_steps
         if n_steps != self._n_steps:
             self._n_steps = n_steps
-            self.schedule = self._asked_schedule or PruningSchedule.for_steps(n_steps)
+            self.schedule = self._asked_schedule or self._usual_schedule(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
         if self._progress < self.schedule.begin:
             self._allowed = self._needs = None
@@ -140,6 +140,9 @@ class GradualPruning(Pruning):
         holds = self.support is None and self._progress >= self.schedule.freeze_at
         due = self._progress >= self.schedule.begin and step % interval == 0
         self.is_due = holds or (due and self.support is None)
+
+    def _usual_schedule(self, n_steps: int) -> PruningSchedule:
+        return PruningSchedule.for_steps(n_steps)
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on in another process."""
@@ -197,9 +200,7 @@ class GradualPruning(Pruning):
     def _cut(self, weight: Tensor, step: Strength) -> Tensor | None:
         """Cut; where the support is held then, return where else weights could be."""
         metric = self._metric(weight, step)
-        # Weight decay balances the two weights of a unit that has no others: their
-        # scores are equal but for rounding, which is not to decide.
-        whole = (weight.abs() * metric).float()
+        whole = self._scores(weight, metric)
         # A weight that is exactly zero cannot be kept, whatever its metric.
         barred = weight == 0
         if self._allowed is not None:
@@ -219,7 +220,7 @@ class GradualPruning(Pruning):
                     kept = self._connector.follow_the_flow(whole, asked)
                 kept, thresholds = self._connect(kept, thresholds)
         elif self._connector is not None:
-            kept, connectable = self._connector.enforce_target(kept & ~barred, whole)
+            kept, connectable = self._enforce(kept & ~barred, whole)
         self._record(asked, thresholds)
         if not self.hard:
             _shrink_(weight, self._spread(thresholds.to(weight)).div_(metric))
@@ -228,6 +229,19 @@ class GradualPruning(Pruning):
             reinitialize_zeros(weight, kept, self.groups)
             self.support = kept
         return connectable
+
+    def _scores(self, weight: Tensor, metric: Tensor) -> Tensor:
+        """Return the sizes of the weights in a metric.
+
+        Weight decay balances the two weights of a unit that has no others: their
+        scores are equal but for rounding, which is not to decide.
+        """
+        return (weight.abs() * metric).float()
+
+    def _enforce(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a choice of exactly the goals, and where weights could be."""
+        assert self._connector is not None
+        return self._connector.enforce_target(kept, score)
 
     def _asked(self, number: int, ends: bool) -> int:
         """Return k of a group."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ from sklearn_sparsenet.search.gradual_pruning import GradualPruning
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.trial import Trial
+from sklearn_sparsenet.search.unit_pruning import UnitPruning
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.arguments import keep_number
 from sklearn_sparsenet.utils.renamed_fields import RenamedFields
@@ -85,6 +86,7 @@ class OnePassSearch(RenamedFields, Search):
     # With 50 steps the R² of the diabetes data is .35, with 100 .47, with 1000 .46;
     # the accuracy of the digits is .70, .84 and .93.
     min_steps: ClassVar[int] = 100
+    takes_units: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("plateau_fraction", "solve_fraction"):
@@ -134,6 +136,8 @@ class OnePassSearch(RenamedFields, Search):
             trial = self._solve(trainer, refitted, alpha)
         met = trainer.target.is_met(refitted.counts) if limits.debias else trial.met
         reason = "" if met else _reason(trial)
+        if lacking := _lacking_units(trainer, support):
+            met, reason = False, lacking
         cut_off = refitted.status.is_cut_short and pruning.is_forced
         history = (trial.without_state(),)
         return SearchResult(trial, history, met, reason, refitted, cut_off)
@@ -164,17 +168,19 @@ class OnePassSearch(RenamedFields, Search):
 
     def _pruning(self, trainer: Trainer) -> GradualPruning:
         assert trainer.target is not None
-        return GradualPruning(
-            trainer.groups,
-            trainer.target.n_nonzero,
-            trainer.flow,
-            noise=Noise(trainer.noise_level, trainer.n_samples),
-            scale=trainer.weight_scale,
-            growth=self._growth(trainer),
-            search_decay=trainer.search_decay,
-            hard=trainer.penalty.frees_zeros,
-            schedule=self.schedule,
-        )
+        units, flow = trainer.target.units, trainer.flow
+        groups, goals = trainer.groups, trainer.target.n_nonzero
+        settings: dict[str, Any] = {
+            "noise": Noise(trainer.noise_level, trainer.n_samples),
+            "scale": trainer.weight_scale,
+            "growth": self._growth(trainer),
+            "search_decay": trainer.search_decay,
+            "hard": trainer.penalty.frees_zeros,
+            "schedule": self.schedule,
+        }
+        if units is None or flow is None:
+            return GradualPruning(groups, goals, flow, **settings)
+        return UnitPruning(units, groups, goals, flow, **settings)
 
     def _growth(self, trainer: Trainer) -> Tensor | float:
         scale = trainer.weight_scale
@@ -185,7 +191,9 @@ class OnePassSearch(RenamedFields, Search):
     def _solve(
         self, trainer: Trainer, start: Solution, alpha: tuple[float, ...]
     ) -> Trial:
-        solution = trainer.settle(start, alpha)
+        # A penalty on single weights has solutions with other units in use.
+        has_units = trainer.target is not None and trainer.target.units is not None
+        solution = None if has_units else trainer.settle(start, alpha)
         if solution is None:
             solution = trainer.solve_on_support(
                 start,
@@ -200,6 +208,15 @@ def _reason(trial: Trial) -> str:
     if trial.interrupted:
         return trial.interruption
     return "weights without any gradient could not be kept apart from zero"
+
+
+def _lacking_units(trainer: Trainer, support: Tensor) -> str:
+    """Say which targets on inputs and units a support misses; empty if it does not."""
+    units = None if trainer.target is None else trainer.target.units
+    if units is None or trainer.flow is None:
+        return ""
+    live = support & (trainer.flow.at(support) > 0)
+    return ", ".join(units.lacking(units.units.in_use(live)))
 
 
 def _critical_alpha(

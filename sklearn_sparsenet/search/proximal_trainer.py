@@ -239,7 +239,7 @@ class ProximalTrainer(Trainer):
 
     def _is_exact(self, weights: Tensor) -> bool:
         assert self.target is not None
-        return tuple(self._counts(weights)) == tuple(self.target.n_nonzero)
+        return self.target.is_exact(self._counts(weights))
 
 
 def _epochs(part: float, max_iter: float) -> float:

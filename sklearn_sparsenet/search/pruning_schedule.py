@@ -52,12 +52,15 @@ class PruningSchedule(RenamedFields):
         training what they leave, before the loss has nothing to tell any more. A short
         one needs a larger part: the weights must have learned something to be judged.
         """
+        return cls().scaled_to(n_steps)
+
+    def scaled_to(self, n_steps: int) -> PruningSchedule:
+        """Return the schedule for a run of that many steps, of that for 1000."""
         low, high = _USUAL
         longer, shorter = max(n_steps / high, 1.0), min(max(n_steps, 100) / low, 1.0)
         part = longer**-_LONG_POWER * shorter**-_SHORT_POWER
-        default = cls()
-        return cls(
-            part * default.begin, part * default.target_at, part * default.freeze_at
+        return PruningSchedule(
+            part * self.begin, part * self.target_at, part * self.freeze_at
         )
 
     def kept(self, progress: float, size: int, goal: int) -> int:

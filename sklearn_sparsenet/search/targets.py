@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from numbers import Real
 from typing import TypeGuard
@@ -12,6 +12,7 @@ from typing import TypeGuard
 import numpy as np
 from torch import Tensor
 
+from sklearn_sparsenet.search.unit_targets import UnitTargets
 from sklearn_sparsenet.utils.arguments import as_number
 
 __all__ = ["Target", "has_entries", "match_layers", "n_nonzero_of", "resolve_target"]
@@ -33,6 +34,11 @@ class Target:
     min_layers : int or None
         With targets per layer: how many layers must be met (the paper's N0).
         None: all.
+    at_most : bool
+        Whether fewer weights are as good: with targets on inputs or units a fraction of
+        zeros, or none, leaves the rest of the network dense where it is small enough.
+    units : UnitTargets or None
+        How many inputs and units are to be in use, besides.
     """
 
     layer_names: tuple[str, ...]
@@ -40,6 +46,30 @@ class Target:
     per_layer: bool
     tol: float = 0.0
     min_layers: int | None = None
+    at_most: bool = False
+    units: UnitTargets | None = None
+
+    def with_units(self, units: UnitTargets) -> Target:
+        """Return the target together with targets on inputs and units.
+
+        Raises
+        ------
+        ValueError
+            If no network can have so many weights between so many units.
+        """
+        layers = [layer.slice for layer in units.units.layers]
+        groups = layers if self.per_layer else [slice(0, layers[-1].stop)]
+        goals = []
+        bounds = units.bounds(groups)
+        for goal, (fewest, most) in zip(self.n_nonzero, bounds, strict=True):
+            if not self.at_most and not fewest <= goal <= most:
+                raise ValueError(
+                    f"target_sparsity asks for {goal} weights; between as many inputs "
+                    f"and units as are asked for there can be {fewest} to {most}. "
+                    "target_sparsity=None keeps all of them."
+                )
+            goals.append(min(max(goal, fewest), most))
+        return replace(self, n_nonzero=tuple(goals), units=units)
 
     def grouped(self, counts: Sequence[int]) -> list[int]:
         """Return the counts per layer as the target has them: summed, or as is."""
@@ -47,8 +77,7 @@ class Target:
 
     def met_by_group(self, counts: Sequence[int]) -> list[bool]:
         """Tell for each entry of the target whether `counts` per layer meet it."""
-        pairs = zip(self.grouped(counts), self.n_nonzero, strict=True)
-        return [abs(count - goal) <= self.tol * goal for count, goal in pairs]
+        return [excess <= self.tol for excess in self._distances(counts)]
 
     def is_met(self, counts: Sequence[int]) -> bool:
         """Tell whether enough entries of the target are met."""
@@ -58,10 +87,24 @@ class Target:
 
     def distance(self, counts: Sequence[int]) -> float:
         """Return the mean relative distance, by which solves are ranked."""
+        return sum(self._distances(counts)) / len(self.n_nonzero)
+
+    def is_exact(self, counts: Sequence[int]) -> bool:
+        """Tell whether `counts` per layer, or of all, are those that were asked for."""
+        return not any(self._distances(counts))
+
+    def reached(self, counts: Sequence[int]) -> tuple[int, ...]:
+        """Return the numbers of weights asked for, once `counts` are left."""
+        if not self.at_most:
+            return self.n_nonzero
+        return tuple(map(min, self.grouped(counts), self.n_nonzero))
+
+    def _distances(self, counts: Sequence[int]) -> list[float]:
         pairs = zip(self.grouped(counts), self.n_nonzero, strict=True)
-        return sum(abs(count - goal) / goal for count, goal in pairs) / len(
-            self.n_nonzero
-        )
+        gaps = ((count - goal, goal) for count, goal in pairs)
+        return [
+            (max(gap, 0) if self.at_most else abs(gap)) / goal for gap, goal in gaps
+        ]
 
 
 def has_entries(value: object) -> TypeGuard[Sequence | np.ndarray | Tensor | Mapping]:
@@ -151,6 +194,7 @@ def resolve_target(
     *,
     tol: float = 0.0,
     min_layers: int | None = None,
+    with_units: bool = False,
 ) -> Target:
     """Translate `target_sparsity` into numbers of weights.
 
@@ -159,12 +203,17 @@ def resolve_target(
     target_sparsity : float, int, sequence or dict
         See the estimators.
     sizes : mapping from layer name to number of weights
+    with_units : bool
+        Whether there are targets on inputs or units, too. Between these there may be
+        less room than a fraction of all weights takes; None takes all there is.
 
     Raises
     ------
     TypeError, ValueError
         If a target is none, or out of range.
     """
+    if with_units and target_sparsity is None:
+        target_sparsity = 0.0
     if has_entries(target_sparsity):
         entries = match_layers(target_sparsity, sizes, "target_sparsity")
         if not entries:
@@ -178,11 +227,14 @@ def resolve_target(
                 f"min_layers_on_target={min_layers} exceeds the {len(counts)} layers "
                 "that target_sparsity covers."
             )
-        return Target(tuple(entries), counts, True, tol, min_layers)
+        fractions = [isinstance(as_number(each), float) for each in entries.values()]
+        at_most = with_units and all(fractions)
+        return Target(tuple(entries), counts, True, tol, min_layers, at_most)
     if min_layers is not None:
         raise ValueError(
             "min_layers_on_target needs one target per layer; got "
             f"target_sparsity={target_sparsity!r}."
         )
     count = n_nonzero_of(target_sparsity, sum(sizes.values()), "the network")
-    return Target(tuple(sizes), (count,), False, tol)
+    at_most = with_units and isinstance(as_number(target_sparsity), float)
+    return Target(tuple(sizes), (count,), False, tol, at_most=at_most)

@@ -48,7 +48,10 @@ class TrainingResult:
     @property
     def met(self) -> bool:
         """Whether the final network has the number of weights that was asked for."""
-        return self.target is None or self.target.is_met(self.final.counts)
+        if self.target is None:
+            return True
+        units_are_met = self.target.units is None or self.search.met
+        return units_are_met and self.target.is_met(self.final.counts)
 
     @property
     def converged(self) -> bool:

@@ -12,7 +12,7 @@ of units are sought first, and weights between them then.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 
@@ -60,7 +60,11 @@ class Wiring:
         return cls([layer for layer, _ in known], [ends for _, ends in known], groups)
 
     def arrange(
-        self, live: Tensor, score: Tensor, goals: Sequence[int]
+        self,
+        live: Tensor,
+        score: Tensor,
+        goals: Sequence[int],
+        fixed: Mapping[int, Tensor] | None = None,
     ) -> Tensor | None:
         """Choose weights with large scores such that all of them lie on paths.
 
@@ -72,15 +76,17 @@ class Wiring:
             Non-negative.
         goals : sequence of int
             The budgets.
+        fixed : mapping from row to Tensor of bool, optional
+            The units of these rows that are to be in use, all of them and no others.
 
         Returns
         -------
         Tensor of bool, shape (n_weights,), or None
             Exactly the budgets, or as many weights as can lie on paths within them.
-            None if not even one path is within them.
+            None if not even one path, or one for each fixed unit, is within them.
         """
         arrangement = _Arrangement(self, live.cpu(), score.cpu().double(), goals)
-        if not arrangement.has_a_path:
+        if not arrangement.has_a_path or not arrangement.fix(fixed or {}):
             return None
         arrangement.fit_units()
         return arrangement.spend().to(live.device)
@@ -105,12 +111,31 @@ class _Arrangement:
     ) -> None:
         self.wiring, self.ends = wiring, wiring.ends
         self.goals, self.members = list(goals), wiring.members()
+        self.fixed: frozenset[int] = frozenset()
         for group in wiring.groups:  # groups are to be compared, too
             score[group] /= score[group].max().clamp(min=1e-300)
         self.score, self.scores = score, wiring.split(score)
         pairs = zip(self.goals, self.members, strict=True)
         self.has_a_path = all(goal >= len(layers) for goal, layers in pairs)
         self.used = self._units_of(live if bool(live.any()) else self._one_path())
+
+    def fix(self, units: Mapping[int, Tensor]) -> bool:
+        """Fix the units of some rows; tell whether the budgets connect all of them.
+
+        Where they do not at first, others have fewer units.
+        """
+        self.used |= {row: used.cpu() for row, used in units.items()}
+        self.fixed = frozenset(units)
+        while self.fixed and self._needs_more_weights(sizes := self._sizes()):
+            free = [row for row in sizes if row not in self.fixed and sizes[row] > 1]
+            if not free:
+                return False
+            self._change(max(free, key=sizes.__getitem__), -1)
+        return True
+
+    def _needs_more_weights(self, sizes: dict[int, int]) -> bool:
+        goals = enumerate(self.goals)
+        return any(self._least(sizes, group) > goal for group, goal in goals)
 
     def _units_of(self, live: Tensor) -> dict[int, Tensor]:
         """Return the units of each row that have one of these weights."""
@@ -174,11 +199,11 @@ class _Arrangement:
         after = dict(sizes)
         for row, change in changes:
             after[row] += change
+            if row in self.fixed:
+                return None
             if not 1 <= after[row] <= len(self.used[row]):
                 return None
-        goals = enumerate(self.goals)
-        fits = all(self._least(after, group) <= goal for group, goal in goals)
-        return after if fits else None
+        return None if self._needs_more_weights(after) else after
 
     def _growth(self, sizes: dict[int, int], lacking: list[int]) -> Changes:
         """Return the row that gains most by one more unit, of those that may."""
