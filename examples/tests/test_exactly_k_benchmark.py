@@ -40,6 +40,7 @@ def _quick(monkeypatch):
     monkeypatch.setattr(group_lasso, "MULTIPLIER", 2.0)
     monkeypatch.setattr(group_lasso, "REFIT_STEPS", 50)
     monkeypatch.setattr(stochastic_gates, "REFIT_STEPS", 50)
+    monkeypatch.setattr(ours, "N_WEIGHTS", 12)
     monkeypatch.setattr(lassonet, "MULTIPLIER", 1.5)
     monkeypatch.setattr(stochastic_gates, "STEPS", 200)
     monkeypatch.setattr(stochastic_gates, "ALPHAS", (0.01, 0.1))

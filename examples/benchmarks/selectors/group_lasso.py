@@ -1,11 +1,11 @@
 """A network whose first layer has the group lasso's penalty on its columns.
 
 A short form of the path of Scardapane et al. (2017) and Feng and Simon (2017): a dense
-training, then λ times `MULTIPLIER` after every `STEPS_PER_ALPHA` steps of proximal SGD
-with momentum, whose size falls as a cosine, each from the weights before. The penalty
-is λ Σⱼ ‖column j‖₂; the other layers, which would else grow to make up for small
-columns, have decay. For k inputs: the sparsest network of the path that has k or more,
-the k with the largest columns, and a refit.
+training, then λ times `MULTIPLIER` (`FAST` until the first input leaves) after every
+`STEPS_PER_ALPHA` steps of proximal SGD with momentum, whose size falls as a cosine,
+each from the weights before. The penalty is λ Σⱼ ‖column j‖₂; the other layers, which
+would else grow to make up for small columns, have decay. For k inputs: the sparsest
+network of the path that has k or more, the k with the largest columns, and a refit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["select", "shrink_columns"]
 
 DENSE_STEPS, DENSE_RATE = 3000, 1e-3
 STEPS_PER_ALPHA, RATE, MOMENTUM, DECAY = 50, 1e-2, 0.9, 1e-3
-FIRST_ALPHA, MULTIPLIER, LAST_ALPHA = 1e-2, 1.1, 10.0
+FIRST_ALPHA, FAST, MULTIPLIER, LAST_ALPHA = 1e-2, 1.3, 1.1, 1e4
 REFIT_STEPS = 500
 
 
@@ -54,7 +54,7 @@ def select(data: Data, counts: Sequence[int], seed: int) -> list[Selection]:
         times.append(time.process_time() - started)
         if (norms > 0).sum() < min(counts):
             break
-        alpha *= MULTIPLIER
+        alpha *= MULTIPLIER if (norms == 0).any() else FAST
 
     def error(at: int, chosen: np.ndarray) -> float:
         network = copy.deepcopy(networks[at])
