@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.problems import Data
 
-__all__ = ["Ranking", "Selection", "first", "select_from_path"]
+__all__ = ["Ranking", "Selection", "first", "select_from_entries", "select_from_path"]
 
 
 @dataclass(frozen=True)
@@ -68,23 +68,41 @@ def select_from_path(
 ) -> list[Selection]:
     """Return, for each count, the top k of the sparsest scores with k inputs or more.
 
+    If no entry has enough of them, the one with most is filled up in the order of the
+    columns. Parameters are those of `select_from_entries`.
+    """
+    in_use = np.array([np.count_nonzero(scores) for scores in path])
+    entries = []
+    for k in counts:
+        enough = np.where(in_use >= k, in_use, np.inf)
+        at = enough.argmin() if np.isfinite(enough).any() else in_use.argmax()
+        entries.append(int(at))
+    return select_from_entries(path, times, counts, entries, error)
+
+
+def select_from_entries(
+    path: Sequence[np.ndarray],
+    times: Sequence[float],
+    counts: Sequence[int],
+    entries: Sequence[int],
+    error: Callable[[int, np.ndarray], float] | None = None,
+) -> list[Selection]:
+    """Return, for each count, the top k of the scores of an entry of a path.
+
     Parameters
     ----------
     path : sequence of ndarray of shape (n_inputs,)
-        Scores along a path, 0 for inputs that are not in use. If no entry has enough
-        of them, the one with most is filled up in the order of the columns.
+        Scores along a path, 0 for inputs that are not in use.
     times : sequence of float
         Seconds until each entry was there.
-    counts : sequence of int
+    counts, entries : sequence of int
+        Numbers of inputs, and an index of the path for each of them.
     error : callable(index, chosen) -> float, optional
         Test error of the network of that entry with those inputs.
     """
-    in_use = np.array([np.count_nonzero(scores) for scores in path])
     found = []
-    for k in counts:
-        enough = np.where(in_use >= k, in_use, np.inf)
-        at = int(enough.argmin() if np.isfinite(enough).any() else in_use.argmax())
+    for k, at in zip(counts, entries, strict=True):
         chosen = first(path[at], k)
         own = None if error is None else error(at, chosen)
-        found.append(Selection(chosen, times[at], int(in_use[at]), own))
+        found.append(Selection(chosen, times[at], np.count_nonzero(path[at]), own))
     return found
