@@ -1,7 +1,8 @@
 """Recursive elimination: fit, drop a fifth of the inputs, fit again.
 
-With ridge regression (λ = 1; of the classes, as 0 and 1) an input's importance is the
-norm of its coefficients, with 100 extremely randomised trees it is the impurity that it
+With ridge regression (λ = 1; of the classes, as -1 and 1) an input's importance is the
+norm of its coefficients times its deviation, as columns need not have the same: MNIST's
+edges would come first. With 100 extremely randomised trees it is the impurity that it
 takes away. At least one input goes at a time; every count asked for is a stop.
 """
 
@@ -29,7 +30,7 @@ def select_by_ridge(data: Data, counts: Sequence[int], seed: int) -> list[Select
 
     def importances(X: np.ndarray) -> np.ndarray:
         coef = np.atleast_2d(model.fit(X, data.y_train).coef_)
-        return np.linalg.norm(coef, axis=0)
+        return np.linalg.norm(coef, axis=0) * X.std(axis=0)
 
     return _eliminate(data, counts, importances)
 

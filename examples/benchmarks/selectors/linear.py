@@ -22,7 +22,7 @@ from benchmarks.selectors.base import Selection, select_from_path
 
 __all__ = ["select"]
 
-N_ALPHAS, FEW_ALPHAS, DECADES, TOLERANCE = 100, 20, 4, 1e-2
+N_ALPHAS, FEW_ALPHAS, DECADES, TOLERANCE = 100, 50, 4, 1e-2
 
 
 def select(data: Data, counts: Sequence[int], seed: int) -> list[Selection]:
