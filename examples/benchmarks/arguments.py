@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.problems import PROBLEMS
+from benchmarks.problems import PROBLEMS, Problem
 
-__all__ = ["page_parser", "parse_problems"]
+__all__ = ["page_parser", "parse_problems", "with_data"]
 
 
 def page_parser(
@@ -30,8 +30,16 @@ def page_parser(
 def parse_problems(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Parse the command line; say which problems have no data, and leave them out."""
     arguments = parser.parse_args()
-    for name in list(arguments.problems):
-        if missing := PROBLEMS[name].missing(arguments.data):
-            print(f"skipped {name}: {arguments.data} has no {', '.join(missing)}")
-            arguments.problems.remove(name)
+    arguments.problems = with_data(arguments.problems, PROBLEMS, arguments.data)
     return arguments
+
+
+def with_data(
+    names: Sequence[str], problems: Mapping[str, Problem], directory: Path
+) -> list[str]:
+    """Return the names whose files are there; say which are left out."""
+    missing = {name: problems[name].missing(directory) for name in names}
+    for name, files in missing.items():
+        if files:
+            print(f"skipped {name}: {directory} has no {', '.join(files)}")
+    return [name for name in names if not missing[name]]

@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 
 from sklearn_sparsenet.estimators._settings import auto_batch_size
 
-__all__ = ["PROBLEMS", "Data", "Problem", "Schedule", "layer_targets"]
+__all__ = ["PROBLEMS", "Arrays", "Data", "Problem", "Schedule", "layer_targets"]
 
 Arrays = tuple[np.ndarray, np.ndarray]
 DENSITIES = (0.1, 0.05, 0.02, 0.01)

@@ -1,10 +1,10 @@
-"""The benchmark of inputs counts right, and leaves out what is not installed."""
+"""The inputs of few weights are counted right; what is not installed is left out."""
 
 import importlib.util
 
 import numpy as np
 import pytest
-from benchmarks import inputs
+from benchmarks import inputs_by_weights as inputs
 from benchmarks.problems import Data
 
 TRUE = (0, 1, 2)
