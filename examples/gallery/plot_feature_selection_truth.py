@@ -127,8 +127,8 @@ plt.show()
 # %%
 # The sparsest networks keep almost nothing but true inputs. More weights find more of
 # them, and let the noise in; spending them above the first layer costs no inputs. Who
-# asks for a number of inputs gets that number, and a network that has all its weights to
-# predict with.
+# asks for a number of inputs gets that number, and a network that predicts with all the
+# weights that these inputs can have.
 #
 # By name
 # -------
