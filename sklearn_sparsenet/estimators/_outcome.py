@@ -13,6 +13,7 @@ from torch import nn
 from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
 from sklearn_sparsenet.estimators._modules import linear_layers
 from sklearn_sparsenet.estimators._specification import Specification
+from sklearn_sparsenet.estimators._unit_targets import has_unit_targets
 from sklearn_sparsenet.networks.network import find_nonsmooth
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.optimality import Certificate
@@ -116,10 +117,10 @@ def message_of(
         parts.append("a callback stopped the training; the best state is kept")
     elif is_missed:
         reason = result.search.reason or "the refit made weights exactly zero"
-        parts.append(
-            f"the reason: {reason}. Raise tol, max_outer_iter or max_iter, or "
-            "widen alpha_bounds"
-        )
+        advice = "Raise tol, max_outer_iter or max_iter, or widen alpha_bounds"
+        if has_unit_targets(settings):
+            advice = "Ask for more weights, or for all with target_sparsity=None"
+        parts.append(f"the reason: {reason}. {advice}")
     if searched and n_live != 0 and _is_constant(spec.problem):
         parts.append(
             "the output is constant, though there are paths to it: the units of a "

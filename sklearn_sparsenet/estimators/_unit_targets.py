@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from sklearn_sparsenet.estimators._settings import Settings
+from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.networks.units import Units
 from sklearn_sparsenet.search.targets import Target, has_entries
@@ -47,10 +49,19 @@ def with_unit_targets(
         If there are not so many, if no network can have all that is asked for, or if
         the units of the network are not known.
     """
-    if target is None or not has_unit_targets(settings):
+    if target is None:
+        return None
+    if settings.target_inputs is None:
         _refuse_without_inputs(settings)
+    if not has_unit_targets(settings):
         return target
     network = problem.network
+    left_out = find_layers(network.module).keys() - {x.name for x in network.layers}
+    if left_out:
+        raise ValueError(
+            "target_inputs and target_units need a target_sparsity that covers all "
+            f"layers; it leaves out {sorted(left_out)}."
+        )
     flow = SynapticFlow.of(network, problem.rows.sample_shape)
     if flow is None:
         raise ValueError(
@@ -59,9 +70,7 @@ def with_unit_targets(
         )
     units = Units.of(network, flow)
     targets = []
-    if settings.target_inputs is None:
-        _refuse_without_inputs(settings)
-    else:
+    if settings.target_inputs is not None:
         targets.append(_inputs(settings, units, features))
     if settings.target_units is not None:
         targets += _hidden_units(settings.target_units, units)
@@ -181,6 +190,10 @@ def _hidden_units(asked: object, units: Units) -> list[UnitTarget]:
         group = torch.full((units.n_units,), -1)
         group[units.row(1).start : units.row(len(sizes)).stop] = torch.arange(total)
         return [_target("hidden units", group, total, goal, units)]
+    if isinstance(asked, Mapping):
+        raise TypeError(
+            f"target_units={asked!r} must be a number, or one for each hidden layer."
+        )
     entries = list(asked)  # type: ignore[call-overload]
     if len(entries) != len(sizes):
         raise ValueError(

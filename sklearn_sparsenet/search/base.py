@@ -19,6 +19,8 @@ __all__ = ["FixedAlpha", "Search", "SearchBudget", "SearchResult", "as_search"]
 OF_SEARCHES = ("tol", "min_layers_on_target", "max_outer_iter", "alpha_bounds")
 
 
+# Parameters that ask for inputs and units.
+OF_UNITS = ("target_inputs", "target_units", "input_groups", "always_keep")
 # Members of a search that describe its `run`.
 _ABOUT_RUN = ("max_solves", "ignored", "continued", "takes_units")
 
@@ -132,4 +134,4 @@ class FixedAlpha(Search):
 
     def ignored(self, limits: SearchBudget, penalty: Penalty) -> tuple[str, ...]:
         """Return what says how to search; that it has no target is the rule."""
-        return ("search", "target_inputs", "target_units", *OF_SEARCHES)
+        return ("search", *OF_UNITS, *OF_SEARCHES)

@@ -39,6 +39,8 @@ KINDS = {
     "early stopping": {"early_stopping": True},
     "dropout": {"module": with_dropout},
     "fixed": {"alpha": 0.01, "debias": True},
+    "units": {"target_inputs": 3, "target_units": 4, "target_sparsity": 9},
+    "inputs, dense": {"target_inputs": 2, "target_sparsity": None},
     "groups": {"alpha": 0.05, "penalty": "group_l2"},
 }
 

@@ -296,6 +296,17 @@ def test_what_cannot_be_is_refused(cancer, asked, words):
     assert not hasattr(net, "module_")
 
 
+def test_all_layers_must_be_counted(cancer):
+    net = SparseNetClassifier((10,), target_units=2, target_sparsity={"0.weight": 0.5})
+    with pytest.raises(ValueError, match=r"leaves out \['2.weight'\]"):
+        net.fit(*cancer)
+
+
+def test_a_dict_of_units_is_refused(cancer):
+    with pytest.raises(TypeError, match="one for each hidden layer"):
+        SparseNetClassifier((10,), target_units={0: 2}).fit(*cancer)
+
+
 def test_a_linear_network_has_no_units_to_ask_for(cancer):
     with pytest.raises(ValueError, match="hidden layer"):
         SparseNetClassifier((), target_units=2).fit(*cancer)
@@ -304,6 +315,26 @@ def test_a_linear_network_has_no_units_to_ask_for(cancer):
 @pytest.mark.filterwarnings("default:Parameters that change nothing")
 def test_with_a_given_alpha_they_change_nothing_and_that_is_said():
     X, y = load_diabetes(return_X_y=True)
-    net = SparseNetRegressor((4,), alpha=0.01, target_inputs=3, max_iter=30)
-    with pytest.warns(UserWarning, match="target_inputs=3"):
+    net = SparseNetRegressor(
+        (4,), alpha=0.01, target_inputs=3, always_keep=[0], max_iter=30
+    )
+    with pytest.warns(UserWarning, match=r"target_inputs=3, always_keep=\[0\]"):
         net.fit(X / X.std(0), y)
+
+
+def test_a_warm_start_may_have_more_inputs_or_fewer(cancer):
+    X, y = cancer
+    net = SparseNetClassifier(
+        (10,), target_inputs=5, target_sparsity=None, max_iter=20, warm_start=True
+    ).fit(X, y)
+    for k in (9, 2):
+        net.set_params(target_inputs=k).fit(X, y)
+        assert counts(net)[0] == k == net.support_.sum()
+        assert net.n_nonzero_ == 10 * k + 10
+
+
+def test_early_stopping_keeps_a_network_with_the_inputs_and_units(digits):
+    net = SparseNetClassifier(
+        (20,), target_inputs=12, target_units=6, early_stopping=True, max_iter=20
+    ).fit(*digits)
+    assert counts(net)[:2] == [12, 6]
