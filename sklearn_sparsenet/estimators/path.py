@@ -126,6 +126,12 @@ class SparseNetPath:
         return np.array([point.n_nonzero_ for point in self.estimators])
 
     @property
+    def n_inputs(self) -> np.ndarray:
+        """Inputs in use, shape (n_targets,); -1 where that is not known."""
+        supports = [point.support_ for point in self.estimators]
+        return np.array([-1 if each is None else int(each.sum()) for each in supports])
+
+    @property
     def coefs(self) -> list[list[np.ndarray]]:
         """Weights (fan_in, fan_out) of each layer, for each target; of perceptrons."""
         return [point.coefs_ for point in self.estimators]

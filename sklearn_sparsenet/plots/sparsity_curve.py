@@ -1,4 +1,4 @@
-"""Error against the number of weights."""
+"""Error against the number of weights, or of inputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Array = np.ndarray
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SparsityCurveDisplay:
-    """Error, or score, against the number of weights.
+    """Error, or score, against the number of weights, or of inputs.
 
     With several test scores for each network, of folds: their mean, each fold, and a
     band about the mean of one standard error of the difference to the best network.
@@ -36,7 +36,7 @@ class SparsityCurveDisplay:
     Parameters
     ----------
     n_nonzeros : array-like of shape (n_networks,)
-        Weights kept.
+        Weights kept, or inputs in use.
     test_scores : array-like of shape (n_networks,) or (n_networks, n_folds), optional
         Larger is better.
     train_scores : array-like of the same shape, optional
@@ -45,6 +45,8 @@ class SparsityCurveDisplay:
     score_name : str, default="score"
         For the label. Of names that begin with ``"neg_"`` the error is minus the
         score, else one minus the score.
+    counted : str, default="weights"
+        What the numbers are of, for the label.
 
     Attributes
     ----------
@@ -73,6 +75,7 @@ class SparsityCurveDisplay:
     train_scores: Any = None
     chosen: int | None = None
     score_name: str = "score"
+    counted: str = "weights"
 
     @classmethod
     def from_estimator(
@@ -114,7 +117,12 @@ class SparsityCurveDisplay:
 
     @classmethod
     def from_path(
-        cls, path: SparseNetPath, *, kind: str = "error", ax: Any = None
+        cls,
+        path: SparseNetPath,
+        *,
+        over: str = "weights",
+        kind: str = "error",
+        ax: Any = None,
     ) -> SparsityCurveDisplay:
         """Plot a path of networks.
 
@@ -122,18 +130,29 @@ class SparsityCurveDisplay:
         ----------
         path : SparseNetPath
             What `sparsenet_path` returns.
+        over : {"weights", "inputs"}, default="weights"
+            What the curve is drawn over: weights kept, or inputs in use.
         kind, ax
             See `plot`.
 
         Returns
         -------
         SparsityCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If `over` is neither, or there are no scores.
         """
+        counts = {"weights": path.n_nonzeros, "inputs": path.n_inputs}
+        if over not in counts:
+            raise ValueError(f"over must be 'weights' or 'inputs', got {over!r}.")
         is_classifier = hasattr(path.estimators[0], "classes_")
         display = cls(
-            n_nonzeros=path.n_nonzeros,
+            n_nonzeros=counts[over],
             test_scores=path.test_scores,
             train_scores=path.train_scores,
+            counted=over,
             score_name="accuracy" if is_classifier else "R²",  # what `score` returns
         )
         return display.plot(ax, kind=kind)
@@ -192,7 +211,7 @@ class SparsityCurveDisplay:
             (self.train_line_,) = self.ax_.plot(
                 counts, mean, ".--", color=style.GREY, label="train", zorder=2
             )
-        self.ax_.set(xscale="log", xlabel="weights")
+        self.ax_.set(xscale="log", xlabel=self.counted)
         self.ax_.set_ylabel(
             style.as_text(_label(kind, self.score_name)), **style.LITERAL
         )
@@ -209,19 +228,13 @@ class SparsityCurveDisplay:
         values = _values(self.test_scores, kind, self.score_name)
         mean, several = values.mean(axis=1), values.shape[1] > 1
         if several:
-            self.fold_lines_ = self.ax_.plot(
-                counts, values, color=style.BLUE, alpha=0.4
-            )
-            for line in self.fold_lines_:
-                line.set(linewidth=0.8)
+            look = {"color": style.BLUE, "alpha": 0.4, "linewidth": 0.8}
+            self.fold_lines_ = self.ax_.plot(counts, values, **look)
             self.fold_lines_[0].set_label("folds")
             self._draw_band(counts, values)
+        label = "mean of folds" if several else "test"
         (self.mean_line_,) = self.ax_.plot(
-            counts,
-            mean,
-            ".-",
-            color=style.BLUE,
-            label="mean of folds" if several else "test",
+            counts, mean, ".-", color=style.BLUE, label=label
         )
 
     def _draw_band(self, counts: Array, values: Array) -> None:
@@ -260,19 +273,25 @@ class SparsityCurveDisplay:
             return None
         scores = self.train_scores if self.test_scores is None else self.test_scores
         value = _values(scores, kind, self.score_name).mean(axis=1)[index]
-        (mark,) = self.ax_.plot(
-            counts[index],
-            value,
-            sign,
-            color=style.ORANGE,
-            markersize=size,
-            markerfacecolor="none",
-            markeredgewidth=1.5,
-            linestyle="none",
-            label=f"{what}: {counts[index]:,.0f}",
-            zorder=4,
-        )
-        return mark
+        return _draw_mark(self.ax_, counts[index], value, what, sign, size)
+
+
+def _draw_mark(
+    ax: Any, count: float, value: float, what: str, sign: str, size: int
+) -> Any:
+    (mark,) = ax.plot(
+        count,
+        value,
+        sign,
+        color=style.ORANGE,
+        markersize=size,
+        markerfacecolor="none",
+        markeredgewidth=1.5,
+        linestyle="none",
+        label=f"{what}: {count:,.0f}",
+        zorder=4,
+    )
+    return mark
 
 
 def _values(scores: Any, kind: str, name: str) -> Array:

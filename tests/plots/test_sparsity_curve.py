@@ -6,7 +6,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_sparsenet import SparseNetClassifierCV, SparseNetRegressorCV
+from sklearn_sparsenet import (
+    SparseNetClassifierCV,
+    SparseNetRegressor,
+    SparseNetRegressorCV,
+    sparsenet_path,
+)
 from sklearn_sparsenet.plots import SparsityCurveDisplay
 
 
@@ -133,3 +138,14 @@ def test_curve_refuses_what_it_cannot_show():
         SparsityCurveDisplay(n_nonzeros=[1], test_scores=[1]).plot(kind="loss")
     with pytest.raises(ValueError, match="neither"):
         SparsityCurveDisplay(n_nonzeros=[1]).plot()
+
+
+def test_a_path_of_inputs_is_drawn_over_inputs(diabetes):
+    X, y = diabetes
+    net = SparseNetRegressor((6,), target_sparsity=None, max_iter=20, random_state=0)
+    path = sparsenet_path(net, X, y, target_inputs=[8, 4, 2])
+    display = SparsityCurveDisplay.from_path(path, over="inputs")
+    assert display.train_line_.get_xdata().tolist() == [8, 4, 2]
+    assert display.ax_.get_xlabel() == "inputs"
+    with pytest.raises(ValueError, match="over must be"):
+        SparsityCurveDisplay.from_path(path, over="units")
