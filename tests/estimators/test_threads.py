@@ -17,10 +17,12 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     SparseNetRegressorCV,
     deploy,
+    input_report,
     load,
     optimality,
     plots,
     sparsenet_path,
+    stability_selection,
 )
 from sklearn_sparsenet.deploy import architecture, sparse_storage
 from sklearn_sparsenet.estimators.penalized import penalized_problem
@@ -155,6 +157,10 @@ def calls(nets, path):
         "sparsenet_path": lambda: sparsenet_path(
             clone(net), X, LABELS, target_sparsities=[30, 20]
         ),
+        "input_report": lambda: input_report(net),
+        "stability_selection": lambda: stability_selection(
+            clone(net), X, LABELS, n_pairs=1
+        ),
         "compact_module": lambda: compaction.compact_module(module, SHAPE),
         "has_hooks": lambda: compaction.has_hooks(module),
         "leaves": lambda: list(compaction.leaves(module)),
@@ -173,6 +179,7 @@ def calls(nets, path):
         "count_per_layer": lambda: sparsity.count_per_layer([GRADIENT]),
         "to_c": lambda: deploy.to_c(function),
         "to_onnx": lambda: deploy.to_onnx(function),
+        "alpha_max": lambda: optimality.alpha_max(GRADIENT),
         "alpha_interval": lambda: optimality.alpha_interval(GRADIENT, 3),
         "certify": lambda: penalized_problem(net, X, LABELS).evaluate(),
         "gradient_magnitudes": lambda: optimality.gradient_magnitudes(GRADIENT),
@@ -190,6 +197,9 @@ def calls(nets, path):
             net, X, LABELS
         ),
         "SearchDisplay": lambda: plots.SearchDisplay.from_estimator(net),
+        "StabilityDisplay": lambda: plots.StabilityDisplay.from_result(
+            stability_selection(clone(net), X, LABELS, n_pairs=1)
+        ),
         "SparsityCurveDisplay": lambda: plots.SparsityCurveDisplay.from_estimator(
             nets["regressor cv"]
         ),
