@@ -298,7 +298,10 @@ def plan_path(spec: Specification, grid: Grid) -> tuple[list[dict], list[PathPoi
     sizes = {name: p.numel() for name, p in find_layers(network.module).items()}
     values = grid.values
     if isinstance(values, int):
-        values = _spread(values, sizes)
+        room = (1, sum(sizes.values()))
+        if spec.target is not None and spec.target.units is not None:
+            (room,) = spec.target.units.bounds([slice(0, network.n_weights)])
+        values = _spread(values, sizes, room)
     entries = [{grid.parameter: value} for value in values]
     if grid.parameter == "alpha":
         fixed = [FixedAlpha((alpha,) * len(network.layers)) for alpha in values]
@@ -323,13 +326,18 @@ def _target_at(spec: Specification, settings: Settings, sizes: dict) -> Target:
     return with_unit_targets(settings, target, spec.problem, spec.features)
 
 
-def _spread(n_targets: int, sizes: dict[str, int]) -> list[int]:
-    """Return counts from half of the weights down, evenly in their logarithms."""
+def _spread(n_targets: int, sizes: dict[str, int], room: tuple[int, int]) -> list[int]:
+    """Return counts from half of the weights down, evenly in their logarithms.
+
+    `room` has the fewest and the most weights that there can be.
+    """
     if n_targets < 1:
         raise ValueError(f"target_sparsities={n_targets}: at least one is needed.")
-    size = sum(sizes.values())
-    most = max(len(sizes), round(_DENSEST * size))  # one in each layer, for a path
-    least = min(most, max(round(_SPARSEST * size), _PER_LAYER * len(sizes)))
+    size, (fewest, most) = sum(sizes.values()), room
+    # One weight in each layer, for a path.
+    most = min(max(len(sizes), fewest, round(_DENSEST * size)), most)
+    least = max(round(_SPARSEST * size), _PER_LAYER * len(sizes), fewest)
+    least = min(most, least)
     # With so many, steps are below 1: all counts there are.
     n_targets = min(n_targets, 2 + math.ceil(most * math.log(most / least)))
     return np.unique(np.geomspace(most, least, n_targets).round().astype(int)).tolist()

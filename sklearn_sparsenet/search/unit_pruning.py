@@ -71,15 +71,17 @@ class UnitPruning(GradualPruning):
         ends = self._progress >= self.schedule.freeze_at
         score = self._scores(weight, self._metric(weight, step))
         chosen = self._targets.choose(score, self._asked_units(ends))
-        between = self._targets.units.between(chosen)
-        weight.masked_fill_(~between, 0.0)
+        places = self._targets.units.between(chosen)
         if ends:
+            # A weight whose source is not known may read a unit that is cut.
+            places &= self._flow.at(places) > 0
             self._chosen = chosen
-            room = [int(between[group].sum()) for group in self.groups]
+            room = [int(places[group].sum()) for group in self.groups]
             self.goals = list(map(min, self._most, room))
             self._connector = ConnectivityConstraint(
                 self._flow, self.groups, self.goals
             )
+        weight.masked_fill_(~places, 0.0)
         return super()._cut(weight, step)
 
     def _asked_units(self, ends: bool) -> list[int]:

@@ -151,6 +151,35 @@ def test_a_convolution_has_as_many_channels_as_asked(digits):
     assert net.n_nonzero_ == 3 * 9 + 3 * 5 * 9 + 5 * 16 * 10
 
 
+class Skipping(nn.Module):
+    """A last layer that reads the units of two layers together."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(30, 16), nn.Linear(16, 16)
+        self.last = nn.Linear(16, 1)
+
+    def forward(self, x):
+        hidden = self.first(x).relu()
+        return self.last(hidden + self.second(hidden).relu())
+
+
+def test_with_a_skip_connection_inputs_and_units_are_as_asked(cancer):
+    X, y = cancer
+    net = SparseNetClassifier(
+        module=Skipping(), target_inputs=4, target_units=[5, 6], target_sparsity=None
+    ).fit(X, y)
+    first, second, last = (
+        net.module_.get_parameter(name).detach().numpy() for name in net.layer_names_
+    )
+    assert net.converged_
+    assert net.support_.sum() == (first != 0).any(0).sum() == 4
+    assert (first != 0).any(1).sum() == (second != 0).any(0).sum() == 5
+    assert (second != 0).any(1).sum() == 6
+    read = (first != 0).any(1) | (second != 0).any(1)
+    np.testing.assert_array_equal(last[0] != 0, read)
+
+
 def test_compacted_the_network_is_the_smaller_dense_one(digits):
     X, y = digits
     net = SparseNetClassifier(
@@ -230,6 +259,14 @@ def test_a_path_of_inputs_has_as_many_at_each_point(cancer):
 def test_a_path_of_inputs_needs_a_sequence(cancer, grid):
     with pytest.raises((TypeError, ValueError), match="target_inputs"):
         sparsenet_path(SparseNetClassifier(()), *cancer, target_inputs=grid)
+
+
+def test_a_grid_of_our_own_has_room_between_the_units(cancer):
+    X, y = cancer
+    net = SparseNetClassifier((10,), target_inputs=6, max_iter=20, random_state=0)
+    path = sparsenet_path(net, X, y, target_sparsities=4)
+    assert path.n_nonzeros.tolist() == [70, 32, 15, 7]
+    assert path.n_inputs.tolist() == [6, 6, 6, 6]
 
 
 def test_a_path_has_one_grid(cancer):
