@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,9 @@ def _hidden_units(asked: object, units: Units) -> list[UnitTarget]:
             )
         group = torch.full((units.n_units,), -1)
         group[units.row(1).start : units.row(len(sizes)).stop] = torch.arange(total)
-        return [_target("hidden units", group, total, goal, units)]
+        target = _target("hidden units", group, total, goal, units)
+        rows = tuple(units.row(row) for row in range(1, len(sizes) + 1))
+        return [replace(target, rows=rows)]
     if isinstance(asked, Mapping):
         raise TypeError(
             f"target_units={asked!r} must be a number, or one for each hidden layer."

@@ -45,17 +45,20 @@ class Target:
         """
         layers = [layer.slice for layer in units.units.layers]
         groups = layers if self.per_layer else [slice(0, layers[-1].stop)]
-        goals = []
         bounds = units.bounds(groups)
-        for goal, (fewest, most) in zip(self.n_nonzero, bounds, strict=True):
-            if not self.at_most and not fewest <= goal <= most:
+        goals = self.n_nonzero
+        if self.at_most:
+            enough = units.enough(groups)
+            room = [most for _, most in bounds]
+            goals = tuple(map(min, map(max, goals, enough), room))
+        for goal, (fewest, most) in zip(goals, bounds, strict=True):
+            if not fewest <= goal <= most:
                 raise ValueError(
                     f"target_sparsity asks for {goal} weights; between as many inputs "
                     f"and units as are asked for there can be {fewest} to {most}. "
                     "target_sparsity=None keeps all of them."
                 )
-            goals.append(min(max(goal, fewest), most))
-        return replace(self, n_nonzero=tuple(goals), units=units)
+        return replace(self, n_nonzero=goals, units=units)
 
     def grouped(self, counts: Sequence[int]) -> list[int]:
         """Return the counts per layer as the target has them: summed, or as is."""

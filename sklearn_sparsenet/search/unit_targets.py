@@ -29,6 +29,9 @@ class UnitTarget:
         How many groups are to stay.
     always : Tensor of bool, shape (n_groups,)
         Groups that are never cut.
+    rows : tuple of slice
+        Of the units: layers that share the target, each of which keeps its best unit,
+        or there would be no path.
     """
 
     name: str
@@ -36,6 +39,7 @@ class UnitTarget:
     n_groups: int
     goal: int
     always: Tensor
+    rows: tuple[slice, ...] = ()
 
     def choose(self, score: Tensor, goal: int) -> Tensor:
         """Mark the units of the groups with the largest sums of scores.
@@ -55,6 +59,9 @@ class UnitTarget:
         sums = score.new_zeros(self.n_groups + 1)
         sums.index_add_(0, self.group.where(self.group >= 0, self.n_groups), score)
         ranked = sums[:-1].masked_fill(self.always, float("inf"))
+        for row in self.rows:
+            best = self.group[row][score[row].argmax()]
+            ranked.index_fill_(0, best, float("inf"))
         stays = largest(ranked, goal)[0]
         return torch.cat([stays, stays.new_ones(1)])[self.group]
 
@@ -145,18 +152,31 @@ class UnitTargets:
         """
         rows = range(len(self.units.sizes))
         low, high = zip(*map(self._n_units_in_use, rows), strict=True)
-        found = []
-        for group in groups:
-            layers = [
-                i
-                for i, layer in enumerate(self.units.layers)
-                if group.start <= layer.start < group.stop
-            ]
-            fewest = sum(max(low[i], low[i + 1]) for i in layers)
-            between = self.units.n_weights_between
-            most = sum(between(i, high[i], high[i + 1]) for i in layers)
-            found.append((fewest, most))
-        return found
+        between = self.units.n_weights_between
+        return [
+            (
+                sum(max(low[i], low[i + 1]) for i in layers),
+                sum(between(i, high[i], high[i + 1]) for i in layers),
+            )
+            for layers in map(self._layers_of, groups)
+        ]
+
+    def enough(self, groups: Sequence[slice]) -> list[int]:
+        """Return weights of each group with which all units in use can have one.
+
+        However layers that share a target share the units.
+        """
+        asked = set(self.rows_with_targets())
+        rows = range(len(self.units.sizes))
+        most = [self._n_units_in_use(i)[1] if i in asked else 1 for i in rows]
+        return [
+            sum(max(most[i], most[i + 1]) for i in self._layers_of(group))
+            for group in groups
+        ]
+
+    def _layers_of(self, group: slice) -> list[int]:
+        layers = enumerate(self.units.layers)
+        return [i for i, layer in layers if group.start <= layer.start < group.stop]
 
     def _n_units_in_use(self, row: int) -> tuple[int, int]:
         """Return the fewest and the most units of a row that can be in use."""

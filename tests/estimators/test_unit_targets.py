@@ -131,6 +131,19 @@ def test_the_inputs_of_a_wide_table_that_say_something_are_found():
     assert net.fit(X, y).support_.nonzero()[0].tolist() == [7, 20, 33]
 
 
+@pytest.mark.parametrize("hidden", [(30, 9), (20, 5, 7)])
+@pytest.mark.parametrize("seed", range(3))
+def test_each_layer_keeps_one_of_the_fewest_units(hidden, seed):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 12))
+    net = SparseNetRegressor(
+        hidden, target_units=len(hidden), target_sparsity=None, max_iter=150,
+        random_state=seed,
+    ).fit(X, X[:, 0] * X[:, 1] + X[:, 2])  # fmt: skip
+    assert counts(net) == [12, *[1] * len(hidden), 1]
+    assert net.converged_
+
+
 def test_a_convolution_has_as_many_channels_as_asked(digits):
     X, y = digits
     module = nn.Sequential(
