@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sklearn_sparsenet.estimators.stability import StabilityResult
-from sklearn_sparsenet.plots.style import (
-    BLUE,
-    GREY,
-    LITERAL,
-    ORANGE,
-    as_text,
-    legend_above,
-    one_axes,
-    text_width,
-)
+from sklearn_sparsenet.plots import style
 
 __all__ = ["StabilityDisplay"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class StabilityDisplay:
     """Bars of the frequencies of the inputs, the largest first, and the threshold.
 
@@ -54,18 +47,10 @@ class StabilityDisplay:
     ['sex', 'bmi', 'age']
     """
 
-    def __init__(
-        self,
-        *,
-        frequencies: Any,
-        feature_names: Sequence[Any],
-        threshold: float,
-        error_bound: float | None = None,
-    ) -> None:
-        self.frequencies = frequencies
-        self.feature_names = feature_names
-        self.threshold = threshold
-        self.error_bound = error_bound
+    frequencies: Any
+    feature_names: Sequence[Any]
+    threshold: float
+    error_bound: float | None = None
 
     @classmethod
     def from_result(
@@ -128,25 +113,29 @@ class StabilityDisplay:
             raise ValueError(f"max_features={max_features} must be at least 1.")
         values = np.asarray(self.frequencies, dtype=float)
         self.shown_ = np.argsort(-values, kind="stable")[:max_features]
-        names = [as_text(self.feature_names[number]) for number in self.shown_]
+        names = [style.as_text(self.feature_names[number]) for number in self.shown_]
         rows = np.arange(len(names))
-        self.ax_ = one_axes(ax, (5.0 + text_width(names), 1.3 + 0.2 * len(rows)))
+        self.ax_ = style.one_axes(
+            ax, (5.0 + style.text_width(names), 1.3 + 0.2 * len(rows))
+        )
         self.figure_ = self.ax_.figure
         is_selected = values >= self.threshold
-        colours = [BLUE if is_selected[number] else GREY for number in self.shown_]
+        colours = [
+            style.BLUE if is_selected[number] else style.GREY for number in self.shown_
+        ]
         self.bars_ = self.ax_.barh(rows, values[self.shown_], 0.6, color=colours)
         self.threshold_line_ = self.ax_.axvline(
             self.threshold,
-            color=ORANGE,
+            color=style.ORANGE,
             linestyle="--",
             label=self._label(int(is_selected.sum())),
         )
-        self.ax_.set_yticks(rows, names, **LITERAL)
+        self.ax_.set_yticks(rows, names, **style.LITERAL)
         self.ax_.set(xlim=(0, 1.02), ylim=(len(rows) - 0.4, -0.6))
         self.ax_.set_xlabel("share of the fits that use the input")
         if len(rows) < len(values):
             self.ax_.set_ylabel(f"the first {len(rows)} of {len(values):,} inputs")
-        legend_above(self.ax_, [self.threshold_line_])
+        style.legend_above(self.ax_, [self.threshold_line_])
         return self
 
     def _label(self, n_selected: int) -> str:
