@@ -20,7 +20,7 @@ FLOORS = [
     {"solvers"},
     {"search"},
     {"estimators"},
-    {"plots"},
+    {"plots", "distributed"},
     {"__init__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from numbers import Integral
 
@@ -33,8 +34,10 @@ from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.checkpoint import Checkpoint, fingerprint
 from sklearn_sparsenet.solvers.dataset import Dataset, DatasetSubset
 from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.solvers.shared_checkpoint import SharedCheckpoint
 from sklearn_sparsenet.utils.arguments import as_number
 from sklearn_sparsenet.utils.owned_directories import usable_directory
+from sklearn_sparsenet.utils.processes import Processes
 
 __all__ = [
     "Samples",
@@ -263,13 +266,14 @@ def _try_penalty(penalty: Penalty, network: Network) -> None:
 
 
 def build_checkpoint(
-    settings: Settings, problem: Problem, *more: object
+    settings: Settings, processes: Processes, problem: Problem, *more: object
 ) -> Checkpoint | None:
     """Return where the state of this fit is kept, if anywhere.
 
-    The fit is known by its settings, by its problem, whose network stands at the
-    initial point, and by `more` that it depends on. A directory that cannot be used is
-    refused, and a `random_state` that is no number: another fit would be another one.
+    The processes share it. The fit is known by its settings, by its problem, whose
+    network stands at the initial point, and by `more` that it depends on. A directory
+    that cannot be used is refused, and a `random_state` that is no number: another fit
+    would be another one.
     """
     if settings.checkpoint is None:
         return None
@@ -289,7 +293,8 @@ def build_checkpoint(
     network = repr(problem.network.module)
     who = f"{__version__} {settings.kind.__name__}"  # states change with versions
     text = f"{who} {identify(values)} {network} {identify(more)}"
-    return Checkpoint(
-        directory / fingerprint(problem, text),
-        lambda message: warn_user(message, UserWarning),
-    )
+    where = directory / fingerprint(problem, text)
+    warn = partial(warn_user, category=UserWarning)
+    if processes.size > 1:
+        return SharedCheckpoint(where, warn, processes)
+    return Checkpoint(where, warn)

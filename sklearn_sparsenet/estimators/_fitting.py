@@ -24,6 +24,7 @@ from sklearn_sparsenet.estimators._specification import (
 from sklearn_sparsenet.search.path import PathPoint, train_path
 from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.training import TrainingResult, max_solves
+from sklearn_sparsenet.solvers.monitor import SharedMonitor
 
 __all__ = ["Fitted", "fit_network", "follow"]
 
@@ -42,15 +43,18 @@ def fit_network(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Fitted:
     """Fit an estimator to its one target; it is set at the end, if all went well."""
     tasks = FitTasks(estimator, X, y, sample_weight)
     settings = Settings.of(estimator)
-    table = check_table(settings, X, y, sample_weight)
     goes_on = settings.warm_start and hasattr(estimator, "module_")
     previous = estimator if goes_on else None
+    table = check_table(settings, X, y, sample_weight, previous)
     with (
         specified(settings, table, previous=previous) as spec,
         spec.training() as trainer,
     ):
         n_solves = max_solves(trainer, spec.search, spec.limits)
-        trainer.session.progress.monitor = tasks.begin(spec, n_solves)
+        monitor = tasks.begin(spec, n_solves)
+        if spec.processes.size > 1:
+            monitor = SharedMonitor(monitor, spec.processes)
+        trainer.session.progress.monitor = monitor
         (found,) = follow(spec, trainer, [PathPoint(spec.target, spec.search)])
     set_fitted(estimator, found.attributes)
     if found.was_interrupted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _modules as modules
+from sklearn_sparsenet.estimators._agreement import agreed
 from sklearn_sparsenet.estimators._coding import Coding, weigh
 from sklearn_sparsenet.estimators._probing import check_network
 from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
@@ -27,6 +29,7 @@ from sklearn_sparsenet.estimators._surprises import (
     warn_of_idle_parameters,
     warn_of_surprises,
 )
+from sklearn_sparsenet.estimators._table import Table
 from sklearn_sparsenet.estimators._unit_targets import with_unit_targets
 from sklearn_sparsenet.estimators._validation import (
     as_ratios,
@@ -42,26 +45,16 @@ from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.training import make_trainer
 from sklearn_sparsenet.solvers import SolverOptions
 from sklearn_sparsenet.solvers.checkpoint import Checkpoint
-from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.arguments import as_number
+from sklearn_sparsenet.utils.processes import Processes, current_processes
 from sklearn_sparsenet.utils.runtime import (
     forked_random_state,
     resolve_device,
     single_threaded,
 )
 
-__all__ = ["Specification", "Table", "check_table", "specified"]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Data to fit, checked."""
-
-    X: Any  # array or sparse matrix of shape (n_samples, ...)
-    y: np.ndarray  # of shape (n_samples,) or (n_samples, n_outputs)
-    weight: np.ndarray  # of shape (n_samples,)
-    features: dict[str, Any]  # number and names of the columns, as fitted attributes
+__all__ = ["Specification", "check_table", "specified"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +72,7 @@ class Specification:
     search_decay: float  # weight decay until a support is held
     seed: int  # for shuffling
     checkpoint: Checkpoint | None
+    processes: Processes  # that share the fit
 
     @contextmanager
     def training(self, part: str | None = None) -> Iterator[Trainer]:
@@ -89,14 +83,25 @@ class Specification:
         checkpoint = self.checkpoint
         if checkpoint is not None and part is not None:
             checkpoint = checkpoint.of_part(part)
-        report = print if self.settings.verbose else None
+        tells = self.settings.verbose and self.processes.rank == 0
+        report = print if tells else None
         how = (self.options, self.seed, self.search_decay, checkpoint, report)
         with closing(Session(self.problem, *how)) as session:
             yield make_trainer(session, self.target)
 
 
-def check_table(settings: Settings, X, y, sample_weight) -> Table:
-    """Return data, checked; those that cannot be fitted are refused."""
+def check_table(settings: Settings, X, y, sample_weight, previous: Any = None) -> Table:
+    """Return data, checked; those that cannot be fitted are refused.
+
+    Where processes share the fit, they agree on them, and on `previous`, the fit that
+    this one goes on from.
+    """
+    check = partial(_check_here, settings, X, y, sample_weight)
+    table = agreed(current_processes(), settings, previous, check)
+    return replace(table, weight=as_ratios(table.weight))
+
+
+def _check_here(settings: Settings, X, y, sample_weight) -> Table:
     X, y, features = check_data(settings, X, y)
     if y.ndim == 2 and y.shape[1] == 1:
         warn_user(
@@ -107,7 +112,7 @@ def check_table(settings: Settings, X, y, sample_weight) -> Table:
         y = y[:, 0]
     weight = check_weights(sample_weight, X)
     warn_about_scales(X)
-    return Table(X, y, weight, features)
+    return Table(X, y, weight, features, X.dtype)
 
 
 @contextmanager
@@ -141,6 +146,7 @@ def specified(
     seed = as_number(settings.random_state)
     random_state = settings.random_state if seed is None else seed
     seeds = build.Seeds.draw(check_random_state(random_state))
+    seeds = table.processes.gather(seeds)[0]
     with torch.inference_mode(False), single_threaded():
         device = resolve_device(settings.device)
         forked = forked_random_state(seeds.network, device)
@@ -162,13 +168,12 @@ def _may_draw(settings: Settings) -> bool:
 
 
 def _specify(settings, table, numbers, seeds, device, known, previous) -> Specification:
-    dtype = resolve_dtype(settings.dtype, table.X, device, settings.solver)
+    dtype = resolve_dtype(settings.dtype, table.dtype, device, settings.solver)
     check_range(table.X, dtype)
     positive = table.weight > 0
     y, weight, numbers = table.y[positive], table.weight[positive], numbers[positive]
     coding = Coding.of(settings, y, weight, known, previous)
-    is_whole = np.array_equal(numbers, np.arange(table.X.shape[0]))
-    rows = make_dataset(table.X, dtype, device, None if is_whole else numbers)
+    rows = table.rows(numbers, dtype, device)
     n_outputs = coding.n_outputs
     how = (n_outputs, seeds.network, dtype, previous)
     module = modules.start_module(settings, rows, *how)
@@ -197,11 +202,11 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     warn_of_surprises(settings, search, target, problem, options)
     # Rows that are held out for early stopping are no part of the problem.
     data = (coding.encoded, weight)
-    checkpoint = build.build_checkpoint(settings, problem, data, guess)
+    what = (table.processes, problem, data, guess)
+    checkpoint = build.build_checkpoint(settings, *what)
     parts = (problem, search, target, options, limits, decay.searching)
-    return Specification(
-        settings, table.features, coding, *parts, seeds.shuffle, checkpoint
-    )
+    how = (seeds.shuffle, checkpoint, table.processes)
+    return Specification(settings, table.features, coding, *parts, *how)
 
 
 def _fit_to_inputs(settings: Settings, problem: Problem, *, is_new: bool) -> None:

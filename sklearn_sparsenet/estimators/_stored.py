@@ -176,7 +176,9 @@ def check_params(kind: type, params: dict[str, Any]) -> None:
     kept = {k: v for k, v in params.items() if k not in left_out}
     values = kind(**kept).get_params(deep=False)
     check_parameters(kind, values)
-    resolve_dtype(values["dtype"], np.zeros(0), torch.device("cpu"), values["solver"])
+    resolve_dtype(
+        values["dtype"], np.dtype(float), torch.device("cpu"), values["solver"]
+    )
     torch.device("cpu" if values["device"] == "auto" else values["device"])
 
 

@@ -119,24 +119,24 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
 
 
 def resolve_dtype(
-    dtype: object, X: object, device: torch.device, solver: str
+    dtype: object, given: np.dtype, device: torch.device, solver: str
 ) -> torch.dtype:
     """Return the floating type of a fit.
 
-    ``"auto"``: float32 on an accelerator; on the CPU the type of X, float64 where
+    ``"auto"``: float32 on an accelerator; on the CPU that of X, `given`, float64 where
     that is no floating type that PyTorch computes with. ``solver="lbfgs"`` takes
     float64 only: the last digits of its residuals drown in single precision.
     """
     if solver == "lbfgs":
         if not (isinstance(dtype, str) and dtype == "auto"):
-            if resolve_dtype(dtype, X, device, "") is not torch.float64:
+            if resolve_dtype(dtype, given, device, "") is not torch.float64:
                 raise ValueError(
                     f"solver='lbfgs' computes in float64; dtype={dtype!r} needs "
                     "solver='adam' or 'sgd'."
                 )
         return torch.float64
     if isinstance(dtype, str) and dtype == "auto":
-        single = device.type != "cpu" or X.dtype in (np.float32, np.float16)
+        single = device.type != "cpu" or given in (np.float32, np.float16)
         return torch.float32 if single else torch.float64
     names = {torch.float32: torch.float32, torch.float64: torch.float64}
     try:
@@ -293,7 +293,7 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
         raise ValueError(
             "sample_weight is zero for all samples: nothing to learn from."
         )
-    return as_ratios(weight)
+    return weight
 
 
 def as_ratios(weight: np.ndarray) -> np.ndarray:

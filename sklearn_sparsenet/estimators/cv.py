@@ -23,6 +23,7 @@ from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
     Number,
     StrOptions,
+    as_ratios,
     check_weights,
     fit_context,
     naming,
@@ -32,6 +33,7 @@ from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.path import Grid, plan_path, settings_for
 from sklearn_sparsenet.estimators.regressor import SparseNetRegressor
 from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
+from sklearn_sparsenet.utils.processes import current_processes
 
 __all__ = ["SparseNetClassifierCV", "SparseNetRegressorCV"]
 
@@ -87,13 +89,18 @@ class CrossValidated:
             Once of all networks of the folds that missed their targets, and of the
             last fit.
         """
+        if current_processes().size > 1:
+            raise ValueError(
+                f"{type(self).__name__} cannot be fitted within data_parallel: its "
+                "folds are what runs in parallel, by n_jobs and a backend of joblib."
+            )
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         single = self._make_single()
         grid = Grid.of_targets(self.target_sparsities)
         targets, classes, used = _plan(single, X, y, sample_weight, grid)
         if sample_weight is not None:
-            sample_weight = check_weights(sample_weight, X)
+            sample_weight = as_ratios(check_weights(sample_weight, X))
         X, y, sample_weight, groups = indexable(X, y, sample_weight, groups)
         what = (X, y, used, groups, is_classifier(self))
         with naming("cv"):

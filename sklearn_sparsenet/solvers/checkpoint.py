@@ -77,7 +77,10 @@ class Checkpoint:
         """Return the checkpoint of a run that begins alike, and differs in `what`."""
         path = self._directory.path
         name = hashlib.sha256(f"{path.name} {what}".encode()).hexdigest()[:_LETTERS]
-        return Checkpoint(path.with_name(name), self._warn)
+        return self._at(path.with_name(name))
+
+    def _at(self, path: Path) -> Checkpoint:
+        return Checkpoint(path, self._warn)
 
     def solve(
         self, problem: Problem, run: Callable[[Checkpoint | None], Solution]
@@ -145,18 +148,22 @@ class Checkpoint:
 
     def _take(self, path: Path, take: Callable[[dict[str, Any]], T]) -> T | None:
         """Return what is made of a file; None if there is none, or none of use."""
-        if not os.path.lexists(path):
-            return None
         network = self._problem.network
         before, states = network.snapshot(), random_states(self._device)
         try:
-            return take(read_state(path, self._name(path), self._device))
+            content = self._read(path)
+            return None if content is None else take(content)
         except Exception as error:  # anything can be in a file
             network.restore(before)
             set_random_states(states, self._device)
             self._complain("read", path, error)
             self._drop(path)
             return None
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        if not os.path.lexists(path):
+            return None
+        return read_state(path, self._name(path), self._device)
 
     def _write(self, path: Path, make_state: Callable[[], dict[str, Any]]) -> None:
         try:

@@ -24,6 +24,7 @@ from sklearn_sparsenet.networks.sparse_inputs import (
     SparseFactors,
     SubsetFactors,
 )
+from sklearn_sparsenet.utils.processes import ALONE, Processes
 
 __all__ = ["Dataset", "DatasetSubset", "batch_sizes", "make_dataset"]
 
@@ -65,6 +66,13 @@ class Dataset(Protocol):
 
         All that tells these rows from others is in them.
         """
+
+    def here(self) -> tuple[Dataset, int, Processes]:
+        """Return the rows that this process has, which are consecutive.
+
+        With the number of the first of them, and the processes that have the others.
+        """
+        return self, 0, ALONE
 
 
 class StoredRows(Dataset, Protocol):
@@ -188,7 +196,7 @@ class SparseRows(LazyRows):
 
 @dataclass(frozen=True)
 class DatasetSubset:
-    """Some samples of another table, without a copy."""
+    """Some samples of another table, without a copy, in their order there."""
 
     rows: Dataset
     index: Tensor
@@ -226,6 +234,14 @@ class DatasetSubset:
     def stored(self) -> Iterator[np.ndarray]:
         yield from self.rows.stored()
         yield self.index.cpu().numpy()
+
+    def here(self) -> tuple[Dataset, int, Processes]:
+        rows, first, processes = self.rows.here()
+        if rows is self.rows:
+            return self, 0, ALONE
+        ours = (self.index >= first) & (self.index < first + rows.n_samples)
+        before = int((self.index < first).sum())  # as they are in their order
+        return DatasetSubset(rows, self.index[ours] - first), before, processes
 
 
 _PIECE_BYTES = 2**24

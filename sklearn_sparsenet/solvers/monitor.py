@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-__all__ = ["Monitor", "Progress"]
+import torch
+
+from sklearn_sparsenet.utils.processes import Processes
+
+__all__ = ["Monitor", "Progress", "SharedMonitor"]
 
 
 class Monitor(Protocol):
@@ -49,3 +53,29 @@ class Progress:
                 self.stopped = True
         except KeyboardInterrupt:
             self.stopped = self.interrupted = True
+
+
+class SharedMonitor:
+    """The monitors of processes that share a fit: it stops if one of them says so."""
+
+    def __init__(self, monitor: Monitor | None, processes: Processes) -> None:
+        self._monitor, self._processes = monitor, processes
+
+    def begin_solve(self, name: str, n_epochs: int) -> None:
+        if self._monitor is not None:
+            self._monitor.begin_solve(name, n_epochs)
+
+    def begin_epoch(self, epoch: int) -> None:
+        if self._monitor is not None:
+            self._monitor.begin_epoch(epoch)
+
+    def end_epoch(self, epochs: int) -> bool:
+        return self._any(self._monitor is not None and self._monitor.end_epoch(epochs))
+
+    def end_solve(self) -> bool:
+        return self._any(self._monitor is not None and self._monitor.end_solve())
+
+    def _any(self, stops: bool) -> bool:
+        votes = torch.tensor([float(stops)])
+        self._processes.sum(votes)
+        return bool(votes > 0)

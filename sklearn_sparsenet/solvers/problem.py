@@ -25,6 +25,7 @@ from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
 from sklearn_sparsenet.penalties import L1, Penalty, as_penalty
 from sklearn_sparsenet.solvers.dataset import Dataset, batch_sizes
+from sklearn_sparsenet.solvers.shares import Share
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Batch", "InputSizes", "Problem"]
@@ -76,6 +77,7 @@ class Problem:
     weight_decay: float = 0.0  # γ, not negative.
     _engine: GradientEngine = field(init=False, repr=False, compare=False)
     _inputs: Factors = field(init=False, repr=False, compare=False)
+    _share: Share = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         weight = self.sample_weight / self.sample_weight.mean()
@@ -83,38 +85,48 @@ class Problem:
         object.__setattr__(self, "penalty", as_penalty(self.penalty))
         engine = make_engine(self.network, self.loss)
         object.__setattr__(self, "_engine", engine)
-        inputs = self.rows.factors() if engine.multiplies else self.rows
+        share = Share.of(self.rows)
+        object.__setattr__(self, "_share", share)
+        inputs = share.rows.factors() if engine.multiplies else share.rows
         object.__setattr__(self, "_inputs", inputs)
 
     @property
     def n_samples(self) -> int:
-        """Number of samples."""
+        """Number of samples, those of other processes included."""
         return self.rows.n_samples
 
     def _chunks(self) -> Iterator[slice]:
         size = max(1, self._inputs.row_size, self._engine.row_size)
         rows = max(32, _CHUNK_ELEMENTS // size)
-        ends = accumulate(batch_sizes(self.n_samples, rows), initial=0)
+        sizes = batch_sizes(self._share.rows.n_samples, rows) or [0]
+        ends = accumulate(sizes, initial=0)
         yield from starmap(slice, pairwise(ends))
 
     def batches(self, order: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
-        """Yield the rows of `order`, that many at a time."""
+        """Yield the rows of `order`, that many at a time.
+
+        Of each batch those that this process has, which may be none.
+        """
         lengths = torch.tensor(sizes, device=order.device)
         # The output size spares accelerators a synchronisation.
         divisor = lengths.repeat_interleave(lengths, output_size=len(order))
-        weights = (self.sample_weight[order] / divisor).split(list(sizes))
+        weights = self.sample_weight[order] / divisor
+        if not self._share.is_everything:
+            ours, sizes = self._share.of_batches(order, sizes)
+            order, weights = order[ours], weights[ours]
         targets = self.target[order].split(list(sizes))
+        order = order - self._share.first
         inputs: Iterator[Inputs]
         if self._may_gather(len(order), sizes[0]):
-            inputs = iter(self.rows.take(order).split(list(sizes)))
+            inputs = iter(self._share.rows.take(order).split(list(sizes)))
         else:
             inputs = (self._inputs.take(index) for index in order.split(list(sizes)))
-        yield from map(Batch, inputs, targets, weights)
+        yield from map(Batch, inputs, targets, weights.split(list(sizes)))
 
     def _may_gather(self, n_rows: int, batch_size: int) -> bool:
         row_bytes = prod(self.rows.sample_shape) * self.sample_weight.itemsize
         return (
-            self.rows.is_converted
+            self._share.rows.is_converted
             and n_rows * row_bytes <= _GATHER_BYTES
             and batch_size * row_bytes % _ALIGNMENT == 0
         )
@@ -130,9 +142,17 @@ class Problem:
         """
         if isinstance(batch, Tensor):
             batch = next(self.batches(batch, [len(batch)]))
-        loss = self._engine.add_gradient(*batch, accumulate=False)
+        loss = self._add_gradient(batch, accumulate=False)
+        self._share.sum(self.network.gradient, loss)
         self._add_decay(weight_decay)
         return loss
+
+    def _add_gradient(self, batch: Batch, *, accumulate: bool) -> Tensor:
+        if len(batch.weight):
+            return self._engine.add_gradient(*batch, accumulate=accumulate)
+        if not accumulate:
+            self.network.gradient.zero_()
+        return batch.weight.sum()
 
     def _add_decay(self, weight_decay: float | None) -> None:
         """Add the gradient of the weight decay, where the loss has one.
@@ -163,15 +183,20 @@ class Problem:
 
     def _loss_gradient(self) -> Tensor:
         losses = [
-            self._engine.add_gradient(
-                self._inputs.slice(chunk.start, chunk.stop),
-                self.target[chunk],
-                self.sample_weight[chunk] / self.n_samples,
-                accumulate=chunk.start > 0,
-            )
+            self._add_gradient(self._batch_of(chunk), accumulate=chunk.start > 0)
             for chunk in self._chunks()
         ]
-        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        self._share.sum(self.network.gradient, loss)
+        return loss
+
+    def _batch_of(self, chunk: slice) -> Batch:
+        """Return consecutive rows of this process, as a part of all of them."""
+        inputs = self._inputs.slice(chunk.start, chunk.stop)
+        first = self._share.first
+        numbers = slice(first + chunk.start, first + chunk.stop)
+        weight = self.sample_weight[numbers] / self.n_samples
+        return Batch(inputs, self.target[numbers], weight)
 
     @single_threaded()
     def evaluate(self) -> tuple[Tensor, Tensor]:
@@ -234,15 +259,18 @@ class Problem:
 
         Of many rows, some tell.
         """
-        columns = prod(self.rows.sample_shape)
-        stride = -(-self.n_samples * self._inputs.row_size // _SIZED_ELEMENTS)
+        columns, share = prod(self.rows.sample_shape), self._share
+        n_elements = torch.tensor(share.rows.n_samples * self._inputs.row_size)
+        share.sum(n_elements)
+        stride = -(-int(n_elements) // _SIZED_ELEMENTS)
         some = torch.arange(0, self.n_samples, max(1, stride))
         some = some.to(self.sample_weight.device)
         sums = torch.zeros(3, columns, dtype=torch.float64)
         at_once = max(1, _CHUNK_ELEMENTS // max(1, self._inputs.row_size))
-        for index in some.split(at_once):
-            inputs = self._inputs.take(index)
+        for index in some[share.of_batches(some, [len(some)])[0]].split(at_once):
+            inputs = self._inputs.take(index - share.first)
             sums += column_moments(inputs, self.sample_weight[index])
+        share.sum(sums)
         return sums / float(self.sample_weight[some].sum())
 
     @torch.no_grad()

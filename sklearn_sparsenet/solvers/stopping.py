@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.network import Network, outputs_of
 from sklearn_sparsenet.solvers.dataset import Dataset
+from sklearn_sparsenet.solvers.shares import Share
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 
@@ -29,9 +30,11 @@ def forward(module: nn.Module, rows: Dataset) -> Tensor:
     """Return the outputs for all rows, chunk by chunk."""
     n_elements = max(1, prod(rows.sample_shape))
     size = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // n_elements))
-    starts = range(0, rows.n_samples, size)
-    chunks = (rows.slice(i, min(i + size, rows.n_samples)) for i in starts)
-    return torch.cat([outputs_of(module, chunk).to(chunk.dtype) for chunk in chunks])
+    share = Share.of(rows)
+    here, n_rows = share.rows, share.rows.n_samples
+    chunks = (here.slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size))
+    outputs = [outputs_of(module, chunk).to(chunk.dtype) for chunk in chunks]
+    return share.whole(outputs)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Processes that are connected, with a limit to each wait."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
+
+from sklearn_sparsenet.utils.exceptions import ProcessLostError
+
+__all__ = ["Group"]
+
+
+class Group:
+    """What a fit asks of the other processes; see `utils.processes.Processes`.
+
+    Connections are its own. When it is left they are closed, so that whoever waits for
+    this process gets an error at once.
+
+    Parameters
+    ----------
+    store : Store
+        By which the processes find each other.
+    name : str
+        That no other group of this store has, or had.
+    rank, size : int
+    timeout : timedelta
+        The longest wait for the others.
+    accelerated : ProcessGroup, optional
+        Of the same processes, for sums of tensors that are on GPUs; None: by way of the
+        CPU.
+
+    Raises
+    ------
+    ProcessLostError
+        If one of the processes does not come, here and in every method.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        rank: int,
+        size: int,
+        timeout: timedelta,
+        accelerated: ProcessGroup | None = None,
+    ) -> None:
+        self.rank, self.size = rank, size
+        self._timeout, self._accelerated = timeout, accelerated
+        self._group: Any = None  # whose methods are not declared
+        try:
+            where = PrefixStore(name, store)
+            self._group = ProcessGroupGloo(where, rank, size, timeout)
+        except RuntimeError as error:
+            raise self._lost(error) from error
+
+    def sum(self, values: Tensor) -> None:
+        """Replace values by their sums over all processes: the same bits in each."""
+        if values.is_cuda and self._accelerated is not None:
+            distributed.all_reduce(values, group=self._accelerated)
+            return
+        here = values.cpu().contiguous()
+        self._wait(lambda group: group.allreduce([here]))
+        if here.data_ptr() != values.data_ptr():
+            values.copy_(here)
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return what each of the processes gives, in their order."""
+        content = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        sizes = list(map(int, self._gather(torch.tensor([len(content)]))))
+        padded = content.new_zeros(max(sizes))
+        padded[: len(content)] = content
+        pairs = zip(self._gather(padded), sizes, strict=True)
+        return [pickle.loads(one[:size].numpy().tobytes()) for one, size in pairs]
+
+    def _gather(self, values: Tensor) -> list[Tensor]:
+        found = [torch.empty_like(values) for _ in range(self.size)]
+        self._wait(lambda group: group.allgather([found], [values]))
+        return found
+
+    def _wait(self, begin: Callable[[Any], Any]) -> None:
+        if self._group is None:
+            raise ProcessLostError("This process has left the group.")
+        try:
+            begin(self._group).wait()
+        except RuntimeError as error:
+            self.leave()
+            raise self._lost(error) from error
+
+    def _lost(self, error: RuntimeError) -> ProcessLostError:
+        return ProcessLostError(
+            f"Process {self.rank} of {self.size} has lost another one: it ended, "
+            "raised an error (see its output), or did not come along within "
+            f"{self._timeout.total_seconds():g} s. The fit cannot go on without it; "
+            f"with checkpoint= the same call takes it up again. ({error})"
+        )
+
+    def leave(self) -> None:
+        """Close the connections."""
+        self._group = None

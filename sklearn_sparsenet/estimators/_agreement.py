@@ -1,0 +1,107 @@
+"""Data and parameters of one fit that several processes share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sklearn_sparsenet._version import __version__
+from sklearn_sparsenet.estimators._identity import identify
+from sklearn_sparsenet.estimators._settings import Settings
+from sklearn_sparsenet.estimators._table import Table
+from sklearn_sparsenet.utils.processes import Processes
+
+__all__ = ["agreed"]
+
+# Parameters that may differ: what a process computes with, and tells.
+_OF_A_PROCESS = ("checkpoint", "device", "verbose")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a process tells the others before they begin."""
+
+    trouble: str | None = None  # with its data
+    table: Table | None = None  # without X
+    common: dict[str, str] | None = None  # what has to be the same in all of them
+
+
+def agreed(
+    processes: Processes, settings: Settings, previous: Any, check: Callable[[], Table]
+) -> Table:
+    """Return the targets and weights of all processes, and the X of this one.
+
+    Parameters
+    ----------
+    processes : Processes
+    settings : Settings
+    previous : SparseNet or None
+        The fit that this one goes on from.
+    check : callable() -> Table
+        Returns the data of this process, or refuses them.
+
+    Raises
+    ------
+    ValueError
+        In all processes, if one of them refuses its data, or if parameters or columns
+        differ; in the one that refuses them, its own error.
+    """
+    try:
+        table = check()
+    except Exception as error:
+        processes.gather(_Facts(trouble=f"{type(error).__name__}: {error}"))
+        raise
+    if processes.size == 1:
+        return table
+    common = _common(settings, previous, table)
+    found = processes.gather(_Facts(None, replace(table, X=None), common))
+    _refuse_trouble(found)
+    tables = [facts.table for facts in found]
+    return replace(
+        table,
+        y=np.concatenate([one.y for one in tables]),
+        weight=np.concatenate([one.weight for one in tables]),
+        dtype=np.result_type(*(one.dtype for one in tables)),
+        first=sum(len(one.y) for one in tables[: processes.rank]),
+        processes=processes,
+    )
+
+
+def _refuse_trouble(found: list[_Facts]) -> None:
+    for number, facts in enumerate(found):
+        if facts.trouble is not None:
+            raise ValueError(f"Process {number} cannot fit: {facts.trouble}")
+    for number, facts in enumerate(found):
+        for what, value in facts.common.items():
+            if value != found[0].common[what]:
+                raise ValueError(
+                    f"The processes of a fit need the same {what}. Process 0 has "
+                    f"{_short(found[0].common[what])}, process {number} has "
+                    f"{_short(value)}."
+                )
+
+
+def _common(settings: Settings, previous: Any, table: Table) -> dict[str, str]:
+    """Return what has to be the same in all processes, by what it is called."""
+    values = {k: v for k, v in settings.values.items() if k not in _OF_A_PROCESS}
+    if not isinstance(values["random_state"], int | np.integer):
+        del values["random_state"]  # the numbers of the first process are drawn
+    names = table.features.get("feature_names_in_")
+    start = None if previous is None else previous.module_
+    values["checkpoint"] = settings.checkpoint is not None  # where is its own affair
+    facts = {f"parameter {name}": identify(value) for name, value in values.items()}
+    return facts | {
+        "version of sklearn_sparsenet": f"{__version__} {settings.kind.__name__}",
+        "shape of samples": repr(table.X.shape[1:]),
+        "names of columns": identify(names),
+        "shape of targets": repr(table.y.shape[1:]),
+        "network to go on from": hashlib.sha256(identify(start).encode()).hexdigest(),
+    }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
