@@ -75,13 +75,14 @@ def _refuse_trouble(found: list[_Facts]) -> None:
     for number, facts in enumerate(found):
         if facts.trouble is not None:
             raise ValueError(f"Process {number} cannot fit: {facts.trouble}")
+    expected = found[0].common
     for number, facts in enumerate(found):
-        for what, value in facts.common.items():
-            if value != found[0].common[what]:
+        for what, value in expected.items():
+            other = facts.common.get(what)
+            if other != value:
                 raise ValueError(
                     f"The processes of a fit need the same {what}. Process 0 has "
-                    f"{_short(found[0].common[what])}, process {number} has "
-                    f"{_short(value)}."
+                    f"{_short(value)}, process {number} has {_short(other)}."
                 )
 
 
@@ -93,9 +94,11 @@ def _common(settings: Settings, previous: Any, table: Table) -> dict[str, str]:
     names = table.features.get("feature_names_in_")
     start = None if previous is None else previous.module_
     values["checkpoint"] = settings.checkpoint is not None  # where is its own affair
-    facts = {f"parameter {name}": identify(value) for name, value in values.items()}
-    return facts | {
-        "version of sklearn_sparsenet": f"{__version__} {settings.kind.__name__}",
+    kind = {"estimator": f"{settings.kind.__name__} of version {__version__}"}
+    parameters = {f"parameter {k}": identify(value) for k, value in values.items()}
+    return {
+        **kind,
+        **parameters,
         "shape of samples": repr(table.X.shape[1:]),
         "names of columns": identify(names),
         "shape of targets": repr(table.y.shape[1:]),
