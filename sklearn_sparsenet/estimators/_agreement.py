@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.estimators._identity import identify
@@ -15,7 +16,7 @@ from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._table import Table
 from sklearn_sparsenet.utils.processes import Processes
 
-__all__ = ["agreed"]
+__all__ = ["agreed", "check_module"]
 
 # Parameters that may differ: what a process computes with, and tells.
 _OF_A_PROCESS = ("checkpoint", "device", "verbose")
@@ -108,3 +109,16 @@ def _common(settings: Settings, previous: Any, table: Table) -> dict[str, str]:
 
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def check_module(processes: Processes, module: nn.Module) -> None:
+    """Refuse a module whose statistics would be those of one process's samples."""
+    if processes.size == 1:
+        return
+    for name, part in module.named_modules():
+        if getattr(part, "track_running_stats", False):
+            raise ValueError(
+                f"module= has running statistics ({name}: {type(part).__name__}), "
+                "which processes that share a fit would each have of their own. Use "
+                "LayerNorm or GroupNorm."
+            )

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _modules as modules
-from sklearn_sparsenet.estimators._agreement import agreed
+from sklearn_sparsenet.estimators._agreement import agreed, check_module
 from sklearn_sparsenet.estimators._coding import Coding, weigh
 from sklearn_sparsenet.estimators._probing import check_network
 from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
@@ -178,6 +178,7 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     how = (n_outputs, seeds.network, dtype, previous)
     module = modules.start_module(settings, rows, *how)
     n_outputs = modules.count_outputs(module, rows)
+    check_module(table.processes, module)
     if settings.module is not None:
         rows = modules.rows_to_give(module, rows)
     loss = coding.make_loss(n_outputs)

@@ -9,6 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from torch import nn
 
 from sklearn_sparsenet import (
     SparseNetClassifier,
@@ -352,3 +353,12 @@ def test_a_step_is_one_sum():
     more, all_of_more = sums_of(15)
     assert more - few == 10 * 9
     assert all_of_more - all_of_few == 10 * (9 + 1)  # and whether a callback stops it
+
+
+def test_running_statistics_are_refused():
+    X, y = diabetes()
+    module = nn.Sequential(nn.Linear(10, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    net = SparseNetRegressor(module=module, max_iter=5, random_state=0)
+    with joined(Counting()):
+        with pytest.raises(ValueError, match=r"running statistics \(1: BatchNorm1d\)"):
+            net.fit(X, y)

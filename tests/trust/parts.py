@@ -15,6 +15,7 @@ from tests.trust.kills import (
     check_killed_fit,
     check_killed_save,
 )
+from tests.trust.lost_processes import check_lost_process, prepare
 from tests.trust.specimens import specimens
 
 
@@ -138,6 +139,19 @@ PARTS = (
         check_failing_fit,
         long=400,
         short=20,
+    ),
+    Part(
+        "lost processes",
+        "When a process of a fit that several share is killed or stopped, the others "
+        "raise a ProcessLostError within the timeout. With `checkpoint=` the same fit "
+        "is taken up again, and ends with the network of one process.",
+        "Two to four processes, one of which gets a SIGKILL or SIGSTOP at a random "
+        "moment; half of the fits are then made again.",
+        check_lost_process,
+        long=1000,
+        short=6,
+        prepare=prepare,
+        block=20,
     ),
     Part(
         "crowds",
