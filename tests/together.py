@@ -24,7 +24,7 @@ def together(size, work, timeout=60.0):
                     found[rank] = work(rank)
             finally:
                 group.leave()
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             found[rank] = error
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]

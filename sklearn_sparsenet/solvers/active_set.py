@@ -33,6 +33,7 @@ from sklearn_sparsenet.solvers.objective import live_parameters, make_objective
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from sklearn_sparsenet.utils.processes import raise_if_shared
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["ActiveSetOptions", "check_supported", "solve_active_set"]
@@ -94,6 +95,7 @@ def solve_active_set(
     try:
         status = run.run()
     except KeyboardInterrupt:
+        raise_if_shared()
         status = Status.INTERRUPTED
         run.write(run.best)
 

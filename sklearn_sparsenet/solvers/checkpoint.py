@@ -27,6 +27,7 @@ from sklearn_sparsenet.optimality import Certificate
 from sklearn_sparsenet.solvers import Solution, Status
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.owned_directories import OwnedDirectory
+from sklearn_sparsenet.utils.processes import raise_if_shared
 from sklearn_sparsenet.utils.runtime import random_states, set_random_states
 from sklearn_sparsenet.utils.state_files import bytes_of, read_state, write_state
 
@@ -104,6 +105,7 @@ class Checkpoint:
             plain = _as_plain(solution)
             self._write(self._finished, lambda: {"random": states, "solution": plain})
         except KeyboardInterrupt:
+            raise_if_shared()
             return replace(solution, status=Status.INTERRUPTED)
         self._drop(self._unfinished)
         return solution

@@ -22,6 +22,7 @@ from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.solvers.stepper import Stepper
 from sklearn_sparsenet.solvers.stopping import EarlyStopping
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
+from sklearn_sparsenet.utils.processes import raise_if_shared
 from sklearn_sparsenet.utils.runtime import (
     random_states,
     set_random_states,
@@ -119,6 +120,7 @@ def solve(
     try:
         status = run.run_epochs(keeper, monitor)
     except KeyboardInterrupt:
+        raise_if_shared()
         status = Status.INTERRUPTED
     if status.is_cut_short:
         run.leave_in_order()

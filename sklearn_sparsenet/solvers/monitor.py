@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from sklearn_sparsenet.utils.processes import Processes
+from sklearn_sparsenet.utils.processes import Processes, raise_if_shared
 
 __all__ = ["Monitor", "Progress", "SharedMonitor"]
 
@@ -52,6 +52,7 @@ class Progress:
             if self.monitor is not None and self.monitor.end_solve():
                 self.stopped = True
         except KeyboardInterrupt:
+            raise_if_shared()
             self.stopped = self.interrupted = True
 
 

@@ -32,6 +32,7 @@ from sklearn_sparsenet.solvers.newton_steps import (
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
+from sklearn_sparsenet.utils.processes import raise_if_shared
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Settling"]
@@ -99,6 +100,7 @@ class Settling:
         try:
             status = run.take_steps(self.most_steps, self._kkt_tol, monitor)
         except KeyboardInterrupt:
+            raise_if_shared()
             status = Status.INTERRUPTED
         network = self._problem.network
         network.parameters[self._where] = run.best.point.to(network.parameters)

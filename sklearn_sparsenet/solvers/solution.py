@@ -14,6 +14,7 @@ from sklearn_sparsenet.networks.sparsity import count_per_layer
 from sklearn_sparsenet.optimality import Certificate, certify
 from sklearn_sparsenet.penalties import Penalty
 from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.utils.processes import raise_if_shared
 
 __all__ = ["Solution", "Status", "conclude"]
 
@@ -119,6 +120,7 @@ def conclude(evaluate: Callable[..., Solution], status: Status) -> Solution:
     try:
         return evaluate(status=status)
     except KeyboardInterrupt:  # the network is there; only its evaluation is not
+        raise_if_shared()
         if status is Status.INTERRUPTED:  # the second one
             raise
         return evaluate(status=Status.INTERRUPTED)

@@ -9,7 +9,14 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-__all__ = ["ALONE", "Alone", "Processes", "current_processes", "joined"]
+__all__ = [
+    "ALONE",
+    "Alone",
+    "Processes",
+    "current_processes",
+    "joined",
+    "raise_if_shared",
+]
 
 
 class Processes(Protocol):
@@ -60,3 +67,13 @@ def joined(processes: Processes) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+def raise_if_shared() -> None:
+    """Raise the exception that is being handled again if processes share the fit.
+
+    A process that the user interrupts has nothing to bring to an end alone: the others
+    would wait for it, or add numbers that are about something else.
+    """
+    if current_processes().size > 1:
+        raise

@@ -260,6 +260,10 @@ def fails():
     raise ZeroDivisionError("of the callback")
 
 
+def is_interrupted():
+    raise KeyboardInterrupt
+
+
 def fit_with(callback_of, timeout=60.0):
     X, y = diabetes()
     rows = parts(len(y), 3)
@@ -274,9 +278,13 @@ def fit_with(callback_of, timeout=60.0):
     return together(3, work, timeout)
 
 
-def test_an_error_in_one_process_ends_the_others_at_once():
-    found = fit_with(lambda rank: Failing(5, fails) if rank == 1 else None)
-    assert isinstance(found[1], ZeroDivisionError)
+@pytest.mark.parametrize(
+    ("happens", "error"),
+    [(fails, ZeroDivisionError), (is_interrupted, KeyboardInterrupt)],
+)
+def test_an_error_in_one_process_ends_the_others_at_once(happens, error):
+    found = fit_with(lambda rank: Failing(5, happens) if rank == 1 else None)
+    assert isinstance(found[1], error)
     for rank in (0, 2):
         assert isinstance(found[rank], ProcessLostError)
         assert f"Process {rank} of 3 has lost another one" in str(found[rank])
