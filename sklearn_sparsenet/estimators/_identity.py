@@ -30,6 +30,8 @@ def identify(value: Any, depth: int = _DEPTH) -> str:
     if depth == 0:
         return type(value).__qualname__
     inside = functools.partial(identify, depth=depth - 1)
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        value = value.tolist()  # it has addresses
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k!r}: {inside(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -45,6 +45,7 @@ PAIRS = {
     "objects": (Plain(1), Plain(2)),
     "dataclasses": (MCP(gamma=2), MCP(gamma=3)),
     "arrays": (np.zeros(5000), np.r_[np.zeros(4000), 1, np.zeros(999)]),
+    "names of columns": (np.array(["a", None], object), np.array(["b", None], object)),
     "tensors": (torch.zeros(3), torch.ones(3)),
     "modules": (nn.ReLU(), nn.Sigmoid()),
     "weights": (
@@ -66,6 +67,12 @@ def test_what_differs_is_told_apart(kind):
 def test_what_is_made_again_is_the_same():
     assert identify(close_over(1)) == identify(close_over(1))
     assert identify(Plain([1, {2}])) == identify(Plain([1, {2}]))
+
+
+def test_names_are_known_by_what_they_say():
+    """And not by where they lie."""
+    columns = np.array(["first column", "second column"], object)
+    assert identify(columns) == identify(pickle.loads(pickle.dumps(columns)))
 
 
 def test_circles_end():
