@@ -246,7 +246,7 @@ class _Record:
     dense: Solution | None = None
 
     def add(self, trial: Trial) -> None:
-        if self.best is None or trial.distance < self.best.distance or trial.met:
+        if self.best is None or trial.met or _rank(trial) < _rank(self.best):
             self.best = trial
         if sum(trial.n_nonzero) > self.goal:
             self.dense = trial.solution
@@ -270,4 +270,24 @@ class _Record:
             return f"λ reached the end of its range, {_ALPHA_RANGE}"
         if len(counts) > 2 and not any(map(sum, counts[1:])):
             return "the network collapses at every λ that was tried"
-        return f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
+        spent = f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
+        return spent + self._jump()
+
+    def _jump(self) -> str:
+        """Say where the count leaps over the goal, as one of whole groups does."""
+        if len(self.trials[0].alpha) > 1:
+            return ""
+        found = [(trial.alpha[0], trial.n_nonzero[0]) for trial in self.trials]
+        low, above = max((x for x in found if x[1] > self.goal), default=(0.0, 0))
+        high, below = min((x for x in found if x[1] < self.goal), default=(0.0, 0))
+        if not low < high <= low * _NARROW:
+            return ""
+        return (
+            f", and between λ = {low:.4g} and {high:.4g} the count falls from {above} "
+            f"to {below}"
+        )
+
+
+def _rank(trial: Trial) -> tuple[bool, float]:
+    """Return what is smaller for a better trial: a network that is left comes first."""
+    return not any(trial.n_nonzero), trial.distance
