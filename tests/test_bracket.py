@@ -108,7 +108,8 @@ def test_equal_layers_go_through_the_same_strengths_as_one():
         *((lambda alpha, _: SIZE if alpha < 1e-4 else 7, budget, 7,
            f"max_outer_iter={budget}") for budget in (1, 2, 5)),
         (lambda alpha, n_asked: 900, 6, 900, "does not depend on λ"),
-        (lambda alpha, n_asked: 0 if n_asked > 1 else 950, 6, 0, "collapses"),
+        # 0 is closer, but where next to nothing there is a network, that is kept.
+        (lambda alpha, n_asked: 0 if n_asked > 1 else 950, 6, 950, "collapses"),
     ],
 )  # fmt: skip
 def test_a_miss_keeps_the_budget_and_the_closest_solve_and_tells_why(
@@ -120,6 +121,25 @@ def test_a_miss_keeps_the_budget_and_the_closest_solve_and_tells_why(
     assert not result.met
     assert result.best.n_nonzero == (best,)
     assert reason in result.reason
+
+
+def test_a_count_that_leaps_over_the_goal_is_told():
+    trainer = FakeTrainer(lambda alpha: [240 if alpha[0] < 1e-4 else 80], [100])
+    result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=20))
+    assert "the count falls from 240 to 80" in result.reason
+    assert result.best.n_nonzero == (80,)
+    wide = BracketSearch().run(trainer, SearchBudget(max_outer_iter=3))
+    assert "falls" not in wide.reason
+
+
+def test_a_leap_to_nothing_keeps_the_network_before_it():
+    """As where each input brings more weights than are asked for."""
+    trainer = FakeTrainer(lambda alpha: [240 if alpha[0] < 1e-4 else 0], [100])
+    result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=20))
+    assert result.best.n_nonzero == (240,)
+    assert not result.met
+    wide = BracketSearch().run(trainer, SearchBudget(max_outer_iter=3))
+    assert wide.best.n_nonzero == (0,)
 
 
 def test_the_paper_starts_at_both_ends_and_goes_on_with_the_median():

@@ -232,13 +232,19 @@ feature_names_in_ : ndarray of str
     "cv_description": """
 For each fold a path of networks from dense to sparse is fitted (`sparsenet_path`) and
 scored on the rows that were left out; the chosen target is then fitted to all data.
+It is a number of weights, or of inputs if `target_inputs` is a sequence.
 """,
     "cv_parameters": """
 hidden_layer_sizes, activation, module, and all others that are not told here
     As in the estimator of a single target.
-target_sparsities : int or sequence, default=10
+target_sparsities : int or sequence, default=None
     A number of targets, evenly on a logarithmic scale from half of the weights to a
-    two-hundredth of them; or the targets, each as `target_sparsity` takes it.
+    two-hundredth of them; or the targets, each as `target_sparsity` takes it. None: 10
+    targets. If inputs are chosen: None keeps all weights between them, and a sequence
+    has the one target that holds with each number of inputs.
+target_inputs : int, float or sequence, default=None
+    A number holds with each target on weights. A sequence has what to choose from, each
+    as `target_inputs` of the estimator of a single target takes it.
 selection : {"min", "1se"} or callable, default="min"
     The best mean score, of equals the sparsest; the sparsest target that is worse than
     the best by no more than one standard error of their difference, over the folds; or
@@ -253,16 +259,20 @@ n_jobs : int, default=None
     Folds that are fitted at the same time.
 """,
     "cv_attributes": """
-target_sparsity_ : int, float, sequence or dict
-    The target that was chosen; `best_index_` is its place.
-target_sparsities_ : list
-    All targets, from dense to sparse.
+target_sparsity_ : int, float, sequence, dict or None
+    The target on weights: the one that was chosen, or that holds with `target_inputs_`.
+target_inputs_ : int, float or None
+    That on inputs: the one that was chosen, or given.
+target_sparsities_, target_inputs_grid_ : list
+    The same of all that was tried, from dense to sparse; `best_index_` is the place of
+    the chosen one.
 test_scores_, train_scores_ : ndarray of shape (n_targets, n_folds)
     Larger is better.
 best_score_ : float
     Mean test score of the chosen target.
-n_nonzeros_ : ndarray of shape (n_targets,)
-    Weights that were left, mean of the folds.
+n_nonzeros_, n_inputs_ : ndarray of shape (n_targets,)
+    Weights that were left, and inputs in use, mean of the folds. Inputs that cannot be
+    counted, with a `module=`, are -1.
 alphas_ : ndarray of shape (n_targets, n_folds) or (n_targets, n_folds, n_layers)
     Their λ.
 cv_results_ : dict

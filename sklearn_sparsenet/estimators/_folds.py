@@ -20,7 +20,7 @@ from sklearn_sparsenet.estimators._scoring import (
 from sklearn_sparsenet.estimators._table_rows import TableRows
 from sklearn_sparsenet.estimators._validation import count_samples, safe_indexing
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
-from sklearn_sparsenet.estimators.path import Grid, run_path
+from sklearn_sparsenet.estimators.path import Grid, count_inputs, run_path
 
 __all__ = ["make_folds", "run_folds", "warn_of_the_folds"]
 
@@ -105,8 +105,8 @@ def _fit_fold(
     Returns
     -------
     dict
-        train, test, n_nonzero and alpha of each point; the messages of what did not
-        converge.
+        train, test, n_nonzero, n_inputs and alpha of each point; the messages of what
+        did not converge.
     """
     table, *others = data
     train, test = (
@@ -132,6 +132,7 @@ def _fit_fold(
         "train": score(*train),
         "test": score(*test),
         "n_nonzero": np.array([point.n_nonzero_ for point in points]),
+        "n_inputs": count_inputs(points),
         "alpha": np.array([point.alpha_ for point in points]),
         "messages": messages,
     }

@@ -17,6 +17,7 @@ from sklearn_sparsenet.deploy.sparse_storage import (
     unpack_module,
 )
 from sklearn_sparsenet.estimators._fitted import CachedPredictor
+from sklearn_sparsenet.estimators._stored import complete_attributes
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -90,6 +91,7 @@ class PicklingMixin:
         if "_loss_" in state:  # one of the user's, as it was
             state["_loss_"] = as_loss(state["_loss_"])
         if "module_" in state:
+            complete_attributes(state, state)
             state["_route_"] = CachedPredictor(
                 state["module_"], state["n_features_in_"]
             )

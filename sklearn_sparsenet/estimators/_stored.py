@@ -28,6 +28,7 @@ __all__ = [
     "check_attributes",
     "check_network",
     "check_params",
+    "complete_attributes",
     "declared_attributes",
     "digest",
     "is_paid",
@@ -116,14 +117,17 @@ class _Chosen:
     """What cross-validation adds."""
 
     target_sparsities_: list[Any]
+    target_inputs_grid_: list[Any]
     test_scores_: np.ndarray
     train_scores_: np.ndarray
     n_nonzeros_: np.ndarray
+    n_inputs_: np.ndarray
     alphas_: np.ndarray
     cv_results_: dict[str, Any]
     best_index_: int
     best_score_: float
     target_sparsity_: Any
+    target_inputs_: Any
 
 
 _STATES: dict[str, tuple[type, ...]] = {
@@ -165,6 +169,19 @@ def declared_attributes(kind: type) -> dict[str, Any]:
     """Return the types of the attributes of a fitted estimator, by their names."""
     parts = _STATES[kind.__name__]
     return {k: v for part in parts for k, v in declared_types(part).items()}
+
+
+def complete_attributes(attributes: dict[str, Any], params: dict[str, Any]) -> None:
+    """Add the attributes that files and pickles of earlier versions are without."""
+    attributes.setdefault("weight_decay_", 0.0)  # there was none
+    if "target_sparsities_" in attributes:  # inputs could not be chosen
+        asked, n_targets = (
+            params.get("target_inputs"),
+            len(attributes["target_sparsities_"]),
+        )
+        attributes.setdefault("target_inputs_", asked)
+        attributes.setdefault("target_inputs_grid_", [asked] * n_targets)
+        attributes.setdefault("n_inputs_", np.full(n_targets, -1.0))
 
 
 def check_params(kind: type, params: dict[str, Any]) -> None:
@@ -247,6 +264,8 @@ def _check_records(attributes: dict[str, Any]) -> None:
         kept = [attributes[f"{kind}_scores_"] for kind in scores]
         if (
             any(each.ndim != 2 or len(each) != n_targets for each in kept)
+            or len(attributes["target_inputs_grid_"]) != n_targets
+            or attributes["n_inputs_"].shape != (n_targets,)
             or not 0 <= attributes["best_index_"] < n_targets
         ):
             raise ValueError("its scores are not those of its targets")

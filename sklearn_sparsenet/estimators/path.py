@@ -35,6 +35,7 @@ from sklearn_sparsenet.utils.arguments import as_number
 __all__ = [
     "Grid",
     "SparseNetPath",
+    "count_inputs",
     "plan_path",
     "run_path",
     "settings_for",
@@ -42,7 +43,13 @@ __all__ = [
 ]
 
 _DENSEST, _SPARSEST = 0.5, 0.005  # shares of the weights in a grid of our own
-_PLURALS = {"target_sparsity": "target_sparsities", "target_inputs": "target_inputs"}
+_GRIDS = {
+    "target_sparsity": (
+        "target_sparsities",
+        "a number of targets (int), or a sequence",
+    ),
+    "target_inputs": ("target_inputs", "a sequence"),
+}
 _PER_LAYER = 2  # weights in each layer, at least, in such a grid
 
 
@@ -63,16 +70,13 @@ class Grid:
     @classmethod
     def of_targets(cls, values, parameter: str = "target_sparsity") -> Grid:
         """Return a number of targets, or the targets; refuse what is neither."""
-        number = as_number(values)
+        number, (name, kinds) = as_number(values), _GRIDS[parameter]
         if isinstance(number, int) and parameter == "target_sparsity":
             return cls(parameter, number)
         if not has_entries(values) or isinstance(values, Mapping):
-            raise TypeError(
-                f"{_PLURALS[parameter]}={values!r} must be a number of targets "
-                "(int), or a sequence of targets."
-            )
+            raise TypeError(f"{name}={values!r} must be {kinds} of targets.")
         if not list(values):
-            raise ValueError(f"{_PLURALS[parameter]} is empty: give a target at least.")
+            raise ValueError(f"{name} is empty: give a target at least.")
         return cls(parameter, list(values))
 
     @classmethod
@@ -128,8 +132,7 @@ class SparseNetPath:
     @property
     def n_inputs(self) -> np.ndarray:
         """Inputs in use, shape (n_targets,); -1 where that is not known."""
-        supports = [point.support_ for point in self.estimators]
-        return np.array([-1 if each is None else int(each.sum()) for each in supports])
+        return count_inputs(self.estimators)
 
     @property
     def coefs(self) -> list[list[np.ndarray]]:
@@ -245,6 +248,12 @@ def sparsenet_path(
     return SparseNetPath(tuple(points), targets, train, test)
 
 
+def count_inputs(points: Sequence) -> np.ndarray:
+    """Return how many inputs estimators use; -1 where that is not known."""
+    supports = [point.support_ for point in points]
+    return np.array([-1 if each is None else int(each.sum()) for each in supports])
+
+
 def run_path(
     base, X, y, sample_weight, grid, numbers=None, known=None
 ) -> tuple[list, list[str]]:
@@ -310,7 +319,8 @@ def plan_path(spec: Specification, grid: Grid) -> tuple[list[dict], list[PathPoi
     penalized = tuple(layer.name for layer in network.layers)
     if any(target.layer_names != penalized for target in targets):
         raise ValueError("target_sparsities are for different layers; a path has one.")
-    order = sorted(range(len(values)), key=lambda i: -sum(targets[i].n_nonzero))
+    sizes_of = [(sum(each.n_nonzero), each.n_groups_of_units) for each in targets]
+    order = sorted(range(len(values)), key=sizes_of.__getitem__, reverse=True)
     points = [PathPoint(targets[i], spec.search) for i in order]
     return [entries[i] for i in order], points
 

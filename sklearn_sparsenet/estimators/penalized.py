@@ -52,8 +52,9 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     """
     check_is_fitted(estimator)
     changes = {"device": "cpu", "checkpoint": None, "verbose": 0}
-    if hasattr(estimator, "target_sparsity_"):  # the one that was chosen
-        changes["target_sparsity"] = estimator.target_sparsity_
+    for name in ("target_sparsity", "target_inputs"):
+        if hasattr(estimator, f"{name}_"):  # the one that was chosen
+            changes[name] = getattr(estimator, f"{name}_")
     # Of a clone, whose random numbers are its own.
     settings = Settings.of(clone(estimator), **changes)
     with told_before():

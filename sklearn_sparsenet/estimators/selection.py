@@ -8,6 +8,8 @@ from numbers import Integral
 import numpy as np
 from scipy.stats import rankdata
 
+from sklearn_sparsenet.estimators.path import Grid
+
 __all__ = [
     "SELECTIONS",
     "best",
@@ -92,37 +94,36 @@ def within_one_standard_error(test_scores: np.ndarray) -> int:
 SELECTIONS = {"min": best, "1se": within_one_standard_error}
 
 
-def choose(targets: list, results: list[dict], selection: str | Callable) -> dict:
+def choose(grid: Grid, results: list[dict], selection: str | Callable) -> dict:
     """Choose a target by what the folds gave; return both, as attributes.
 
     Targets go from dense to sparse. The result of a fold has the scores "train" and
-    "test", "n_nonzero" and "alpha" of each target.
+    "test", "n_nonzero", "n_inputs" and "alpha" of each target.
     """
     test, train = (
         np.stack([result[kind] for result in results], axis=1)
         for kind in ("test", "train")
     )
-    cv_results = _as_results(targets, test, train)
+    cv_results = _as_results(grid, test, train)
     if callable(selection):
-        index = _checked(selection(cv_results), len(targets))
+        index = _checked(selection(cv_results), len(test))
     else:
         index = SELECTIONS[selection](test)
     return {
-        "target_sparsities_": targets,
         "test_scores_": test,
         "train_scores_": train,
         "n_nonzeros_": np.mean([result["n_nonzero"] for result in results], axis=0),
+        "n_inputs_": np.mean([result["n_inputs"] for result in results], axis=0),
         "alphas_": np.stack([result["alpha"] for result in results], axis=1),
         "cv_results_": cv_results,
         "best_index_": index,
         "best_score_": float(_defined(test)[index].mean()),
-        "target_sparsity_": targets[index],
     }
 
 
-def _as_results(targets: list, test: np.ndarray, train: np.ndarray) -> dict:
+def _as_results(grid: Grid, test: np.ndarray, train: np.ndarray) -> dict:
     """Return the scores in the form of `GridSearchCV.cv_results_`."""
-    results = {"param_target_sparsity": targets}
+    results = {f"param_{grid.parameter}": grid.values}
     for kind, scores in (("test", test), ("train", train)):
         for number, fold in enumerate(scores.T):
             results[f"split{number}_{kind}_score"] = fold

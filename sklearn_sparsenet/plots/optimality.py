@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sklearn_sparsenet.estimators.penalized import penalized_problem
-from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.optimality import alpha_interval
 from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["OptimalityDisplay"]
@@ -20,6 +22,7 @@ __all__ = ["OptimalityDisplay"]
 Array = np.ndarray
 _DEPTH = 1e-3  # of λ: how far down the axis goes
 _COLUMNS = 3
+_OF_GROUPS = "dual norm of ∂L/∂w, by group"
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -33,18 +36,23 @@ class OptimalityDisplay:
     their order. At a minimiser the points lie on the line, the nonzero ones at λ. Ranks
     count from the largest: the paper's :math:`a_{(N - r + 1)}` has rank r.
 
+    With a penalty of groups of weights, `GroupL2` say, each point is such a group, and
+    :math:`a_g` the dual norm of its gradient, of which the same is true.
+
     Parameters
     ----------
-    magnitudes : list of ndarray of shape (n_weights,)
-        The :math:`a_i` of each group of weights that shares a λ.
-    supports : list of ndarray of bool, shape (n_weights,)
-        Whether those weights are nonzero.
+    magnitudes : list of ndarray of shape (n_points,)
+        The :math:`a_i` of the weights, or groups of a penalty, that share a λ.
+    supports : list of ndarray of bool, shape (n_points,)
+        Whether those weights, or groups, are nonzero.
     alphas : sequence of float
         λ of each group.
     intervals : sequence of (float, float)
         Of (35), for each group.
     names : sequence of str, optional
-        Of the groups, where there are several.
+        Of the layers, where each has its λ.
+    quantity : str, default="|∂L/∂w|"
+        What the magnitudes are, for the label.
 
     Attributes
     ----------
@@ -61,7 +69,8 @@ class OptimalityDisplay:
 
     Notes
     -----
-    The theorem is about ℓ1; with other penalties the interval says nothing.
+    The theorem is about ℓ1 and norms of groups; with other penalties the interval says
+    nothing.
 
     References
     ----------
@@ -86,6 +95,7 @@ class OptimalityDisplay:
     alphas: Sequence[float]
     intervals: Sequence[tuple[float, float]]
     names: Sequence[str] | None = None
+    quantity: str = "|∂L/∂w|"
 
     @classmethod
     @single_threaded()
@@ -133,20 +143,23 @@ class OptimalityDisplay:
         network = (problem := penalized_problem(net, X, y, sample_weight)).network
         _, gradient = problem.evaluate()
         per_layer = np.ndim(net.alpha_) > 0
-        groups = [slice(0, network.n_weights)]
-        if per_layer:
-            groups = [layer.slice for layer in network.layers]
-        weights = network.weights.detach()
-        counts = [count_nonzero(weights[group]) for group in groups]
+        sizes = _dual_norms(problem, gradient)
+        # A norm is zero where all weights of its group are, and so is its dual.
+        support = [
+            norms != 0 for norms in _dual_norms(problem, network.weights.detach())
+        ]
+        if not per_layer:
+            sizes, support = [torch.cat(sizes)], [torch.cat(support)]
         display = cls(
-            magnitudes=[gradient[group].abs().numpy() for group in groups],
-            supports=[(weights[group] != 0).numpy() for group in groups],
+            magnitudes=[a.numpy() for a in sizes],
+            supports=[some.numpy() for some in support],
             alphas=np.atleast_1d(net.alpha_).tolist(),
             intervals=[
-                alpha_interval(gradient[group], count)
-                for group, count in zip(groups, counts, strict=True)
+                alpha_interval(a, int(some.sum()))
+                for a, some in zip(sizes, support, strict=True)
             ],
             names=[layer.name for layer in network.layers] if per_layer else None,
+            quantity="|∂L/∂w|" if problem.penalty.separable else _OF_GROUPS,
         )
         return display.plot(ax)
 
@@ -231,7 +244,7 @@ class OptimalityDisplay:
         axis.set(xscale="log", yscale="log", ylim=limits, xlabel="rank")
         style.count_axis(axis.xaxis, 1, len(self.magnitudes[number]))
         if number == 0:
-            axis.set_ylabel("|∂L/∂w|")
+            axis.set_ylabel(self.quantity)
         if self.names is not None:
             support, name = self.supports[number], style.as_text(self.names[number])
             title = f"{name}\n{int(support.sum()):,} of {len(support):,}"
@@ -246,3 +259,15 @@ class OptimalityDisplay:
         unit = alpha if alpha > 0 else largest
         smallest = float(a[a > 0].min(initial=unit))
         return max(0.5 * smallest, _DEPTH * unit), 3 * largest
+
+
+def _dual_norms(problem: Problem, flat: Tensor) -> list[Tensor]:
+    """Return those of the groups of the penalty in each layer of a flat vector.
+
+    Of single weights where the penalty is no sum of norms.
+    """
+    found = []
+    for part in problem.network.split(flat):
+        norms = problem.penalty.dual_norms(part)
+        found.append(part.abs().reshape(-1) if norms is None else norms)
+    return found

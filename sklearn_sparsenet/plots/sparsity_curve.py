@@ -21,6 +21,7 @@ from sklearn_sparsenet.plots.fitted import open_up
 __all__ = ["SparsityCurveDisplay"]
 
 Array = np.ndarray
+_COUNTS = {"weights": "n_nonzeros", "inputs": "n_inputs"}
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -79,7 +80,12 @@ class SparsityCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, kind: str = "error", ax: Any = None
+        cls,
+        estimator: Any,
+        *,
+        over: str = "weights",
+        kind: str = "error",
+        ax: Any = None,
     ) -> SparsityCurveDisplay:
         """Plot the cross-validation of a `SparseNetRegressorCV` or `-ClassifierCV`.
 
@@ -87,6 +93,9 @@ class SparsityCurveDisplay:
         ----------
         estimator : estimator
             Fitted; alone, at the end of a Pipeline, or the best one of a search.
+        over : {"weights", "inputs"}, default="weights"
+            What the curve is drawn over: weights kept, or inputs in use, means of the
+            folds.
         kind, ax
             See `plot`.
 
@@ -99,6 +108,8 @@ class SparsityCurveDisplay:
         NotFittedError
         TypeError
             For an estimator of a single target.
+        ValueError
+            If `over` is neither, or inputs were not counted.
         """
         net, _ = open_up(estimator)
         if not hasattr(net, "test_scores_"):
@@ -108,8 +119,9 @@ class SparsityCurveDisplay:
             )
         name = default_score_name(net) if net.scoring is None else net.scoring
         display = cls(
-            n_nonzeros=net.n_nonzeros_,
+            n_nonzeros=_counts(net, over, "{}_"),
             test_scores=net.test_scores_,
+            counted=over,
             chosen=net.best_index_,
             score_name=name if isinstance(name, str) else "score",
         )
@@ -142,14 +154,11 @@ class SparsityCurveDisplay:
         Raises
         ------
         ValueError
-            If `over` is neither, or there are no scores.
+            If `over` is neither, inputs were not counted, or there are no scores.
         """
-        counts = {"weights": path.n_nonzeros, "inputs": path.n_inputs}
-        if over not in counts:
-            raise ValueError(f"over must be 'weights' or 'inputs', got {over!r}.")
         is_classifier = hasattr(path.estimators[0], "classes_")
         display = cls(
-            n_nonzeros=counts[over],
+            n_nonzeros=_counts(path, over, "{}"),
             test_scores=path.test_scores,
             train_scores=path.train_scores,
             counted=over,
@@ -260,20 +269,22 @@ class SparsityCurveDisplay:
             if mark is not None:
                 mark.set(markerfacecolor=style.ORANGE)
 
-    def _mark(
-        self,
-        counts: Array,
-        kind: str,
-        index: int | None,
-        what: str,
-        sign: str,
-        size: int,
-    ) -> Any:
+    def _mark(self, counts: Array, kind: str, index: int | None, *look: Any) -> Any:
         if index is None:
             return None
         scores = self.train_scores if self.test_scores is None else self.test_scores
         value = _values(scores, kind, self.score_name).mean(axis=1)[index]
-        return _draw_mark(self.ax_, counts[index], value, what, sign, size)
+        return _draw_mark(self.ax_, counts[index], value, *look)
+
+
+def _counts(source: Any, over: str, form: str) -> Array:
+    """Return the counts of a path, or of an estimator, whose names have that form."""
+    if over not in _COUNTS:
+        raise ValueError(f"over must be 'weights' or 'inputs', got {over!r}.")
+    counts = getattr(source, form.format(_COUNTS[over]))
+    if counts.min() < 0:
+        raise ValueError("over='inputs': how many inputs are in use is not known.")
+    return counts
 
 
 def _draw_mark(

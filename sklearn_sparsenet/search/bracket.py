@@ -235,19 +235,22 @@ class BracketSearch(Search):
 
 @dataclass
 class _Record:
-    """The solves so far; the states of two are kept, no others.
+    """The solves so far; the states of three are kept, no others.
 
-    Those of the closest one, and of the last one with more weights than `goal`.
+    Those of the closest one, of the closest one that has weights, and of the last one
+    with more weights than `goal`.
     """
 
     goal: int
     trials: list[Trial] = field(default_factory=list)
     best: Trial | None = None
+    live: Trial | None = None
     dense: Solution | None = None
 
     def add(self, trial: Trial) -> None:
-        if self.best is None or trial.distance < self.best.distance or trial.met:
-            self.best = trial
+        self.best = _closer(trial, self.best)
+        if any(trial.n_nonzero):
+            self.live = _closer(trial, self.live)
         if sum(trial.n_nonzero) > self.goal:
             self.dense = trial.solution
         self.trials.append(trial.without_state())
@@ -255,6 +258,8 @@ class _Record:
     def result(self, limits: SearchBudget) -> SearchResult:
         assert self.best is not None
         best, trials = self.best, tuple(self.trials)
+        if self.live and self._leap() and not any(best.n_nonzero):
+            best = self.live  # with groups: nothing, or more than was asked for
         reason = "" if best.met else self._reason(limits)
         cut_off = best.solution.status.is_cut_short
         return SearchResult(best, trials, best.met, reason, cut_off=cut_off)
@@ -270,4 +275,31 @@ class _Record:
             return f"λ reached the end of its range, {_ALPHA_RANGE}"
         if len(counts) > 2 and not any(map(sum, counts[1:])):
             return "the network collapses at every λ that was tried"
-        return f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
+        spent = f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
+        if not (leap := self._leap()):
+            return spent
+        (low, above), (high, below) = leap
+        return (
+            f"{spent}, and between λ = {low:.4g} and {high:.4g} the count falls from "
+            f"{above} to {below}"
+        )
+
+    def _leap(self) -> tuple[tuple[float, int], tuple[float, int]] | None:
+        """Return λ and count on either side of a leap over the goal, if there is one.
+
+        The counts of whole groups of weights have some.
+        """
+        if len(self.trials[0].alpha) > 1:
+            return None
+        found = [(trial.alpha[0], trial.n_nonzero[0]) for trial in self.trials]
+        low = max((x for x in found if x[1] > self.goal), default=None)
+        high = min((x for x in found if x[1] < self.goal), default=None)
+        if low is None or high is None or not low[0] < high[0] <= low[0] * _NARROW:
+            return None
+        return low, high
+
+
+def _closer(trial: Trial, best: Trial | None) -> Trial:
+    if best is None or trial.met or trial.distance < best.distance:
+        return trial
+    return best

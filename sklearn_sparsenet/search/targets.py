@@ -60,6 +60,11 @@ class Target:
                 )
         return replace(self, n_nonzero=goals, units=units)
 
+    @property
+    def n_groups_of_units(self) -> int:
+        """How many groups of inputs and units are to be in use, where that is asked."""
+        return 0 if self.units is None else sum(t.goal for t in self.units.targets)
+
     def grouped(self, counts: Sequence[int]) -> list[int]:
         """Return the counts per layer as the target has them: summed, or as is."""
         return list(counts) if self.per_layer else [sum(counts)]

@@ -63,8 +63,9 @@ class UnitPruning(GradualPruning):
 
     def advance(self, step: int, n_steps: int) -> None:
         """Take notice of which step of the run comes next."""
+        if n_steps != self._n_steps:  # made once: it is checked when it is made
+            self._unit_schedule = self._asked_schedule or _SCHEDULE.scaled_to(n_steps)
         super().advance(step, n_steps)
-        self._unit_schedule = self._asked_schedule or _SCHEDULE.scaled_to(n_steps)
 
     def _cut(self, weight: Tensor, step: Strength) -> Tensor | None:
         """Cut units, then weights of those that stay."""

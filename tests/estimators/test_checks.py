@@ -30,7 +30,11 @@ def test_check(estimator, check):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore::sklearn_sparsenet.DataScaleWarning")
 @parametrize_with_checks(
-    [SparseNetClassifierCV(**SHORT), SparseNetRegressorCV(**SHORT)]
+    [
+        SparseNetClassifierCV(**SHORT),
+        SparseNetRegressorCV(**SHORT),
+        SparseNetRegressorCV(target_inputs=[0.0, 0.5], cv=2, max_iter=150),
+    ]
 )
 def test_check_with_two_targets(estimator, check):
     check(estimator)

@@ -374,6 +374,9 @@ def test_what_the_version_before_wrote_is_read():
     for net in (old, load(path.with_suffix(".safetensors"))):
         found = net.predict_proba(load_iris().data[::10])
         assert_allclose(found, expected, rtol=1e-6)
+        assert net.target_inputs_ is None  # inputs could not be chosen
+        assert net.target_inputs_grid_ == [None] * len(net.target_sparsities_)
+        assert net.n_inputs_.shape == net.n_nonzeros_.shape
     assert old.penalty == MCP(3.0)
     assert old.search.plateau_fraction == 0.6
 

@@ -268,6 +268,16 @@ def test_a_path_of_inputs_has_as_many_at_each_point(cancer):
     assert (supports[2] <= supports[1]).all()
 
 
+@pytest.mark.parametrize("weights", [40, 0.9])
+def test_a_path_of_inputs_with_as_many_weights_has_fewer_and_fewer(cancer, weights):
+    net = SparseNetClassifier(
+        (10,), target_sparsity=weights, max_iter=20, random_state=0
+    )
+    path = sparsenet_path(net, *cancer, target_inputs=[3, 12, 6])
+    assert path.n_inputs.tolist() == [12, 6, 3]
+    assert len(set(path.n_nonzeros)) == 1
+
+
 @pytest.mark.parametrize("grid", [[], 3, {"a": 2}])
 def test_a_path_of_inputs_needs_a_sequence(cancer, grid):
     with pytest.raises((TypeError, ValueError), match="target_inputs"):

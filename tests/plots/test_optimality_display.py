@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet import (
+    GroupL2,
+    SparseGroupL2,
+    SparseNetClassifier,
+    SparseNetRegressor,
+)
 from sklearn_sparsenet.plots import OptimalityDisplay
 
 
@@ -39,6 +44,43 @@ def test_optimality_of_a_minimiser_has_lambda_in_the_interval(diabetes):
     (low, high), a = display.intervals[0], display.magnitudes[0]
     assert low <= net.alpha_ == pytest.approx(high, rel=2e-3)
     np.testing.assert_allclose(a[display.supports[0]], net.alpha_, rtol=2e-3)
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.4])
+def test_optimality_of_groups_has_a_point_for_each(diabetes, l1_ratio):
+    """By hand: two outputs, and without hidden layers a group for each input."""
+    X, y = (np.asarray(values) for values in diabetes)
+    Y = np.c_[y, y**2]
+    penalty = SparseGroupL2(l1_ratio) if l1_ratio else GroupL2()
+    net = SparseNetRegressor(
+        (), penalty=penalty, alpha=0.4, max_iter=500, batch_size=442
+    )
+    display = OptimalityDisplay.from_estimator(net.fit(X, Y), X, Y)
+    (W,), (b,) = net.penalized_coefs_, net.penalized_intercepts_
+    gradient = 2 * X.T @ (X @ W + b - (Y - net.y_mean_) / net.y_scale_) / len(Y)
+    a, support = display.magnitudes[0], display.supports[0]
+    np.testing.assert_array_equal(support, (W != 0).any(axis=1))
+    assert 0 < support.sum() < 10
+    rest = np.maximum(np.abs(gradient) - l1_ratio * a[:, None], 0)
+    norms = np.linalg.norm(rest, axis=1)
+    np.testing.assert_allclose((1 - l1_ratio) * a, norms, rtol=1e-6)
+    np.testing.assert_allclose(a[support], net.alpha_, rtol=1e-2)
+    assert a[~support].max() < net.alpha_
+    low, high = display.intervals[0]
+    assert (low, high) == (a[~support].max(), a[support].min())
+    assert "group" in display.ax_.get_ylabel()
+
+
+def test_optimality_of_groups_of_several_layers(diabetes):
+    for alpha in (0.02, [0.02, 0.01]):
+        net = SparseNetRegressor(
+            (8,), penalty="group_l2", alpha=alpha, max_iter=50, random_state=0
+        )
+        display = OptimalityDisplay.from_estimator(net.fit(*diabetes), *diabetes)
+        held = np.concatenate(display.supports)
+        columns = [(W != 0).any(axis=1) for W in net.penalized_coefs_]
+        np.testing.assert_array_equal(held, np.concatenate(columns))
+        assert len(display.magnitudes) == np.size(alpha)
 
 
 def test_optimality_per_layer_has_axes_of_its_own(classifier, digits):
