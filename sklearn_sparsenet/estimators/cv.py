@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import ClassVar
 
 from sklearn.base import clone, is_classifier
@@ -21,7 +20,6 @@ from sklearn_sparsenet.estimators._settings import OF_ONE_TARGET
 from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
-    Number,
     StrOptions,
     check_weights,
     fit_context,
@@ -45,7 +43,6 @@ def _constraints(single: type) -> dict:
         "selection": [StrOptions(set(SELECTIONS)), callable],
         "cv": ["cv_object"],
         "scoring": [str, callable, None],
-        "n_jobs": [Number(Integral, None, None, closed="neither"), None],
     }
 
 
@@ -108,7 +105,9 @@ class CrossValidated:
         chosen = choose(targets, results, self.selection)
         refit = root.subcontext(task_name="refit")
         refit.call_on_fit_task_begin(**facts)
-        single.set_params(target_sparsity=chosen["target_sparsity_"])
+        single.set_params(
+            target_sparsity=chosen["target_sparsity_"], n_jobs=self.n_jobs
+        )
         with refit.propagate_callback_context(single), told_before():
             found = fit_network(single, X, y, sample_weight)
         refit.call_on_fit_task_end(**facts)
@@ -143,9 +142,9 @@ class CrossValidated:
         return scorer(self, X, y, **weights_for(scorer, sample_weight))
 
     def _make_single(self):
-        """Return the estimator of one target, with all other parameters as here."""
-        own = self.get_params(deep=False)
-        shared = self._single().get_params(deep=False).keys() - OF_ONE_TARGET.keys()
+        """Return the estimator of one target, with all but `n_jobs` as here."""
+        own, alone = self.get_params(deep=False), {*OF_ONE_TARGET, "n_jobs"}
+        shared = self._single().get_params(deep=False).keys() - alone
         return clone(self._single(**{name: own[name] for name in shared}))
 
 

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from queue import SimpleQueue
 from typing import Any
 
@@ -37,9 +38,11 @@ class _Shared:
         self._n_running = 0  # by others than the thread that has to have them done
         self._changed = threading.Condition()
         self._errors: list[BaseException] = []
+        self._context = copy_context()  # NumPy's handling of errors is in it
 
     def help(self) -> None:
         """Take part, in another thread."""
+        run = self._context.copy().run
         while True:
             with self._changed:
                 if not self.left:
@@ -47,7 +50,7 @@ class _Shared:
                 task = self.left.popleft()
                 self._n_running += 1
             try:
-                task()
+                run(task)
             except BaseException as error:  # is raised where the result is needed
                 self._errors.append(error)
                 self.left.clear()
@@ -99,9 +102,10 @@ class _Workers:
 
     def run(self, tasks: Sequence[Task]) -> None:
         shared = _Shared(tasks)
-        for _ in range(min(len(tasks), self._n_threads) - 1):
+        n_helpers = min(len(tasks), self._n_threads) - 1
+        for _ in range(n_helpers):
             self._wake.put(shared)
-        while len(self._threads) < self._n_threads - 1:
+        while len(self._threads) < n_helpers:
             thread = threading.Thread(target=self._work, daemon=True)
             thread.start()
             self._threads.append(thread)
