@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from sklearn_sparsenet.networks.activations import Kernel
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
 from sklearn_sparsenet.networks.stages import Stage, take_apart
 from sklearn_sparsenet.utils.runtime import single_threaded
+from sklearn_sparsenet.utils.workers import run_tasks
 
 __all__ = ["Predictor", "log_link", "predict_from"]
 
@@ -36,6 +39,7 @@ _DENSE_RATE, _DENSE_CALL = 40e9, 1.5e-6
 _DENSE_VECTOR_RATE = 20e9
 _SPARSE_RATE, _SPARSE_CALL = 8.5e9, 5e-6
 _SPARSE_VECTOR_RATE = 2.5e9
+_WORTH_A_TASK = 2e-3  # seconds: what is shorter is not divided among threads
 _SPARSE_HALF = 8  # columns at which a sparse product reaches half of its rate
 
 
@@ -83,6 +87,11 @@ class _Layer:
     def is_sparse(self, n_columns: int) -> bool:
         """Tell which product is to be taken."""
         return self.sparse_seconds(n_columns) < self.dense_seconds(n_columns)
+
+    def seconds(self, n_columns: int, as_sparse: bool) -> float:
+        """Return how long the product that is taken will probably take."""
+        known = self.sparse_seconds if as_sparse else self.dense_seconds
+        return known(n_columns)
 
     def apply(self, columns: Array, as_sparse: bool) -> Array:
         """Return the outputs, shape (n_units, n_columns)."""
@@ -165,12 +174,23 @@ class Predictor:
         plan = self._plan(n_rows)
         outputs = np.empty((n_rows, len(self._layers[-1].bias)), self.dtype)
         block = max(1, min(_BLOCK, _BLOCK_INPUTS // n_inputs))
-        for start in range(0, n_rows, block):
-            rows = slice(start, min(start + block, n_rows))
-            columns = read(X, rows)
-            for layer, as_sparse in zip(self._layers, plan, strict=True):
-                columns = layer.apply(columns, as_sparse)
-            outputs[rows] = columns.T
+
+        def compute(starts: range) -> None:
+            for start in starts:
+                rows = slice(start, min(start + block, n_rows))
+                columns = read(X, rows)
+                for layer, as_sparse in zip(self._layers, plan, strict=True):
+                    columns = layer.apply(columns, as_sparse)
+                outputs[rows] = columns.T
+
+        starts = range(0, n_rows, block)
+        seconds = sum(
+            layer.seconds(block, as_sparse)
+            for layer, as_sparse in zip(self._layers, plan, strict=True)
+        )
+        n_together = ceil(_WORTH_A_TASK / seconds)
+        groups = range(0, len(starts), n_together)
+        run_tasks([partial(compute, starts[i : i + n_together]) for i in groups])
         return outputs
 
     def _read_dense(self, X: Array, rows: slice) -> Array:

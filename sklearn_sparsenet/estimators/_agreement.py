@@ -19,7 +19,7 @@ from sklearn_sparsenet.utils.processes import Processes
 __all__ = ["agreed", "check_module"]
 
 # Parameters that may differ: what a process computes with, and tells.
-_OF_A_PROCESS = ("checkpoint", "device", "verbose")
+_OF_A_PROCESS = ("checkpoint", "device", "n_jobs", "verbose")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.deploy.predictor import predict_from
 from sklearn_sparsenet.estimators._fitting import fit_network
+from sklearn_sparsenet.estimators._jobs import count_threads
 from sklearn_sparsenet.estimators._modules import linear_layers
 from sklearn_sparsenet.estimators._pickling import PicklingMixin
 from sklearn_sparsenet.estimators._reports import ReportsMixin
@@ -28,7 +29,9 @@ from sklearn_sparsenet.estimators._validation import (
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.stopping import forward
+from sklearn_sparsenet.utils.arguments import as_number
 from sklearn_sparsenet.utils.runtime import resolve_device, single_threaded
+from sklearn_sparsenet.utils.workers import sharing_work
 
 __all__ = ["SparseNet"]
 
@@ -116,7 +119,8 @@ class SparseNet(
             return np.concatenate([self._outputs(rows) for rows in X.blocks()])
         X = check_new_data(self, X)
         predictor = self._route_.predictor(self.module_)
-        with np.errstate(all="ignore"):  # what overflows is refused below
+        threads = sharing_work(count_threads(as_number(self.n_jobs)))
+        with threads, np.errstate(all="ignore"):  # what overflows is refused below
             outputs = predictor(X) if predictor is not None else self._forward(X)
         return check_finite(outputs)
 

@@ -51,7 +51,7 @@ __all__ = [
     "try_loss",
 ]
 
-_NOT_OF_A_FIT = ("checkpoint", "verbose")  # parameters that change nothing
+_NOT_OF_A_FIT = ("checkpoint", "n_jobs", "verbose")  # parameters that change nothing
 _TRIED_ROWS = 8  # for a loss
 _TRIED_ALPHA, _TRIED_STEP = 1e-3, 1e-2  # for a penalty
 _ERRORS_OF_USERS = (RuntimeError, TypeError, ValueError, IndexError, AttributeError)

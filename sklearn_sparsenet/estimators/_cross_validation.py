@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, ClassVar
 
 from sklearn.base import clone, is_classifier
@@ -20,7 +19,6 @@ from sklearn_sparsenet.estimators._settings import OF_ONE_TARGET
 from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
-    Number,
     StrOptions,
     as_ratios,
     check_weights,
@@ -47,7 +45,6 @@ def constraints_of_cv(single: type) -> dict:
         "selection": [StrOptions(set(SELECTIONS)), callable],
         "cv": ["cv_object"],
         "scoring": [str, callable, None],
-        "n_jobs": [Number(Integral, None, None, closed="neither"), None],
     }
 
 
@@ -116,7 +113,7 @@ class CrossValidated:
         refit = root.subcontext(task_name="refit")
         refit.call_on_fit_task_begin(**facts)
         chosen |= _targets_of(single, entries, chosen["best_index_"])
-        single.set_params(**entries[chosen["best_index_"]])
+        single.set_params(**entries[chosen["best_index_"]], n_jobs=self.n_jobs)
         with refit.propagate_callback_context(single), told_before():
             found = fit_network(single, X, y, sample_weight)
         refit.call_on_fit_task_end(**facts)
@@ -151,9 +148,9 @@ class CrossValidated:
         return scorer(self, X, y, **weights_for(scorer, sample_weight))
 
     def _make_single(self):
-        """Return the estimator of one target, with all other parameters as here."""
-        own = self.get_params(deep=False)
-        shared = self._single().get_params(deep=False).keys() - OF_ONE_TARGET.keys()
+        """Return the estimator of one target, with all but `n_jobs` as here."""
+        own, alone = self.get_params(deep=False), {*OF_ONE_TARGET, "n_jobs"}
+        shared = self._single().get_params(deep=False).keys() - alone
         single = clone(self._single(**{name: own[name] for name in shared}))
         if has_entries(self.target_inputs):
             single.set_params(target_sparsity=_besides_inputs(self.target_sparsities))

@@ -157,6 +157,11 @@ checkpoint : str or path-like, default=None
     another one, then goes on where it was stopped, and finds what it would have found.
     What it kept is removed once it is done. Fits may share a directory. With "lbfgs"
     finished solves are kept, and nothing of the present one.
+n_jobs : int, default=None
+    Threads of `fit` and of predictions, where a network is large enough to be divided;
+    small ones take one. None: one, unless `joblib.parallel_config` says more; -1: all
+    cores. The same network to the last bit, whatever it is. In a worker of joblib's
+    None is one, and a number is at most what joblib leaves to each worker.
 random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
     1: a line per solve.
@@ -256,7 +261,8 @@ scoring : str, callable or None, default=None
     the fit (with several labels their mean), and R² for regression. `score` returns it
     too, but for None the accuracy of classes. It gets `sample_weight` if `fit` does.
 n_jobs : int, default=None
-    Folds that are fitted at the same time.
+    Folds that are fitted at the same time, each by one thread. Those of the last fit,
+    and of predictions, as in the estimator of a single target.
 """,
     "cv_attributes": """
 target_sparsity_ : int, float, sequence, dict or None

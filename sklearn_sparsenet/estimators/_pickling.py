@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from inspect import Parameter, signature
 
 import torch
 from torch import nn
@@ -95,4 +96,7 @@ class PicklingMixin:
             state["_route_"] = CachedPredictor(
                 state["module_"], state["n_features_in_"]
             )
+        for name, parameter in signature(type(self)).parameters.items():
+            if parameter.default is not Parameter.empty and not hasattr(self, name):
+                state.setdefault(name, parameter.default)  # younger than the pickle
         super().__setstate__(state)

@@ -17,6 +17,7 @@ from sklearn_sparsenet.estimators import _build as build
 from sklearn_sparsenet.estimators import _modules as modules
 from sklearn_sparsenet.estimators._agreement import agreed, check_module
 from sklearn_sparsenet.estimators._coding import Coding, weigh
+from sklearn_sparsenet.estimators._jobs import count_threads
 from sklearn_sparsenet.estimators._probing import check_network
 from sklearn_sparsenet.estimators._scales import check_range, warn_about_scales
 from sklearn_sparsenet.estimators._settings import (
@@ -53,6 +54,7 @@ from sklearn_sparsenet.utils.runtime import (
     resolve_device,
     single_threaded,
 )
+from sklearn_sparsenet.utils.workers import sharing_work
 
 __all__ = ["Specification", "check_table", "specified"]
 
@@ -147,7 +149,8 @@ def specified(
     random_state = settings.random_state if seed is None else seed
     seeds = build.Seeds.draw(check_random_state(random_state))
     seeds = table.processes.gather(seeds)[0]
-    with torch.inference_mode(False), single_threaded():
+    threads = sharing_work(count_threads(as_number(settings.n_jobs)))
+    with torch.inference_mode(False), single_threaded(), threads:
         device = resolve_device(settings.device)
         forked = forked_random_state(seeds.network, device)
         with forked if _may_draw(settings) else nullcontext():

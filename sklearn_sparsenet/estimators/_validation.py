@@ -76,6 +76,11 @@ SEARCHES = {
 POSITIVE_INT = Number(Integral, 1, None, closed="left")
 _NON_NEGATIVE = Number(Real, 0, None, closed="left")
 _STEP_SIZE = Number(Real, 1e-15, 1e15, closed="both")
+_N_JOBS = [
+    Number(Integral, 1, None, closed="left"),
+    Number(Integral, None, -1, closed="right"),
+    None,
+]
 _SEED = Number(Integral, 0, 2**32 - 1, closed="both")
 
 _ONE_TYPE = re.compile(r"[<>=|]?[A-Za-z]+[0-9]*")  # as NumPy writes it
@@ -113,6 +118,7 @@ COMMON_CONSTRAINTS: dict[str, list | str] = {
     "dtype": "no_validation",  # by resolve_dtype
     "device": [str, torch.device],
     "checkpoint": [None, str, os.PathLike],
+    "n_jobs": _N_JOBS,
     "random_state": [_SEED, np.random.RandomState, None],
     "verbose": ["verbose"],
 }

@@ -109,6 +109,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         dtype="auto",
         device="cpu",
         checkpoint=None,
+        n_jobs=None,
         random_state=None,
         verbose=0,
     ):
@@ -146,6 +147,7 @@ class SparseNetRegressor(RegressorMixin, SparseNet):
         self.dtype = dtype
         self.device = device
         self.checkpoint = checkpoint
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 

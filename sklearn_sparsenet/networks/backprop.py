@@ -9,17 +9,16 @@ that write into memory allocated once. Units without weights are left out of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.activations import Rule
+from sklearn_sparsenet.networks.chain import Chain, Link
 from sklearn_sparsenet.networks.network import Network
-from sklearn_sparsenet.networks.sparse_inputs import Inputs, add_outer_product, affine
+from sklearn_sparsenet.networks.sparse_inputs import Inputs
 from sklearn_sparsenet.networks.stages import (
     Stage,
     has_hooks,
@@ -39,8 +38,6 @@ __all__ = [
 # Weights times rows that must be saved by leaving out units; to gather the others
 # takes time.
 _WORTH_LEAVING_OUT = 2**20
-# Memory for batches and for the full gradient, each with a shorter last piece.
-_MAX_WORKSPACES = 4
 
 
 class GradientEngine(Protocol):
@@ -152,101 +149,6 @@ class ChainEngine:
             self._part = LiveChain(self._network, self._links, live, self._loss)
 
 
-@dataclass(frozen=True)
-class Link:
-    """A linear layer as views of the flat vectors, and the activation after it."""
-
-    weight: Tensor
-    bias: Tensor | None
-    weight_gradient: Tensor
-    bias_gradient: Tensor | None
-    rule: Rule | None
-
-
-class _Buffers(NamedTuple):
-    """Memory of one layer for a certain number of rows."""
-
-    before: Tensor  # the activation
-    after: Tensor
-    delta: Tensor  # derivative with respect to `before`
-    delta_transposed: Tensor
-
-
-class Chain:
-    """Forward and backward pass through links.
-
-    Where the loss has no `loss_and_gradient`, autograd is asked, on the outputs only.
-    """
-
-    def __init__(self, links: list[Link], loss: Loss) -> None:
-        self._links = links
-        self._transposed = [link.weight.t() for link in links]
-        self._loss = loss
-        self._workspaces: dict[int, tuple[list[_Buffers], Tensor]] = {}
-
-    def add_gradient(
-        self, inputs: Inputs, target: Tensor, weight: Tensor, *, accumulate: bool
-    ) -> Tensor:
-        """Write the gradient where the links say, and return the value."""
-        buffers, ones = self._workspace(len(inputs))
-        output = self._forward(inputs, buffers)
-        value = self._start_backward(output, target, weight, buffers[-1].delta)
-        self._backward(inputs, buffers, ones, keep=1.0 if accumulate else 0.0)
-        return value
-
-    def _workspace(self, n_rows: int) -> tuple[list[_Buffers], Tensor]:
-        found = self._workspaces.get(n_rows)
-        if found is None:
-            if len(self._workspaces) == _MAX_WORKSPACES:
-                self._workspaces.clear()
-            ones = self._links[0].weight.new_ones(n_rows)
-            found = [_allocate(link, n_rows) for link in self._links], ones
-            self._workspaces[n_rows] = found
-        return found
-
-    def _forward(self, inputs: Inputs, buffers: list[_Buffers]) -> Tensor:
-        for link, weight, memory in zip(
-            self._links, self._transposed, buffers, strict=True
-        ):
-            affine(inputs, weight, link.bias, memory.before)
-            if link.rule is not None:
-                link.rule.forward(memory.before, memory.after)
-            inputs = memory.after
-        return buffers[-1].after
-
-    def _start_backward(
-        self, output: Tensor, target: Tensor, weight: Tensor, delta: Tensor
-    ) -> Tensor:
-        """Write the derivative with respect to the outputs; return the value."""
-        known = self._loss.loss_and_gradient(output, target)
-        if known is not None:
-            values, slopes = known
-            torch.mul(slopes, weight[:, None], out=delta)
-            return values @ weight
-        # A copy: a user's function may keep it, and the buffer is used again.
-        with torch.enable_grad():
-            leaf = output.clone().requires_grad_()
-            value = self._loss.per_sample(leaf, target) @ weight
-            (slopes,) = torch.autograd.grad(value, leaf)
-        delta.copy_(slopes)
-        return value.detach()
-
-    def _backward(
-        self, inputs: Inputs, buffers: list[_Buffers], ones: Tensor, keep: float
-    ) -> None:
-        for k in range(len(self._links) - 1, -1, -1):
-            link, memory = self._links[k], buffers[k]
-            if link.rule is not None:
-                kept = memory.after if link.rule.in_place else memory.before
-                link.rule.backward(memory.delta, kept)
-            below = buffers[k - 1].after if k else inputs
-            add_outer_product(memory.delta, below, link.weight_gradient, keep)
-            if link.bias_gradient is not None:
-                link.bias_gradient.addmv_(memory.delta_transposed, ones, beta=keep)
-            if k:
-                torch.mm(memory.delta, link.weight, out=buffers[k - 1].delta)
-
-
 class LiveChain:
     """A chain without its isolated units, which are those without any weights.
 
@@ -338,14 +240,6 @@ def _constant_outputs(link: Link, units: Tensor) -> Tensor:
     after = before if link.rule.in_place else torch.empty_like(before)
     link.rule.forward(before, after)
     return after
-
-
-def _allocate(link: Link, n_rows: int) -> _Buffers:
-    shape = (n_rows, len(link.weight))
-    before, delta = link.weight.new_empty(shape), link.weight.new_empty(shape)
-    shares = link.rule is None or link.rule.in_place
-    after = before if shares else link.weight.new_empty(shape)
-    return _Buffers(before, after, delta, delta.t())
 
 
 def _take_apart(module: nn.Module) -> list[Link] | None:

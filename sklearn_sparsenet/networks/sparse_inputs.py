@@ -24,7 +24,10 @@ __all__ = [
     "add_outer_product",
     "affine",
     "column_moments",
+    "work_per_unit",
 ]
+
+_SPARSE_WORK = 32  # of a stored entry, next to that of a dense one
 
 
 class SparseInputs:
@@ -50,6 +53,11 @@ class SparseInputs:
 
     def __len__(self) -> int:
         return int(self._rows.shape[0])
+
+    @property
+    def n_stored(self) -> int:
+        """How many entries are stored."""
+        return int(self._rows.nnz)
 
     def times(self, weight: Tensor) -> Tensor:
         """Return the product with a transposed weight, of shape (n_rows, n_units)."""
@@ -133,6 +141,16 @@ class SubsetFactors:
 
     def slice(self, start: int, stop: int) -> Inputs:
         return self.factors.take(self.index[start:stop])
+
+
+def work_per_unit(inputs: Inputs) -> int:
+    """Return how much work there is for each unit that reads rows.
+
+    In multiplications of a dense product; those of a sparse one take longer.
+    """
+    if isinstance(inputs, SparseInputs):
+        return _SPARSE_WORK * inputs.n_stored
+    return inputs.numel()
 
 
 def affine(inputs: Inputs, weight: Tensor, bias: Tensor | None, out: Tensor) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 from sklearn_sparsenet.penalties import L1, Penalty, Strength
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 from sklearn_sparsenet.utils.arguments import checked_number
+from sklearn_sparsenet.utils.workers import over_ranges
 
 __all__ = [
     "OPTIMIZERS",
@@ -190,55 +191,45 @@ class ProximalAdam(ProximalOptimizer):
         held = state.get("held")
         if held is not None:
             gradient = gradient.index_select(0, held)
-        mean, square = self._moments(state, gradient, group["betas"])
+        mean, square = self._moments(state, gradient)
         # η / (√(v / c) + ε) = η√c / (√v + ε√c) with the bias correction c.
         beta1, beta2 = group["betas"]
         correction = math.sqrt(1 - beta2 ** state["step"])
         memory = self._workspace(parameter, group)
-        metric = torch.sqrt(square, out=memory.step if held is None else None)
+        metric = memory.step if held is None else torch.empty_like(square)
         scale = group["scale"]
-        if scale is not None:  # of w / s the metric is s √v
-            scale = scale if held is None else scale.index_select(0, held)
-            metric.mul_(scale)
+        if held is not None and scale is not None:
+            scale = scale.index_select(0, held)
+        over_ranges(_take_in, mean, square, gradient, group["betas"], metric, scale)
+        if state["step"] % _FLUSH_EVERY == 0:
+            for moment in (mean, square):
+                moment.masked_fill_(moment.abs() < _FLUSH_BELOW, 0.0)
         if group["floor"]:
             usual = self._largest_mean(state, metric, correction)
             metric.add_((square > 0) * (usual * (group["floor"] * correction)))
-        metric.add_(group["eps"] * correction)
-        step = metric.reciprocal_().mul_(group["lr"] * correction)
-        if scale is not None:
-            step.mul_(scale).mul_(scale)
+        numbers = (group["eps"] * correction, group["lr"] * correction)
         factor = -1 / (1 - beta1 ** state["step"])
-        growth = group["growth"]
+        moved, scratch, growth = parameter, memory.scratch, group["growth"]
+        if held is not None:
+            moved = parameter.index_select(0, held)
+            scratch, growth = torch.empty_like(moved), entries_at(held, growth)
+        over_ranges(
+            _advance, moved, mean, metric, scratch, scale, growth, *numbers, factor
+        )
         if held is None:
-            if _grows(growth):
-                step.mul_(growth_factor(parameter, growth, memory.scratch))
-            parameter.addcmul_(mean, step, value=factor)
-            return step
-        moved = parameter.index_select(0, held)
-        if _grows(growth):
-            step.mul_(growth_factor(moved, entries_at(held, growth)))
-        moved.addcmul_(mean, step, value=factor)
+            return metric
         parameter.index_copy_(0, held, moved)
-        return memory.step.index_copy_(0, held, step)
+        return memory.step.index_copy_(0, held, metric)
 
     @staticmethod
-    def _moments(
-        state: dict[str, Any], gradient: Tensor, betas: tuple[float, float]
-    ) -> tuple[Tensor, Tensor]:
-        """Take a gradient into the means of it and of its square."""
+    def _moments(state: dict[str, Any], gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the means of the gradient and of its square; count the step."""
         if "step" not in state:
             state["step"] = 0
             state["mean"] = torch.zeros_like(gradient)
             state["square"] = torch.zeros_like(gradient)
         state["step"] += 1
-        beta1, beta2 = betas
-        mean = state["mean"].lerp_(gradient, 1 - beta1)
-        square = state["square"].mul_(beta2)
-        square.addcmul_(gradient, gradient, value=1 - beta2)
-        if state["step"] % _FLUSH_EVERY == 0:
-            for moment in (mean, square):
-                moment.masked_fill_(moment.abs() < _FLUSH_BELOW, 0.0)
-        return mean, square
+        return state["mean"], state["square"]
 
     @staticmethod
     def _largest_mean(
@@ -269,6 +260,43 @@ class ProximalAdam(ProximalOptimizer):
         for name in ("mean", "square"):
             if name in state:
                 state[name] = state[name][held]
+
+
+def _take_in(
+    mean: Tensor,
+    square: Tensor,
+    gradient: Tensor,
+    betas: tuple[float, float],
+    metric: Tensor,
+    scale: Tensor | None,
+) -> None:
+    """Take a gradient into the moments of Adam, and write their metric."""
+    beta1, beta2 = betas
+    mean.lerp_(gradient, 1 - beta1)
+    square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    torch.sqrt(square, out=metric)
+    if scale is not None:  # of w / s the metric is s √v
+        metric.mul_(scale)
+
+
+def _advance(
+    parameter: Tensor,
+    mean: Tensor,
+    metric: Tensor,
+    scratch: Tensor,
+    scale: Tensor | None,
+    growth: Tensor | float,
+    eps: float,
+    rate: float | Tensor,
+    factor: float,
+) -> None:
+    """Make a step of a metric, in its memory, and take it."""
+    step = metric.add_(eps).reciprocal_().mul_(rate)
+    if scale is not None:
+        step.mul_(scale).mul_(scale)
+    if _grows(growth):
+        step.mul_(growth_factor(parameter, growth, scratch))
+    parameter.addcmul_(mean, step, value=factor)
 
 
 def _grows(growth: Tensor | float) -> bool:
