@@ -8,7 +8,6 @@ from typing import ClassVar
 from sklearn.base import clone, is_classifier
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.estimators._coding import weigh
@@ -25,6 +24,7 @@ from sklearn_sparsenet.estimators._validation import (
     StrOptions,
     check_weights,
     fit_context,
+    indexable,
     naming,
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user

@@ -24,7 +24,8 @@ from sklearn_sparsenet.networks.backprop import GradientEngine, make_engine
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
 from sklearn_sparsenet.penalties import L1, Penalty, as_penalty
-from sklearn_sparsenet.solvers.dataset import Dataset, batch_sizes
+from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["Batch", "InputSizes", "Problem"]
@@ -69,7 +70,7 @@ class Problem:
 
     network: Network
     loss: Loss
-    rows: Dataset
+    rows: Rows
     target: Tensor  # Shape (n_samples,) or (n_samples, n_outputs).
     sample_weight: Tensor  # Not negative, shape (n_samples,); scaled here to mean 1.
     penalty: Penalty = field(default_factory=L1)
@@ -97,8 +98,13 @@ class Problem:
         ends = accumulate(batch_sizes(self.n_samples, rows), initial=0)
         yield from starmap(slice, pairwise(ends))
 
-    def batches(self, order: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
-        """Yield the rows of `order`, that many at a time."""
+    def batches(
+        self, order: Tensor, sizes: Sequence[int], rows: Rows | None = None
+    ) -> Iterator[Batch]:
+        """Yield the rows of `order`, that many at a time.
+
+        With `rows`, inputs are those of the same samples there.
+        """
         lengths = torch.tensor(sizes, device=order.device)
         # The output size spares accelerators a synchronisation.
         divisor = lengths.repeat_interleave(lengths, output_size=len(order))
@@ -108,7 +114,10 @@ class Problem:
         if self._may_gather(len(order), sizes[0]):
             inputs = iter(self.rows.take(order).split(list(sizes)))
         else:
-            inputs = (self._inputs.take(index) for index in order.split(list(sizes)))
+            source = self._inputs
+            if rows is not None and rows is not self.rows:
+                source = rows
+            inputs = (source.take(index) for index in order.split(list(sizes)))
         yield from map(Batch, inputs, targets, weights)
 
     def _may_gather(self, n_rows: int, batch_size: int) -> bool:
