@@ -93,6 +93,10 @@ class LazyRows(StoredRows):
 class SparseRows(LazyRows):
     """Samples in a CSR matrix, densified when read but as factors."""
 
+    @property
+    def takes_long(self) -> bool:
+        return False
+
     def _converted(self, rows: Any) -> Tensor:
         return to_tensor(rows.toarray(), self.dtype, self.device)
 

@@ -19,7 +19,6 @@ from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Batch, Problem
 from sklearn_sparsenet.solvers.pruning import Pruning
-from sklearn_sparsenet.solvers.reading_ahead import read_ahead
 from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.solvers.stepper import Stepper
@@ -260,8 +259,7 @@ class _Run:
             return
         rows = self.problem.rows.epoch(self.generator)
         order = self._order(rows)[: sum(sizes)].to(self.network.parameters.device)
-        batches = self.problem.batches(order, sizes, rows)
-        yield from read_ahead(batches) if rows.takes_long else batches
+        yield from self.problem.batches(order, sizes, rows)
 
     def _order(self, rows: Rows) -> Tensor:
         if not self.options.shuffle:

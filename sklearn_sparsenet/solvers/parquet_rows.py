@@ -25,11 +25,10 @@ _ARROW = b"ARROW1"  # what Arrow's files begin with
 class ParquetRows:
     """Rows of Parquet files, or of Arrow's own (Feather): a `Dataset`.
 
-    Files are read a row group at a time (of Arrow: a record batch), and at most
-    `buffer` of them are in memory. In each epoch of a training the groups come in a
-    random order; the rows of each `buffer` of them are shuffled with each other, so
-    that every group is read once. Where a file is sorted, its groups differ: choose a
-    buffer of many of them, or write smaller groups.
+    Files are read a row group at a time (of Arrow: a record batch), and few of them are
+    in memory. In each epoch of a training the groups come in a random order, and each
+    batch has rows of `buffer` of them, so that every group is read once. Where a file
+    is sorted, its groups differ: choose a buffer of many, or write smaller groups.
 
     Needs pyarrow: ``pip install sklearn-sparsenet[parquet]``.
 
@@ -45,7 +44,7 @@ class ParquetRows:
     dtype : dtype, optional
         Of the rows; by default one that holds all columns.
     buffer : int, default=4
-        How many row groups are in memory.
+        From how many row groups batches are drawn; one more is in memory.
 
     Attributes
     ----------
@@ -161,15 +160,20 @@ class ParquetRows:
         return digest.hexdigest()
 
     def order(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the rows in a random order in which every group is read once."""
-        groups = rng.permutation(len(self._ends))
+        """Return the rows in a random order in which every group is read once.
+
+        A group is dealt to `buffer` steps, each of which begins with another one, and
+        the rows of a step are shuffled: one group is read at a time, so that a thread
+        can do it while those before are trained on.
+        """
+        groups = rng.permutation(len(self._ends)).tolist()
         starts = [0, *self._ends]
-        order = []
-        for first in range(0, len(groups), self._buffer):
-            together = groups[first : first + self._buffer]
-            rows = [np.arange(starts[g], starts[g + 1]) for g in together]
-            order.append(rng.permutation(np.concatenate(rows)))
-        return np.concatenate(order)
+        steps: list[list[np.ndarray]] = [[] for _ in range(len(groups) + self._buffer)]
+        for begin, group in enumerate(groups):
+            rows = rng.permutation(np.arange(starts[group], starts[group + 1]))
+            for step, part in enumerate(np.array_split(rows, self._buffer), begin):
+                steps[step].append(part)
+        return np.concatenate([rng.permutation(np.concatenate(s)) for s in steps if s])
 
     def slice(self, start: int, stop: int) -> np.ndarray:
         """Return rows start:stop."""
@@ -179,11 +183,11 @@ class ParquetRows:
         """Return some rows, shape (len(index), n_features)."""
         found = np.empty((len(index), len(self.feature_names)), self._dtype)
         group_of = np.searchsorted(self._ends, index, side="right")
-        groups, first = np.unique(group_of, return_index=True)
-        needed = groups[np.argsort(first)].tolist()
+        groups, last = np.unique(group_of[::-1], return_index=True)
+        needed = groups[np.argsort(-last)].tolist()
         with self._lock:
-            # Those in memory first: they may have to leave for others. The last ones of
-            # the index are the last that are read, and still there for the next batch.
+            # Those in memory first: they may have to leave for others. Those that come
+            # last are asked for last, and are still there for the next rows.
             for group in sorted(needed, key=lambda g: g not in self._cache):
                 where = np.flatnonzero(group_of == group)
                 start = self._ends[group - 1] if group else 0
@@ -192,7 +196,7 @@ class ParquetRows:
 
     def _group(self, group: int) -> np.ndarray:
         if group not in self._cache:
-            while len(self._cache) >= self._buffer:
+            while len(self._cache) > self._buffer:
                 self._cache.popitem(last=False)
             self._cache[group] = self._read(group)
         self._cache.move_to_end(group)

@@ -10,7 +10,8 @@ loss and the weight decay are the smooth part, of which gradients are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise, starmap
 from math import prod
@@ -25,6 +26,7 @@ from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
 from sklearn_sparsenet.penalties import L1, Penalty, as_penalty
 from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.reading_ahead import read_batches
 from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -100,7 +102,7 @@ class Problem:
 
     def batches(
         self, order: Tensor, sizes: Sequence[int], rows: Rows | None = None
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch]:
         """Yield the rows of `order`, that many at a time.
 
         With `rows`, inputs are those of the same samples there.
@@ -110,23 +112,37 @@ class Problem:
         divisor = lengths.repeat_interleave(lengths, output_size=len(order))
         weights = (self.sample_weight[order] / divisor).split(list(sizes))
         targets = self.target[order].split(list(sizes))
-        inputs: Iterator[Inputs]
+        rows = self.rows if rows is None else rows
+        with closing(self._batches_of_inputs(order, sizes, rows)) as inputs:
+            yield from map(Batch, inputs, targets, weights)
+
+    def _batches_of_inputs(
+        self, order: Tensor, sizes: Sequence[int], rows: Rows
+    ) -> Generator[Inputs]:
+        source = self._inputs if rows is self.rows else rows
         if self._may_gather(len(order), sizes[0]):
-            inputs = iter(self.rows.take(order).split(list(sizes)))
+            yield from self.rows.take(order).split(list(sizes))
+        elif rows.takes_long:
+            for batch in read_batches(source, order, sizes):
+                yield batch if self._is_aligned(sizes[0]) else batch.clone()
         else:
-            source = self._inputs
-            if rows is not None and rows is not self.rows:
-                source = rows
-            inputs = (source.take(index) for index in order.split(list(sizes)))
-        yield from map(Batch, inputs, targets, weights)
+            for index in order.split(list(sizes)):
+                yield source.take(index)
 
     def _may_gather(self, n_rows: int, batch_size: int) -> bool:
-        row_bytes = prod(self.rows.sample_shape) * self.sample_weight.itemsize
         return (
             self.rows.is_converted
-            and n_rows * row_bytes <= _GATHER_BYTES
-            and batch_size * row_bytes % _ALIGNMENT == 0
+            and n_rows * self._row_bytes <= _GATHER_BYTES
+            and self._is_aligned(batch_size)
         )
+
+    @property
+    def _row_bytes(self) -> int:
+        return prod(self.rows.sample_shape) * self.sample_weight.itemsize
+
+    def _is_aligned(self, batch_size: int) -> bool:
+        """Tell whether batches in one tensor are aligned as tensors of their own."""
+        return batch_size * self._row_bytes % _ALIGNMENT == 0
 
     def batch_gradient(
         self, batch: Batch | Tensor, weight_decay: float | None = None
