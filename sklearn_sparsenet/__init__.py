@@ -20,6 +20,9 @@ from sklearn_sparsenet.estimators import (
 from sklearn_sparsenet.penalties import L0, L1, MCP, GroupL2, Penalty, SparseGroupL2
 from sklearn_sparsenet.search import BracketSearch, OnePassSearch
 from sklearn_sparsenet.solvers import ProximalAdam, ProximalSGD
+from sklearn_sparsenet.solvers.parquet_rows import ParquetRows
+from sklearn_sparsenet.solvers.streamed import Dataset
+from sklearn_sparsenet.solvers.torch_rows import TorchRows
 from sklearn_sparsenet.utils import exceptions as _exceptions
 from sklearn_sparsenet.utils.exceptions import DataScaleWarning, NonFiniteLossError
 
@@ -29,9 +32,11 @@ __all__ = [
     "MCP",
     "BracketSearch",
     "DataScaleWarning",
+    "Dataset",
     "GroupL2",
     "NonFiniteLossError",
     "OnePassSearch",
+    "ParquetRows",
     "Penalty",
     "ProximalAdam",
     "ProximalSGD",
@@ -42,6 +47,7 @@ __all__ = [
     "SparseNetRegressor",
     "SparseNetRegressorCV",
     "StabilityResult",
+    "TorchRows",
     "__version__",
     "input_report",
     "load",

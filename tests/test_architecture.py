@@ -29,6 +29,7 @@ GUESTS = {
     "sklearn": {"estimators", "plots"},
     "matplotlib": {"plots"},
     "onnx": {"deploy"},
+    "pyarrow": {"solvers"},
 }
 
 

@@ -29,6 +29,7 @@ from sklearn_sparsenet.estimators._validation import (
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.solvers.stopping import forward
+from sklearn_sparsenet.solvers.streamed import StreamedTable
 from sklearn_sparsenet.utils.arguments import as_number
 from sklearn_sparsenet.utils.runtime import resolve_device, single_threaded
 from sklearn_sparsenet.utils.workers import sharing_work
@@ -58,15 +59,17 @@ class SparseNet(
         """Return what `deploy.Function` is told of the target."""
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None):
         """Find λ and the network with the prescribed number of weights.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            CSR rows are densified batch by batch; memory maps are read batch by
-            batch. With `module=` also arrays of more than two dimensions.
+        X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
+            CSR rows are densified batch by batch; memory maps, and objects that are a
+            `sklearn_sparsenet.Dataset`, are read batch by batch. With `module=` also
+            arrays of more than two dimensions.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            None only with a dataset that has a `target`.
         sample_weight : array-like of shape (n_samples,), default=None
             Rows of weight 0 are dropped before anything else.
 
@@ -118,6 +121,12 @@ class SparseNet(
         if isinstance(X, TableRows):
             return np.concatenate([self._outputs(rows) for rows in X.blocks()])
         X = check_new_data(self, X)
+        if isinstance(X, StreamedTable):
+            return np.concatenate([self._computed(rows) for rows in X.blocks()])
+        return self._computed(X)
+
+    def _computed(self, X) -> np.ndarray:
+        """Return the outputs for an array or sparse matrix that has been checked."""
         predictor = self._route_.predictor(self.module_)
         threads = sharing_work(count_threads(as_number(self.n_jobs)))
         with threads, np.errstate(all="ignore"):  # what overflows is refused below

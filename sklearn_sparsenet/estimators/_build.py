@@ -32,8 +32,9 @@ from sklearn_sparsenet.search.targets import (
 )
 from sklearn_sparsenet.solvers import Validation
 from sklearn_sparsenet.solvers.checkpoint import Checkpoint, fingerprint
-from sklearn_sparsenet.solvers.dataset import Dataset, DatasetSubset
+from sklearn_sparsenet.solvers.dataset import DatasetSubset
 from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shared_checkpoint import SharedCheckpoint
 from sklearn_sparsenet.utils.arguments import as_number
 from sklearn_sparsenet.utils.owned_directories import usable_directory
@@ -66,7 +67,7 @@ _TARGETS = {
 class Samples:
     """Training data as the core takes them."""
 
-    rows: Dataset
+    rows: Rows
     target: Tensor  # as the loss takes it
     weight: Tensor  # of shape (n_samples,)
     validation: Validation | None = None
@@ -89,7 +90,7 @@ class Seeds:
 def build_samples(
     settings: Settings,
     coding: Coding,
-    rows: Dataset,
+    rows: Rows,
     weight: np.ndarray,
     seeds: Seeds,
     n_outputs: int,

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 from sklearn.base import clone, is_classifier
 from sklearn.callback import with_callbacks
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import indexable
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.estimators._coding import weigh
@@ -23,6 +22,7 @@ from sklearn_sparsenet.estimators._validation import (
     as_ratios,
     check_weights,
     fit_context,
+    indexable,
     naming,
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user

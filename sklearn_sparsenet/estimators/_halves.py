@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 
 from sklearn_sparsenet.estimators._validation import safe_indexing
+from sklearn_sparsenet.solvers.streamed import StreamedTable, is_dataset
 
 __all__ = ["Half", "draw_halves", "fit_half", "make_strata"]
 
@@ -143,7 +144,8 @@ def _weights_for(estimator, weight) -> dict[str, Any]:
 
 def _checked_mask(used, X) -> np.ndarray:
     mask = np.asarray(used)
-    shape = getattr(X, "shape", None) or np.shape(X)
+    table = StreamedTable(X) if is_dataset(X) else X
+    shape = getattr(table, "shape", None) or np.shape(X)
     if mask.dtype != bool or mask.size != prod(shape[1:]):
         raise ValueError(
             f"Which inputs are used must be told by a mask, one bool for each of the "

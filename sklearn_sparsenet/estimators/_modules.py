@@ -13,7 +13,8 @@ from sklearn_sparsenet.estimators._probing import changes_inputs
 from sklearn_sparsenet.estimators._validation import check_hidden_layers
 from sklearn_sparsenet.networks.module_copies import adopt
 from sklearn_sparsenet.networks.network import build_mlp
-from sklearn_sparsenet.solvers.dataset import Dataset, DatasetSubset
+from sklearn_sparsenet.solvers.dataset import DatasetSubset
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.utils.runtime import available_memory
 
 # Numbers per weight that training takes at least: weight, gradient, two moments.
@@ -23,7 +24,7 @@ __all__ = ["adopt_module", "count_outputs", "rows_to_give", "start_module"]
 
 
 def start_module(
-    settings, rows: Dataset, n_outputs: int, seed: int, dtype: torch.dtype, previous
+    settings, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype, previous
 ) -> nn.Module:
     """Return the module to train, on the device of the rows.
 
@@ -40,7 +41,7 @@ def start_module(
 
 
 def _new_module(
-    settings, rows: Dataset, n_outputs: int, seed: int, dtype: torch.dtype
+    settings, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype
 ) -> nn.Module:
     device = rows.slice(0, 1).device
     if settings.module is None:
@@ -134,7 +135,7 @@ def _linear_parameters(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
 
 
 @torch.no_grad()
-def count_outputs(module: nn.Module, rows: Dataset) -> int:
+def count_outputs(module: nn.Module, rows: Rows) -> int:
     """Run a module on two samples and return its number of outputs.
 
     One that cannot take the samples, or gives no (n_samples, n_outputs), is refused.
@@ -163,7 +164,7 @@ def count_outputs(module: nn.Module, rows: Dataset) -> int:
     return 1 if len(shape) < 2 else int(shape[1])
 
 
-def rows_to_give(module: nn.Module, rows: Dataset) -> Dataset:
+def rows_to_give(module: nn.Module, rows: Rows) -> Rows:
     """Return rows that a module can be given: copies if it writes into its inputs."""
     if not changes_inputs(module, rows):
         return rows

@@ -23,7 +23,8 @@ from torch.nn.utils import parametrize
 
 from sklearn_sparsenet.networks.module_copies import twin_of
 from sklearn_sparsenet.networks.network import Network
-from sklearn_sparsenet.solvers.dataset import Dataset, batch_sizes
+from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.utils.runtime import random_states, set_random_states
 
 __all__ = ["changes_inputs", "check_network"]
@@ -74,7 +75,7 @@ _DIVIDES = (
 )
 
 
-def check_network(network: Network, rows: Dataset, batch_size: int) -> None:
+def check_network(network: Network, rows: Rows, batch_size: int) -> None:
     """Refuse a network that cannot be trained as it stands, or not rightly.
 
     The parameter at fault is named. Neither network nor PyTorch's generators change.
@@ -82,7 +83,7 @@ def check_network(network: Network, rows: Dataset, batch_size: int) -> None:
     Parameters
     ----------
     network : Network
-    rows : Dataset
+    rows : Rows
         What it is to be trained on.
     batch_size : int
         Rows of a batch.
@@ -99,7 +100,7 @@ def check_network(network: Network, rows: Dataset, batch_size: int) -> None:
         _Trial(network, rows).run(smallest)
 
 
-def changes_inputs(module: nn.Module, rows: Dataset) -> bool:
+def changes_inputs(module: nn.Module, rows: Rows) -> bool:
     """Tell whether a module writes into its inputs, in training or in eval mode."""
     inputs = _some(rows, 2)
     before, twin = inputs._version, twin_of(module)
@@ -119,7 +120,7 @@ def _random_states_kept(device: torch.device) -> Iterator[None]:
         set_random_states(states, device)
 
 
-def _some(rows: Dataset, n_rows: int) -> Tensor:
+def _some(rows: Rows, n_rows: int) -> Tensor:
     """Return some rows from all over the data, in memory of their own."""
     n_rows = min(n_rows, rows.n_samples)
     index = torch.linspace(0, rows.n_samples - 1, n_rows).long()
@@ -129,7 +130,7 @@ def _some(rows: Dataset, n_rows: int) -> Tensor:
 class _Trial:
     """What is found out about the layers of a network, on a copy of it."""
 
-    def __init__(self, network: Network, rows: Dataset) -> None:
+    def __init__(self, network: Network, rows: Rows) -> None:
         names = [layer.name for layer in network.layers]
         self.network = Network(twin_of(network.module), names)
         self.rows = rows

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from math import sqrt
-
 import numpy as np
 import torch
 from scipy import sparse
 
 from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.solvers.streamed import StreamedTable, largest_number
 from sklearn_sparsenet.utils.exceptions import DataScaleWarning
 
 __all__ = [
@@ -27,13 +26,17 @@ _PIECE_ELEMENTS = 2**20
 _TARGET_RATIO = 50.0
 
 
-def check_range(X: np.ndarray | sparse.spmatrix, dtype: torch.dtype) -> None:
+def check_range(
+    X: np.ndarray | sparse.spmatrix | StreamedTable, dtype: torch.dtype
+) -> None:
     """Refuse numbers whose squares are beyond the floating type of the fit."""
+    if isinstance(X, StreamedTable):  # as it is read
+        return
     values = X.data if sparse.issparse(X) else X
     if values.dtype.kind != "f" or values.size == 0:
         return
     largest = max(float(values.max()), -float(values.min()))
-    limit = sqrt(torch.finfo(dtype).max)
+    limit = largest_number(dtype)
     if largest > limit:
         name = str(dtype).removeprefix("torch.")
         raise ValueError(
@@ -94,7 +97,10 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
     """
     if X.ndim != 2 or X.shape[0] < 2:
         return
-    rows = X[:: max(1, X.shape[0] // _SCALE_ROWS)]
+    n_rows = _SCALE_ROWS
+    if isinstance(X, StreamedTable):  # rows are copies, and those of others views
+        n_rows = max(2, min(n_rows, _PIECE_ELEMENTS // max(1, X.row_size)))
+    rows = X[:: max(1, X.shape[0] // n_rows)]
     with np.errstate(over="ignore", invalid="ignore"):
         mean, deviation = _moments(rows)
     # Rounding leaves constant columns a deviation that is not exactly zero.

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from sklearn_sparsenet.estimators._validation import safe_indexing
+from sklearn_sparsenet.solvers.streamed import block_slices
 
 __all__ = ["TableRows"]
 
 _BLOCK_ELEMENTS = 2**23
-_BLOCK_ROWS = 1024  # a multiple of what predictions take at once: the same bits
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,6 @@ class TableRows:
 
     def blocks(self) -> Iterator[Any]:
         """Yield copies of some rows at a time, of all where they are small."""
-        n_elements = max(1, prod(getattr(self.table, "shape", (0,))[1:]))
-        size = max(1, _BLOCK_ELEMENTS // n_elements)
-        if size > _BLOCK_ROWS:
-            size -= size % _BLOCK_ROWS
-        n_blocks = max(1, len(self) // size)
-        for number in range(n_blocks):
-            stop = len(self) if number == n_blocks - 1 else (number + 1) * size
-            yield safe_indexing(self.table, self.numbers[number * size : stop])
+        row_size = prod(getattr(self.table, "shape", (0,))[1:])
+        for rows in block_slices(len(self), row_size, _BLOCK_ELEMENTS):
+            yield safe_indexing(self.table, self.numbers[rows])

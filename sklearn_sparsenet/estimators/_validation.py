@@ -12,25 +12,33 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils import _safe_indexing as safe_indexing
-from sklearn.utils import check_array, check_X_y
+from sklearn.utils import _safe_indexing, check_array, check_X_y
+from sklearn.utils import indexable as _indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._param_validation import (
     validate_parameter_constraints as check_constraints,
 )
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 from sklearn.utils.validation import _get_feature_names as get_feature_names
-from sklearn.utils.validation import _num_samples as count_samples
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import (
+    _num_samples,
+    validate_data,
+)
 
-from sklearn_sparsenet.estimators._sparse_input import check_sparse
+from sklearn_sparsenet.estimators._dataset_input import (
+    check_columns,
+    names_of,
+    stand_in,
+)
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
 from sklearn_sparsenet.search import BracketSearch, ContinuationSearch, OnePassSearch
 from sklearn_sparsenet.search.targets import has_entries
 from sklearn_sparsenet.solvers import OPTIMIZERS
+from sklearn_sparsenet.solvers.streamed import DatasetPart, StreamedTable, is_dataset
 from sklearn_sparsenet.utils.arguments import as_number
+from sklearn_sparsenet.utils.sparse_input import check_sparse
 
 __all__ = [
     "COMMON_CONSTRAINTS",
@@ -48,7 +56,9 @@ __all__ = [
     "check_parameters",
     "check_weights",
     "count_samples",
+    "feature_names_of",
     "fit_context",
+    "indexable",
     "naming",
     "resolve_dtype",
     "safe_indexing",
@@ -220,10 +230,13 @@ def _named(error: Exception, parameter: str) -> Exception:
 def check_data(settings, X, y) -> tuple:
     """Return X and y as arrays, and what the fit keeps of the columns of X.
 
-    As `validate_data` does, which would set that of an estimator, and with errors that
-    name X or y: also for dates and durations, which NumPy would turn into numbers, and
-    for malformed sparse matrices, before any compiled code reads them.
+    A dataset as a table that is read. As `validate_data` does, which would set that of
+    an estimator, and with errors that name X or y: also for dates and durations, which
+    NumPy would turn into numbers, and for malformed sparse matrices, before any
+    compiled code reads them.
     """
+    if is_dataset(X):
+        return _check_dataset(settings, X, y)
     X, y = check_sparse(X, "X"), check_sparse(y, "y")
     y = y.toarray() if sparse.issparse(y) else y
     name, is_regression = settings.kind.__name__, not settings.is_classification
@@ -249,11 +262,52 @@ def check_data(settings, X, y) -> tuple:
     return X, _in_numbers("y", y) if is_regression else y, features
 
 
+def _check_dataset(settings, dataset, y) -> tuple:
+    """Do what `check_data` does, and read the first row of X only."""
+    table = StreamedTable(dataset)
+    rules = {**_RULES, "allow_nd": settings.module is not None}
+    with naming("X"):
+        check_array(table[:1], **rules)
+    names = names_of(table)
+    y = table.offered("target") if y is None else y
+    _, y, _ = check_data(settings, stand_in(table.shape[0]), y)
+    features = {"n_features_in_": table.shape[1]}
+    if names is not None:
+        features["feature_names_in_"] = names
+    return table, y, features
+
+
+def count_samples(X) -> int:
+    """Return the number of rows of what may be fitted."""
+    return X.n_samples if is_dataset(X) else _num_samples(X)
+
+
+def indexable(X, *others) -> list:
+    """Return arrays whose rows can be taken, all of them of one length."""
+    if not is_dataset(X):
+        return _indexable(X, *others)
+    return [X, *_indexable(stand_in(X.n_samples), *others)[1:]]
+
+
+def feature_names_of(X) -> np.ndarray | None:
+    """Return the names of the columns, if X has them."""
+    return names_of(StreamedTable(X)) if is_dataset(X) else get_feature_names(X)
+
+
+def safe_indexing(X, index):
+    """Return some rows: a copy of them, or a part of a dataset."""
+    return DatasetPart(X, index) if is_dataset(X) else _safe_indexing(X, index)
+
+
 def check_new_data(estimator, X):
-    """Return X as an array, for predictions of a fitted estimator.
+    """Return X as an array, or as a table that is read, for predictions.
 
     Errors are those of `check_data`; columns have to be those of the fit.
     """
+    if is_dataset(X):
+        table = StreamedTable(X)
+        check_columns(estimator, table)
+        return table
     X = check_sparse(X, "X")
     rules = {**_RULES, "allow_nd": estimator.module is not None}
     with naming("X"), np.errstate(over="ignore", invalid="ignore"):
@@ -287,6 +341,8 @@ def check_weights(sample_weight: object, X: object) -> np.ndarray:
 
     They are refused if one is negative, not finite or no number, or if all are zero.
     """
+    if is_dataset(X):
+        X = stand_in(X.n_samples)
     with naming("sample_weight"):
         if np.asarray(sample_weight).dtype.kind in "mM":
             raise ValueError("dates and durations are no weights.")

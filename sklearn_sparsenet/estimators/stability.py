@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state, indexable
+from sklearn.utils import check_random_state
 
 from sklearn_sparsenet.estimators._halves import draw_halves, fit_half, make_strata
 from sklearn_sparsenet.estimators._inputs_in_use import inputs_in_use
@@ -16,7 +16,8 @@ from sklearn_sparsenet.estimators._selection_bounds import Situation, error_boun
 from sklearn_sparsenet.estimators._validation import (
     check_weights,
     count_samples,
-    get_feature_names,
+    feature_names_of,
+    indexable,
 )
 from sklearn_sparsenet.utils.arguments import checked_number
 
@@ -248,7 +249,7 @@ def stability_selection(
     work = as_here(fit_half)
     what = (estimator, (X, y, sample_weight), selected or inputs_in_use)
     masks = Parallel(n_jobs=n_jobs)(delayed(work)(half, *what) for half in halves)
-    names = get_feature_names(X)
+    names = feature_names_of(X)
     if names is None:
         names = np.array([f"x{i}" for i in range(len(masks[0]))], dtype=object)
     return StabilityResult(np.mean(masks, axis=0), level, number, names)

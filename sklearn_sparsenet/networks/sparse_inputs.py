@@ -6,8 +6,10 @@ has entries in, and no others.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +60,15 @@ class SparseInputs:
     def n_stored(self) -> int:
         """How many entries are stored."""
         return int(self._rows.nnz)
+
+    def split(self, sizes: Sequence[int]) -> Iterator[SparseInputs]:
+        """Yield these rows in order, that many at a time."""
+        for start, stop in pairwise(accumulate(sizes, initial=0)):
+            yield SparseInputs(self._rows[start:stop])
+
+    def clone(self) -> SparseInputs:
+        """Return rows that do not depend on others; these are."""
+        return self
 
     def times(self, weight: Tensor) -> Tensor:
         """Return the product with a transposed weight, of shape (n_rows, n_units)."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,83 +24,12 @@ from sklearn_sparsenet.networks.sparse_inputs import (
     SparseFactors,
     SubsetFactors,
 )
+from sklearn_sparsenet.solvers.rows import Rows, StoredRows, canonical_csr, to_tensor
+from sklearn_sparsenet.solvers.streamed import StreamedTable, places_among
+from sklearn_sparsenet.solvers.streamed_rows import StreamedRows
 from sklearn_sparsenet.utils.processes import ALONE, Processes
 
-__all__ = ["Dataset", "DatasetSubset", "batch_sizes", "make_dataset"]
-
-
-class Dataset(Protocol):
-    """A table of samples, read by row numbers."""
-
-    @property
-    def n_samples(self) -> int: ...
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def row_size(self) -> int:
-        """How many elements a row takes up when it is read."""
-
-    @property
-    def is_converted(self) -> bool:
-        """Whether the rows lie in a tensor already, so that reading is a copy."""
-
-    def take(self, index: Tensor) -> Tensor:
-        """Return the rows of an index tensor, shape (len(index), *sample_shape)."""
-
-    def slice(self, start: int, stop: int) -> Tensor:
-        """Return rows start:stop."""
-
-    def factors(self) -> Factors:
-        """Return what is read where rows are but multiplied: these, or sparse ones."""
-
-    def columns(self, numbers: Tensor) -> Dataset | None:
-        """Return some columns as rows of their own.
-
-        None where it saves nothing to read fewer.
-        """
-
-    def stored(self) -> Iterator[np.ndarray]:
-        """Yield the arrays that hold the rows as they are, piece by piece.
-
-        All that tells these rows from others is in them.
-        """
-
-    def here(self) -> tuple[Dataset, int, Processes]:
-        """Return the rows that this process has, which are consecutive.
-
-        With the number of the first of them, and the processes that have the others.
-        """
-        return self, 0, ALONE
-
-
-class StoredRows(Dataset, Protocol):
-    """Rows in one array, tensor or matrix, multiplied as they are read."""
-
-    values: Any
-
-    @property
-    def n_samples(self) -> int:
-        return int(self.values.shape[0])
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        return tuple(self.values.shape[1:])
-
-    @property
-    def row_size(self) -> int:
-        return prod(self.sample_shape)
-
-    @property
-    def is_converted(self) -> bool:
-        return False
-
-    def factors(self) -> Factors:
-        return self
-
-    def columns(self, numbers: Tensor) -> Dataset | None:
-        return None
+__all__ = ["DatasetSubset", "batch_sizes", "make_dataset"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +53,7 @@ class TensorRows(StoredRows):
     def slice(self, start: int, stop: int) -> Tensor:
         return self.values[start:stop].to(self.dtype)
 
-    def columns(self, numbers: Tensor) -> Dataset | None:
+    def columns(self, numbers: Tensor) -> Rows | None:
         n_bytes = self.n_samples * len(numbers) * self.dtype.itemsize
         is_table, few = self.values.ndim == 2, _FEW_COLUMNS * prod(self.sample_shape)
         if not is_table or len(numbers) > few or n_bytes > _CONVERT_AT_ONCE_BYTES:
@@ -144,6 +73,10 @@ class LazyRows(StoredRows):
     dtype: torch.dtype
     device: torch.device
 
+    @property
+    def takes_long(self) -> bool:
+        return True
+
     def take(self, index: Tensor) -> Tensor:
         return self._converted(self.values[index.cpu().numpy()])
 
@@ -151,7 +84,7 @@ class LazyRows(StoredRows):
         return self._converted(self.values[start:stop])
 
     def _converted(self, rows: Any) -> Tensor:
-        return _to_tensor(rows, self.dtype, self.device)
+        return to_tensor(rows, self.dtype, self.device)
 
     def stored(self) -> Iterator[np.ndarray]:
         yield from map(np.ascontiguousarray, _pieces(self.values))
@@ -161,8 +94,12 @@ class LazyRows(StoredRows):
 class SparseRows(LazyRows):
     """Samples in a CSR matrix, densified when read but as factors."""
 
+    @property
+    def takes_long(self) -> bool:
+        return False
+
     def _converted(self, rows: Any) -> Tensor:
-        return _to_tensor(rows.toarray(), self.dtype, self.device)
+        return to_tensor(rows.toarray(), self.dtype, self.device)
 
     @property
     def _stays_sparse(self) -> bool:
@@ -177,14 +114,9 @@ class SparseRows(LazyRows):
         """
         if not self._stays_sparse:
             return self
-        numpy_dtype = np.float64 if self.dtype == torch.float64 else np.float32
-        values = sparse.csr_array(self.values, dtype=numpy_dtype)
-        if not values.has_canonical_format:
-            values = values.copy()
-            values.sum_duplicates()
-        return SparseFactors(values)
+        return SparseFactors(canonical_csr(self.values, self.dtype))
 
-    def columns(self, numbers: Tensor) -> Dataset | None:
+    def columns(self, numbers: Tensor) -> Rows | None:
         if not self._stays_sparse:
             return None
         values = self.values[:, numbers.cpu().numpy()]
@@ -198,7 +130,7 @@ class SparseRows(LazyRows):
 class DatasetSubset:
     """Some samples of another table, without a copy, in their order there."""
 
-    rows: Dataset
+    rows: Rows
     index: Tensor
 
     @property
@@ -227,7 +159,7 @@ class DatasetSubset:
         factors = self.rows.factors()
         return self if factors is self.rows else SubsetFactors(factors, self.index)
 
-    def columns(self, numbers: Tensor) -> Dataset | None:
+    def columns(self, numbers: Tensor) -> Rows | None:
         rows = self.rows.columns(numbers)
         return None if rows is None else DatasetSubset(rows, self.index)
 
@@ -235,13 +167,28 @@ class DatasetSubset:
         yield from self.rows.stored()
         yield self.index.cpu().numpy()
 
-    def here(self) -> tuple[Dataset, int, Processes]:
+    def here(self) -> tuple[Rows, int, Processes]:
         rows, first, processes = self.rows.here()
         if rows is self.rows:
             return self, 0, ALONE
         ours = (self.index >= first) & (self.index < first + rows.n_samples)
         before = int((self.index < first).sum())  # as they are in their order
         return DatasetSubset(rows, self.index[ours] - first), before, processes
+
+    @property
+    def takes_long(self) -> bool:
+        return self.rows.takes_long
+
+    def epoch(self, generator: torch.Generator) -> Rows:
+        rows = self.rows.epoch(generator)
+        return self if rows is self.rows else DatasetSubset(rows, self.index)
+
+    def order(self, generator: torch.Generator) -> Tensor | None:
+        whole = self.rows.order(generator)
+        if whole is None:
+            return None
+        places = places_among(whole.numpy(), self.index.cpu().numpy())
+        return torch.from_numpy(places)
 
 
 _PIECE_BYTES = 2**24
@@ -281,14 +228,14 @@ _ON_ACCELERATORS = [
 
 
 def make_dataset(
-    X: np.ndarray | sparse.spmatrix | sparse.sparray,
+    X: np.ndarray | sparse.spmatrix | sparse.sparray | StreamedTable,
     dtype: torch.dtype,
     device: torch.device,
     numbers: np.ndarray | None = None,
     *,
     convert_at_once_bytes: int = _CONVERT_AT_ONCE_BYTES,
-) -> Dataset:
-    """Choose how the rows of X, an array or a CSR or CSC matrix, are read.
+) -> Rows:
+    """Choose how the rows of X, an array, a CSR or CSC matrix or a dataset, are read.
 
     What is larger than `convert_at_once_bytes` in floats is read batch by batch. With
     `numbers`, there are to be these rows only: what is converted at once is that of
@@ -297,7 +244,8 @@ def make_dataset(
     n_elements = prod(X.shape[1:]) * (X.shape[0] if numbers is None else len(numbers))
     large = n_elements * dtype.itemsize > convert_at_once_bytes
     in_memory = isinstance(X, np.ndarray) and not _is_memory_mapped(X)
-    if large and not (in_memory and X.dtype.kind not in "bui"):
+    lies_in_floats = in_memory and X.dtype.kind not in "bui"
+    if isinstance(X, StreamedTable) or (large and not lies_in_floats):
         rows = _lazy_rows(X, dtype, device)
         if numbers is None:
             return rows
@@ -306,10 +254,12 @@ def make_dataset(
         values = X if numbers is None else X[numbers]
     else:
         values = (X if numbers is None else X.tocsr()[numbers]).toarray()
-    return TensorRows(_to_tensor(values, dtype, device), dtype)
+    return TensorRows(to_tensor(values, dtype, device), dtype)
 
 
-def _lazy_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Dataset:
+def _lazy_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Rows:
+    if isinstance(X, StreamedTable):
+        return StreamedRows(X, dtype, device)
     if not isinstance(X, np.ndarray):
         return SparseRows(X.tocsr(), dtype, device)
     known = X.dtype in _ON_ACCELERATORS
@@ -323,15 +273,6 @@ def _fits(n_bytes: int, device: torch.device) -> bool:
         return True
     free, _ = torch.cuda.mem_get_info(device)
     return n_bytes <= _ACCELERATOR_SHARE * free
-
-
-def _to_tensor(rows: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
-    # torch.tensor copies into memory that is aligned alike in every process; results
-    # of vectorised kernels depend on the alignment in their last bit.
-    numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
-    return torch.tensor(np.ascontiguousarray(rows, numpy_dtype), device=device).to(
-        dtype
-    )
 
 
 def _is_memory_mapped(array: np.ndarray) -> bool:

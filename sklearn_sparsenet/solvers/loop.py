@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Batch, Problem
 from sklearn_sparsenet.solvers.pruning import Pruning
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
 from sklearn_sparsenet.solvers.stepper import Stepper
 from sklearn_sparsenet.solvers.stopping import EarlyStopping
@@ -229,38 +231,45 @@ class _Run:
         # 1) Shuffle, and split into batches B_1, ..., B_m.
         sizes = batch_sizes(self.problem.n_samples, self.options.batch_size)
         left = round((self.options.max_iter - self.epoch) * len(sizes))
-        for number, batch in enumerate(self._batches(sizes[: max(left, 1)])):
-            # 2) The gradient of L_B, all layers at once.
-            loss = self.stepper.take_gradient(batch)
-            self.first_loss = loss if self.first_loss is None else self.first_loss
-            losses.append(loss)
-            if batch is None and self._is_stationary():
-                ended = Status.STATIONARY
-                break
-            # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
-            done = self.epoch + number / len(sizes)
-            step = self.epoch * len(sizes) + number
-            self._set_rate(done / self.options.max_iter, step)
-            self.stepper.advance(step, self._n_steps(len(sizes)))
-            self.stepper.step()
-            if self._stops(done):
-                ended = Status.ON_TARGET
-                break
+        with closing(self._batches(sizes[: max(left, 1)])) as batches:
+            for number, batch in enumerate(batches):
+                # 2) The gradient of L_B, all layers at once.
+                loss = self.stepper.take_gradient(batch)
+                self.first_loss = loss if self.first_loss is None else self.first_loss
+                losses.append(loss)
+                if batch is None and self._is_stationary():
+                    ended = Status.STATIONARY
+                    break
+                # 3) b <- b - lr g_b, W_j <- prox(W_j - lr g_j).
+                done = self.epoch + number / len(sizes)
+                step = self.epoch * len(sizes) + number
+                self._set_rate(done / self.options.max_iter, step)
+                self.stepper.advance(step, self._n_steps(len(sizes)))
+                self.stepper.step()
+                if self._stops(done):
+                    ended = Status.ON_TARGET
+                    break
         self.stepper.write_back()
         self.epoch += 1
         self.losses.append(_weighted_mean(losses, sizes[: len(losses)]))
         return ended
 
-    def _batches(self, sizes: list[int]) -> Iterator[Batch | None]:
+    def _batches(self, sizes: list[int]) -> Generator[Batch | None]:
         """Yield batches of these sizes, or None for all rows in their order."""
         if self.full_batch:
             yield None
             return
-        order = torch.arange(self.problem.n_samples)
-        if self.options.shuffle:
-            order = torch.randperm(len(order), generator=self.generator)
-        order = order[: sum(sizes)].to(self.network.parameters.device)
-        yield from self.problem.batches(order, sizes)
+        rows = self.problem.rows.epoch(self.generator)
+        order = self._order(rows)[: sum(sizes)].to(self.network.parameters.device)
+        yield from self.problem.batches(order, sizes, rows)
+
+    def _order(self, rows: Rows) -> Tensor:
+        if not self.options.shuffle:
+            return torch.arange(rows.n_samples)
+        order = rows.order(self.generator)
+        if order is None:
+            order = torch.randperm(rows.n_samples, generator=self.generator)
+        return order
 
     def _stops(self, epochs_done: float) -> bool:
         if self.stop is None or epochs_done < self.stop_from:

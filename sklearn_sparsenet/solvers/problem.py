@@ -10,7 +10,8 @@ loss and the weight decay are the smooth part, of which gradients are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise, starmap
 from math import prod
@@ -24,7 +25,9 @@ from sklearn_sparsenet.networks.backprop import GradientEngine, make_engine
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
 from sklearn_sparsenet.penalties import L1, Penalty, as_penalty
-from sklearn_sparsenet.solvers.dataset import Dataset, batch_sizes
+from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.reading_ahead import read_batches
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shares import Share
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -70,7 +73,7 @@ class Problem:
 
     network: Network
     loss: Loss
-    rows: Dataset
+    rows: Rows
     target: Tensor  # Shape (n_samples,) or (n_samples, n_outputs).
     sample_weight: Tensor  # Not negative, shape (n_samples,); scaled here to mean 1.
     penalty: Penalty = field(default_factory=L1)
@@ -102,10 +105,13 @@ class Problem:
         ends = accumulate(sizes, initial=0)
         yield from starmap(slice, pairwise(ends))
 
-    def batches(self, order: Tensor, sizes: Sequence[int]) -> Iterator[Batch]:
+    def batches(
+        self, order: Tensor, sizes: Sequence[int], rows: Rows | None = None
+    ) -> Generator[Batch]:
         """Yield the rows of `order`, that many at a time.
 
-        Of each batch those that this process has, which may be none.
+        Of each batch those that this process has, which may be none. With `rows`,
+        inputs are those of the same samples there.
         """
         lengths = torch.tensor(sizes, device=order.device)
         # The output size spares accelerators a synchronisation.
@@ -115,21 +121,40 @@ class Problem:
             ours, sizes = self._share.of_batches(order, sizes)
             order, weights = order[ours], weights[ours]
         targets = self.target[order].split(list(sizes))
+        weights = weights.split(list(sizes))
         order = order - self._share.first
-        inputs: Iterator[Inputs]
+        with closing(self._batches_of_inputs(order, sizes, rows)) as inputs:
+            yield from map(Batch, inputs, targets, weights)
+
+    def _batches_of_inputs(
+        self, order: Tensor, sizes: Sequence[int], rows: Rows | None
+    ) -> Generator[Inputs]:
+        here, source = self._share.rows, self._inputs
+        if rows is not None and rows is not self.rows:
+            here = source = Share.of(rows).rows
         if self._may_gather(len(order), sizes[0]):
-            inputs = iter(self._share.rows.take(order).split(list(sizes)))
+            yield from here.take(order).split(list(sizes))
+        elif here.takes_long:
+            for batch in read_batches(source, order, sizes):
+                yield batch if self._is_aligned(sizes[0]) else batch.clone()
         else:
-            inputs = (self._inputs.take(index) for index in order.split(list(sizes)))
-        yield from map(Batch, inputs, targets, weights.split(list(sizes)))
+            for index in order.split(list(sizes)):
+                yield source.take(index)
 
     def _may_gather(self, n_rows: int, batch_size: int) -> bool:
-        row_bytes = prod(self.rows.sample_shape) * self.sample_weight.itemsize
         return (
             self._share.rows.is_converted
-            and n_rows * row_bytes <= _GATHER_BYTES
-            and batch_size * row_bytes % _ALIGNMENT == 0
+            and n_rows * self._row_bytes <= _GATHER_BYTES
+            and self._is_aligned(batch_size)
         )
+
+    @property
+    def _row_bytes(self) -> int:
+        return prod(self.rows.sample_shape) * self.sample_weight.itemsize
+
+    def _is_aligned(self, batch_size: int) -> bool:
+        """Tell whether batches in one tensor are aligned as tensors of their own."""
+        return batch_size * self._row_bytes % _ALIGNMENT == 0
 
     def batch_gradient(
         self, batch: Batch | Tensor, weight_decay: float | None = None

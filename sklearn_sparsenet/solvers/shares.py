@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sklearn_sparsenet.networks.sparse_inputs import Factors
-from sklearn_sparsenet.solvers.dataset import Dataset
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.utils.processes import Processes
 
 __all__ = ["Share", "SharedRows"]
@@ -28,12 +28,12 @@ __all__ = ["Share", "SharedRows"]
 class Share:
     """Consecutive samples of a problem, which this process computes with."""
 
-    rows: Dataset
+    rows: Rows
     first: int  # the number of the first of them, among all samples
     processes: Processes
 
     @classmethod
-    def of(cls, rows: Dataset) -> Share:
+    def of(cls, rows: Rows) -> Share:
         """Return those of the rows that this process has."""
         return cls(*rows.here())
 
@@ -83,14 +83,14 @@ class SharedRows:
     the same time. It is meant for some of them; training reads those of its `Share`.
     """
 
-    local: Dataset
+    local: Rows
     first: int  # the number of the first sample of this process
     n_samples: int  # of all processes
     row_size: int
     processes: Processes
 
     @classmethod
-    def of(cls, local: Dataset, processes: Processes) -> SharedRows:
+    def of(cls, local: Rows, processes: Processes) -> SharedRows:
         """Put the samples of the processes together."""
         facts = processes.gather((local.n_samples, local.row_size))
         sizes = [n_samples for n_samples, _ in facts]
@@ -125,7 +125,7 @@ class SharedRows:
     def factors(self) -> Factors:
         return self
 
-    def columns(self, numbers: Tensor) -> Dataset | None:
+    def columns(self, numbers: Tensor) -> Rows | None:
         local = self.local.columns(numbers)
         if any(self.processes.gather(local is None)):
             return None
@@ -140,5 +140,22 @@ class SharedRows:
         for content in self.processes.gather(digest.digest()):
             yield np.frombuffer(content, np.uint8)
 
-    def here(self) -> tuple[Dataset, int, Processes]:
+    @property
+    def takes_long(self) -> bool:
+        return self.local.takes_long
+
+    def epoch(self, generator: torch.Generator) -> Rows:
+        local = self.local.epoch(generator)
+        return self if local is self.local else replace(self, local=local)
+
+    def order(self, generator: torch.Generator) -> Tensor | None:
+        """Return the orders of the processes, each spread over the whole epoch."""
+        local = self.local.order(generator)
+        found = self.processes.gather(None if local is None else local + self.first)
+        if any(order is None for order in found):
+            return None
+        places = [(torch.arange(len(order)) + 0.5) / len(order) for order in found]
+        return torch.cat(found)[torch.cat(places).argsort(stable=True)]
+
+    def here(self) -> tuple[Rows, int, Processes]:
         return self.local, self.first, self.processes

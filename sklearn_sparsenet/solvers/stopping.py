@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.network import Network, outputs_of
-from sklearn_sparsenet.solvers.dataset import Dataset
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shares import Share
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
@@ -26,7 +26,7 @@ _STATE = ("scores", "best_score", "best_state", "best_epoch")
 
 
 @torch.no_grad()
-def forward(module: nn.Module, rows: Dataset) -> Tensor:
+def forward(module: nn.Module, rows: Rows) -> Tensor:
     """Return the outputs for all rows, chunk by chunk."""
     n_elements = max(1, prod(rows.sample_shape))
     size = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // n_elements))
@@ -41,7 +41,7 @@ def forward(module: nn.Module, rows: Dataset) -> Tensor:
 class Validation:
     """Samples held out, and how to score outputs on them."""
 
-    rows: Dataset
+    rows: Rows
     score: Callable[[Tensor], float]  # Of outputs; larger is better.
     patience: int  # Epochs without a better score after which training ends.
 
