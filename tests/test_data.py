@@ -9,6 +9,7 @@ from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.solvers import dataset
 from sklearn_sparsenet.solvers.dataset import DatasetSubset, make_dataset
 from sklearn_sparsenet.solvers.stopping import forward
+from sklearn_sparsenet.utils.processes import ALONE
 
 CPU = torch.device("cpu")
 
@@ -136,6 +137,9 @@ class WideRows:
     def slice(self, start, stop):
         self.asked.append(stop - start)
         return torch.arange(start, stop)[:, None].expand(-1, 200_000)
+
+    def here(self):
+        return self, 0, ALONE
 
 
 def test_wide_rows_pass_through_a_network_a_few_at_a_time():

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sklearn_sparsenet.solvers.dataset import Dataset, make_dataset
+from sklearn_sparsenet.solvers.dataset import make_dataset
+from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shares import SharedRows
 from sklearn_sparsenet.utils.processes import ALONE, Processes
 
@@ -29,7 +30,7 @@ class Table:
 
     def rows(
         self, numbers: np.ndarray, dtype: torch.dtype, device: torch.device
-    ) -> Dataset:
+    ) -> Rows:
         """Return some samples, by their numbers, which ascend."""
         n_here = self.X.shape[0]
         ours = numbers[(numbers >= self.first) & (numbers < self.first + n_here)]
