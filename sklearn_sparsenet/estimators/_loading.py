@@ -141,7 +141,7 @@ def _decode(document: dict[str, Any], reader: Reader) -> tuple[type, dict[str, A
         raise ValueError(f"it does not say what {len(reader.arrays)} arrays are")
     stored.check_params(kind, parts["params"])
     attributes, weights = parts["attributes"], parts["weights"]
-    attributes.setdefault("weight_decay_", 0.0)  # there was none in the first files
+    attributes = parts["attributes"] = stored.DEFAULTS | attributes
     stored.check_attributes(kind, attributes)
     penalized = attributes["penalized_coefs_"]
     if not fits(weights, dict[str, Packed]):

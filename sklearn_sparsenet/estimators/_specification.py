@@ -51,7 +51,14 @@ from sklearn_sparsenet.utils.runtime import (
     single_threaded,
 )
 
-__all__ = ["Specification", "Table", "check_table", "specified"]
+__all__ = [
+    "Specification",
+    "Table",
+    "check_rows",
+    "check_table",
+    "ready_to_train",
+    "specified",
+]
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,17 @@ class Specification:
 
 
 def check_table(settings: Settings, X, y, sample_weight) -> Table:
-    """Return data, checked; those that cannot be fitted are refused."""
+    """Return data, checked; those that cannot be fitted are refused.
+
+    Columns whose scales are wildly different are told.
+    """
+    table = check_rows(settings, X, y, sample_weight)
+    warn_about_scales(table.X)
+    return table
+
+
+def check_rows(settings: Settings, X, y, sample_weight) -> Table:
+    """Return data, checked, of which there may be few."""
     X, y, features = check_data(settings, X, y)
     if y.ndim == 2 and y.shape[1] == 1:
         warn_user(
@@ -105,9 +122,7 @@ def check_table(settings: Settings, X, y, sample_weight) -> Table:
             DataConversionWarning,
         )
         y = y[:, 0]
-    weight = check_weights(sample_weight, X)
-    warn_about_scales(X)
-    return Table(X, y, weight, features)
+    return Table(X, y, check_weights(sample_weight, X), features)
 
 
 @contextmanager
@@ -138,17 +153,29 @@ def specified(
         numbers = np.arange(len(table.weight))
     weight = weigh(settings, table.y[numbers], table.weight[numbers], known)
     weight = as_ratios(weight)
+    with ready_to_train(settings) as (seeds, device):
+        part = replace(table, y=table.y[numbers], weight=weight)
+        spec = _specify(settings, part, numbers, seeds, device, known, previous)
+        with to_be_told():
+            yield spec
+
+
+@contextmanager
+def ready_to_train(
+    settings: Settings, n_before: int = 0
+) -> Iterator[tuple[build.Seeds, torch.device]]:
+    """Yield seeds and the device, in a process that is ready for training.
+
+    Seeds are others after every so many epochs before.
+    """
     seed = as_number(settings.random_state)
     random_state = settings.random_state if seed is None else seed
-    seeds = build.Seeds.draw(check_random_state(random_state))
+    seeds = build.Seeds.draw(check_random_state(random_state)).after(n_before)
     with torch.inference_mode(False), single_threaded():
         device = resolve_device(settings.device)
         forked = forked_random_state(seeds.network, device)
         with forked if _may_draw(settings) else nullcontext():
-            part = replace(table, y=table.y[numbers], weight=weight)
-            spec = _specify(settings, part, numbers, seeds, device, known, previous)
-            with to_be_told():
-                yield spec
+            yield seeds, device
 
 
 def _may_draw(settings: Settings) -> bool:

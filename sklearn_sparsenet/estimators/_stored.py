@@ -20,6 +20,7 @@ from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.utils.declared import declared_types, fits
 
 __all__ = [
+    "DEFAULTS",
     "FORMAT",
     "FORMAT_VERSION",
     "FORMER_NAMES",
@@ -63,6 +64,8 @@ FORMER_NAMES: dict[str, type] = {"Stages": PruningSchedule}
 # or the accuracy.
 OF_THE_USER = ("loss", "penalty", "search", "selection", "scoring")
 _OF_THE_PROCESS = ("module", "checkpoint")
+# What the first files and pickles do not have.
+DEFAULTS = {"weight_decay_": 0.0, "_input_sizes": None, "_moments": None}
 Numbers = dict[str, np.ndarray]
 
 
@@ -95,6 +98,8 @@ class _Fitted:
     n_live_: int | None
     support_: np.ndarray | None
     feature_importances_: np.ndarray | None
+    _input_sizes: np.ndarray | None
+    _moments: Numbers | None
 
 
 class _Regressor(_Fitted):

@@ -19,7 +19,7 @@ from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Batch, Problem
 from sklearn_sparsenet.solvers.pruning import Pruning
 from sklearn_sparsenet.solvers.solution import Solution, Status, conclude
-from sklearn_sparsenet.solvers.stepper import Stepper
+from sklearn_sparsenet.solvers.stepper import Moments, Stepper
 from sklearn_sparsenet.solvers.stopping import EarlyStopping
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 from sklearn_sparsenet.utils.runtime import (
@@ -28,7 +28,7 @@ from sklearn_sparsenet.utils.runtime import (
     single_threaded,
 )
 
-__all__ = ["Keeper", "solve"]
+__all__ = ["Keeper", "go_on", "solve"]
 
 _CHECK_EVERY = 20
 _MAX_BACKOFFS = 5
@@ -44,7 +44,6 @@ _LONG_STEP = 5.0
 _WARM_UP, _WARM_UP_PART = 50, 0.1  # steps; of the run, at most
 # Attributes of a run that are kept as they are.
 _PLAIN = ("rate", "epoch", "losses", "backoffs", "first_loss")
-
 
 _ADVICE = (
     "The training loss became infinite or NaN, also with a step size of {:.2g}. Scale "
@@ -113,6 +112,8 @@ def solve(
     if test_from < 1:
         run.stop, run.stop_from = accepts, test_from * options.max_iter
     run.stepper.keeps_weights = keep_support
+    if keep_support:
+        run.runaway = _RUNAWAY_TRAINED
     if keeper is not None:
         keeper.resume(run.load_state)
     problem.network.module.train()
@@ -128,6 +129,32 @@ def solve(
     problem.network.module.eval()
     del run.stepper  # whose moments are as large as the network
     return conclude(partial(_evaluate, problem, alpha, run), status)
+
+
+@single_threaded()
+def go_on(
+    problem: Problem,
+    alpha: Sequence[float],
+    options: SolverOptions,
+    generator: torch.Generator,
+    *,
+    keep_support: bool,
+    moments: Moments | None,
+) -> tuple[float, Moments | None]:
+    """Train a network on, with what Adam knew of the gradients before, if anything.
+
+    As `solve`, but nothing is evaluated. Returns the mean loss of the last epoch, and
+    what Adam knows now.
+    """
+    run = _Run(problem, alpha, options, generator, None, Pruning())
+    run.stepper.keeps_weights = keep_support
+    if moments is not None:
+        run.stepper.go_on_from(moments)
+    run.stepper.advance(0, 1)  # also the first gradient needs only what is held
+    problem.network.module.train()
+    run.run_epochs(None, None)
+    problem.network.module.eval()
+    return float(run.losses[-1]), run.stepper.moments()
 
 
 def _evaluate(
@@ -178,6 +205,7 @@ class _Run:
         self.pruning = pruning
         self.stop: Callable[[Tensor], bool] | None = None
         self.stop_from = 0.0
+        self.runaway = _RUNAWAY
         self.full_batch = options.batch_size >= problem.n_samples
         self.rate = options.learning_rate
         self.epoch = 0
@@ -297,8 +325,7 @@ class _Run:
     def _keep_if_good(self) -> bool:
         """Keep the present state unless it is not finite, or the loss ran away."""
         assert self.first_loss is not None
-        most = _RUNAWAY_TRAINED if self.stepper.keeps_weights else _RUNAWAY
-        limit = most * (self.first_loss.abs() + 1)
+        limit = self.runaway * (self.first_loss.abs() + 1)
         sound = self.network.parameters.sum().isfinite() & (self.losses[-1] < limit)
         good = bool(sound & self.losses[-1].isfinite())
         if good:
