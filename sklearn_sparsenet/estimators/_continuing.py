@@ -27,6 +27,7 @@ from sklearn_sparsenet.estimators._settings import (
     Settings,
     build_limits,
     build_pass_options,
+    resolve_weight_decay,
 )
 from sklearn_sparsenet.estimators._specification import (
     Table,
@@ -68,6 +69,8 @@ def train_on(fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
         if is_refit:
             problem = replace(problem, penalty=FixedSupport(_support(problem)))
         options = build_pass_options(settings, problem.n_samples)
+        decay = resolve_weight_decay(settings, problem, options, fitted).final
+        problem = replace(problem, weight_decay=decay)
         loss, moments = go_on(
             problem,
             alpha,
@@ -79,6 +82,7 @@ def train_on(fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
         attributes = _attributes(fitted, problem) | {
             "n_iter_": fitted.n_iter_ + 1,
             "loss_curve_": [*fitted.loss_curve_, loss],
+            "weight_decay_": decay,
             "_moments": _packed(moments, problem),
         }
         if not is_refit:
@@ -109,7 +113,7 @@ def _problem(
     sizes = _sizes_of_inputs(fitted, module)
     if sizes is not None:
         problem.network.fit_steps(sizes, 1.0)
-    return replace(problem, weight_decay=fitted.weight_decay_)
+    return problem
 
 
 def _sizes_of_inputs(fitted: Any, module: nn.Module) -> Tensor | None:

@@ -99,7 +99,9 @@ class PartialFitRegressorMixin:
         where steps are for a given λ. A call that fails or is interrupted leaves the
         estimator as it was. Callbacks watch the first call only.
 
-        Adam's moments are kept from call to call, also in pickles and files.
+        Adam's moments are kept from call to call, also in pickles and files. With
+        ``weight_decay="auto"`` the weight decay is that of the first rows: the fewer
+        they were, the stronger. A number may be set between calls; see the user guide.
         """
         _check_for_parts(self)
         _learn(self, X, y, sample_weight, None)
