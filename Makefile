@@ -6,7 +6,7 @@ PIP := $(RUN) -m pip install --quiet --disable-pip-version-check -c .ci/constrai
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-slow trust lint types readme docs coverage table bench \
-	bench-quick clean
+	bench-quick bench-gpu clean
 
 demo: $(VENV)/.installed
 	$(RUN) examples/quickstart.py
@@ -85,6 +85,11 @@ bench-quick: $(VENV)/.installed
 	mkdir -p $(RESULTS)
 	$(BENCH).run --data $(DATA) --out $(RESULTS)/quick.json --jobs $(JOBS) --quick
 	$(BENCH).report --results $(RESULTS)/quick.json
+
+# All that needs a GPU, in less than ten minutes; says so where there is none.
+bench-gpu: $(VENV)/.installed
+	mkdir -p $(RESULTS)
+	$(BENCH).gpu --data $(DATA)/mnist --out $(RESULTS)/gpu.json
 
 clean:
 	rm -rf docs/api docs/gallery docs/sg_execution_times.rst build/docs build/doctrees

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from math import inf
 from numbers import Integral
@@ -85,6 +85,10 @@ class Seeds:
     def draw(cls, random_state: np.random.RandomState) -> Seeds:
         """Draw them in a fixed order."""
         return cls(*(int(seed) for seed in random_state.randint(2**31 - 1, size=3)))
+
+    def after(self, n_epochs: int) -> Seeds:
+        """Return those of a fit that goes on after so many epochs."""
+        return Seeds(*(seed + n_epochs for seed in astuple(self)))
 
 
 def build_samples(

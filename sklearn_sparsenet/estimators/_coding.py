@@ -59,6 +59,25 @@ class Coding(ABC):
             return _code_classes(settings, y, known, before)
         return _code_numbers(settings, y, weight)
 
+    @staticmethod
+    def as_before(settings: Settings, fitted: Any, y: np.ndarray) -> Coding:
+        """Return the target of further rows, coded as that of a fit before.
+
+        Refused are other classes, and targets of another shape or kind.
+        """
+        coding: Coding
+        if settings.is_classification:
+            coding = _code_classes(settings, y, fitted.classes_, None)
+        else:
+            coding = _code_numbers_as(fitted, settings, y)
+        for name, value in coding.attributes.items():
+            if not np.array_equal(getattr(fitted, name), value):
+                raise ValueError(
+                    f"y, of shape {y.shape}, is of another kind than that of the fit "
+                    "before: one label or several, one dimension or two."
+                )
+        return coding
+
     @property
     @abstractmethod
     def attributes(self) -> dict[str, Any]:
@@ -203,6 +222,11 @@ def _code_classes(settings, y, known, before) -> ClassCoding:
         )
     if kind == "multilabel-indicator":
         labels = np.arange(y.shape[1])
+        if known is not None and not np.array_equal(known, labels):
+            raise ValueError(
+                f"y has {len(labels)} labels, whose numbers are their classes; the "
+                f"classes are to be {known}."
+            )
         return ClassCoding(y.astype(np.int64), settings.loss, labels, True)
     with naming("y"):
         classes, encoded = np.unique(y, return_inverse=True)
@@ -212,6 +236,8 @@ def _code_classes(settings, y, known, before) -> ClassCoding:
             f"{classes}, had {before}."
         )
     if known is not None:
+        if not np.isin(classes, known).all():
+            raise ValueError(f"y has classes {classes}; there are to be {known} only.")
         classes, encoded = known, np.searchsorted(known, y)
     if len(classes) < 2:
         raise ValueError(
@@ -236,6 +262,20 @@ def _code_numbers(settings, y, weight) -> RealCoding:
         warn_about_target_scale(values)
     n_columns = values.shape[1]
     return RealCoding(values, loss, np.zeros(n_columns), np.ones(n_columns), is_flat)
+
+
+def _code_numbers_as(fitted, settings, y) -> RealCoding:
+    mean, scale = fitted.y_mean_, fitted.y_scale_
+    with naming("y"), np.errstate(over="ignore"):
+        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+        if values.shape[1] != len(mean):
+            raise ValueError(
+                f"it has {values.shape[1]} columns, and that of the fit before "
+                f"{len(mean)}."
+            )
+        return RealCoding(
+            (values - mean) / scale, settings.loss, mean, scale, y.ndim == 1
+        )
 
 
 def weigh(

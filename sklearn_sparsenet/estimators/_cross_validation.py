@@ -13,6 +13,7 @@ from sklearn_sparsenet.estimators._coding import weigh
 from sklearn_sparsenet.estimators._fitted import set_fitted
 from sklearn_sparsenet.estimators._fitting import fit_network
 from sklearn_sparsenet.estimators._folds import make_folds, run_folds, warn_of_the_folds
+from sklearn_sparsenet.estimators._partial import WithoutPartialFit
 from sklearn_sparsenet.estimators._scoring import scorer_of, weights_for, with_labels
 from sklearn_sparsenet.estimators._settings import OF_ONE_TARGET
 from sklearn_sparsenet.estimators._specification import check_table, specified
@@ -48,7 +49,7 @@ def constraints_of_cv(single: type) -> dict:
     }
 
 
-class CrossValidated:
+class CrossValidated(WithoutPartialFit):
     """Adds the choice of the target to an estimator, `_single`."""
 
     _single: ClassVar[type]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from sklearn.callback import with_callbacks
 
 from sklearn_sparsenet.estimators._callbacks import FitTasks
@@ -39,15 +40,20 @@ class Fitted:
 
 
 @with_callbacks
-def fit_network(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Fitted:
-    """Fit an estimator to its one target; it is set at the end, if all went well."""
+def fit_network(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, known: np.ndarray | None = None
+) -> Fitted:
+    """Fit an estimator to its one target; it is set at the end, if all went well.
+
+    `known` are the classes there are, whether or not y has them.
+    """
     tasks = FitTasks(estimator, X, y, sample_weight)
     settings = Settings.of(estimator)
     goes_on = settings.warm_start and hasattr(estimator, "module_")
     previous = estimator if goes_on else None
     table = check_table(settings, X, y, sample_weight, previous)
     with (
-        specified(settings, table, previous=previous) as spec,
+        specified(settings, table, known=known, previous=previous) as spec,
         spec.training() as trainer,
     ):
         n_solves = max_solves(trainer, spec.search, spec.limits)

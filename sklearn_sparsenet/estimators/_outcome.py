@@ -64,6 +64,7 @@ def fitted_attributes(
     network.restore(penalized.state)
     coefs, intercepts = linear_layers(network.module)
     network.restore(final.state)
+    sizes = network.input_sizes
     module = network.copy_module()
     if spec.settings.module is None and trainer.flow is not None:
         paths = trainer.flow.paths()
@@ -75,6 +76,8 @@ def fitted_attributes(
         **attributes_for_predictions(spec, module, final.counts),
         **path_attributes(paths),
         "_n_outputs_asked": spec.coding.n_outputs,
+        "_input_sizes": None if sizes is None else sizes.cpu().numpy(),
+        "_moments": None,  # Adam's, once it is trained on
         "certificate_": penalized.certificate,
         "penalized_coefs_": coefs,
         "penalized_intercepts_": intercepts,

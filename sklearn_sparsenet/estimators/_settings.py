@@ -29,6 +29,7 @@ __all__ = [
     "auto_learning_rate",
     "build_limits",
     "build_options",
+    "build_pass_options",
     "resolve_weight_decay",
 ]
 
@@ -44,6 +45,10 @@ _FULL_BATCH_ROWS = 256
 _STEPS_PER_SOLVE = 1000
 _LEARNING_RATES = {"adam": 1e-2, "sgd": 1e-1}
 _ITERATIONS_PER_SOLVE = 3000
+# Of a network that is trained on, times the first step size: with larger steps rows
+# that are like the ones before do harm, with smaller ones a drift is lost (figures in
+# docs/design_notes.md).
+_PASS_RATE = 0.3
 # Weight decay of noiseless data, and what noise adds to it, in terms of 1/n, and the
 # most there is, for beyond it networks collapse; above so many samples, or elements of
 # X, or below so many steps, there is none (figures in docs/design_notes.md).
@@ -116,6 +121,25 @@ def build_options(
     )
 
 
+def build_pass_options(settings: Settings, n_samples: int) -> SolverOptions:
+    """Return how a trained network is trained on, in one pass over so many samples.
+
+    With the steps of a refit, all of the same size, and batches of at least 64 where
+    there are so many samples.
+    """
+    options = build_options(settings, n_samples, None)
+    batch_size = as_number(settings.batch_size) or _part_of_many(n_samples)
+    rate = as_number(settings.learning_rate_init) or _LEARNING_RATES[settings.solver]
+    return replace(
+        options,
+        learning_rate=_PASS_RATE * rate,
+        schedule=Schedule.CONSTANT,
+        batch_size=min(batch_size, n_samples),
+        max_iter=1,
+        kkt_tol=0.0,
+    )
+
+
 def auto_learning_rate(solver: str, steps: int) -> float:
     """Return the first step size for a budget of steps.
 
@@ -157,6 +181,10 @@ def auto_batch_size(n_samples: int) -> int:
     """All rows of small data, then 64, from 12800 rows on a two-hundredth, to 512."""
     if n_samples <= _FULL_BATCH_ROWS:
         return n_samples
+    return _part_of_many(n_samples)
+
+
+def _part_of_many(n_samples: int) -> int:
     return min(512, max(64, n_samples // 200))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,13 @@ from sklearn_sparsenet.utils.runtime import (
 )
 from sklearn_sparsenet.utils.workers import sharing_work
 
-__all__ = ["Specification", "check_table", "specified"]
+__all__ = [
+    "Specification",
+    "check_rows",
+    "check_table",
+    "ready_to_train",
+    "specified",
+]
 
 
 @dataclass(frozen=True)
@@ -96,14 +101,20 @@ def check_table(settings: Settings, X, y, sample_weight, previous: Any = None) -
     """Return data, checked; those that cannot be fitted are refused.
 
     Where processes share the fit, they agree on them, and on `previous`, the fit that
-    this one goes on from.
+    this one goes on from. Columns whose scales are wildly different are told.
     """
-    check = partial(_check_here, settings, X, y, sample_weight)
+
+    def check() -> Table:
+        table = check_rows(settings, X, y, sample_weight)
+        warn_about_scales(table.X)
+        return table
+
     table = agreed(current_processes(), settings, previous, check)
     return replace(table, weight=as_ratios(table.weight))
 
 
-def _check_here(settings: Settings, X, y, sample_weight) -> Table:
+def check_rows(settings: Settings, X, y, sample_weight) -> Table:
+    """Return data, checked, of which there may be few."""
     X, y, features = check_data(settings, X, y)
     if y.ndim == 2 and y.shape[1] == 1:
         warn_user(
@@ -112,9 +123,7 @@ def _check_here(settings: Settings, X, y, sample_weight) -> Table:
             DataConversionWarning,
         )
         y = y[:, 0]
-    weight = check_weights(sample_weight, X)
-    warn_about_scales(X)
-    return Table(X, y, weight, features, X.dtype)
+    return Table(X, y, check_weights(sample_weight, X), features, X.dtype)
 
 
 @contextmanager
@@ -145,19 +154,31 @@ def specified(
         numbers = np.arange(len(table.weight))
     weight = weigh(settings, table.y[numbers], table.weight[numbers], known)
     weight = as_ratios(weight)
+    with ready_to_train(settings) as (seeds, device):
+        part = replace(table, y=table.y[numbers], weight=weight)
+        spec = _specify(settings, part, numbers, seeds, device, known, previous)
+        with to_be_told():
+            yield spec
+
+
+@contextmanager
+def ready_to_train(
+    settings: Settings, n_before: int = 0
+) -> Iterator[tuple[build.Seeds, torch.device]]:
+    """Yield seeds and the device, in a process that is ready for training.
+
+    Seeds are others after every so many epochs before.
+    """
     seed = as_number(settings.random_state)
     random_state = settings.random_state if seed is None else seed
-    seeds = build.Seeds.draw(check_random_state(random_state))
-    seeds = table.processes.gather(seeds)[0]
+    seeds = build.Seeds.draw(check_random_state(random_state)).after(n_before)
+    seeds = current_processes().gather(seeds)[0]
     threads = sharing_work(count_threads(as_number(settings.n_jobs)))
     with torch.inference_mode(False), single_threaded(), threads:
         device = resolve_device(settings.device)
         forked = forked_random_state(seeds.network, device)
         with forked if _may_draw(settings) else nullcontext():
-            part = replace(table, y=table.y[numbers], weight=weight)
-            spec = _specify(settings, part, numbers, seeds, device, known, previous)
-            with to_be_told():
-                yield spec
+            yield seeds, device
 
 
 def _may_draw(settings: Settings) -> bool:

@@ -64,6 +64,8 @@ FORMER_NAMES: dict[str, type] = {"Stages": PruningSchedule}
 # or the accuracy.
 OF_THE_USER = ("loss", "penalty", "search", "selection", "scoring")
 _OF_THE_PROCESS = ("module", "checkpoint")
+# What the first files and pickles do not have.
+_DEFAULTS = {"weight_decay_": 0.0, "_input_sizes": None, "_moments": None}
 Numbers = dict[str, np.ndarray]
 
 
@@ -96,6 +98,8 @@ class _Fitted:
     n_live_: int | None
     support_: np.ndarray | None
     feature_importances_: np.ndarray | None
+    _input_sizes: np.ndarray | None
+    _moments: Numbers | None
 
 
 class _Regressor(_Fitted):
@@ -173,7 +177,8 @@ def declared_attributes(kind: type) -> dict[str, Any]:
 
 def complete_attributes(attributes: dict[str, Any], params: dict[str, Any]) -> None:
     """Add the attributes that files and pickles of earlier versions are without."""
-    attributes.setdefault("weight_decay_", 0.0)  # there was none
+    for name, value in _DEFAULTS.items():
+        attributes.setdefault(name, value)
     if "target_sparsities_" in attributes:  # inputs could not be chosen
         asked, n_targets = (
             params.get("target_inputs"),

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_sparsenet.deploy.predictor import log_link
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
+from sklearn_sparsenet.estimators._partial import PartialFitClassifierMixin
 from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
 from sklearn_sparsenet.losses import LOSSES
 
@@ -18,7 +19,7 @@ __all__ = ["SparseNetClassifier"]
 
 
 @add_common_docs
-class SparseNetClassifier(ClassifierMixin, SparseNet):
+class SparseNetClassifier(PartialFitClassifierMixin, ClassifierMixin, SparseNet):
     """Neural network for classification with as many weights as you ask for.
 
     {target}

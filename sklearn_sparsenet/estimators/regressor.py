@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
+from sklearn_sparsenet.estimators._partial import PartialFitRegressorMixin
 from sklearn_sparsenet.estimators._scales import check_finite
 from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
 from sklearn_sparsenet.losses import LOSSES
@@ -21,7 +22,7 @@ _DIGITS = 1e3
 
 
 @add_common_docs
-class SparseNetRegressor(RegressorMixin, SparseNet):
+class SparseNetRegressor(PartialFitRegressorMixin, RegressorMixin, SparseNet):
     """Neural network for regression with as many weights as you ask for.
 
     {target}

@@ -166,6 +166,8 @@ class Network:
     step_scale : Tensor of shape (n_parameters,) or None
         How large a step of each parameter is to be, next to the others; None: all
         alike. See `fit_steps`.
+    input_sizes : Tensor of shape (n_inputs,) or None
+        What `fit_steps` was given; None: all are 1.
     steps_grow : bool
         Whether a search may let its steps grow with the weights.
     """
@@ -200,6 +202,7 @@ class Network:
         self.parameters = torch.cat([p.detach().reshape(-1) for p in self._views])
         self.gradient = torch.zeros_like(self.parameters)
         self.step_scale: Tensor | None = None
+        self.input_sizes: Tensor | None = None
         self.steps_grow = True
         self._attach()
 
@@ -215,6 +218,7 @@ class Network:
         if bool((sizes == 1).all()):
             return
         first = self._first_linear()
+        self.input_sizes = sizes
         self.step_scale = torch.ones_like(self.parameters, dtype=torch.float32)
         part_of(self.step_scale, first.weight).div_(sizes)
 

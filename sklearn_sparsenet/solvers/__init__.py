@@ -6,7 +6,7 @@ from sklearn_sparsenet.solvers.active_set import (
     solve_active_set,
 )
 from sklearn_sparsenet.solvers.continuation import Continuation
-from sklearn_sparsenet.solvers.loop import Keeper, solve
+from sklearn_sparsenet.solvers.loop import go_on, solve
 from sklearn_sparsenet.solvers.newton_steps import Count
 from sklearn_sparsenet.solvers.noise import (
     distinct_samples,
@@ -22,8 +22,10 @@ from sklearn_sparsenet.solvers.optimizers import (
 from sklearn_sparsenet.solvers.options import Schedule, SolverOptions
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 from sklearn_sparsenet.solvers.pruning import Pruning
+from sklearn_sparsenet.solvers.run import Keeper
 from sklearn_sparsenet.solvers.settling import Settling
 from sklearn_sparsenet.solvers.solution import Solution, Status
+from sklearn_sparsenet.solvers.stepper import Moments
 from sklearn_sparsenet.solvers.stopping import EarlyStopping, Validation
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Count",
     "EarlyStopping",
     "Keeper",
+    "Moments",
     "ProximalAdam",
     "ProximalOptimizer",
     "ProximalSGD",
@@ -45,6 +48,7 @@ __all__ = [
     "Validation",
     "check_supported",
     "distinct_samples",
+    "go_on",
     "growth_factor",
     "mean_square",
     "solve",

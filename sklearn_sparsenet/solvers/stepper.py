@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -17,7 +19,23 @@ from sklearn_sparsenet.solvers.problem import Batch, Problem
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 from sklearn_sparsenet.solvers.pruning import Pruning
 
-__all__ = ["Stepper"]
+__all__ = ["Moments", "Stepper"]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What Adam has learnt of the gradients of a network's parameters.
+
+    Attributes
+    ----------
+    n_steps : int
+    mean, square : Tensor of shape (n_parameters,)
+        Of the gradients so far, and of their squares, without bias correction.
+    """
+
+    n_steps: int
+    mean: Tensor
+    square: Tensor
 
 
 class Stepper:
@@ -190,6 +208,39 @@ class Stepper:
             self._hold_what_is_held()
         self._set_moments(state["moments"])
 
+    def moments(self) -> Moments | None:
+        """Return what the steps have learnt of the gradients; None: nothing.
+
+        Zeros stand for parameters that the steps leave out.
+        """
+        found = self._moments()
+        if not all("mean" in moments for moments in found):
+            return None
+        network = self._whole.network
+        where = slice(None) if self._part is None else self._part.where
+        flat = {}
+        for name in ("mean", "square"):
+            flat[name] = torch.zeros_like(network.parameters)
+            pieces = map(_spread, self._leaves(), found, repeat(name))
+            flat[name][where] = torch.cat(list(pieces))
+        return Moments(found[0]["step"], **flat)
+
+    def go_on_from(self, moments: Moments) -> None:
+        """Take over what `moments` returned, before the first step."""
+        leaves = self._leaves()
+        sizes = [leaf.numel() for leaf in leaves]
+        means, squares = moments.mean.split(sizes), moments.square.split(sizes)
+        self._set_moments(
+            [
+                {
+                    "step": moments.n_steps,
+                    "mean": mean.view_as(leaf).clone(),
+                    "square": square.view_as(leaf).clone(),
+                }
+                for leaf, mean, square in zip(leaves, means, squares, strict=True)
+            ]
+        )
+
     def _moments(self) -> list[dict[str, Any]]:
         return [self._optimizer.state[p] for p in self._leaves()]
 
@@ -199,6 +250,14 @@ class Stepper:
 
     def _leaves(self) -> list[Tensor]:
         return [p for group in self._optimizer.param_groups for p in group["params"]]
+
+
+def _spread(leaf: Tensor, moments: dict[str, Any], name: str) -> Tensor:
+    """Return the moments of all entries of a leaf, zeros where it keeps none."""
+    values, held = moments[name].flatten(), moments.get("held")
+    if held is None:
+        return values
+    return values.new_zeros(leaf.numel()).index_copy_(0, held, values)
 
 
 def _group(

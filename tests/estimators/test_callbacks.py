@@ -20,7 +20,7 @@ from sklearn_sparsenet import (
 )
 from sklearn_sparsenet.estimators import _callbacks
 from sklearn_sparsenet.search import Search, SearchResult
-from sklearn_sparsenet.solvers.loop import _Run
+from sklearn_sparsenet.solvers.run import Run
 from tests.comparisons import assert_same_network, pickled, reloaded
 from tests.estimators.small_fits import LBFGS, make, with_noise
 from tests.estimators.tasks import Recorder
@@ -137,9 +137,9 @@ def test_there_are_a_thousand_tasks_at_most(params, n_tasks, data):
 
 def test_steps_that_are_taken_back_are_no_new_tasks(data, monkeypatch):
     went_back = []
-    back_off = _Run._back_off
+    back_off = Run._back_off
     monkeypatch.setattr(
-        _Run, "_back_off", lambda run: (went_back.append(run.epoch), back_off(run))
+        Run, "_back_off", lambda run: (went_back.append(run.epoch), back_off(run))
     )
     recorder = Recorder()
     net = make(solver="sgd", activation="relu", learning_rate_init=10.0, max_iter=100)

@@ -24,7 +24,7 @@ from sklearn_sparsenet import (
     SparseNetRegressor,
     SparseNetRegressorCV,
 )
-from sklearn_sparsenet.solvers.loop import _Run
+from sklearn_sparsenet.solvers.run import Run
 from tests.faults import interrupted
 
 OF_KIND = (TypeError, ValueError)
@@ -191,7 +191,7 @@ def test_a_target_without_a_score_is_not_chosen(net, diabetes):
 def test_refusals_come_before_any_fit(
     net, diabetes, name, value, error, message, monkeypatch
 ):
-    monkeypatch.setattr(_Run, "_epoch", lambda *args: pytest.fail("training began"))
+    monkeypatch.setattr(Run, "_epoch", lambda *args: pytest.fail("training began"))
     with pytest.raises(error, match=message):
         net.set_params(**{name: value}).fit(*diabetes)
 
@@ -206,7 +206,7 @@ def test_a_selection_returns_an_index(net, diabetes, index, error):
 
 @pytest.mark.parametrize("epoch", [2, 12, 15])
 def test_an_interruption_of_the_folds_interrupts(net, diabetes, epoch, monkeypatch):
-    monkeypatch.setattr(_Run, "_epoch", interrupted(_Run._epoch, epoch))
+    monkeypatch.setattr(Run, "_epoch", interrupted(Run._epoch, epoch))
     with pytest.raises(KeyboardInterrupt):
         net.fit(*diabetes)
 

@@ -370,3 +370,17 @@ def test_running_statistics_are_refused():
     with joined(Counting()):
         with pytest.raises(ValueError, match=r"running statistics \(1: BatchNorm1d\)"):
             net.fit(X, y)
+
+
+def test_further_rows_are_learnt_together():
+    X, y = diabetes()
+    net = SparseNetRegressor((10,), max_iter=20, random_state=0)
+    rows = parts(300, 2)
+    late = [slice(300, 350), slice(350, None)]
+
+    def work(rank):
+        first, then = rows[rank], late[rank]
+        return clone(net).fit(X[first], y[first]).partial_fit(X[then], y[then])
+
+    single = clone(net).fit(X[:300], y[:300]).partial_fit(X[300:], y[300:])
+    assert_equal_fits(together(2, work), single)

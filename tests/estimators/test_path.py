@@ -16,7 +16,7 @@ from sklearn_sparsenet import (
     SparseNetRegressorCV,
     sparsenet_path,
 )
-from sklearn_sparsenet.solvers.loop import _Run
+from sklearn_sparsenet.solvers.run import Run
 from tests.comparisons import assert_same_arrays
 from tests.faults import interrupted
 
@@ -134,7 +134,7 @@ def test_verbose_runs_number_their_solves(net, diabetes, capsys):
 
 
 def test_an_interruption_ends_a_path(net, diabetes, monkeypatch):
-    monkeypatch.setattr(_Run, "_epoch", interrupted(_Run._epoch, 105))
+    monkeypatch.setattr(Run, "_epoch", interrupted(Run._epoch, 105))
     with pytest.raises(KeyboardInterrupt, match="path was interrupted"):
         sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30, 20])
 
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_other_targets_is_not_gone_on_with(
 ):
     net.set_params(checkpoint=tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(_Run, "_epoch", interrupted(_Run._epoch, 135))
+        patch.setattr(Run, "_epoch", interrupted(Run._epoch, 135))
         with pytest.raises(KeyboardInterrupt):
             sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
     assert list(tmp_path.iterdir())
