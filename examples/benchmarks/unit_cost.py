@@ -30,11 +30,7 @@ __all__ = ["CASES", "Case", "main", "measure", "page"]
 
 TURNS = 3
 KINDS = ["inputs", "units", "inputs, units and weights"]
-HEADER = [
-    "problem",
-    "asked for",
-    *(f"over a fit for weights: {each}" for each in KINDS),
-]
+HEADER = ["problem", "inputs; units of each layer", *KINDS]
 
 
 @dataclass(frozen=True)
