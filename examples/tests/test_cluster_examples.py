@@ -40,3 +40,18 @@ def test_torchrun_ends_with_the_network_of_one_process(tmp_path):
         printed = run(*torchrun, EXAMPLES / "distributed_fit.py", *options, path)
         assert printed.count("weights") == 1
         assert_same_network(path, alone)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed"
+)
+def test_ray_ends_with_the_network_of_one_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # else it writes a token for itself
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    table = tmp_path / "rows.npy"
+    np.save(table, make_table(1001))
+    options = ["--data", table, "--epochs", 20, "--save"]
+    names = {"distributed_fit.py": tmp_path / "alone", "ray_fit.py": tmp_path / "ray"}
+    for name, path in names.items():
+        assert "60 weights" in run(EXAMPLES / name, *options, path)
+    assert_same_network(*names.values())
