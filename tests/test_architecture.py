@@ -26,6 +26,8 @@ FLOORS = [
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 # Who else may be imported where.
 GUESTS = {
+    "dask": {"distributed"},
+    "distributed": {"distributed"},
     "sklearn": {"estimators", "plots"},
     "matplotlib": {"plots"},
     "onnx": {"deploy"},
