@@ -60,9 +60,7 @@ def _as_there(
     function: Callable, config: dict, filters: list, process: int, *args: Any
 ) -> Any:
     before = list(warnings.filters)
-    has_others = (
-        _is_main_thread() and os.getpid() != process
-    )  # of joblib's
+    has_others = _is_main_thread() and os.getpid() != process  # of joblib's
     if has_others:
         warnings.filters[:] = filters
     try:
