@@ -37,8 +37,8 @@ __all__ = [
 
 # Weights times rows that must be saved by leaving out units; to gather the others
 # takes time. Of so many parameters, which are in no cache, it takes as long as all
-# products of a few dozen rows: a part must be saved.
-_WORTH_LEAVING_OUT, _MANY_PARAMETERS, _PART_LEFT_OUT = 2**20, 2**19, 1 / 8
+# products of a few dozen rows: a large part must be saved.
+_WORTH_LEAVING_OUT, _MANY_PARAMETERS, _PART_LEFT_OUT = 2**20, 2**19, 1 / 2
 
 
 class GradientEngine(Protocol):

@@ -34,7 +34,7 @@ class ConnectivityConstraint:
 
     def connectable(self, kept: Tensor) -> Tensor:
         """Mark the weights, kept or not, between units that are live."""
-        return self.flow.at(kept) > 0
+        return self.flow.connectable(kept)
 
     def enforce_target(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Choose exactly the budgets, on live paths as far as can be.
@@ -72,7 +72,7 @@ class ConnectivityConstraint:
         """
         paths = (kept & connectable).any()
         short = [
-            connectable[group].sum() < _SPARE_PLACES * goal
+            torch.count_nonzero(connectable[group]) < _SPARE_PLACES * goal
             for group, goal in zip(self.groups, self.goals, strict=True)
         ]
         return torch.stack([~paths, torch.stack(short).any()])
