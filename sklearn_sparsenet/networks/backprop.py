@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 # Weights times rows that must be saved by leaving out units; to gather the others
-# takes time.
-_WORTH_LEAVING_OUT = 2**20
+# takes time. Of so many parameters, which are in no cache, it takes as long as all
+# products of a few dozen rows: a large part must be saved.
+_WORTH_LEAVING_OUT, _MANY_PARAMETERS, _PART_LEFT_OUT = 2**20, 2**19, 1 / 2
 
 
 class GradientEngine(Protocol):
@@ -145,7 +146,10 @@ class ChainEngine:
             link.weight.numel() - len(out) * len(into)
             for link, (into, out) in zip(self._links, pairwise(live), strict=True)
         )
-        if saved * n_rows >= _WORTH_LEAVING_OUT:
+        n_parameters = len(self._network.parameters)
+        few = n_parameters < _MANY_PARAMETERS
+        enough = few or saved >= _PART_LEFT_OUT * n_parameters
+        if enough and saved * n_rows >= _WORTH_LEAVING_OUT:
             self._part = LiveChain(self._network, self._links, live, self._loss)
 
 

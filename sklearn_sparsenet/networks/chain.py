@@ -120,7 +120,10 @@ class Chain:
         layers, ones = self._workspace(inputs)
         below = inputs
         for layer in layers:
-            run_tasks([partial(part.compute, below) for part in layer.parts])
+            if len(layer.parts) == 1:  # the usual case, in which microseconds count
+                layer.parts[0].compute(below)
+            else:
+                run_tasks([partial(part.compute, below) for part in layer.parts])
             below = layer.after
         value = self._start_backward(layers[-1], target, weight)
         self._backward(inputs, layers, ones, keep=1.0 if accumulate else 0.0)
@@ -175,16 +178,15 @@ class Chain:
     ) -> None:
         for k in range(len(layers) - 1, -1, -1):
             below = layers[k - 1].after if k else inputs
-            tasks = [
-                partial(part.add_gradient, below, ones, keep)
-                for part in layers[k].parts
-            ]
-            if k:
-                delta = layers[k].delta
-                tasks += [
-                    partial(part.pull_back, delta) for part in layers[k - 1].parts
-                ]
-            run_tasks(tasks)
+            upper, lower = layers[k].parts, layers[k - 1].parts if k else []
+            delta = layers[k].delta
+            if len(upper) == 1 and len(lower) <= 1:
+                upper[0].add_gradient(below, ones, keep)
+                if k:
+                    lower[0].pull_back(delta)
+                continue
+            tasks = [partial(part.add_gradient, below, ones, keep) for part in upper]
+            run_tasks([*tasks, *(partial(part.pull_back, delta) for part in lower)])
 
 
 def _divided(n_units: int, work: int) -> list[slice]:

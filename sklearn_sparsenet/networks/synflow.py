@@ -16,6 +16,7 @@ from sklearn_sparsenet.networks.paths import (
     fan_in,
     weights_of,
 )
+from sklearn_sparsenet.utils.runtime import computed_once
 
 __all__ = ["SynapticFlow", "parts_of"]
 
@@ -64,6 +65,32 @@ class SynapticFlow:
             [g.reshape(-1) / fan_in(g) for g in gradients if g is not None]
         )
         return flat.to(sizes.device)
+
+    def connectable(self, kept: Tensor) -> Tensor:
+        """Mark the weights between live units, of shape (n_weights,): `at` is positive.
+
+        `kept` is a tensor of bool. In a chain of linear layers nothing is summed.
+        """
+        layers = self._layers_of_chain
+        if layers is None:
+            return self.at(kept) > 0
+        reached, before = kept.new_ones(1), []  # units that inputs reach, below each
+        for layer in layers:
+            before.append(reached)
+            linked = reached if layer is None else _matrix(kept, layer) & reached
+            reached = linked.any(-1, keepdim=layer is None)
+        found, leads = torch.empty_like(kept), kept.new_ones(1)
+        for layer, reached in zip(reversed(layers), reversed(before), strict=True):
+            if layer is None:
+                leads = leads.any(0, keepdim=True)
+            else:
+                _matrix(found, layer).copy_(leads[:, None] & reached)
+                leads = (_matrix(kept, layer) & leads[:, None]).any(0)
+        return found
+
+    @computed_once
+    def _layers_of_chain(self) -> list[Layer | None] | None:
+        return self.chain()
 
     def from_inputs(self, sizes: Tensor) -> Tensor:
         """Return the sum over paths from each input, of the shape of a sample.
@@ -136,6 +163,10 @@ class SynapticFlow:
             for layer in self._network.layers
             if group.start <= layer.start < group.stop
         )
+
+
+def _matrix(flat: Tensor, layer: Layer) -> Tensor:
+    return flat[layer.slice].view(layer.shape)
 
 
 def parts_of(where: Tensor, groups: Sequence[slice] | Sequence[Layer]) -> list[slice]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.synflow import SynapticFlow, parts_of
 from sklearn_sparsenet.search.wiring import Wiring
+from sklearn_sparsenet.utils.workers import over_ranges
 
 __all__ = ["ConnectivityConstraint", "largest", "reinitialize_zeros"]
 
@@ -18,6 +19,8 @@ _FLOW_ROUNDS = 100
 # A layer with fewer places between live units than this many times its goal needs more
 # units; a layer with more weights than this many times its units can afford one each.
 _SPARE_PLACES, _SPARE_WEIGHTS = 1.3, 2.0
+# Values of which an order statistic is counted, not selected; half of their bits.
+_COUNTED, _HALF, _ALL_BUT_SIGN = 2**18, 2**16, 2**31 - 1
 _SEEDLING = 1e-3  # of the mean size of its group: a weight that comes back from zero
 
 
@@ -31,7 +34,7 @@ class ConnectivityConstraint:
 
     def connectable(self, kept: Tensor) -> Tensor:
         """Mark the weights, kept or not, between units that are live."""
-        return self.flow.at(kept) > 0
+        return self.flow.connectable(kept)
 
     def enforce_target(self, kept: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
         """Choose exactly the budgets, on live paths as far as can be.
@@ -69,7 +72,7 @@ class ConnectivityConstraint:
         """
         paths = (kept & connectable).any()
         short = [
-            connectable[group].sum() < _SPARE_PLACES * goal
+            torch.count_nonzero(connectable[group]) < _SPARE_PLACES * goal
             for group, goal in zip(self.groups, self.goals, strict=True)
         ]
         return torch.stack([~paths, torch.stack(short).any()])
@@ -151,12 +154,49 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k >= len(values):
         every = torch.ones_like(values, dtype=torch.bool)
         return every, values.new_full((), -float("inf"))
-    # NumPy's partition takes twenty times as long where most values are tied.
-    cut = values.topk(k + 1, sorted=False).values.min()
+    cut = _order_statistic(values, k)
     mask = values > cut
+    if values.device.type == "cpu" and int(torch.count_nonzero(mask)) == k:
+        return mask, cut
     ties = values == cut
     mask |= ties & (ties.cumsum(0) <= k - mask.sum())
     return mask, cut
+
+
+def _order_statistic(values: Tensor, k: int) -> Tensor:
+    """Return the (k+1)-th largest value.
+
+    Many are counted by the upper half of their bits, then those that share the right
+    one by the lower half. (Where most are tied, as those that are barred, NumPy's
+    partition takes four times as long.)
+    """
+    is_long = len(values) >= _COUNTED and values.dtype == torch.float32
+    if not is_long or values.device.type != "cpu":
+        return values.topk(k + 1, sorted=False).values.min()
+    ranks = torch.empty_like(values, dtype=torch.int32)
+    upper = torch.empty_like(ranks)
+    over_ranges(_write_ranks, values, ranks, upper)
+    first, k = _bin_of_rank(torch.bincount(upper, minlength=_HALF), k)
+    lower = ranks[upper == first] & (_HALF - 1)
+    second, _ = _bin_of_rank(torch.bincount(lower, minlength=_HALF), k)
+    rank = ((first - _HALF // 2) << 16) | second
+    found = rank if rank >= 0 else rank ^ _ALL_BUT_SIGN
+    return torch.tensor(found, dtype=torch.int32).view(torch.float32)
+
+
+def _write_ranks(values: Tensor, ranks: Tensor, upper: Tensor) -> None:
+    """Write integers in the order of the values, and the upper half of each."""
+    bits = values.view(torch.int32)
+    torch.bitwise_xor(bits, (bits >> 31).bitwise_and_(_ALL_BUT_SIGN), out=ranks)
+    torch.bitwise_right_shift(ranks, 16, out=upper).add_(_HALF // 2)
+
+
+def _bin_of_rank(counts: Tensor, k: int) -> tuple[int, int]:
+    """Return the bin of the (k+1)-th largest, and how many in it are larger."""
+    from_above = counts.flip(0).cumsum(0)
+    n_above = int((from_above <= k).sum())
+    before = int(from_above[n_above - 1]) if n_above else 0
+    return len(counts) - 1 - n_above, k - before
 
 
 def reinitialize_zeros(weight: Tensor, kept: Tensor, groups: Sequence[slice]) -> None:

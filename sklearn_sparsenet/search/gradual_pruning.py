@@ -34,6 +34,7 @@ from sklearn_sparsenet.search.fading import FadingL1, Noise
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.solvers import Pruning, growth_factor
 from sklearn_sparsenet.utils.runtime import Later
+from sklearn_sparsenet.utils.workers import over_ranges
 
 __all__ = ["GradualPruning"]
 
@@ -41,7 +42,9 @@ _FIRM = 10.0  # weights beyond so many thresholds are not shrunk
 _ROUNDING = 1e-6  # of scores: what is above the threshold by so little, is as large
 _METRIC_FLOOR = 4.0  # times the mean curvature
 _NO_CURVATURE = 1e-4  # times the mean curvature
-_ORDER_STATISTICS = 40  # that the steps of a whole run have room for, at least
+# Order statistics that the steps of a whole run have room for, at least. (With half as
+# many, large networks lose accuracy in short runs; figures in docs/design_notes.md.)
+_ORDER_STATISTICS = 40
 _MAX_INTERVAL = 10  # steps between two of them, at most
 _STATE = ("support", "_allowed", "_thresholds")
 
@@ -195,10 +198,8 @@ class GradualPruning(Pruning):
         metric = self._metric(weight, step)
         whole = self._scores(weight, metric)
         # A weight that is exactly zero cannot be kept, whatever its metric.
-        barred = weight == 0
-        if self._allowed is not None:
-            barred |= ~self._allowed
-        score = whole.masked_fill(barred, -1.0)
+        score, barred = whole.clone(), torch.empty_like(weight, dtype=torch.bool)
+        over_ranges(_bar, score, weight, self._allowed, barred)
         no_path, few_connectable = self._needs.read() if self._needs else (False, False)
         if self._connector is not None and few_connectable:
             self._connector.prefer_one_per_unit(score)
@@ -216,8 +217,8 @@ class GradualPruning(Pruning):
             kept, connectable = self._enforce(kept & ~barred, whole)
         self._record(asked, thresholds)
         if not self.hard:
-            _shrink_(weight, self._spread(thresholds.to(weight)).div_(metric))
-        weight.masked_fill_(~kept, 0.0)
+            over_ranges(_shrink, weight, self._spread(thresholds.to(weight)), metric)
+        over_ranges(_keep, weight, kept)
         if ends:
             reinitialize_zeros(weight, kept, self.groups)
             self.support = kept
@@ -300,20 +301,52 @@ def _metric_of(
 ) -> Tensor:
     """Return the metric in which weights are compared, given the sizes of the steps."""
     # Of w / scale; what is returned is for w, and has its factor.
-    curvature = step.reciprocal()
+    curvature = torch.empty_like(weight)
+    over_ranges(_write_curvature, curvature, weight, step, scale, growth)
+    over_ranges(_lift, curvature, curvature.mean(), scale)
+    return curvature
+
+
+def _write_curvature(
+    curvature: Tensor,
+    weight: Tensor,
+    step: Tensor,
+    scale: Tensor | None,
+    growth: Tensor | float,
+) -> None:
+    torch.reciprocal(step, out=curvature)
     if isinstance(growth, Tensor) or growth:
         curvature.mul_(growth_factor(weight, growth))
     if scale is not None:
         curvature.mul_(scale).mul_(scale)
-    mean = curvature.mean()
-    # No floor for what never had a gradient, such as weights of constant columns.
+
+
+def _lift(curvature: Tensor, mean: Tensor, scale: Tensor | None) -> None:
+    """Add the floor of the metric; none for what never had a gradient.
+
+    Such are weights of constant columns.
+    """
     lifted = curvature + _METRIC_FLOOR * mean
-    metric = torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature)
-    return metric if scale is None else metric.div_(scale)
+    curvature.copy_(torch.where(curvature > _NO_CURVATURE * mean, lifted, curvature))
+    if scale is not None:
+        curvature.div_(scale)
 
 
-def _shrink_(weight: Tensor, threshold: Tensor) -> None:
+def _bar(score: Tensor, weight: Tensor, allowed: Tensor | None, barred: Tensor) -> None:
+    """Mark what cannot be kept, and let its scores be the least."""
+    torch.eq(weight, 0, out=barred)
+    if allowed is not None:
+        barred |= ~allowed
+    score.masked_fill_(barred, -1.0)
+
+
+def _keep(weight: Tensor, kept: Tensor) -> None:
+    weight.masked_fill_(~kept, 0.0)
+
+
+def _shrink(weight: Tensor, threshold: Tensor, metric: Tensor) -> None:
     """Firm threshold of what is above it; what is filled in stays as it is."""
+    threshold = threshold / metric
     size = weight.abs()
     applies = (size > (1 + _ROUNDING) * threshold) & (size < _FIRM * threshold)
     shrunk = size.sub_(threshold).mul_(_FIRM / (_FIRM - 1)).copysign_(weight)

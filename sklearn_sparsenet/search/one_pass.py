@@ -47,6 +47,10 @@ __all__ = ["OnePassSearch"]
 # (figures in docs/design_notes.md).
 _CONTINUED_SCHEDULE = PruningSchedule(0.09, 0.1, 0.1)
 _CONTINUED_PLATEAU = 0.4
+# With fewer epochs over so much data, samples times weights, there is no solve: to
+# evaluate its end on all samples takes longer than itself, and it comes nowhere near a
+# solution (figures there, too).
+_FEW_EPOCHS, _MUCH_DATA = 5, 2**32
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,9 @@ class OnePassSearch(RenamedFields, Search):
         are about growth · w times as long as those of zeros, as in mirror descent with
         the hypentropy: what has shown to matter moves on faster, what is new has time.
     solve_fraction : float in [0, 1)
-        Part of the epochs that the solve for a fixed λ takes; 0: there is none.
+        Part of the epochs that the solve for a fixed λ takes; 0: there is none, and
+        the penalised solution is the network itself. So it is in trainings of less than
+        five epochs where samples times weights are more than 2³².
     solve_lr_scale : float
         First step size of that solve, relative to that of a usual training.
     """
@@ -116,10 +122,10 @@ class OnePassSearch(RenamedFields, Search):
                 "search='bracket', or a given alpha."
             )
         # 1) Narrow, and train what is left.
-        pruning = self._pruning(trainer)
+        pruning, solve_fraction = self._pruning(trainer), self._solve_fraction(trainer)
         refitted = trainer.prune(
             pruning,
-            budget_fraction=1 - self.solve_fraction,
+            budget_fraction=1 - solve_fraction,
             plateau_fraction=self.plateau_fraction,
             growth=self.growth,
         )
@@ -127,7 +133,7 @@ class OnePassSearch(RenamedFields, Search):
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
         # 3) A solve for that λ.
-        if not self.solve_fraction or refitted.status.is_cut_short or trainer.stopped:
+        if not solve_fraction or refitted.status.is_cut_short or trainer.stopped:
             trial = trainer.trial(alpha, trainer.recertify(refitted, alpha))
         else:
             trial = self._solve(trainer, refitted, alpha)
@@ -162,6 +168,13 @@ class OnePassSearch(RenamedFields, Search):
             plateau_fraction=_CONTINUED_PLATEAU,
             solve_fraction=0.0,
         )
+
+    def _solve_fraction(self, trainer: Trainer) -> float:
+        """Return the part of the solve, where there is one."""
+        problem = trainer.problem
+        is_short = trainer.session.options.max_iter < _FEW_EPOCHS
+        is_short &= problem.n_samples * problem.network.n_weights > _MUCH_DATA
+        return 0.0 if is_short else self.solve_fraction
 
     def _pruning(self, trainer: Trainer) -> GradualPruning:
         assert trainer.target is not None

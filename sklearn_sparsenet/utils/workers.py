@@ -178,7 +178,7 @@ def over_ranges(function: Callable[..., object], *values: Any) -> None:
     """
     first = values[0]
     n_entries = first.numel()
-    if first.ndim != 1 or n_entries < 2 * _RANGE or first.device.type != "cpu":
+    if n_entries < 2 * _RANGE or first.ndim != 1 or first.device.type != "cpu":
         function(*values)
         return
 
