@@ -164,8 +164,9 @@ def _may_draw(settings: Settings) -> bool:
 def _specify(settings, table, numbers, seeds, device, known, previous) -> Specification:
     dtype = resolve_dtype(settings.dtype, table.X, device, settings.solver)
     check_range(table.X, dtype)
-    positive = table.weight > 0
-    y, weight, numbers = table.y[positive], table.weight[positive], numbers[positive]
+    y, weight = table.y, table.weight
+    if not (positive := weight > 0).all():
+        y, weight, numbers = y[positive], weight[positive], numbers[positive]
     coding = Coding.of(settings, y, weight, known, previous)
     is_whole = np.array_equal(numbers, np.arange(table.X.shape[0]))
     rows = make_dataset(table.X, dtype, device, None if is_whole else numbers)

@@ -41,6 +41,8 @@ _SIZED_ELEMENTS, _MOST_EXPONENT, _ALIKE, _ROUNDING = 2**22, 32, 1.5, 1e-12
 # An X up to this size is put into the order of an epoch once, not batch by batch: that
 # saves small networks a twentieth of a step, and larger data nothing but a copy.
 _GATHER_BYTES = 2**22
+# Batches whose targets and weights are gathered at once.
+_BATCHES_AT_ONCE = 256
 # Kernels round by the alignment of their input: batches are cut from a gathered X only
 # where they are aligned as tensors of their own, or the bits depended on what holds X.
 _ALIGNMENT = 64
@@ -107,14 +109,23 @@ class Problem:
 
         With `rows`, inputs are those of the same samples there.
         """
+        rows = self.rows if rows is None else rows
+        with closing(self._batches_of_inputs(order, sizes, rows)) as inputs:
+            for start in range(0, len(sizes), _BATCHES_AT_ONCE):
+                some = list(sizes[start : start + _BATCHES_AT_ONCE])
+                index, order = order[: sum(some)], order[sum(some) :]
+                beside = zip(*self._targets_and_weights(index, some), strict=True)
+                for target, weight in beside:
+                    yield Batch(next(inputs), target, weight)
+
+    def _targets_and_weights(
+        self, order: Tensor, sizes: list[int]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
         lengths = torch.tensor(sizes, device=order.device)
         # The output size spares accelerators a synchronisation.
         divisor = lengths.repeat_interleave(lengths, output_size=len(order))
-        weights = (self.sample_weight[order] / divisor).split(list(sizes))
-        targets = self.target[order].split(list(sizes))
-        rows = self.rows if rows is None else rows
-        with closing(self._batches_of_inputs(order, sizes, rows)) as inputs:
-            yield from map(Batch, inputs, targets, weights)
+        weights = (self.sample_weight[order] / divisor).split(sizes)
+        return self.target[order].split(sizes), weights
 
     def _batches_of_inputs(
         self, order: Tensor, sizes: Sequence[int], rows: Rows
