@@ -10,7 +10,8 @@ from scipy import sparse
 from sklearn_sparsenet.losses import CrossEntropy
 from sklearn_sparsenet.networks.network import build_mlp
 from sklearn_sparsenet.solvers import problem as module_under_test
-from sklearn_sparsenet.solvers.dataset import make_dataset
+from sklearn_sparsenet.solvers import reading_ahead
+from sklearn_sparsenet.solvers.dataset import LazyRows, make_dataset
 from tests.problems import F64, problem_of
 
 
@@ -170,3 +171,25 @@ def test_moments_of_columns_are_weighted_and_of_some_of_many_rows(problem, monke
     monkeypatch.setattr(module_under_test, "_SIZED_ELEMENTS", 4 * 8)
     mean = problem._moments_of_columns()[0]
     torch.testing.assert_close(mean, weight[::3] @ X[::3] / weight[::3].sum())
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_batches_have_the_rows_of_the_order(problem, size, is_lazy, monkeypatch):
+    """However many of them are gathered, and read, at once."""
+    monkeypatch.setattr(module_under_test, "_BATCHES_AT_ONCE", 2)
+    monkeypatch.setattr(reading_ahead, "_PIECE_ELEMENTS", 40)
+    if is_lazy:
+        values = problem.rows.values.numpy()
+        rows = LazyRows(values, F64, torch.device("cpu"))
+        problem = dataclasses.replace(problem, rows=rows)
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(1))
+    sizes = [size] * (23 // size)
+    found = list(problem.batches(order[: sum(sizes)], sizes))
+    assert [len(batch.inputs) for batch in found] == sizes
+    for batch, index in zip(found, order.split(size), strict=False):
+        torch.testing.assert_close(
+            batch.inputs, problem.rows.take(index), rtol=0, atol=0
+        )
+        assert torch.equal(batch.target, problem.target[index])
+        assert torch.equal(batch.weight, problem.sample_weight[index] / size)

@@ -194,8 +194,9 @@ def _may_draw(settings: Settings) -> bool:
 def _specify(settings, table, numbers, seeds, device, known, previous) -> Specification:
     dtype = resolve_dtype(settings.dtype, table.dtype, device, settings.solver)
     check_range(table.X, dtype)
-    positive = table.weight > 0
-    y, weight, numbers = table.y[positive], table.weight[positive], numbers[positive]
+    y, weight = table.y, table.weight
+    if not (positive := weight > 0).all():
+        y, weight, numbers = y[positive], weight[positive], numbers[positive]
     coding = Coding.of(settings, y, weight, known, previous)
     rows = table.rows(numbers, dtype, device)
     n_outputs = coding.n_outputs

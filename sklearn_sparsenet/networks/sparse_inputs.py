@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy import sparse
 from torch import Tensor
 
 __all__ = [
+    "SPARSE_BELOW",
     "Factors",
     "Inputs",
     "SparseFactors",
@@ -30,6 +32,12 @@ __all__ = [
 ]
 
 _SPARSE_WORK = 32  # of a stored entry, next to that of a dense one
+
+
+# Below this part of entries that are stored, a sparse product is faster.
+SPARSE_BELOW = 0.05
+# Up to so many elements, nothing is saved by it.
+_DENSIFIED = 2**20
 
 
 class SparseInputs:
@@ -86,9 +94,13 @@ class SparseInputs:
         sums = [np.bincount(rows.indices, term, minlength=size) for term in terms]
         return torch.from_numpy(np.stack(sums))
 
-    def columns(self, numbers: Tensor) -> Tensor:
-        """Return some columns of these rows, densified."""
-        return torch.from_numpy(self._rows[:, numbers.numpy()].toarray())
+    def columns(self, numbers: Tensor) -> Inputs:
+        """Return some columns of these rows, densified where they are few or full."""
+        part = self._rows[:, numbers.numpy()]
+        n_elements = prod(part.shape)
+        if n_elements > _DENSIFIED and part.nnz < SPARSE_BELOW * n_elements:
+            return SparseInputs(part)
+        return torch.from_numpy(part.toarray())
 
     def add_transposed_product(
         self, delta: Tensor, gradient: Tensor, keep: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
@@ -20,6 +20,7 @@ from scipy import sparse
 from torch import Tensor
 
 from sklearn_sparsenet.networks.sparse_inputs import (
+    SPARSE_BELOW,
     Factors,
     SparseFactors,
     SubsetFactors,
@@ -102,9 +103,9 @@ class SparseRows(LazyRows):
         return to_tensor(rows.toarray(), self.dtype, self.device)
 
     @property
-    def _stays_sparse(self) -> bool:
+    def stays_sparse(self) -> bool:
         """Whether a sparse product is faster than that of a densified matrix."""
-        few = self.values.nnz < _SPARSE_BELOW * prod(self.values.shape)
+        few = self.values.nnz < SPARSE_BELOW * prod(self.values.shape)
         return self.device.type == "cpu" and bool(few)
 
     def factors(self) -> Factors:
@@ -112,12 +113,14 @@ class SparseRows(LazyRows):
 
         In canonical format, so that what they are made of changes no bit.
         """
-        if not self._stays_sparse:
+        if not self.stays_sparse:
             return self
         return SparseFactors(canonical_csr(self.values, self.dtype))
 
     def columns(self, numbers: Tensor) -> Rows | None:
-        if not self._stays_sparse:
+        n_bytes = self.values.data.nbytes + self.values.indices.nbytes
+        many = len(numbers) > _FEW_COLUMNS * self.values.shape[1]
+        if not self.stays_sparse or (many and n_bytes > _CONVERT_AT_ONCE_BYTES):
             return None
         values = self.values[:, numbers.cpu().numpy()]
         return make_dataset(values, self.dtype, self.device)
@@ -217,8 +220,6 @@ def batch_sizes(n_rows: int, size: int) -> list[int]:
 _CONVERT_AT_ONCE_BYTES = 2**26
 # Up to this part of the columns are copied where no others are read.
 _FEW_COLUMNS = 0.5
-# Below this part of entries that are stored, a sparse product is faster.
-_SPARSE_BELOW = 0.05
 # Of the free memory of an accelerator, the part that data may take. What fits is copied
 # there once: a copy per batch takes longer than the step.
 _ACCELERATOR_SHARE = 0.5
@@ -261,7 +262,11 @@ def _lazy_rows(X: Any, dtype: torch.dtype, device: torch.device) -> Rows:
     if isinstance(X, StreamedTable):
         return StreamedRows(X, dtype, device)
     if not isinstance(X, np.ndarray):
-        return SparseRows(X.tocsr(), dtype, device)
+        rows = SparseRows(X.tocsr(), dtype, device)
+        if not rows.stays_sparse:
+            return rows
+        # Once, and not for every problem that has these rows.
+        return replace(rows, values=canonical_csr(rows.values, dtype))
     known = X.dtype in _ON_ACCELERATORS
     if device.type != "cpu" and known and _fits(X.nbytes, device):
         return TensorRows(torch.tensor(np.asarray(X), device=device), dtype)

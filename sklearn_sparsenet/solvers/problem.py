@@ -42,6 +42,8 @@ _SIZED_ELEMENTS, _MOST_EXPONENT, _ALIKE, _ROUNDING = 2**22, 32, 1.5, 1e-12
 # An X up to this size is put into the order of an epoch once, not batch by batch: that
 # saves small networks a twentieth of a step, and larger data nothing but a copy.
 _GATHER_BYTES = 2**22
+# Batches whose targets and weights are gathered at once.
+_BATCHES_AT_ONCE = 256
 # Kernels round by the alignment of their input: batches are cut from a gathered X only
 # where they are aligned as tensors of their own, or the bits depended on what holds X.
 _ALIGNMENT = 64
@@ -113,18 +115,30 @@ class Problem:
         Of each batch those that this process has, which may be none. With `rows`,
         inputs are those of the same samples there.
         """
-        lengths = torch.tensor(sizes, device=order.device)
-        # The output size spares accelerators a synchronisation.
-        divisor = lengths.repeat_interleave(lengths, output_size=len(order))
-        weights = self.sample_weight[order] / divisor
+        whole_sizes = list(sizes)  # those of the batches of all processes
         if not self._share.is_everything:
-            ours, sizes = self._share.of_batches(order, sizes)
-            order, weights = order[ours], weights[ours]
-        targets = self.target[order].split(list(sizes))
-        weights = weights.split(list(sizes))
-        order = order - self._share.first
-        with closing(self._batches_of_inputs(order, sizes, rows)) as inputs:
-            yield from map(Batch, inputs, targets, weights)
+            ours, sizes = self._share.of_batches(order, whole_sizes)
+            order = order[ours]
+        index = order - self._share.first
+        with closing(self._batches_of_inputs(index, sizes, rows)) as inputs:
+            for start in range(0, len(sizes), _BATCHES_AT_ONCE):
+                some = slice(start, start + _BATCHES_AT_ONCE)
+                n_rows = sum(sizes[some])
+                index, order = order[:n_rows], order[n_rows:]
+                what = (index, list(sizes[some]), whole_sizes[some])
+                beside = zip(*self._targets_and_weights(*what), strict=True)
+                for target, weight in beside:
+                    yield Batch(next(inputs), target, weight)
+
+    def _targets_and_weights(
+        self, order: Tensor, sizes: list[int], whole_sizes: list[int]
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        lengths = torch.tensor(sizes, device=order.device)
+        divisor = torch.tensor(whole_sizes, device=order.device)
+        # The output size spares accelerators a synchronisation.
+        divisor = divisor.repeat_interleave(lengths, output_size=len(order))
+        weights = (self.sample_weight[order] / divisor).split(sizes)
+        return self.target[order].split(sizes), weights
 
     def _batches_of_inputs(
         self, order: Tensor, sizes: Sequence[int], rows: Rows | None

@@ -19,7 +19,7 @@ from sklearn_sparsenet.utils.runtime import single_threaded
 __all__ = ["read_ahead", "read_batches"]
 
 # Elements of X in a piece; two of them are in memory.
-_PIECE_ELEMENTS = 2**21
+_PIECE_ELEMENTS = 2**19
 
 T = TypeVar("T")
 

@@ -127,9 +127,14 @@ def to_tensor(rows: np.ndarray, dtype: torch.dtype, device: torch.device) -> Ten
 
 
 def canonical_csr(values: Any, dtype: torch.dtype) -> sparse.csr_array:
-    """Return a CSR matrix in canonical format, which is what products take."""
+    """Return a CSR matrix in canonical format, which is what products take.
+
+    It is the matrix itself if that is one.
+    """
     numpy_dtype = np.float64 if dtype == torch.float64 else np.float32
-    values = sparse.csr_array(values, dtype=numpy_dtype)
+    is_array = isinstance(values, sparse.csr_array)
+    if not is_array or values.dtype != numpy_dtype:
+        values = sparse.csr_array(values, dtype=numpy_dtype)
     if not values.has_canonical_format:
         values = values.copy()
         values.sum_duplicates()

@@ -16,7 +16,7 @@ from sklearn_sparsenet import (
 )
 from sklearn_sparsenet.estimators import _scales, _table_rows
 from sklearn_sparsenet.estimators._table_rows import TableRows
-from sklearn_sparsenet.solvers import problem, stopping
+from sklearn_sparsenet.solvers import problem, reading_ahead, stopping
 
 QUICK = {"max_iter": 1, "batch_size": 100, "random_state": 0}
 
@@ -27,6 +27,7 @@ def small_pieces(convert_at_once, monkeypatch):
     convert_at_once(0)
     monkeypatch.setattr(_table_rows, "_BLOCK_ELEMENTS", 2**15)
     monkeypatch.setattr(problem, "_CHUNK_ELEMENTS", 2**15)
+    monkeypatch.setattr(reading_ahead, "_PIECE_ELEMENTS", 2**15)
     monkeypatch.setattr(stopping, "_CHUNK_ELEMENTS", 2**15)
     monkeypatch.setattr(_scales, "_SCALE_ROWS", 100)
 
