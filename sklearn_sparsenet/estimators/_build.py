@@ -38,7 +38,7 @@ from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shared_checkpoint import SharedCheckpoint
 from sklearn_sparsenet.utils.arguments import as_number
 from sklearn_sparsenet.utils.owned_directories import usable_directory
-from sklearn_sparsenet.utils.processes import Processes
+from sklearn_sparsenet.utils.processes import current_processes
 
 __all__ = [
     "Samples",
@@ -271,11 +271,11 @@ def _try_penalty(penalty: Penalty, network: Network) -> None:
 
 
 def build_checkpoint(
-    settings: Settings, processes: Processes, problem: Problem, *more: object
+    settings: Settings, problem: Problem, *more: object
 ) -> Checkpoint | None:
     """Return where the state of this fit is kept, if anywhere.
 
-    The processes share it. The fit is known by its settings, by its problem, whose
+    The processes of a fit share it. The fit is known by its settings, by its problem, whose
     network stands at the initial point, and by `more` that it depends on. A directory
     that cannot be used is refused, and a `random_state` that is no number: another fit
     would be another one.
@@ -300,6 +300,7 @@ def build_checkpoint(
     text = f"{who} {identify(values)} {network} {identify(more)}"
     where = directory / fingerprint(problem, text)
     warn = partial(warn_user, category=UserWarning)
+    processes = current_processes()
     if processes.size > 1:
         return SharedCheckpoint(where, warn, processes)
     return Checkpoint(where, warn)

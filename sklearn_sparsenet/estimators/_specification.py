@@ -203,8 +203,8 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     how = (n_outputs, seeds.network, dtype, previous)
     module = modules.start_module(settings, rows, *how)
     n_outputs = modules.count_outputs(module, rows)
-    check_module(table.processes, module)
     if settings.module is not None:
+        check_module(table.processes, module)
         rows = modules.rows_to_give(module, rows)
     loss = coding.make_loss(n_outputs)
     search, target, layers = build.build_search(settings, module)
@@ -228,8 +228,7 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     warn_of_surprises(settings, search, target, problem, options)
     # Rows that are held out for early stopping are no part of the problem.
     data = (coding.encoded, weight)
-    what = (table.processes, problem, data, guess)
-    checkpoint = build.build_checkpoint(settings, *what)
+    checkpoint = build.build_checkpoint(settings, problem, data, guess)
     parts = (problem, search, target, options, limits, decay.searching)
     how = (seeds.shuffle, checkpoint, table.processes)
     return Specification(settings, table.features, coding, *parts, *how)

@@ -18,7 +18,8 @@ from sklearn_sparsenet.networks.stages import (
     take_apart,
 )
 from sklearn_sparsenet.penalties import FixedSupport, Penalty
-from sklearn_sparsenet.solvers.problem import Batch, Problem
+from sklearn_sparsenet.solvers.batches import Batch
+from sklearn_sparsenet.solvers.problem import Problem
 
 __all__ = ["LivePart", "live_part", "with_all_inputs"]
 

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.optimality import certify
+from sklearn_sparsenet.solvers.batches import Batch
 from sklearn_sparsenet.solvers.dataset import batch_sizes
 from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
-from sklearn_sparsenet.solvers.problem import Batch, Problem
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.pruning import Pruning
 from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.solution import Status

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.penalties import Penalty
+from sklearn_sparsenet.solvers.batches import Batch
 from sklearn_sparsenet.solvers.live_part import LivePart, live_part
 from sklearn_sparsenet.solvers.optimizers import OPTIMIZERS, entries_at
 from sklearn_sparsenet.solvers.options import SolverOptions
-from sklearn_sparsenet.solvers.problem import Batch, Problem
+from sklearn_sparsenet.solvers.problem import Problem
 from sklearn_sparsenet.solvers.proximal_optimizer import ProximalOptimizer
 from sklearn_sparsenet.solvers.pruning import Pruning
 
