@@ -9,6 +9,7 @@ from scipy import sparse
 
 from sklearn_sparsenet.losses import CrossEntropy
 from sklearn_sparsenet.networks.network import build_mlp
+from sklearn_sparsenet.solvers import batches as batching
 from sklearn_sparsenet.solvers import problem as module_under_test
 from sklearn_sparsenet.solvers import reading_ahead
 from sklearn_sparsenet.solvers.dataset import LazyRows, make_dataset
@@ -140,7 +141,7 @@ def test_evaluating_leaves_the_mode_and_earlier_gradients_no_trace(problem, trai
 @pytest.mark.parametrize("gathers", [True, False])
 def test_batches_are_the_rows_of_the_order(problem, size, gathers, monkeypatch):
     if not gathers:
-        monkeypatch.setattr(module_under_test, "_GATHER_BYTES", 0)
+        monkeypatch.setattr(batching, "_GATHER_BYTES", 0)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(3))
     sizes = [len(part) for part in order.split(size)]
     whole = problem.rows.slice(0, 23)
@@ -177,7 +178,7 @@ def test_moments_of_columns_are_weighted_and_of_some_of_many_rows(problem, monke
 @pytest.mark.parametrize("is_lazy", [False, True])
 def test_batches_have_the_rows_of_the_order(problem, size, is_lazy, monkeypatch):
     """However many of them are gathered, and read, at once."""
-    monkeypatch.setattr(module_under_test, "_BATCHES_AT_ONCE", 2)
+    monkeypatch.setattr(batching, "_BATCHES_AT_ONCE", 2)
     monkeypatch.setattr(reading_ahead, "_PIECE_ELEMENTS", 40)
     if is_lazy:
         values = problem.rows.values.numpy()

@@ -275,7 +275,7 @@ def build_checkpoint(
 ) -> Checkpoint | None:
     """Return where the state of this fit is kept, if anywhere.
 
-    The processes of a fit share it. The fit is known by its settings, by its problem, whose
+    The processes of a fit share it. It is known by its settings, by its problem, whose
     network stands at the initial point, and by `more` that it depends on. A directory
     that cannot be used is refused, and a `random_state` that is no number: another fit
     would be another one.
