@@ -56,7 +56,7 @@ def sparse(after_first: Callable[[Any], None], each: Callable[[Any], None]):
 def dense(parts: list, seed: int):
     """Train scikit-learn's network, with all its weights."""
     X, y, _ = parts[0]
-    net = MLPRegressor(HIDDEN, random_state=seed).fit(X, y)
+    net = MLPRegressor(hidden_layer_sizes=HIDDEN, random_state=seed).fit(X, y)
     yield net
     for X, y, _ in parts[1:]:
         yield net.partial_fit(X, y)
@@ -127,15 +127,12 @@ def main() -> None:
             for kind, n in columns
         ]
         cells = zip(columns, errors, strict=True)
-        found[name] = {f"{kind}, {n}": values for (kind, n), values in cells}
-        print(name, [f"{median(values):.3f}" for values in errors], flush=True)
-    rows = [
-        [name, *(f"{median(v):.3f}" for v in values.values())]
-        for name, values in found.items()
-    ]
+        found[name] = {f"{k}, {n}": round(median(e), 3) for (k, n), e in cells}
+        print(name, found[name], flush=True)
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+    rows = [[name, *values.values()] for name, values in found.items()]
     print(table(["", *(f"{kind}, {n}" for kind, n in columns)], rows))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
