@@ -39,7 +39,7 @@ def save(estimator: Any, path: Any) -> None:
     params = _stored_params(estimator, writer)
     stored.check_params(kind, params)
     network, penalized = _packed(estimator)
-    attributes = {
+    attributes = stored.DEFAULTS | {
         name: getattr(estimator, name)
         for name in sorted(stored.declared_attributes(kind))
         if hasattr(estimator, name)

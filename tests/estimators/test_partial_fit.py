@@ -219,6 +219,14 @@ def test_what_an_older_version_has_fitted_goes_on():
     assert not np.array_equal(before, net.predict_proba(X))
 
 
+def test_what_an_older_version_has_pickled_is_saved(tmp_path):
+    net = regressor().fit(*rows(0))
+    for name in ("_moments", "_input_sizes"):  # it had none
+        delattr(net, name)
+    other = stored(net, tmp_path).partial_fit(*rows(1))
+    assert_array_equal(parameters(other), parameters(net.partial_fit(*rows(1))))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
