@@ -170,7 +170,7 @@ class WithoutPartialFit:
 
     @property
     def partial_fit(self):
-        """There is none: targets are chosen with all rows."""
+        """Not available, because targets are chosen with all rows."""
         raise AttributeError(
             f"{type(self).__name__} chooses its target with all rows. An estimator of "
             "one target has partial_fit, for those that come later."

@@ -44,6 +44,7 @@ def save(estimator: Any, path: Any) -> None:
         for name in sorted(stored.declared_attributes(kind))
         if hasattr(estimator, name)
     }
+    stored.complete_attributes(attributes, params)
     attributes["penalized_coefs_"] = penalized
     attributes["_loss_"] = _for_predictions(attributes["_loss_"])
     document = {

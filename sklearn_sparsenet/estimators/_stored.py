@@ -222,6 +222,7 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
         "support_": ("b", shape),
         "feature_importances_": ("f", shape),
         "feature_names_in_": ("O", shape[:1]),
+        "_input_sizes": ("f", shape[:1]),
         "n_nonzero_per_layer_": ("iu", (len(attributes["layer_names_"]),)),
         "y_mean_": ("f", (n_outputs,)),
         "y_scale_": ("f", (n_outputs,)),
@@ -261,6 +262,7 @@ def _check_records(attributes: dict[str, Any]) -> None:
         lengths = {column.shape[:1] for column in columns}
         if () in lengths or len(lengths) > 1 or not shapes <= {(), (1,), (n_layers,)}:
             raise ValueError(f"its {name} has columns of several lengths")
+    _check_moments(attributes["_moments"])
     alpha = np.asarray(attributes["alpha_"])
     if alpha.dtype.kind not in "iuf" or alpha.shape not in ((), (1,), (n_layers,)):
         raise ValueError(f"its alpha_ is {alpha.dtype} of shape {alpha.shape}")
@@ -274,6 +276,16 @@ def _check_records(attributes: dict[str, Any]) -> None:
             or not 0 <= attributes["best_index_"] < n_targets
         ):
             raise ValueError("its scores are not those of its targets")
+
+
+def _check_moments(moments: Numbers | None) -> None:
+    if moments is None:
+        return
+    is_known = moments.keys() == {"n_steps", "mean", "square"}
+    if not is_known or moments["n_steps"].shape or not moments["n_steps"] >= 0:
+        raise ValueError("its _moments are none of Adam's")
+    if moments["mean"].ndim != 1 or moments["mean"].shape != moments["square"].shape:
+        raise ValueError("its _moments have several lengths")
 
 
 def check_network(network: nn.Module, attributes: dict[str, Any]) -> None:

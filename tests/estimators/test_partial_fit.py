@@ -219,6 +219,31 @@ def test_what_an_older_version_has_fitted_goes_on():
     assert not np.array_equal(before, net.predict_proba(X))
 
 
+def test_what_an_older_version_has_pickled_is_saved(tmp_path):
+    net = regressor().fit(*rows(0))
+    for name in ("_moments", "_input_sizes"):  # it had none
+        delattr(net, name)
+    other = stored(net, tmp_path).partial_fit(*rows(1))
+    assert_array_equal(parameters(other), parameters(net.partial_fit(*rows(1))))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_steps": np.array(-1)},
+        {"n_steps": np.zeros(2)},
+        {"mean": np.zeros(3)},
+        {"more": np.zeros(3)},
+    ],
+    ids=str,
+)
+def test_no_file_brings_moments_that_are_none(changes, tmp_path):
+    net = regressor().partial_fit(*rows(0)).partial_fit(*rows(1))
+    net._moments |= changes
+    with pytest.raises(ValueError, match="_moments"):
+        net.save(tmp_path / "net.safetensors")
+
+
 def test_a_compact_network_goes_on():
     X, y = rows(0)
     net = regressor(target_sparsity=8).partial_fit(X * [4, *[1] * 6, 9], y).compact()
