@@ -197,6 +197,16 @@ def _address(store: TCPStore) -> tuple[str, int]:
     return store.host, store.port
 
 
+def _reach(address: tuple[str, int], limit: timedelta) -> TCPStore:
+    try:
+        return TCPStore(*address, is_master=False, timeout=limit)
+    except RuntimeError as error:
+        host, port = address
+        raise ProcessLostError(
+            f"The first worker of the fit cannot be reached at {host}:{port}. ({error})"
+        ) from error
+
+
 def _fit(
     share: Sequence[Sequence[Any]],
     estimator: Any,
@@ -215,8 +225,7 @@ def _fit(
     secede()
     try:
         data = list(map(_concatenated, share))
-        store = TCPStore(*address, is_master=False, timeout=limit)
-        group = Group(store, "sklearn_sparsenet", rank, size, limit)
+        group = Group(_reach(address, limit), "sklearn_sparsenet", rank, size, limit)
         try:
             with joined(group):
                 estimator.fit(*data)

@@ -13,9 +13,11 @@ COLUMNS = ["height", "age", "noise", "more noise"]
 
 def make(kind=SparseNetRegressor, **params):
     defaults = {
-        "hidden_layer_sizes": (8,), "activation": "tanh", "target_sparsity": 15,
-        "max_iter": 20, "batch_size": 50, "random_state": 0,
+        "hidden_layer_sizes": (8,), "activation": "tanh", "max_iter": 20,
+        "batch_size": 50, "random_state": 0,
     }  # fmt: skip
+    if "target_sparsities" not in params:
+        defaults["target_sparsity"] = 15
     return kind(**{**defaults, **params})
 
 

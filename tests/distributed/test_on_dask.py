@@ -74,8 +74,9 @@ def test_sparse_parts_and_divided_columns(client):
     assert_same_fit(fit_on_dask(client, net, halves, targets, timeout=60), alone)
 
 
-def test_one_worker_has_all(client):
-    given = [place_array(client, v, ROWS, [1] * 5, LENGTHS) for v in (X, y)]
+def test_one_worker_has_all_rows(client):
+    """The other one has a partition without any."""
+    given = [place_array(client, v, ROWS, [1, 1, 0, 1, 1]) for v in (X, y)]
     fitted = fit_on_dask(client, make(), *given, timeout=60)
     for ours, theirs in zip(fitted.coefs_, make().fit(X, y).coefs_, strict=True):
         assert_array_equal(ours, theirs)
