@@ -107,3 +107,16 @@ def test_which_networks_are_known(module, is_known):
     network = Network(module, find_layers(module))
     groups = [slice(0, network.n_weights)]
     assert (Wiring.of(SynapticFlow(network, shape), groups) is not None) == is_known
+
+
+@pytest.mark.parametrize("names", [None, ["0.weight", "4.weight"], ["2.weight"]])
+@pytest.mark.parametrize("density", [0.0, 0.03, 0.1, 0.4])
+def test_in_a_chain_what_is_connectable_needs_no_sums(names, density):
+    generator = torch.Generator().manual_seed(0)
+    module = chain((9, 7, 5, 3))
+    network = Network(module, names or find_layers(module))
+    flow = SynapticFlow(network, (9,))
+    assert flow.chain() is not None
+    for _ in range(20):
+        kept = torch.rand(network.n_weights, generator=generator) < density
+        assert torch.equal(flow.connectable(kept), flow.at(kept) > 0)

@@ -72,10 +72,11 @@ def test_what_is_raised_in_a_task_ends_the_others_first(kind):
         running.discard(number)
         most.append(number)
 
-    with sharing_work(3), pytest.raises(kind, match="three"):
-        run_tasks([lambda k=k: task(k) for k in range(40)])
-    assert not running
-    assert len(most) < 39
+    with sharing_work(3):
+        with pytest.raises(kind, match="three"):
+            run_tasks([lambda k=k: task(k) for k in range(40)])
+        assert not running
+        assert len(most) < 39
 
 
 def test_an_interruption_while_others_work_waits_for_them():
@@ -89,11 +90,13 @@ def test_an_interruption_while_others_work_waits_for_them():
         time.sleep(0.05)
         written.append(1)
 
-    with sharing_work(2), pytest.raises(KeyboardInterrupt):
-        run_tasks([lambda: time.sleep(0.01), task, task])
-    n_written = len(written)
-    time.sleep(0.06)
-    assert len(written) == n_written
+    with sharing_work(2):
+        run_tasks([lambda: time.sleep(0.01)] * 4)  # the other one is there
+        with pytest.raises(KeyboardInterrupt):
+            run_tasks([lambda: time.sleep(0.02), task, task])
+        n_written = len(written)
+        time.sleep(0.06)
+        assert len(written) == n_written
 
 
 def test_a_task_may_share_in_turn():

@@ -175,6 +175,7 @@ def test_folds_are_jobs_and_have_one_thread_each(started):
         both = SparseNetClassifierCV((70, 50), n_jobs=2, **settings).fit(X, CLASSES)
     assert_array_equal(alone.test_scores_, both.test_scores_)
     assert_same([alone, both], X)
+    assert both._make_single().n_jobs is None  # of a fold
     ours = [thread for thread in started if thread.name.endswith("(_work)")]
     assert len(ours) == 1 + 1  # of the last fit, and of predictions
 

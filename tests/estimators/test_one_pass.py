@@ -12,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.search import one_pass
+from sklearn_sparsenet.search.proximal_trainer import ProximalTrainer
 from tests.trust.recount import count_live, live_is_possible
 
 
@@ -211,3 +213,25 @@ def test_no_weight_is_dead_where_the_target_allows_it(first):
             possible -= 1
         assert (counts if np.ndim(target) else sum(counts)) == target, seed
         assert count_live(net.coefs_) == net.n_live_ == possible, seed
+
+
+@pytest.mark.filterwarnings("ignore:.*100 steps:UserWarning")
+def test_short_runs_over_much_data_have_no_solve(digits, monkeypatch):
+    """The penalised solution is the network, for which λ is."""
+    solves = []
+    spy = ProximalTrainer.solve_on_support
+    monkeypatch.setattr(
+        ProximalTrainer,
+        "solve_on_support",
+        lambda *args, **facts: solves.append(1) or spy(*args, **facts),
+    )
+    fit(digits, 300, max_iter=4)
+    assert len(solves) == 1
+    monkeypatch.setattr(one_pass, "_MUCH_DATA", 2**20)
+    net = fit(digits, 300, max_iter=4)
+    assert len(solves) == 1
+    assert net.n_nonzero_ == 300
+    for penalized, coef in zip(net.penalized_coefs_, net.coefs_, strict=True):
+        np.testing.assert_array_equal(penalized, coef)
+    fit(digits, 300, max_iter=5)
+    assert len(solves) == 2
