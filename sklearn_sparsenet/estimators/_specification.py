@@ -164,10 +164,9 @@ def _may_draw(settings: Settings) -> bool:
 def _specify(settings, table, numbers, seeds, device, known, previous) -> Specification:
     dtype = resolve_dtype(settings.dtype, table.X, device, settings.solver)
     check_range(table.X, dtype)
-    y, weight = table.y, table.weight
-    if not (positive := weight > 0).all():
-        y, weight, numbers = y[positive], weight[positive], numbers[positive]
-    coding = Coding.of(settings, y, weight, known, previous)
+    table, numbers = _of_positive_weight(table, numbers)
+    weight = table.weight
+    coding = Coding.of(settings, table.y, weight, known, previous)
     is_whole = np.array_equal(numbers, np.arange(table.X.shape[0]))
     rows = make_dataset(table.X, dtype, device, None if is_whole else numbers)
     n_outputs = coding.n_outputs
@@ -203,6 +202,15 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     return Specification(
         settings, table.features, coding, *parts, seeds.shuffle, checkpoint
     )
+
+
+def _of_positive_weight(table: Table, numbers: np.ndarray) -> tuple[Table, np.ndarray]:
+    """Return what is left without rows of weight 0; no copies if there are none."""
+    positive = table.weight > 0
+    if positive.all():
+        return table, numbers
+    y, weight = table.y[positive], table.weight[positive]
+    return replace(table, y=y, weight=weight), numbers[positive]
 
 
 def _fit_to_inputs(settings: Settings, problem: Problem, *, is_new: bool) -> None:
