@@ -147,3 +147,29 @@ def test_wide_rows_pass_through_a_network_a_few_at_a_time():
     outputs = forward(SelectInputs(torch.tensor([7])), rows)
     assert outputs[:, 0].tolist() == list(range(300))
     assert max(rows.asked) * 200_000 <= 2**23
+
+
+def test_a_matrix_is_brought_into_order_once(convert_at_once):
+    convert_at_once(0)
+    matrix = sparse.random_array((50, 60), density=0.03, rng=0, format="csr")
+    rows = rows_of(matrix)
+    assert rows.factors().values.data is rows.values.data  # nothing is copied
+    assert np.shares_memory(rows.values.data, matrix.data)
+    doubled = sparse.csr_array((np.ones(4), [5, 5, 2, 1], [0, 3, 4]), shape=(2, 99))
+    rows = rows_of(doubled)
+    assert rows.values.nnz == 3
+    assert rows.factors().values is rows.values
+    assert doubled.nnz == 4
+    np.testing.assert_array_equal(rows.slice(0, 2), doubled.toarray())
+
+
+def test_large_matrices_are_not_copied_for_most_of_their_columns(
+    convert_at_once, monkeypatch
+):
+    convert_at_once(0)
+    rows = rows_of(sparse.random_array((50, 60), density=0.03, rng=0, format="csr"))
+    few, many = torch.arange(10), torch.arange(40)
+    assert rows.columns(many).sample_shape == (40,)
+    monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)
+    assert rows.columns(many) is None
+    assert rows.columns(few).sample_shape == (10,)

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from sklearn_sparsenet import SparseNetClassifier
 from sklearn_sparsenet.losses import CrossEntropy
+from sklearn_sparsenet.networks import sparse_inputs
 from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.networks.sparse_inputs import (
     SparseInputs,
@@ -150,3 +151,26 @@ def counted(function, read):
         return rows
 
     return counting
+
+
+def test_many_columns_stay_sparse_and_few_are_densified(monkeypatch):
+    rows = sparse.random_array((20, 300), density=0.02, rng=0, format="csr")
+    inputs, numbers = SparseInputs(rows), torch.arange(5, 250)
+    dense = torch.from_numpy(rows.toarray())[:, 5:250]
+    assert torch.equal(inputs.columns(numbers), dense)
+    monkeypatch.setattr(sparse_inputs, "_DENSIFIED", 1000)
+    kept = inputs.columns(numbers)
+    assert isinstance(kept, SparseInputs)
+    weight = torch.randn(245, 3, dtype=dense.dtype)
+    torch.testing.assert_close(kept.times(weight), dense @ weight)
+    few = torch.arange(40)
+    assert torch.equal(inputs.columns(few), torch.from_numpy(rows.toarray())[:, :40])
+
+
+def test_rows_are_split_in_their_order():
+    rows = sparse.random_array((20, 30), density=0.2, rng=0, format="csr")
+    weight = torch.eye(30, dtype=torch.float64)
+    parts = list(SparseInputs(rows).split([7, 12, 1]))
+    assert [len(part) for part in parts] == [7, 12, 1]
+    found = torch.cat([part.times(weight) for part in parts])
+    assert torch.equal(found, torch.from_numpy(rows.toarray()))

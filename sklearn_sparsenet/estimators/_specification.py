@@ -194,10 +194,9 @@ def _may_draw(settings: Settings) -> bool:
 def _specify(settings, table, numbers, seeds, device, known, previous) -> Specification:
     dtype = resolve_dtype(settings.dtype, table.dtype, device, settings.solver)
     check_range(table.X, dtype)
-    y, weight = table.y, table.weight
-    if not (positive := weight > 0).all():
-        y, weight, numbers = y[positive], weight[positive], numbers[positive]
-    coding = Coding.of(settings, y, weight, known, previous)
+    table, numbers = _of_positive_weight(table, numbers)
+    weight = table.weight
+    coding = Coding.of(settings, table.y, weight, known, previous)
     rows = table.rows(numbers, dtype, device)
     n_outputs = coding.n_outputs
     how = (n_outputs, seeds.network, dtype, previous)
@@ -232,6 +231,15 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     parts = (problem, search, target, options, limits, decay.searching)
     how = (seeds.shuffle, checkpoint, table.processes)
     return Specification(settings, table.features, coding, *parts, *how)
+
+
+def _of_positive_weight(table: Table, numbers: np.ndarray) -> tuple[Table, np.ndarray]:
+    """Return what is left without rows of weight 0; no copies if there are none."""
+    positive = table.weight > 0
+    if positive.all():
+        return table, numbers
+    y, weight = table.y[positive], table.weight[positive]
+    return replace(table, y=y, weight=weight), numbers[positive]
 
 
 def _fit_to_inputs(settings: Settings, problem: Problem, *, is_new: bool) -> None:
