@@ -155,7 +155,8 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
         every = torch.ones_like(values, dtype=torch.bool)
         return every, values.new_full((), -float("inf"))
     cut = _order_statistic(values, k)
-    mask = values > cut
+    mask = torch.empty_like(values, dtype=torch.bool)
+    over_ranges(_mark, mask, values, cut)
     if values.device.type == "cpu" and int(torch.count_nonzero(mask)) == k:
         return mask, cut
     ties = values == cut
@@ -174,21 +175,31 @@ def _order_statistic(values: Tensor, k: int) -> Tensor:
     if not is_long or values.device.type != "cpu":
         return values.topk(k + 1, sorted=False).values.min()
     ranks = torch.empty_like(values, dtype=torch.int32)
-    upper = torch.empty_like(ranks)
-    over_ranges(_write_ranks, values, ranks, upper)
-    first, k = _bin_of_rank(torch.bincount(upper, minlength=_HALF), k)
-    lower = ranks[upper == first] & (_HALF - 1)
-    second, _ = _bin_of_rank(torch.bincount(lower, minlength=_HALF), k)
+    upper, counts = torch.empty_like(ranks), []
+
+    def count_upper(values: Tensor, ranks: Tensor, upper: Tensor) -> None:
+        bits = values.view(torch.int32)
+        # Integers in the order of the values.
+        torch.bitwise_xor(bits, (bits >> 31).bitwise_and_(_ALL_BUT_SIGN), out=ranks)
+        torch.bitwise_right_shift(ranks, 16, out=upper).add_(_HALF // 2)
+        counts.append(torch.bincount(upper, minlength=_HALF))
+
+    def count_lower(ranks: Tensor, upper: Tensor) -> None:
+        lower = ranks[upper == first] & (_HALF - 1)
+        counts.append(torch.bincount(lower, minlength=_HALF))
+
+    over_ranges(count_upper, values, ranks, upper)
+    first, k = _bin_of_rank(torch.stack(counts).sum(0), k)
+    counts.clear()
+    over_ranges(count_lower, ranks, upper)
+    second, _ = _bin_of_rank(torch.stack(counts).sum(0), k)
     rank = ((first - _HALF // 2) << 16) | second
     found = rank if rank >= 0 else rank ^ _ALL_BUT_SIGN
     return torch.tensor(found, dtype=torch.int32).view(torch.float32)
 
 
-def _write_ranks(values: Tensor, ranks: Tensor, upper: Tensor) -> None:
-    """Write integers in the order of the values, and the upper half of each."""
-    bits = values.view(torch.int32)
-    torch.bitwise_xor(bits, (bits >> 31).bitwise_and_(_ALL_BUT_SIGN), out=ranks)
-    torch.bitwise_right_shift(ranks, 16, out=upper).add_(_HALF // 2)
+def _mark(mask: Tensor, values: Tensor, cut: Tensor) -> None:
+    torch.gt(values, cut, out=mask)
 
 
 def _bin_of_rank(counts: Tensor, k: int) -> tuple[int, int]:
