@@ -268,7 +268,9 @@ def _watch(client: Any, tasks: dict[str, Any]) -> None:
     while pending() and is_well():
         _wait(pending(), seconds=1, return_when="FIRST_COMPLETED")
     if not is_well():
-        _wait(pending(), seconds=_FOR_OTHERS)
+        there = client.nthreads()
+        others = {worker: task for worker, task in pending().items() if worker in there}
+        _wait(others, seconds=_FOR_OTHERS)
         raise _reason(tasks)
 
 

@@ -1,9 +1,11 @@
 """Dask collections whose partitions are on workers that the test chooses."""
 
 import os
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
+import pytest
 from numpy.testing import assert_allclose
 
 from sklearn_sparsenet import SparseNetRegressor
@@ -42,6 +44,20 @@ def placed(client, pieces, numbers):
         delayed(client.scatter(piece, workers=[workers[number]], hash=False))
         for piece, number in zip(pieces, numbers, strict=True)
     ]
+
+
+@contextmanager
+def connected(processes=True):
+    """Yield the client of two workers: processes, or threads of this one."""
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    from distributed import Client, LocalCluster
+
+    how = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with (
+        LocalCluster(processes=processes, **how) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
 
 
 def kept(client, collection):

@@ -4,7 +4,7 @@ import pytest
 
 from tests.distributed.jobs import assert_same_results
 
-CLUSTER = {"processes": True}
+PROCESSES = True
 
 
 @pytest.mark.slow

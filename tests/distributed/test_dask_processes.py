@@ -10,6 +10,7 @@ from sklearn_sparsenet.distributed import fit_on_dask
 from sklearn_sparsenet.utils.exceptions import ProcessLostError
 from tests.distributed.clusters import (
     assert_same_fit,
+    connected,
     ends_its_process,
     make,
     make_data,
@@ -19,7 +20,7 @@ from tests.distributed.clusters import (
 )
 
 pytestmark = pytest.mark.slow
-CLUSTER = {"processes": True}
+PROCESSES = True
 X, y, weight = make_data()
 FRAME = make_frame(X, y, weight)
 ROWS = np.split(np.arange(300), [50, 90, 200])
@@ -37,12 +38,12 @@ def test_a_frame(client):
 
 
 @pytest.mark.parametrize("on", [[0, 1, 0, 1], [1, 1, 1, 1]], ids=["both", "one"])
-def test_a_worker_that_is_lost_is_named(client, on):
-    client.wait_for_workers(2, timeout=60)
-    known = client.scheduler_info(n_workers=-1)["workers"]
-    [address] = [where for where, facts in known.items() if facts["name"] == 1]
-    number = sorted(known).index(address)
-    on = [number if which else 1 - number for which in on]
-    given = [place_array(client, values, ROWS, on) for values in (X, y)]
-    with pytest.raises(ProcessLostError, match=rf"worker {address} was lost"):
-        fit_on_dask(client, make(loss=ends_its_process), *given, timeout=60)
+def test_a_worker_that_is_lost_is_named(on):
+    with connected() as client:
+        known = client.scheduler_info(n_workers=-1)["workers"]
+        [address] = [where for where, facts in known.items() if facts["name"] == 1]
+        number = sorted(known).index(address)
+        on = [number if which else 1 - number for which in on]
+        given = [place_array(client, values, ROWS, on) for values in (X, y)]
+        with pytest.raises(ProcessLostError, match=rf"worker {address} was lost"):
+            fit_on_dask(client, make(loss=ends_its_process), *given, timeout=60)

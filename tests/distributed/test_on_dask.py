@@ -18,7 +18,7 @@ from tests.distributed.clusters import (
     place_frame,
 )
 
-CLUSTER = {"processes": False}
+PROCESSES = False
 DATA = X, y, weight = make_data()
 ROWS = np.split(np.arange(300), [50, 90, 90, 200])  # the third is empty
 ON = [1, 0, 1, 1, 0]
