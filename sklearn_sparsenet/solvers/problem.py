@@ -26,6 +26,7 @@ from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.networks.sparse_inputs import Factors, Inputs, column_moments
 from sklearn_sparsenet.penalties import L1, Penalty, as_penalty
 from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.losses_of_steps import LossesOfSteps
 from sklearn_sparsenet.solvers.reading_ahead import read_batches
 from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -198,16 +199,18 @@ class Problem:
         return loss
 
     def _loss_gradient(self) -> Tensor:
-        losses = [
-            self._engine.add_gradient(
-                self._inputs.slice(chunk.start, chunk.stop),
-                self.target[chunk],
-                self.sample_weight[chunk] / self.n_samples,
-                accumulate=chunk.start > 0,
+        chunks = list(self._chunks())
+        losses = LossesOfSteps(len(chunks))
+        for chunk in chunks:
+            losses.append(
+                self._engine.add_gradient(
+                    self._inputs.slice(chunk.start, chunk.stop),
+                    self.target[chunk],
+                    self.sample_weight[chunk] / self.n_samples,
+                    accumulate=chunk.start > 0,
+                )
             )
-            for chunk in self._chunks()
-        ]
-        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        return losses.stacked().sum()
 
     @single_threaded()
     def evaluate(self) -> tuple[Tensor, Tensor]:
