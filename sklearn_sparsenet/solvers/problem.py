@@ -26,6 +26,7 @@ from sklearn_sparsenet.networks.sparse_inputs import Factors, column_moments
 from sklearn_sparsenet.penalties import L1, Penalty, as_penalty
 from sklearn_sparsenet.solvers.batches import Batch, Batches
 from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.losses_of_steps import LossesOfSteps
 from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shares import Share
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -150,11 +151,12 @@ class Problem:
         return loss
 
     def _loss_gradient(self) -> Tensor:
-        losses = [
-            self._add_gradient(self._batch_of(chunk), accumulate=chunk.start > 0)
-            for chunk in self._chunks()
-        ]
-        loss = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+        chunks = list(self._chunks())
+        losses = LossesOfSteps(len(chunks))
+        for chunk in chunks:
+            batch = self._batch_of(chunk)
+            losses.append(self._add_gradient(batch, accumulate=chunk.start > 0))
+        loss = losses.stacked().sum()
         self._share.sum(self.network.gradient, loss)
         return loss
 

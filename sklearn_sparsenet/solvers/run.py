@@ -15,6 +15,7 @@ from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.optimality import certify
 from sklearn_sparsenet.solvers.batches import Batch
 from sklearn_sparsenet.solvers.dataset import batch_sizes
+from sklearn_sparsenet.solvers.losses_of_steps import LossesOfSteps
 from sklearn_sparsenet.solvers.monitor import Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
@@ -65,11 +66,11 @@ class Keeper(Protocol):
         """Ask, between two epochs, whether the state is to be kept."""
 
 
-def _weighted_mean(losses: list[Tensor], sizes: list[int]) -> Tensor:
+def _weighted_mean(losses: Tensor, sizes: list[int]) -> Tensor:
+    sizes = sizes[: len(losses)]
     if len(losses) == 1:
         return losses[0]
-    values = torch.stack(losses)
-    return values @ values.new_tensor(sizes) / sum(sizes)
+    return losses @ losses.new_tensor(sizes) / sum(sizes)
 
 
 class Run:
@@ -138,10 +139,10 @@ class Run:
     @torch.no_grad()
     def _epoch(self) -> Status | None:
         """One pass over the samples; steps 1-3 of Algorithm 3."""
-        losses: list[Tensor] = []
         ended = None
         # 1) Shuffle, and split into batches B_1, ..., B_m.
         sizes = batch_sizes(self.problem.n_samples, self.options.batch_size)
+        losses = LossesOfSteps(len(sizes))
         left = round((self.options.max_iter - self.epoch) * len(sizes))
         with closing(self._batches(sizes[: max(left, 1)])) as batches:
             for number, batch in enumerate(batches):
@@ -163,7 +164,7 @@ class Run:
                     break
         self.stepper.write_back()
         self.epoch += 1
-        self.losses.append(_weighted_mean(losses, sizes[: len(losses)]))
+        self.losses.append(_weighted_mean(losses.stacked(), sizes))
         return ended
 
     def _batches(self, sizes: list[int]) -> Generator[Batch | None]:
