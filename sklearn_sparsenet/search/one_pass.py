@@ -32,6 +32,7 @@ from sklearn_sparsenet.search.base import (
 )
 from sklearn_sparsenet.search.fading import Noise
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
+from sklearn_sparsenet.search.input_credit import InputCredit
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.trainer import Trainer
@@ -47,6 +48,10 @@ __all__ = ["OnePassSearch"]
 # (figures in docs/design_notes.md).
 _CONTINUED_SCHEDULE = PruningSchedule(0.09, 0.1, 0.1)
 _CONTINUED_PLATEAU = 0.4
+# Inputs of noise are found by their credit where a run sees the rows often enough to
+# learn it. Among few inputs each has to tell what the others do not, which credit
+# does not ask (figures in docs/design_notes.md).
+_FEW_EPOCHS, _FEW_INPUTS = 10, 16
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,10 @@ class OnePassSearch(RenamedFields, Search):
         }
         if units is None or flow is None:
             return GradualPruning(groups, goals, flow, **settings)
+        learns_by_heart = trainer.session.options.max_iter > _FEW_EPOCHS
+        if units.n_inputs > _FEW_INPUTS and learns_by_heart:
+            n_inputs = units.units.sizes[0]
+            settings["credit"] = InputCredit(trainer.problem, n_inputs)
         return UnitPruning(units, groups, goals, flow, **settings)
 
     def _growth(self, trainer: Trainer) -> Tensor | float:
