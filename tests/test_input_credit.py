@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tests.problems import F64, problem_of
 from torch import nn
 
 from sklearn_sparsenet.search.input_credit import InputCredit
+from tests.problems import F64, problem_of
 
 
 @pytest.fixture
