@@ -32,6 +32,7 @@ from sklearn_sparsenet.search.base import (
 )
 from sklearn_sparsenet.search.fading import Noise
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
+from sklearn_sparsenet.search.input_credit import InputCredit
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.trainer import Trainer
@@ -50,7 +51,11 @@ _CONTINUED_PLATEAU = 0.4
 # With fewer epochs over so much data, samples times weights, there is no solve: to
 # evaluate its end on all samples takes longer than itself, and it comes nowhere near a
 # solution (figures there, too).
-_FEW_EPOCHS, _MUCH_DATA = 5, 2**32
+_SHORT_EPOCHS, _MUCH_DATA = 5, 2**32
+# Inputs of noise are found by their credit where a run sees the rows often enough to
+# learn it. Among few inputs each has to tell what the others do not, which credit
+# does not ask (figures in docs/design_notes.md).
+_FEW_EPOCHS, _FEW_INPUTS = 10, 16
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ class OnePassSearch(RenamedFields, Search):
     def _solve_fraction(self, trainer: Trainer) -> float:
         """Return the part of the solve, where there is one."""
         problem = trainer.problem
-        is_short = trainer.session.options.max_iter < _FEW_EPOCHS
+        is_short = trainer.session.options.max_iter < _SHORT_EPOCHS
         is_short &= problem.n_samples * problem.network.n_weights > _MUCH_DATA
         return 0.0 if is_short else self.solve_fraction
 
@@ -190,6 +195,10 @@ class OnePassSearch(RenamedFields, Search):
         }
         if units is None or flow is None:
             return GradualPruning(groups, goals, flow, **settings)
+        learns_by_heart = trainer.session.options.max_iter > _FEW_EPOCHS
+        if units.n_inputs > _FEW_INPUTS and learns_by_heart:
+            n_inputs = units.units.sizes[0]
+            settings["credit"] = InputCredit(trainer.problem, n_inputs)
         return UnitPruning(units, groups, goals, flow, **settings)
 
     def _growth(self, trainer: Trainer) -> Tensor | float:

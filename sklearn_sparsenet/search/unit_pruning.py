@@ -11,6 +11,7 @@ from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.search.connectivity import ConnectivityConstraint
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
+from sklearn_sparsenet.search.input_credit import InputCredit
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.search.unit_targets import UnitTargets
 from sklearn_sparsenet.search.wiring import Wiring
@@ -36,6 +37,8 @@ class UnitPruning(GradualPruning):
     groups, goals, flow
         As for `GradualPruning`; there may be less room between the units for weights
         than the goals ask for, which then are the most there may be.
+    credit : InputCredit or None
+        By which inputs are chosen; None: by the sizes of their weights, as units are.
     **settings
         More of `GradualPruning`.
     """
@@ -46,10 +49,12 @@ class UnitPruning(GradualPruning):
         groups: Sequence[slice],
         goals: Sequence[int],
         flow: SynapticFlow,
+        *,
+        credit: InputCredit | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(groups, goals, flow, **settings)
-        self._targets, self._flow = targets, flow
+        self._targets, self._flow, self._credit = targets, flow, credit
         self._most, self._unit_schedule = tuple(goals), self.schedule
         room = targets.bounds(groups)
         self._prunes_weights = any(
@@ -71,7 +76,8 @@ class UnitPruning(GradualPruning):
         """Cut units, then weights of those that stay."""
         ends = self._progress >= self.schedule.freeze_at
         score = self._scores(weight, self._metric(weight, step))
-        chosen = self._targets.choose(score, self._asked_units(ends))
+        goals, credits = self._asked_units(ends), self._credits(weight)
+        chosen = self._targets.choose(score, goals, credits)
         places = self._targets.units.between(chosen)
         if ends:
             # A weight whose source is not known may read a unit that is cut.
@@ -84,6 +90,25 @@ class UnitPruning(GradualPruning):
             )
         weight.masked_fill_(~places, 0.0)
         return super()._cut(weight, step)
+
+    def _credits(self, weight: Tensor) -> Tensor | None:
+        """Return the credit of each input, where it is to choose them."""
+        if self._credit is None:
+            return None
+        units = self._targets.units
+        in_use = units.reading((weight != 0).float())[units.row(0)] > 0
+        return self._credit.update(in_use, round(self._progress * self._n_steps))
+
+    def state(self) -> dict[str, Any]:
+        """Return what is needed to go on in another process."""
+        credit = None if self._credit is None else self._credit.average
+        return super().state() | {"credit": credit}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        super().load_state(state)
+        if self._credit is not None:
+            self._credit.average = state["credit"]
 
     def _asked_units(self, ends: bool) -> list[int]:
         """Return how many groups of units of each target stay."""

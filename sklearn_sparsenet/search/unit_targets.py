@@ -105,7 +105,16 @@ class UnitTargets:
     units: Units
     targets: tuple[UnitTarget, ...]
 
-    def choose(self, score: Tensor, goals: Sequence[int]) -> Tensor:
+    @property
+    def n_inputs(self) -> int:
+        """How many groups of inputs are to stay; 0 if that is not asked for."""
+        inputs = self.units.row(0)
+        asked = [t.goal for t in self.targets if bool((t.group[inputs] >= 0).any())]
+        return sum(asked)
+
+    def choose(
+        self, score: Tensor, goals: Sequence[int], of_inputs: Tensor | None = None
+    ) -> Tensor:
         """Mark the units that stay.
 
         A unit counts by the sum of the squared scores of its weights: those that lead
@@ -117,6 +126,8 @@ class UnitTargets:
             Sizes in the metric of the step, non-negative.
         goals : sequence of int
             How many groups of each target.
+        of_inputs : Tensor of shape (n_inputs,), optional
+            Scores of the inputs themselves, non-negative, instead of their weights'.
 
         Returns
         -------
@@ -124,6 +135,8 @@ class UnitTargets:
         """
         squared = score.square()
         score = self.units.leading_into(squared) + self.units.reading(squared)
+        if of_inputs is not None:
+            score[: len(of_inputs)] = of_inputs
         chosen = torch.ones_like(score, dtype=torch.bool)
         for target, goal in zip(self.targets, goals, strict=True):
             chosen &= target.choose(score, goal)

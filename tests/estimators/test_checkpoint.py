@@ -67,6 +67,12 @@ def test_a_fit_that_was_stopped_goes_on(kind, tmp_path):
 
 
 @quiet
+def test_the_credit_of_inputs_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("sklearn_sparsenet.search.one_pass._FEW_INPUTS", 1)
+    test_a_fit_that_was_stopped_goes_on("inputs, dense", tmp_path)
+
+
+@quiet
 @pytest.mark.parametrize("steps", [2, 4])
 @pytest.mark.parametrize("goes_back", [False, True])
 def test_a_support_that_was_just_chosen_is_not_relied_on_yet(
