@@ -91,7 +91,7 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=map(str, SETTINGS))
+@pytest.mark.parametrize("settings", SETTINGS, ids=[", ".join(one) for one in SETTINGS])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_weights_are_the_same_ones_over_many_calls(settings):
     net = regressor(**settings).partial_fit(*rows(0))
