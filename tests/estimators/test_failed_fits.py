@@ -84,7 +84,8 @@ def test_a_cv_is_of_one_fit(data, kind, fault, fits_before, monkeypatch):
         net.set_params(scoring=fail)
     before = dict(vars(net))
     if fault == "refit":
-        monkeypatch.setattr("sklearn_sparsenet.estimators.cv.fit_network", fail)
+        where = "sklearn_sparsenet.estimators._cross_validation.fit_network"
+        monkeypatch.setattr(where, fail)
     with pytest.raises(RuntimeError, match="on purpose"):
         net.fit(X[::-1, :2], y)
     assert_kept(net, before)

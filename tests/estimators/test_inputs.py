@@ -81,7 +81,8 @@ def test_large_memory_maps_are_read_batch_by_batch(
     tmp_path, convert_at_once, monkeypatch
 ):
     convert_at_once(0)
-    monkeypatch.setattr("sklearn_sparsenet.solvers.problem._CHUNK_ELEMENTS", 8 * 3)
+    for where in ("problem._CHUNK_ELEMENTS", "reading_ahead._PIECE_ELEMENTS"):
+        monkeypatch.setattr(f"sklearn_sparsenet.solvers.{where}", 8 * 3)
     read = []
     original = dataset.LazyRows.take
     monkeypatch.setattr(

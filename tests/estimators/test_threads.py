@@ -108,6 +108,7 @@ METHODS = {
     "densify": (),
     "fit": (X, LABELS),
     "input_report": (),
+    "partial_fit": (X, LABELS),
     "predict": (X,),
     "predict_log_proba": (X,),
     "predict_proba": (X,),
@@ -122,7 +123,8 @@ METHODS = {
     "to_module": (),
     "to_onnx": (),
 }
-OTHERS = ("set_callbacks", "set_fit_request", "set_score_request")  # of scikit-learn
+OTHERS = ("set_callbacks", "set_fit_request", "set_partial_fit_request",
+          "set_score_request")  # fmt: skip  # of scikit-learn
 
 
 def public(kind):
@@ -138,11 +140,14 @@ def test_methods_compute_on_one_thread(kind, nets, watch, tmp_path):
         given = (tmp_path / "net",) if name == "save" else METHODS.get(name)
         if given is None:
             assert isinstance(getattr(type(net), name), property), f"{name}: METHODS?"
+        if name == "partial_fit":
+            net.set_params(early_stopping=False)
         try:
             value = getattr(net, name)
             _ = value if given is None else value(*given)
         except (AttributeError, TypeError):
-            assert kind in ("module", "loss")  # of which not all can be exported
+            # Not all modules can be exported, and some estimators need all rows.
+            assert kind in ("module", "loss") or name == "partial_fit"
         assert not watch.found, name
     assert watch.n_seen
 
