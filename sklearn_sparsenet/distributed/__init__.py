@@ -2,5 +2,6 @@
 
 from sklearn_sparsenet.distributed.data_parallel import data_parallel
 from sklearn_sparsenet.distributed.on_dask import fit_on_dask
+from sklearn_sparsenet.utils.exceptions import ProcessLostError
 
-__all__ = ["data_parallel", "fit_on_dask"]
+__all__ = ["ProcessLostError", "data_parallel", "fit_on_dask"]

@@ -34,7 +34,8 @@ def _summary(record):
     # Parts may have been run again by themselves, after others.
     commits = ", ".join(sorted({part["commit"] for part in record["parts"]}))
     fits = _total(record, "fits")
-    kills = _total(record, "kills of saves", "kills of fits")
+    names = "kills of saves", "kills of fits", "processes lost"
+    kills = _total(record, *names)
     return (
         f"The last {what} of {record['date']}: **{fits:,} fits**, **{files:,} "
         f"damaged and forged files**, **{kills:,} kills**; broken promises: "
