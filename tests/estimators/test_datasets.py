@@ -1,5 +1,6 @@
 """Data that are read some rows at a time, in place of X."""
 
+import signal
 import threading
 import traceback
 from _thread import interrupt_main
@@ -225,6 +226,15 @@ class Interrupted(Failing):
         interrupt_main()
 
 
+@pytest.fixture
+def python_handler():
+    """Let Ctrl-C mean what it means in Python, whatever ran in this process before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_handler")
 def test_ctrl_c_while_rows_are_read_ends_the_thread(table):
     X, y = table
     before = threading.active_count()
