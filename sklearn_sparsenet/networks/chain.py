@@ -2,7 +2,8 @@
 
 Large layers are divided into parts, some units each, that threads may compute at the
 same time: their products are next to each other, and nothing has to be added up. How
-many parts there are depends on the shapes alone. (Divided by rows, the products of a
+many parts there are depends on the shapes, and for sparse rows on the entries of the
+first batch, but never on the number of threads. (Divided by rows, the products of a
 batch are slower by a third, and there is a gradient for each part to be summed; figures
 in docs/design_notes.md.)
 """

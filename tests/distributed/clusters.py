@@ -8,19 +8,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from sklearn_sparsenet import SparseNetRegressor
-
 COLUMNS = ["height", "age", "noise", "more noise"]
-
-
-def make(kind=SparseNetRegressor, **params):
-    defaults = {
-        "hidden_layer_sizes": (8,), "activation": "tanh", "max_iter": 20,
-        "batch_size": 50, "random_state": 0,
-    }  # fmt: skip
-    if "target_sparsities" not in params:
-        defaults["target_sparsity"] = 15
-    return kind(**{**defaults, **params})
 
 
 def make_data(n_samples=300):

@@ -9,7 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_sparsenet import SparseNetRegressorCV, stability_selection
-from tests.distributed.clusters import make, make_data
+from tests.distributed.clusters import make_data
+from tests.estimators.small_fits import make
 
 X, y, weight = make_data(120)
 

@@ -12,12 +12,12 @@ from tests.distributed.clusters import (
     assert_same_fit,
     connected,
     ends_its_process,
-    make,
     make_data,
     make_frame,
     place_array,
     place_frame,
 )
+from tests.estimators.small_fits import make
 
 pytestmark = pytest.mark.slow
 PROCESSES = True

@@ -11,12 +11,12 @@ from sklearn_sparsenet import SparseNetClassifier
 from sklearn_sparsenet.distributed import fit_on_dask
 from tests.distributed.clusters import (
     assert_same_fit,
-    make,
     make_data,
     make_frame,
     place_array,
     place_frame,
 )
+from tests.estimators.small_fits import make
 
 PROCESSES = False
 DATA = X, y, weight = make_data()
