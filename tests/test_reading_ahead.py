@@ -8,16 +8,13 @@ import pytest
 import torch
 
 from sklearn_sparsenet.solvers.reading_ahead import read_ahead
-
-
-def readers():
-    return [t for t in threading.enumerate() if t.name.startswith("read_ahead")]
+from tests.threads import ours
 
 
 def test_items_come_in_their_order():
     assert list(read_ahead(iter(range(100)))) == list(range(100))
     assert list(read_ahead(iter([]))) == []
-    assert readers() == []
+    assert ours() == []
 
 
 def test_items_are_made_in_one_thread_while_others_are_used():
@@ -49,14 +46,14 @@ def test_an_error_has_its_traceback_and_comes_in_its_turn():
         next(ahead)
     names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
     assert names[-1] == "items"
-    assert readers() == []
+    assert ours() == []
 
 
 def test_the_thread_ends_with_the_generator():
     with closing(read_ahead(iter(range(100)))) as ahead:
         next(ahead)
-        assert len(readers()) == 1
-    assert readers() == []
+        assert len(ours()) == 1
+    assert ours() == []
 
 
 def test_the_thread_computes_on_one_thread():

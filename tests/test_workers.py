@@ -13,13 +13,13 @@ from sklearn_sparsenet.search import connectivity
 from sklearn_sparsenet.search.connectivity import largest
 from sklearn_sparsenet.utils import workers
 from sklearn_sparsenet.utils.workers import over_ranges, run_tasks, sharing_work
+from tests.threads import ours, ours_at_the_end
 
 
 @pytest.fixture(autouse=True)
 def no_threads_left():
-    before = threading.active_count()
     yield
-    assert threading.active_count() == before
+    assert ours() == []
 
 
 def slowly(write):
@@ -42,8 +42,23 @@ def test_every_task_is_done_once(n_threads):
     assert sorted(done) == sorted([*range(20), 0])
 
 
+@pytest.mark.parametrize("started", [True, False])
+def test_a_thread_whose_start_is_interrupted_ends(monkeypatch, started):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        if started:
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), sharing_work(2):
+        run_tasks([lambda: None] * 2)
+    assert ours_at_the_end(within=5.0) == []
+
+
 def test_threads_begin_with_the_first_work_and_compute_alone():
-    before, seen = threading.active_count(), {}
+    seen = {}
 
     def look():
         time.sleep(0.01)
@@ -51,9 +66,9 @@ def test_threads_begin_with_the_first_work_and_compute_alone():
 
     torch.set_num_threads(3)
     with sharing_work(3):
-        assert threading.active_count() == before
+        assert ours() == []
         run_tasks([look] * 12)
-        assert threading.active_count() == before + 2
+        assert len(ours()) == 2
     del seen[threading.get_ident()]  # whose number is the caller's affair
     assert set(seen.values()) == {1}
     assert torch.get_num_threads() == 3

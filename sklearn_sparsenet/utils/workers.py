@@ -106,9 +106,11 @@ class _Workers:
         for _ in range(n_helpers):
             self._wake.put(shared)
         while len(self._threads) < n_helpers:
-            thread = threading.Thread(target=self._work, daemon=True)
+            thread = threading.Thread(
+                target=self._work, name="shares_work", daemon=True
+            )
+            self._threads.append(thread)  # first: the start may be interrupted
             thread.start()
-            self._threads.append(thread)
         shared.complete()
 
     @single_threaded()
@@ -121,7 +123,8 @@ class _Workers:
         for _ in self._threads:
             self._wake.put(None)
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
 
 class _Ambient(threading.local):

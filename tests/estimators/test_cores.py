@@ -21,6 +21,7 @@ from sklearn_sparsenet.deploy import predictor
 from sklearn_sparsenet.estimators._jobs import count_threads
 from sklearn_sparsenet.networks import chain
 from sklearn_sparsenet.utils import workers
+from tests.threads import ours
 
 X = np.random.default_rng(0).normal(size=(300, 20)).astype(np.float32)
 CLASSES = (X @ np.random.default_rng(1).normal(size=(20, 3))).argmax(1)
@@ -41,7 +42,7 @@ def left_as_it_was():
     torch.set_num_threads(3)
     yield
     assert torch.get_num_threads() == 3
-    assert not any("_work" in thread.name for thread in threading.enumerate())
+    assert ours() == []
 
 
 @pytest.fixture
@@ -176,8 +177,8 @@ def test_folds_are_jobs_and_have_one_thread_each(started):
     assert_array_equal(alone.test_scores_, both.test_scores_)
     assert_same([alone, both], X)
     assert both._make_single().n_jobs is None  # of a fold
-    ours = [thread for thread in started if thread.name.endswith("(_work)")]
-    assert len(ours) == 1 + 1  # of the last fit, and of predictions
+    sharing = [thread for thread in started if thread.name == "shares_work"]
+    assert len(sharing) == 1 + 1  # of the last fit, and of predictions
 
 
 @pytest.mark.usefixtures("divided")

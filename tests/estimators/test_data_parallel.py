@@ -1,7 +1,6 @@
 """A fit that several processes share is the fit of one of them with all rows."""
 
 import pickle
-import threading
 import time
 
 import numpy as np
@@ -21,6 +20,7 @@ from sklearn_sparsenet.distributed import data_parallel
 from sklearn_sparsenet.utils.exceptions import ProcessLostError
 from sklearn_sparsenet.utils.processes import Alone, joined
 from tests.comparisons import same_network
+from tests.threads import ours_at_the_end
 from tests.together import parts, together
 
 
@@ -184,10 +184,9 @@ def test_random_numbers_are_those_of_the_first_process():
 
 def test_what_is_fitted_can_be_pickled_and_leaves_nothing_behind():
     X, y = diabetes()
-    before = threading.active_count()
     found = fit_together(SparseNetRegressor((5,), max_iter=5), X, y)
     assert same_network(pickle.loads(pickle.dumps(found[0])), found[1])
-    assert threading.active_count() == before
+    assert ours_at_the_end() == []
 
 
 # --- what goes wrong, goes wrong in all of them --------------------------------------

@@ -18,6 +18,7 @@ from sklearn_sparsenet import (
     stability_selection,
 )
 from tests.streams import Listed
+from tests.threads import ours_at_the_end
 
 QUICK = {"target_sparsity": 20, "max_iter": 3, "batch_size": 50, "random_state": 0}
 
@@ -148,10 +149,9 @@ def with_nan(rows, where):
 )
 def test_what_is_wrong_with_rows_is_told_when_they_are_read(table, spoil, message):
     X, y = table
-    before = threading.active_count()
     with pytest.raises(ValueError, match=f"X .*{message}"):
         net().fit(Breaking(X, spoil=spoil), y)
-    assert threading.active_count() == before
+    assert ours_at_the_end() == []
 
 
 def test_rows_to_predict_are_checked_and_named(table):
@@ -208,7 +208,6 @@ class Failing(Listed):
 @pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt()])
 def test_errors_of_the_thread_that_reads_are_those_of_fit(table, error):
     X, y = table
-    before = threading.active_count()
     with pytest.raises(type(error)) as caught:
         net().fit(Failing(X, error), y)
     if isinstance(error, OSError):
@@ -216,7 +215,7 @@ def test_errors_of_the_thread_that_reads_are_those_of_fit(table, error):
             frame.name for frame in traceback.extract_tb(caught.value.__traceback__)
         ]
         assert names[-1] == "raise_it"
-    assert threading.active_count() == before
+    assert ours_at_the_end() == []
 
 
 class Interrupted(Failing):
@@ -237,10 +236,9 @@ def python_handler():
 @pytest.mark.usefixtures("python_handler")
 def test_ctrl_c_while_rows_are_read_ends_the_thread(table):
     X, y = table
-    before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         net().fit(Interrupted(X, None), y)
-    assert threading.active_count() == before
+    assert ours_at_the_end() == []
 
 
 def test_an_order_of_a_dataset_is_followed_and_checked(table):
