@@ -39,8 +39,11 @@ class FakeTrainer:
             met=self.target.is_met(counts),
             distance=self.target.distance(counts),
             interrupted=False,
-            solution=Solution(state, alpha, counts, counts, *judged),
+            solution=Solution(state, alpha, *[self.per_layer(counts)] * 2, *judged),
         )
+
+    def per_layer(self, counts):
+        return counts
 
 
 def falling(alpha, where=1e-4):
@@ -132,14 +135,22 @@ def test_a_count_that_leaps_over_the_goal_is_told():
     assert "falls" not in wide.reason
 
 
-def test_a_leap_to_nothing_keeps_the_network_before_it():
+class TwoLayers(FakeTrainer):
+    """What is left at last is in the second layer, which reads nothing any more."""
+
+    def per_layer(self, counts):
+        return (counts[0] - 3, 3) if counts[0] else (0, 0)
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_leap_to_no_network_keeps_the_one_before_it(left):
     """As where each input brings more weights than are asked for."""
-    trainer = FakeTrainer(lambda alpha: [240 if alpha[0] < 1e-4 else 0], [100])
+    trainer = TwoLayers(lambda alpha: [240 if alpha[0] < 1e-4 else left], [100])
     result = BracketSearch().run(trainer, SearchBudget(max_outer_iter=20))
     assert result.best.n_nonzero == (240,)
     assert not result.met
     wide = BracketSearch().run(trainer, SearchBudget(max_outer_iter=3))
-    assert wide.best.n_nonzero == (0,)
+    assert wide.best.n_nonzero == (left,)
 
 
 def test_the_paper_starts_at_both_ends_and_goes_on_with_the_median():

@@ -237,8 +237,8 @@ class BracketSearch(Search):
 class _Record:
     """The solves so far; the states of three are kept, no others.
 
-    Those of the closest one, of the closest one that has weights, and of the last one
-    with more weights than `goal`.
+    Those of the closest one, of the closest one with weights in every layer, and of the
+    last one with more weights than `goal`.
     """
 
     goal: int
@@ -249,7 +249,7 @@ class _Record:
 
     def add(self, trial: Trial) -> None:
         self.best = _closer(trial, self.best)
-        if any(trial.n_nonzero):
+        if all(trial.solution.counts):
             self.live = _closer(trial, self.live)
         if sum(trial.n_nonzero) > self.goal:
             self.dense = trial.solution
@@ -258,8 +258,8 @@ class _Record:
     def result(self, limits: SearchBudget) -> SearchResult:
         assert self.best is not None
         best, trials = self.best, tuple(self.trials)
-        if self.live and self._leap() and not any(best.n_nonzero):
-            best = self.live  # with groups: nothing, or more than was asked for
+        if self.live and self._leap() and not all(best.solution.counts):
+            best = self.live  # with groups: no network, or more than was asked for
         reason = "" if best.met else self._reason(limits)
         cut_off = best.solution.status.is_cut_short
         return SearchResult(best, trials, best.met, reason, cut_off=cut_off)

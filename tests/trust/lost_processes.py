@@ -19,7 +19,7 @@ from sklearn_sparsenet.utils.exceptions import ProcessLostError
 from sklearn_sparsenet.utils.processes import joined
 from tests.trust.campaigns import attack
 
-_TIMEOUT, _SLACK = 4.0, 20.0  # seconds; the machine may be busy
+_TIMEOUT, _SLACK = 8.0, 20.0  # seconds; the machine may be busy
 _LASTS = 2.0  # seconds, about, of a fit by several processes
 _LOST = 77  # exit code of a process that says that it has lost another one
 
