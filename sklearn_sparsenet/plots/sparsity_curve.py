@@ -41,6 +41,7 @@ class SparsityCurveDisplay:
     test_scores : array-like of shape (n_networks,) or (n_networks, n_folds), optional
         Larger is better.
     train_scores : array-like of the same shape, optional
+        The same on the rows of the fits.
     chosen : int, optional
         Which network was chosen.
     score_name : str, default="score"
@@ -96,8 +97,11 @@ class SparsityCurveDisplay:
         over : {"weights", "inputs"}, default="weights"
             What the curve is drawn over: weights kept, or inputs in use, means of the
             folds.
-        kind, ax
-            See `plot`.
+        kind : {"error", "score"}, default="error"
+            Whether the score is drawn, or the error: 1 - score, or minus the score
+            where its name begins with ``"neg_"``.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------
@@ -144,8 +148,11 @@ class SparsityCurveDisplay:
             What `sparsenet_path` returns.
         over : {"weights", "inputs"}, default="weights"
             What the curve is drawn over: weights kept, or inputs in use.
-        kind, ax
-            See `plot`.
+        kind : {"error", "score"}, default="error"
+            Whether the score is drawn, or the error: 1 - score, or minus the score
+            where its name begins with ``"neg_"``.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------
@@ -194,6 +201,8 @@ class SparsityCurveDisplay:
         ax : Axes, default=None
             None: in a new figure.
         kind : {"error", "score"}, default="error"
+            Whether the score is drawn, or the error: 1 - score, or minus the score
+            where its name begins with ``"neg_"``.
 
         Returns
         -------
