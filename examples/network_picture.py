@@ -56,7 +56,8 @@ def main() -> None:
             model = make_pipeline(StandardScaler(), net).fit(X_train, y_train)
             NetworkDisplay.from_estimator(model, ax=ax)
             right = round(model.score(X_test, y_test) * len(y_test))
-            title = f"{net.n_nonzero_} weights: {right} of {len(y_test)} test wines right"
+            found = f"{right} of {len(y_test)} test wines right"
+            title = f"{net.n_nonzero_} weights: {found}"
             ax.get_legend().set_title(title, {"size": "large"})
         figure.savefig(path, metadata={"Date": None})
 
