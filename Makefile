@@ -80,6 +80,7 @@ bench: $(VENV)/.installed
 		$(RESULTS)/large.json \
 		--mg $(RESULTS)/mg.json \
 		--write docs/benchmarks.md
+	PYTHONPATH=examples $(RUN) examples/overview_tables.py
 
 bench-quick: $(VENV)/.installed
 	mkdir -p $(RESULTS)

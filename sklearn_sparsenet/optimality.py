@@ -57,6 +57,7 @@ def gradient_magnitudes(gradient: Tensor, penalty: Penalty | None = None) -> Ten
         Of the loss, with respect to the weights of one group, without penalty. For a
         penalty of groups: those of a layer, in its shape.
     penalty : Penalty, default L1()
+        What the weights cost.
 
     Returns
     -------
@@ -83,10 +84,12 @@ def alpha_max(gradient: Tensor, penalty: Penalty | None = None) -> float:
 
     Parameters
     ----------
-    gradient, penalty
-        As `gradient_magnitudes` takes them, the gradient at weights that are zero and
-        biases that are best for these. Where the loss is convex in both, as without
-        hidden layers, zero then is the minimiser for this λ and for every larger one.
+    gradient : Tensor of any shape
+        Of the loss, at weights that are zero and biases that are best for these. Where
+        the loss is convex in both, as without hidden layers, zero then is the minimiser
+        for this λ and for every larger one.
+    penalty : Penalty, default L1()
+        What the weights cost.
 
     Raises
     ------
@@ -111,9 +114,14 @@ def stationarity_residual(
 
     Parameters
     ----------
-    weight, gradient : Tensor of the same shape
+    weight : Tensor
+        Weights of one group that shares its λ.
+    gradient : Tensor of the same shape
+        Of the loss with respect to them, without penalty.
     alpha : float or Tensor that broadcasts
+        Their λ.
     penalty : Penalty, default L1()
+        What the weights cost.
     """
     return (penalty or L1()).subdifferential_distance(weight, gradient, alpha)
 
@@ -129,9 +137,11 @@ def alpha_interval(
     Parameters
     ----------
     gradient : Tensor of any shape
+        Of the loss with respect to the weights of one group that shares its λ.
     n_nonzero : int
         The level l, from 0 to N: of weights, or of groups.
     penalty : Penalty, default L1()
+        What the weights cost.
 
     Returns
     -------
@@ -167,10 +177,15 @@ def sparsity_bound(
 
     Parameters
     ----------
+    gradient : Tensor of any shape
+        Of the loss with respect to the weights of one group that shares its λ.
+    alpha : float
+        λ.
     rtol : float
         An :math:`a_i` counts as equal to λ from ``(1 - rtol) * alpha`` on; iterates
         satisfy the equality of (36) only so far.
     penalty : Penalty, default L1()
+        What the weights cost.
     """
     a = gradient_magnitudes(gradient, penalty)
     return int((a >= (1 - rtol) * alpha).sum())
@@ -191,11 +206,16 @@ def is_sufficient(
 
     Parameters
     ----------
+    gradient : Tensor of any shape
+        Of the loss with respect to the weights of one group that shares its λ.
+    alpha : float
+        λ.
     bound : int
         The level l' to test.
     rtol : float
         Relative tolerance of the equalities.
     penalty : Penalty, default L1()
+        What the weights cost.
     """
     a = gradient_magnitudes(gradient, penalty)
     zeros = len(a) - bound
@@ -240,6 +260,7 @@ def certify(
     network : Network
         At the iterate in question.
     penalty : Penalty
+        What its weights cost.
     gradient : Tensor of shape (n_parameters,)
         Of the loss over all samples, at that iterate.
     alpha : sequence of float

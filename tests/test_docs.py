@@ -1,7 +1,9 @@
 """Links of the pages, names of the API reference, rules of the gallery."""
 
 import ast
+import inspect
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,64 @@ def test_every_public_name_is_in_the_api_reference():
     }
     public -= {module.__name__ for module in modules}
     assert public <= documented()
+
+
+def described(documentation, section="Parameters"):
+    """Return what a section of a docstring says of each name."""
+    pattern = rf"^{section}\n-+\n(.+?)(?:\n\n|\Z)"
+    found = re.search(pattern, documentation, re.MULTILINE | re.DOTALL)
+    entries = re.split(r"\n(?=\S)", found[1]) if found else []
+    lines = [entry.partition("\n") for entry in entries]
+    return {head.partition(" : ")[0].lstrip("*"): text for head, _, text in lines}
+
+
+def undescribed(thing):
+    """Return the parameters that a docstring leaves out, or tells nothing of."""
+    documentation = inspect.getdoc(thing)
+    texts = described(documentation) or described(documentation, "Attributes")
+    names = [name for name in inspect.signature(thing).parameters if name != "self"]
+    in_order = [name for name in texts if name in names] == names
+    return [name for name in names if not texts.get(name) or not in_order]
+
+
+def has_parameters(thing):
+    own = getattr(thing, "__module__", "").startswith("sklearn_sparsenet")
+    return own and "\nParameters\n" in (inspect.getdoc(thing) or "")
+
+
+@pytest.mark.parametrize("name", sorted(documented()))
+def test_every_parameter_is_described(name):
+    """One by one, in the order of the signature, here and not on another page."""
+    module, _, last = name.rpartition(".")
+    thing = getattr(import_module(module), last)
+    is_called = not (inspect.isclass(thing) and issubclass(thing, Exception))
+    if is_called and not getattr(thing, "_is_protocol", False):
+        assert undescribed(thing) == []
+    members = inspect.getmembers(thing) if inspect.isclass(thing) else []
+    for member, function in members:
+        if (
+            inspect.isroutine(function)
+            and member[0] != "_"
+            and has_parameters(function)
+        ):
+            assert undescribed(function) == [], member
+
+
+def test_what_is_not_described_is_found():
+    def function(a, b, c):
+        """Do.
+
+        Parameters
+        ----------
+        a : int
+            The first.
+        b : int
+        """
+
+    assert undescribed(function) == ["a", "b", "c"]
+    function.__doc__ = function.__doc__.replace("b : int", "b : int\n            B.")
+    function.__doc__ += "c : int\n            The last."
+    assert undescribed(function) == []
 
 
 def test_the_gallery_is_large_enough():

@@ -45,6 +45,7 @@ def fit_on_dask(
     Parameters
     ----------
     client : distributed.Client
+        Connected to the workers that have the partitions.
     estimator : SparseNetClassifier or SparseNetRegressor
         Stays as it is. Pipelines are refused, as each worker would fit the steps before
         the network to rows of its own.

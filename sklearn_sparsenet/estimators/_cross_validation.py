@@ -61,8 +61,10 @@ class CrossValidated(WithoutPartialFit):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
+            The rows, all of them: folds are made here.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their target.
         sample_weight : array-like of shape (n_samples,), default=None
             For the fits and the scores; rows of weight 0 are in no fold. With metadata
             routing, a scorer with ``set_score_request(sample_weight=False)`` gets none.
@@ -131,9 +133,12 @@ class CrossValidated(WithoutPartialFit):
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
+            The rows to predict.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their target.
         sample_weight : array-like of shape (n_samples,), default=None
+            Their weights in the score.
 
         Returns
         -------

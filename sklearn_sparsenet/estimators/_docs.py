@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from inspect import cleandoc
+import re
+from inspect import cleandoc, signature
+from textwrap import fill
 from typing import TypeVar
 
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
@@ -12,6 +14,26 @@ __all__ = ["add_common_docs"]
 Estimator = TypeVar("Estimator", bound=type)
 
 _ACTIVATIONS = ", ".join(f'"{name}"' for name in ACTIVATIONS)
+# What most people set, and what the other parameters are for.
+_USUAL = "hidden_layer_sizes target_sparsity target_sparsities selection max_iter"
+_GROUPS = {
+    "how targets are compared": "cv scoring",
+    "which inputs and units stay in use": (
+        "target_inputs target_units input_groups always_keep"
+    ),
+    "the problem and the network": (
+        "loss class_weight normalize_y module activation weight_decay"
+    ),
+    "how the training goes": (
+        "early_stopping validation_fraction n_iter_no_change warm_start solver "
+        "learning_rate_init learning_rate batch_size shuffle"
+    ),
+    "the machine": "n_jobs device dtype checkpoint verbose",
+    "the ℓ1 problem behind it, for those who study λ": (
+        "tol alpha search penalty penalize_bias debias kkt_tol alpha_bounds "
+        "max_outer_iter min_layers_on_target"
+    ),
+}
 # What stands in braces in the docstrings, and its text.
 _PARTS = {
     "target": """
@@ -22,36 +44,103 @@ _PARTS = {
 - a sequence (one entry per layer) or a dict from layer name to entry asks for that
   in each layer, with one λ per layer.
 
-A larger int is a denser network, a larger float a sparser one.
+A larger int is a denser network, a larger float a sparser one. Put a StandardScaler in
+front: the network learns best from columns of one scale.
 """,
     "search": r"""
 `fit` minimises the mean loss plus :math:`\sum_j \lambda_j \|W_j\|_1` (or another
-`penalty`) by proximal gradient steps, which make weights exactly 0.0, and searches for
-the regularisation parameter(s) λ, `alpha` here, that leave the asked number of weights.
-With `debias` the survivors are then refitted without the penalty. Biases are neither
-counted nor, by default, penalised. X should be scaled (StandardScaler).
+`penalty`) by proximal gradient steps, which make weights exactly 0.0. It searches for
+the regularisation parameter(s) λ, `alpha` here, that leave the asked number of weights,
+and then trains the weights that are left without that penalty (see `debias`). Biases
+are not counted, and not penalised unless you ask for it.
 """,
-    "parameters_first": f"""
+    "cv_description": """
+For each fold it fits a path of networks from dense to sparse (`sparsenet_path`) and
+scores them on the rows that were left out. The target that does best is then fitted to
+all data. It is a number of weights, or of inputs if `target_inputs` is a sequence.
+""",
+    "cv_parameters": """
+target_sparsities : int or sequence, default=None
+    What to choose from: a number of targets, which are spread evenly on a logarithmic
+    scale from half of the weights to a two-hundredth of them; or the targets
+    themselves, each a fraction of zeros (float), a number of weights (int), or a
+    sequence or dict with an entry for each layer. None: 10 targets. If inputs are
+    chosen, None keeps all weights between them, and a sequence has the one target on
+    weights that holds with each number of inputs.
+selection : {"min", "1se"} or callable, default="min"
+    Which target is chosen. "min": the best mean score, and of equal ones the sparsest.
+    "1se": the sparsest target that is worse than the best by no more than one standard
+    error of their difference, over the folds. A function gets `cv_results_` and
+    returns an index.
+cv : int, cross-validation generator or iterable, default=None
+    The folds: their number, an object that splits the rows, or pairs of row numbers
+    for training and test. None: five folds, stratified by class.
+scoring : str, callable or None, default=None
+    How targets are compared. None: "neg_log_loss" for classes, weighted by
+    `class_weight` as in the fit (with several labels their mean), and R² for
+    regression. `score` returns it too, but for None the accuracy of classes. It gets
+    `sample_weight` if `fit` does.
+target_inputs : int, float or sequence, default=None
+    How many inputs (columns of X) stay in use. One number holds with each target on
+    weights. A sequence has what to choose from. An int is a number of inputs, a float
+    the fraction that does **not** stay. None leaves all of them in any case.
+n_jobs : int, default=None
+    How many folds are fitted at the same time, each by one thread; the last fit, and
+    predictions, take as many threads. None: one, unless `joblib.parallel_config` says
+    more; -1: all cores. The result is the same to the last bit, whatever it is.
+""",
+    "cv_attributes": """
+target_sparsity_ : int, float, sequence, dict or None
+    The target on weights: the one that was chosen, or that holds with `target_inputs_`.
+target_inputs_ : int, float or None
+    The target on inputs: the one that was chosen, or given.
+target_sparsities_, target_inputs_grid_ : list
+    All that was tried, from dense to sparse.
+best_index_ : int
+    The place of the chosen target among them.
+test_scores_, train_scores_ : ndarray of shape (n_targets, n_folds)
+    Scores of each target in each fold. Larger is better.
+best_score_ : float
+    Mean test score of the chosen target.
+n_nonzeros_, n_inputs_ : ndarray of shape (n_targets,)
+    Weights that were left, and inputs in use, mean of the folds. Inputs that cannot be
+    counted, with a `module=`, are -1.
+alphas_ : ndarray of shape (n_targets, n_folds) or (n_targets, n_folds, n_layers)
+    The λ of each target in each fold.
+cv_results_ : dict
+    The scores in the form of `GridSearchCV.cv_results_`.
+""",
+}
+# What all estimators have. A class that has something else says so in its docstring.
+_COMMON = f"""
+Parameters
+----------
 hidden_layer_sizes : array-like of int, default=(100,)
-    Widths of the hidden layers. ``()`` is a linear model. Without effect, as
-    `activation`, with `module`.
+    Widths of the hidden layers. ``()`` is a linear model. Without effect, like
+    `activation`, if there is a `module`.
 activation : str, default="relu"
-    One of {_ACTIVATIONS}.
-    Only with smooth ones do the optimality conditions hold everywhere.
-module : nn.Module or callable, default=None
-    A network in place of the multilayer perceptron; copied, never trained in place,
-    its weights being the starting point. A callable gets (n_features, n_outputs) and
-    returns one. Two classes need one output or two. Outputs are logits: no sigmoid or
-    softmax at the end. One that does not compute with what is counted is refused.
+    What the hidden units compute, one of {_ACTIVATIONS}.
+    Only with smooth ones, such as "tanh", do the optimality conditions hold everywhere.
 target_sparsity : float, int, sequence or dict, default=0.9
-    See above. Keys of a dict are layer names (``"0.weight"``) or globs, ``"*"`` for
-    the rest; a layer that it does not cover is neither penalised nor counted.
+    How many weights stay: a float is the fraction of zeros, an int the number of
+    nonzero weights. Keys of a dict are layer names (``"0.weight"``) or globs, ``"*"``
+    for the rest; a layer that it does not cover is neither penalised nor counted. None,
+    with a target on inputs or units, keeps all weights between what stays.
+max_iter : int or "auto", default="auto"
+    Epochs: passes over the rows. "auto" takes as many as make about 1000 steps. The
+    default search trains once, and this is all of it; fewer than 100 steps are too few,
+    and it warns. Other searches train several times, with so many epochs each. With
+    "lbfgs" it is the number of iterations of each solve, "auto" being 3000; the starts
+    that a solve begins with have no more either.
+random_state : int, RandomState instance or None, default=None
+    Seed of first weights, batches and held-out rows. The same int gives the same
+    network to the last bit.
 target_inputs : int or float, default=None
     How many inputs (columns of X) stay in use: an int is their number, a float the
-    fraction that does **not** stay, as in `target_sparsity`. Met exactly, together with
-    the target on weights. With targets on inputs or units a float `target_sparsity` is
-    the least fraction of zeros: if the weights between what stays are fewer, all of
-    them stay. None leaves all of them in any case. Only with "one_pass".
+    fraction that does **not** stay. It is met exactly, together with the target on
+    weights. With targets on inputs or units a float `target_sparsity` is the least
+    fraction of zeros: if the weights between what stays are fewer, all of them stay.
+    None does not limit the inputs. Only the default search has it.
 target_units : int, float or sequence, default=None
     How many hidden units stay in use, in all hidden layers or in each of them: an int
     is their number, a float the fraction that does not stay. `compact` makes a smaller
@@ -61,117 +150,115 @@ input_groups : array-like of shape (n_features,), default=None
     a category, stay or go together, and `target_inputs` counts the labels.
 always_keep : int, str or sequence of them, default=None
     Columns, by number or name, that `target_inputs` never cuts.
-tol : float, default=0.01
-    The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. With
-    "one_pass" the count of the network is exact, and `tol` is how far that of the
-    penalised solution may be from it. Without effect with a given `alpha`.
-max_outer_iter : int, default=20
-    Most solves of "bracket" and "continuation"; without effect otherwise.
-min_layers_on_target : int, default=None
-    How many layers must meet their targets (the paper's N0). All by default. Without
-    effect on "one_pass", where all do, and with a given `alpha`.
-search : {"one_pass", "bracket", "continuation"} or object, default="one_pass"
-    How λ is found: in one training run, which has the exact count whatever `tol`, and
-    Newton steps to an ℓ1 solution near it (`OnePassSearch`), or in several solves, as
-    in the paper (`BracketSearch`).
-    "continuation" goes with, and the default stands for it with, ``solver="lbfgs"``.
-alpha : float, sequence or dict, default=None
-    λ, or one per layer. Given, there is no search, and `target_sparsity` is ignored:
-    `search`, `tol`, `max_outer_iter`, `min_layers_on_target` and `alpha_bounds` are
-    without effect.
-alpha_bounds : (float, float), default=(1e-7, 1e-2)
-    First bracket of λ for "bracket"; widened where the target lies outside. Without
-    effect on other searches.
-penalty : {"l1", "mcp", "l0", "group_l2"} or Penalty, default="l1"
-    "mcp" (minimax concave) does not shrink large weights, "l0" none that stays; both
-    are nonconvex. "group_l2" removes inputs and units as a whole, with a given `alpha`
-    or "bracket". ``MCP(gamma=...)``, `GroupL2` and `SparseGroupL2` have options. The λ
-    of "l0" is the loss that a weight must save, on another scale than that of the
-    others. With "one_pass" and `debias`, "mcp" changes the penalised solution alone,
-    not the network.
-penalize_bias : bool, default=False
-    Whether biases are penalised too. They are not counted in any case.
+module : nn.Module or callable, default=None
+    A network of your own in place of the multilayer perceptron. It is copied, never
+    trained in place, and its weights are the starting point. A callable gets
+    (n_features, n_outputs) and returns one. Two classes need one output or two. Outputs
+    are logits: no sigmoid or softmax at the end. One that does not compute with what is
+    counted is refused.
 weight_decay : float or "auto", default="auto"
     γ of the term ½ γ Σw² over the penalised weights, which keeps the network from
     fitting noise. It is a part of the objective, of its optimality conditions, and of
     both solutions. "auto": c (1 + 20 r²)/n, at most .05, for n different samples,
     times the mean square of X, at most 1, to the power 1 / (number of layers); r is the
-    part of the loss that a short training leaves on some that it has not seen, c is 2
-    for squared errors, ½ for three and more classes, else 1. 0 with a
-    given `alpha`, with "lbfgs", above 10 000 samples, and in trainings of less than 200
-    steps; with `warm_start` that of the fit before. Until its support is held,
-    "one_pass" divides it by c, and trains with at most .005; with less, down to 3/n,
-    where r is above ¾.
-debias : bool or "auto", default="auto"
-    Whether surviving weights are refitted without the ℓ1 penalty, but with
-    `weight_decay`: "auto" after a search with "adam" or "sgd".
-""",
-    "parameters_second": """
-solver : {"adam", "sgd", "lbfgs"}, default="adam"
-    Proximal Adam, or proximal stochastic gradient descent (Algorithm 3). "lbfgs", for
-    small data and smooth activations, solves the ℓ1 problem in float64 until
-    `kkt_residual_` is at most `kkt_tol`; the solution is a function of λ and
+    part of the loss that a short training leaves on some samples that it has not seen,
+    c is 2 for squared errors, ½ for three and more classes, else 1. It is 0 with a
+    given λ, with "lbfgs", above 10 000 samples, and in trainings of less than 200
+    steps; with `warm_start` it is that of the fit before. Until its support is held,
+    the default search divides it by c, and trains with at most .005; with less, down to
+    3/n, where r is above ¾.
+early_stopping : bool, default=False
+    Whether to hold rows out and keep the state that scores best on them. Only states
+    that meet the target compete, so that the count is as asked for.
+validation_fraction : float, default=0.1
+    Fraction of the rows that `early_stopping` holds out.
+n_iter_no_change : int, default=10
+    Epochs on target without a better score after which `early_stopping` ends a solve.
+warm_start : bool, default=False
+    Whether `fit` starts from the fitted network and tries its `alpha_` first.
+solver : {{"adam", "sgd", "lbfgs"}}, default="adam"
+    Proximal Adam, or proximal stochastic gradient descent (Algorithm 3 of the paper).
+    "lbfgs", for small data and smooth activations, solves the ℓ1 problem in float64
+    until `kkt_residual_` is at most `kkt_tol`; the solution is a function of λ and
     `random_state` alone, so that ``alpha=alpha_`` gives the same weights again. It
     has no batches and no early stopping; `learning_rate_init`, `learning_rate`
     and `shuffle` are without effect.
 learning_rate_init : float or "auto", default="auto"
-    First step size; "auto": 0.01 for adam (with more than 1000 steps smaller, as the
-    root of their number), 0.1 for sgd. Without `module`, steps and first weights
+    First step size; "auto": 0.01 for "adam" (with more than 1000 steps smaller, as the
+    root of their number), 0.1 for "sgd". Without `module`, steps and first weights
     are smaller where the columns of X are larger than 1, and larger where they
     are smaller, so that tables without a scaler, and TF-IDF, are learnt, too.
-learning_rate : {"cosine", "constant"}, default="cosine"
-    How the step size falls over each solve; "one_pass" begins with that when 70 % of
-    its training is done. Algorithm 3 has a constant one.
+learning_rate : {{"cosine", "constant"}}, default="cosine"
+    How the step size falls over each solve; the default search begins with that when
+    70 % of its training is done. Algorithm 3 of the paper has a constant one.
 batch_size : int or "auto", default="auto"
-    "auto": all of at most 256 rows, else 64 to 512. At least n_samples: full batches.
-max_iter : int or "auto", default="auto"
-    Epochs of each solve, for "one_pass" in all; "auto": as many as make about 1000
-    steps. "one_pass" needs 100 steps at least to be sensible, and warns below. With
-    "lbfgs": iterations of each solve, "auto": 3000; the starts that a
-    solve begins with have no more either.
-kkt_tol : float, default=1e-3
-    Relative KKT residual at which a solve on full batches, or the steps to the ℓ1
-    solution of "one_pass", end. With "lbfgs", a solution counts only then.
+    Rows of a step. "auto": all of at most 256 rows, else 64 to 512. At least n_samples:
+    full batches.
 shuffle : bool, default=True
     Whether batches are drawn anew in each epoch. Without effect on full batches.
-early_stopping : bool, default=False
-    Whether to hold samples out and keep the state that scores best on them. Only
-    states on target compete, so that the count is as asked for.
-validation_fraction : float, default=0.1
-    Of the rows, with `early_stopping` only.
-n_iter_no_change : int, default=10
-    Epochs on target without a better score after which a solve ends, with
-    `early_stopping` only.
-""",
-    "parameters_third": """
-warm_start : bool, default=False
-    Whether `fit` starts from the fitted network and tries its `alpha_` first.
-dtype : "auto", "float32" or "float64", default="auto"
-    "auto": the type of X on the CPU (integers: float64), float32 elsewhere; float64
-    with "lbfgs".
+n_jobs : int, default=None
+    Threads of `fit` and of predictions, where a network is large enough to be divided;
+    small ones take one. None: one, unless `joblib.parallel_config` says more; -1: all
+    cores. The network is the same to the last bit, whatever it is. In a worker of
+    joblib's None is one, and a number is at most what joblib leaves to each worker.
 device : str or torch.device, default="cpu"
-    "auto": CUDA if there is any.
+    Where the network is trained. "auto": CUDA if there is any, else the CPU.
+dtype : "auto", "float32" or "float64", default="auto"
+    Precision of the training. "auto": the type of X on the CPU (integers: float64),
+    float32 elsewhere; float64 with "lbfgs".
 checkpoint : str or path-like, default=None
     Directory where a fit keeps its state, from time to time and after each solve.
     The same fit (data, parameters, an int as `random_state`), in this process or
     another one, then goes on where it was stopped, and finds what it would have found.
     What it kept is removed once it is done. Fits may share a directory. With "lbfgs"
     finished solves are kept, and nothing of the present one.
-n_jobs : int, default=None
-    Threads of `fit` and of predictions, where a network is large enough to be divided;
-    small ones take one. None: one, unless `joblib.parallel_config` says more; -1: all
-    cores. The same network to the last bit, whatever it is. In a worker of joblib's
-    None is one, and a number is at most what joblib leaves to each worker.
-random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
-    1: a line per solve.
-""",
-    "attributes": """
+    1 prints a line for each solve.
+tol : float, default=0.01
+    The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. With
+    the default search the count of the network is exact, and `tol` is how far that of
+    the penalised solution may be from it. Without effect with a given λ.
+alpha : float, sequence or dict, default=None
+    λ, or one per layer. None searches for it. Given, there is no search, and
+    `target_sparsity`, `search`, `tol`, `max_outer_iter`, `min_layers_on_target` and
+    `alpha_bounds` are without effect.
+search : {{"one_pass", "bracket", "continuation"}} or object, default="one_pass"
+    How λ is found. "one_pass" needs one training run, which has the exact count
+    whatever `tol`, and Newton steps to an ℓ1 solution near it (`OnePassSearch`).
+    "bracket" takes several solves, as in the paper (`BracketSearch`). "continuation"
+    goes with, and the default stands for it with, ``solver="lbfgs"``.
+penalty : {{"l1", "mcp", "l0", "group_l2"}} or Penalty, default="l1"
+    What makes weights zero. "mcp" (minimax concave) does not shrink large weights, "l0"
+    none that stays; both are nonconvex. "group_l2" removes inputs and units as a whole,
+    with a given λ or with "bracket". ``MCP(gamma=...)``, `GroupL2` and `SparseGroupL2`
+    have options. The λ of "l0" is the loss that a weight must save, on another scale
+    than that of the others. With "one_pass" and `debias`, "mcp" changes the penalised
+    solution alone, not the network.
+penalize_bias : bool, default=False
+    Whether biases are penalised too. They are not counted in any case.
+debias : bool or "auto", default="auto"
+    Whether surviving weights are refitted without the ℓ1 penalty, but with
+    `weight_decay`. "auto" does so after a search with "adam" or "sgd".
+kkt_tol : float, default=1e-3
+    Relative KKT residual at which a solve on full batches, or the steps to the ℓ1
+    solution of "one_pass", end. With "lbfgs", a solution counts only then.
+alpha_bounds : (float, float), default=(1e-7, 1e-2)
+    First bracket of λ for "bracket"; widened where the target lies outside. Without
+    effect on other searches.
+max_outer_iter : int, default=20
+    Most solves of "bracket" and "continuation"; without effect otherwise.
+min_layers_on_target : int, default=None
+    How many layers must meet their targets (the paper's N0). None: all of them. Without
+    effect on "one_pass", where all do, and with a given λ.
+
+Attributes
+----------
 alpha_ : float, or ndarray of shape (n_layers,)
     The λ found, or given.
 n_nonzero_ : int
     Weights that are not exactly zero.
 n_nonzero_per_layer_ : ndarray of shape (n_layers,)
+    The same of each layer.
 n_live_ : int or None
     Those of them on a path from an input to an output. None if a `module=` is such
     that paths cannot be followed.
@@ -212,8 +299,10 @@ narrowing_history_ : dict of ndarray, or None
     Of the one-pass search: the epochs at which weights were cut, the weights that were
     left, n_nonzero, and the alpha that leaves so many, of shape (n_cuts, 1) or
     (n_cuts, n_layers). This alpha depends on the step size; `alpha_` does not.
-n_outer_iter_, n_iter_ : int
-    Solves; epochs in all.
+n_outer_iter_ : int
+    Solves of the search.
+n_iter_ : int
+    Epochs in all.
 module_ : nn.Module
     The fitted network; owns the state.
 coefs_, intercepts_ : list of ndarray
@@ -231,65 +320,56 @@ feature_importances_ : ndarray of shape (n_features,)
     largest; zero exactly for inputs without a path. `SelectFromModel` by itself keeps
     those of at least 1e-5 if `penalty` is "l1", else those of at least the mean.
 n_features_in_ : int
+    Columns of X.
 feature_names_in_ : ndarray of str
-    If X has feature names.
-""",
-    "cv_description": """
-For each fold a path of networks from dense to sparse is fitted (`sparsenet_path`) and
-scored on the rows that were left out; the chosen target is then fitted to all data.
-It is a number of weights, or of inputs if `target_inputs` is a sequence.
-""",
-    "cv_parameters": """
-hidden_layer_sizes, activation, module, and all others that are not told here
-    As in the estimator of a single target.
-target_sparsities : int or sequence, default=None
-    A number of targets, evenly on a logarithmic scale from half of the weights to a
-    two-hundredth of them; or the targets, each as `target_sparsity` takes it. None: 10
-    targets. If inputs are chosen: None keeps all weights between them, and a sequence
-    has the one target that holds with each number of inputs.
-target_inputs : int, float or sequence, default=None
-    A number holds with each target on weights. A sequence has what to choose from, each
-    as `target_inputs` of the estimator of a single target takes it.
-selection : {"min", "1se"} or callable, default="min"
-    The best mean score, of equals the sparsest; the sparsest target that is worse than
-    the best by no more than one standard error of their difference, over the folds; or
-    a function that gets `cv_results_` and returns an index.
-cv : int, cross-validation generator or iterable, default=None
-    As in `GridSearchCV`; None: five folds.
-scoring : str, callable or None, default=None
-    Of the targets. None: "neg_log_loss" for classes, weighted by `class_weight` as in
-    the fit (with several labels their mean), and R² for regression. `score` returns it
-    too, but for None the accuracy of classes. It gets `sample_weight` if `fit` does.
-n_jobs : int, default=None
-    Folds that are fitted at the same time, each by one thread. Those of the last fit,
-    and of predictions, as in the estimator of a single target.
-""",
-    "cv_attributes": """
-target_sparsity_ : int, float, sequence, dict or None
-    The target on weights: the one that was chosen, or that holds with `target_inputs_`.
-target_inputs_ : int, float or None
-    That on inputs: the one that was chosen, or given.
-target_sparsities_, target_inputs_grid_ : list
-    The same of all that was tried, from dense to sparse; `best_index_` is the place of
-    the chosen one.
-test_scores_, train_scores_ : ndarray of shape (n_targets, n_folds)
-    Larger is better.
-best_score_ : float
-    Mean test score of the chosen target.
-n_nonzeros_, n_inputs_ : ndarray of shape (n_targets,)
-    Weights that were left, and inputs in use, mean of the folds. Inputs that cannot be
-    counted, with a `module=`, are -1.
-alphas_ : ndarray of shape (n_targets, n_folds) or (n_targets, n_folds, n_layers)
-    Their λ.
-cv_results_ : dict
-    The scores in the form of `GridSearchCV.cv_results_`.
-""",
-}
+    Names of the columns, if X has names.
+"""
+
+
+def _entries(doc: str, section: str) -> dict[str, str]:
+    """Return what a docstring says of each name in one of its sections."""
+    found = re.search(rf"^{section}\n-+\n(.+?)(?=\n\n|\Z)", doc, re.M | re.S)
+    entries = re.split(r"\n(?=\S)", found[1]) if found else []
+    return {entry.partition(" : ")[0]: entry for entry in entries}
+
+
+def _overview(names: list[str]) -> str:
+    """Return which parameters most people set, and what the others are for."""
+
+    def listed(group: str) -> str:
+        return ", ".join(f"`{name}`" for name in group.split() if name in names)
+
+    found = [(purpose, listed(group)) for purpose, group in _GROUPS.items()]
+    usual = (
+        f"Most people set {listed(_USUAL)} and `random_state`, and nothing else. The "
+        "other parameters have defaults that suit most data. By what they are for:"
+    )
+    items = [
+        f"- {purpose}: {parameters}" for purpose, parameters in found if parameters
+    ]
+    text = ";\n".join(fill(item, 86, subsequent_indent="  ") for item in items)
+    return f"{fill(usual, 86)}\n\n{text}."
 
 
 def add_common_docs(estimator: Estimator) -> Estimator:
-    """Fill the parts that its docstring names into it."""
-    if estimator.__doc__ is not None:  # as it is with python -OO
-        parts = {k: cleandoc(v).replace("\n", "\n    ") for k, v in _PARTS.items()}
-        estimator.__doc__ = estimator.__doc__.format(**parts)
+    """Complete its docstring: the parts it names, and what it shares with others.
+
+    Its sections of parameters and attributes have what is its own. What its bases, or
+    all estimators, have is added, the parameters in the order of the signature.
+    """
+    if estimator.__doc__ is None:  # as it is with python -OO
+        return estimator
+    names = list(signature(estimator).parameters)
+    parts = {key: text.strip("\n") for key, text in _PARTS.items()}
+    doc = cleandoc(estimator.__doc__).format(overview=_overview(names), **parts)
+    others = [cleandoc(base.__doc__ or "") for base in estimator.__mro__[1:]]
+    for section in ("Parameters", "Attributes"):
+        own = _entries(doc, section)
+        known = dict(own)
+        for text in (*others, _COMMON):
+            known |= _entries(text, section) | known
+        chosen = names if section == "Parameters" else known
+        entries = "\n".join(known[name] for name in chosen)
+        doc = doc.replace("\n".join(own.values()), entries)
+    estimator.__doc__ = doc
     return estimator

@@ -71,7 +71,9 @@ class PartialFitRegressorMixin:
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Further rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their target.
         sample_weight : array-like of shape (n_samples,), default=None
             How much rows count next to the others of this call.
 
@@ -125,7 +127,9 @@ class PartialFitClassifierMixin:
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Further rows.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their classes.
         classes : array-like of shape (n_classes,), default=None
             All classes that there will be; for several labels their numbers, from 0 on.
             To be given at the first call.

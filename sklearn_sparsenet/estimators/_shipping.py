@@ -100,6 +100,7 @@ class DeployMixin:
         Parameters
         ----------
         n_rows : int
+            How many rows are predicted at once.
 
         Returns
         -------
@@ -129,6 +130,7 @@ class DeployMixin:
         Parameters
         ----------
         path : str, path-like or binary file object
+            The file to write.
 
         Raises
         ------

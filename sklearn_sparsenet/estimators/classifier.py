@@ -24,27 +24,27 @@ class SparseNetClassifier(PartialFitClassifierMixin, ClassifierMixin, SparseNet)
 
     {target}
 
+    {overview}
+
     {search}
 
     Parameters
     ----------
-    {parameters_first}
     loss : {{"log_loss", "one_bit"}}, callable or Loss, default="log_loss"
         Cross-entropy (binary per label for several labels); the likelihood of
         labels that are flipped at random (binary only, flip rate 0.1, or
         ``OneBit(flip_rate)``); or a function of output and target that returns one
         value per sample, the target being class indices, or 0.0 and 1.0 in shape
         (n_samples, n_outputs) for binary problems and several labels.
-    {parameters_second}
     class_weight : dict or "balanced", default=None
-        Multiplies the sample weights.
-    {parameters_third}
+        Weight of each class, by which the weights of its rows are multiplied.
+        "balanced" gives all classes the same weight in all. None: 1 each.
 
     Attributes
     ----------
-    {attributes}
     classes_ : ndarray of shape (n_classes,)
-        For several labels: their numbers.
+        The classes, in the order of the probabilities. For several labels: their
+        numbers.
 
     See Also
     --------
@@ -78,86 +78,87 @@ class SparseNetClassifier(PartialFitClassifierMixin, ClassifierMixin, SparseNet)
         hidden_layer_sizes=(100,),
         activation="relu",
         *,
-        module=None,
         target_sparsity=0.9,
+        max_iter="auto",
+        random_state=None,
         target_inputs=None,
         target_units=None,
         input_groups=None,
         always_keep=None,
-        tol=0.01,
-        max_outer_iter=20,
-        min_layers_on_target=None,
-        search="one_pass",
-        alpha=None,
-        alpha_bounds=(1e-7, 1e-2),
-        penalty="l1",
-        penalize_bias=False,
-        weight_decay="auto",
-        debias="auto",
         loss="log_loss",
+        class_weight=None,
+        module=None,
+        weight_decay="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
         solver="adam",
         learning_rate_init="auto",
         learning_rate="cosine",
         batch_size="auto",
-        max_iter="auto",
-        kkt_tol=1e-3,
         shuffle=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        class_weight=None,
-        warm_start=False,
-        dtype="auto",
-        device="cpu",
-        checkpoint=None,
         n_jobs=None,
-        random_state=None,
+        device="cpu",
+        dtype="auto",
+        checkpoint=None,
         verbose=0,
+        tol=0.01,
+        alpha=None,
+        search="one_pass",
+        penalty="l1",
+        penalize_bias=False,
+        debias="auto",
+        kkt_tol=1e-3,
+        alpha_bounds=(1e-7, 1e-2),
+        max_outer_iter=20,
+        min_layers_on_target=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
-        self.module = module
         self.target_sparsity = target_sparsity
+        self.max_iter = max_iter
+        self.random_state = random_state
         self.target_inputs = target_inputs
         self.target_units = target_units
         self.input_groups = input_groups
         self.always_keep = always_keep
-        self.tol = tol
-        self.max_outer_iter = max_outer_iter
-        self.min_layers_on_target = min_layers_on_target
-        self.search = search
-        self.alpha = alpha
-        self.alpha_bounds = alpha_bounds
-        self.penalty = penalty
-        self.penalize_bias = penalize_bias
-        self.weight_decay = weight_decay
-        self.debias = debias
         self.loss = loss
+        self.class_weight = class_weight
+        self.module = module
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
         self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.kkt_tol = kkt_tol
         self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.dtype = dtype
-        self.device = device
-        self.checkpoint = checkpoint
         self.n_jobs = n_jobs
-        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+        self.checkpoint = checkpoint
         self.verbose = verbose
+        self.tol = tol
+        self.alpha = alpha
+        self.search = search
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.debias = debias
+        self.kkt_tol = kkt_tol
+        self.alpha_bounds = alpha_bounds
+        self.max_outer_iter = max_outer_iter
+        self.min_layers_on_target = min_layers_on_target
 
     def predict_proba(self, X):
         """Predict the probabilities of the classes.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
+            The rows to predict.
 
         Returns
         -------
@@ -176,6 +177,15 @@ class SparseNetClassifier(PartialFitClassifierMixin, ClassifierMixin, SparseNet)
 
         They are computed from the outputs of the network, and are finite where a
         probability is too small for a number, unless the loss is your own.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
+            The rows to predict.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
         """
         check_is_fitted(self)
         link = log_link(self._loss_)
@@ -192,7 +202,8 @@ class SparseNetClassifier(PartialFitClassifierMixin, ClassifierMixin, SparseNet)
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
+            The rows to predict.
 
         Returns
         -------

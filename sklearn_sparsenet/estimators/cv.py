@@ -21,6 +21,8 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
 
     {cv_description}
 
+    {overview}
+
     Parameters
     ----------
     {cv_parameters}
@@ -31,7 +33,7 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
 
     See Also
     --------
-    SparseNetRegressor : One target; has all attributes that are not told here.
+    SparseNetRegressor : A single target.
     sparsenet_path : Networks for many targets in one run.
 
     Examples
@@ -58,37 +60,37 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         selection="min",
         cv=None,
         scoring=None,
-        n_jobs=None,
-        module=None,
+        max_iter="auto",
+        random_state=None,
         target_inputs=None,
         target_units=None,
         input_groups=None,
         always_keep=None,
-        tol=0.01,
-        max_outer_iter=20,
-        min_layers_on_target=None,
-        search="one_pass",
-        alpha_bounds=(1e-7, 1e-2),
-        penalty="l1",
-        penalize_bias=False,
-        weight_decay="auto",
-        debias="auto",
         loss="squared_error",
+        normalize_y="auto",
+        module=None,
+        weight_decay="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
         solver="adam",
         learning_rate_init="auto",
         learning_rate="cosine",
         batch_size="auto",
-        max_iter="auto",
-        kkt_tol=1e-3,
         shuffle=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        normalize_y="auto",
-        dtype="auto",
+        n_jobs=None,
         device="cpu",
-        random_state=None,
+        dtype="auto",
         verbose=0,
+        tol=0.01,
+        search="one_pass",
+        penalty="l1",
+        penalize_bias=False,
+        debias="auto",
+        kkt_tol=1e-3,
+        alpha_bounds=(1e-7, 1e-2),
+        max_outer_iter=20,
+        min_layers_on_target=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -96,37 +98,37 @@ class SparseNetRegressorCV(CrossValidated, SparseNetRegressor):
         self.selection = selection
         self.cv = cv
         self.scoring = scoring
-        self.n_jobs = n_jobs
-        self.module = module
+        self.max_iter = max_iter
+        self.random_state = random_state
         self.target_inputs = target_inputs
         self.target_units = target_units
         self.input_groups = input_groups
         self.always_keep = always_keep
-        self.tol = tol
-        self.max_outer_iter = max_outer_iter
-        self.min_layers_on_target = min_layers_on_target
-        self.search = search
-        self.alpha_bounds = alpha_bounds
-        self.penalty = penalty
-        self.penalize_bias = penalize_bias
-        self.weight_decay = weight_decay
-        self.debias = debias
         self.loss = loss
+        self.normalize_y = normalize_y
+        self.module = module
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
         self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.kkt_tol = kkt_tol
         self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.normalize_y = normalize_y
-        self.dtype = dtype
+        self.n_jobs = n_jobs
         self.device = device
-        self.random_state = random_state
+        self.dtype = dtype
         self.verbose = verbose
+        self.tol = tol
+        self.search = search
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.debias = debias
+        self.kkt_tol = kkt_tol
+        self.alpha_bounds = alpha_bounds
+        self.max_outer_iter = max_outer_iter
+        self.min_layers_on_target = min_layers_on_target
 
 
 @add_common_docs
@@ -134,6 +136,8 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
     """Neural network for classification that chooses how many weights it keeps.
 
     {cv_description}
+
+    {overview}
 
     Parameters
     ----------
@@ -145,7 +149,7 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
 
     See Also
     --------
-    SparseNetClassifier : One target; has all attributes that are not told here.
+    SparseNetClassifier : A single target.
     sparsenet_path : Networks for many targets in one run.
 
     Examples
@@ -172,37 +176,37 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
         selection="min",
         cv=None,
         scoring=None,
-        n_jobs=None,
-        module=None,
+        max_iter="auto",
+        random_state=None,
         target_inputs=None,
         target_units=None,
         input_groups=None,
         always_keep=None,
-        tol=0.01,
-        max_outer_iter=20,
-        min_layers_on_target=None,
-        search="one_pass",
-        alpha_bounds=(1e-7, 1e-2),
-        penalty="l1",
-        penalize_bias=False,
-        weight_decay="auto",
-        debias="auto",
         loss="log_loss",
+        class_weight=None,
+        module=None,
+        weight_decay="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
         solver="adam",
         learning_rate_init="auto",
         learning_rate="cosine",
         batch_size="auto",
-        max_iter="auto",
-        kkt_tol=1e-3,
         shuffle=True,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        class_weight=None,
-        dtype="auto",
+        n_jobs=None,
         device="cpu",
-        random_state=None,
+        dtype="auto",
         verbose=0,
+        tol=0.01,
+        search="one_pass",
+        penalty="l1",
+        penalize_bias=False,
+        debias="auto",
+        kkt_tol=1e-3,
+        alpha_bounds=(1e-7, 1e-2),
+        max_outer_iter=20,
+        min_layers_on_target=None,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -210,34 +214,34 @@ class SparseNetClassifierCV(CrossValidated, SparseNetClassifier):
         self.selection = selection
         self.cv = cv
         self.scoring = scoring
-        self.n_jobs = n_jobs
-        self.module = module
+        self.max_iter = max_iter
+        self.random_state = random_state
         self.target_inputs = target_inputs
         self.target_units = target_units
         self.input_groups = input_groups
         self.always_keep = always_keep
-        self.tol = tol
-        self.max_outer_iter = max_outer_iter
-        self.min_layers_on_target = min_layers_on_target
-        self.search = search
-        self.alpha_bounds = alpha_bounds
-        self.penalty = penalty
-        self.penalize_bias = penalize_bias
-        self.weight_decay = weight_decay
-        self.debias = debias
         self.loss = loss
+        self.class_weight = class_weight
+        self.module = module
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.solver = solver
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
         self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.kkt_tol = kkt_tol
         self.shuffle = shuffle
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.class_weight = class_weight
-        self.dtype = dtype
+        self.n_jobs = n_jobs
         self.device = device
-        self.random_state = random_state
+        self.dtype = dtype
         self.verbose = verbose
+        self.tol = tol
+        self.search = search
+        self.penalty = penalty
+        self.penalize_bias = penalize_bias
+        self.debias = debias
+        self.kkt_tol = kkt_tol
+        self.alpha_bounds = alpha_bounds
+        self.max_outer_iter = max_outer_iter
+        self.min_layers_on_target = min_layers_on_target

@@ -173,8 +173,10 @@ def sparsenet_path(
     ----------
     estimator : SparseNetRegressor or SparseNetClassifier
         Everything but the target. Not changed, and its callbacks are not called.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
+        The rows to train with.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Their target.
     target_sparsities : int or sequence, default=20
         A number of targets, spread evenly on a logarithmic scale from half of the
         weights to a two-hundredth of them; or the targets themselves, each as
@@ -185,8 +187,13 @@ def sparsenet_path(
         Numbers of inputs instead, each as `target_inputs` of the estimators takes it;
         `target_sparsity` of the estimator holds at each of them.
     sample_weight : array-like of shape (n_samples,), default=None
-    X_test, y_test, sample_weight_test : default=None
-        Data to score the networks on as well.
+        Weights of the rows, 1 each if not given.
+    X_test : {array-like, sparse matrix, Dataset}, default=None
+        Further rows, of shape (n_test_samples, n_features), to score the networks on.
+    y_test : array-like, default=None
+        Their target.
+    sample_weight_test : array-like of shape (n_test_samples,), default=None
+        Their weights in the score.
 
     Returns
     -------

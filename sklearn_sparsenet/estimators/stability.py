@@ -172,6 +172,7 @@ def stability_selection(
         Rows of frames stay frames, those of sparse matrices CSR. Values are for the
         estimator to check.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Target of the rows.
     sample_weight : array-like of shape (n_samples,), default=None
         Handed to `fit`, in a Pipeline to that of its last step. Rows of weight 0 are
         in no half.

@@ -142,8 +142,11 @@ class SparseGroupL2(Penalty):
     ----------
     l1_ratio : float, default=0.5
         ρ, from 0, which is `GroupL2`, to 1, which is `L1`.
-    dim, size_weighted
-        The groups and :math:`c_g`; see `GroupL2`.
+    dim : int, default=1
+        The groups are the slices of a layer's weights along this dimension. 1: those
+        that leave one of its inputs; 0: those that lead into one of its units.
+    size_weighted : bool, default=False
+        Whether :math:`c_g` is the root of the number of weights in the group, not 1.
 
     Notes
     -----

@@ -30,6 +30,7 @@ class FiltersDisplay:
     Parameters
     ----------
     filters : ndarray of shape (n_live_units, n_channels, height, width)
+        Weights of the units on a path from an input to an output.
     units : array-like of int, shape (n_live_units,)
         Their numbers in the layer.
     n_units : int
@@ -78,8 +79,10 @@ class FiltersDisplay:
         image_shape : (height, width) or (channels, height, width), default=None
             How a row of X is an image, for a linear first layer. None: the shape of
             a sample, if that has two or three dimensions.
-        max_units, ax
-            See `plot`.
+        max_units : int, default=100
+            Most units to draw: those with the largest weights, in their order.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------

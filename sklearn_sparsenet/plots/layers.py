@@ -24,8 +24,12 @@ class LayersDisplay:
     ----------
     names : sequence of str
         Of the layers.
-    n_weights, n_nonzero : array-like of shape (n_layers,)
+    n_weights : array-like of shape (n_layers,)
+        Weights of each layer, zeros included.
+    n_nonzero : array-like of shape (n_layers,)
+        Those that are not zero.
     n_live : array-like of shape (n_layers,), optional
+        Those on a path from an input to an output.
 
     Attributes
     ----------
@@ -58,8 +62,8 @@ class LayersDisplay:
         estimator : estimator
             A fitted `SparseNetRegressor` or `SparseNetClassifier`, alone, at the end
             of a Pipeline, or the best one of a `GridSearchCV`.
-        ax
-            See `plot`.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------

@@ -37,7 +37,10 @@ class NetworkDisplay:
     ----------
     weights : list of ndarray of shape (fan_in, fan_out)
         Of each layer.
-    input_names, output_names : sequence of str
+    input_names : sequence of str
+        Labels of the inputs.
+    output_names : sequence of str
+        Labels of the outputs.
 
     Attributes
     ----------
@@ -81,8 +84,10 @@ class NetworkDisplay:
             of a Pipeline, or the best one of a `GridSearchCV`. Its network is a
             multilayer perceptron, or an `nn.Sequential` of linear layers and
             activations.
-        max_weights, ax
-            See `plot`.
+        max_weights : int, default=1000
+            Most connections to draw; a few hundred can be read.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------

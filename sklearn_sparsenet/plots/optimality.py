@@ -118,10 +118,14 @@ class OptimalityDisplay:
         estimator : estimator
             A fitted `SparseNetRegressor` or `SparseNetClassifier`, alone, at the end
             of a Pipeline, or the best one of a `GridSearchCV`.
-        X, y, sample_weight
-            What it was fitted with.
-        ax
-            See `plot`.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows it was fitted to.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights in the fit.
+        ax : Axes, or one for each group, default=None
+            Where to draw. One for several groups is divided. None makes a figure.
 
         Returns
         -------

@@ -28,14 +28,18 @@ class SearchDisplay:
     ----------
     steps : array-like of shape (n_steps,)
         Numbers of solves, or epochs.
-    alphas, counts : array-like of shape (n_steps,) or (n_steps, n_groups)
-        λ and the weights left of each group that shares a λ.
+    alphas : array-like of shape (n_steps,) or (n_steps, n_groups)
+        λ, of each group of weights that shares one.
+    counts : array-like of shape (n_steps,) or (n_steps, n_groups)
+        Weights left of each group.
     targets : int or array-like of shape (n_groups,), optional
+        The weights asked for, of each group.
     names : sequence of str, optional
         Of the groups, where there are several.
     chosen : int, optional
         Which step was kept.
     step_name : str, default="solve"
+        What a step is, for the label.
 
     Attributes
     ----------
@@ -72,8 +76,8 @@ class SearchDisplay:
         estimator : estimator
             A fitted `SparseNetRegressor` or `SparseNetClassifier`, alone, at the end
             of a Pipeline, or the best one of a `GridSearchCV`.
-        ax
-            See `plot`.
+        ax : Axes or two of them, default=None
+            Where to draw. One is divided into two. None makes a figure.
 
         Returns
         -------

@@ -41,6 +41,7 @@ class SparsityCurveDisplay:
     test_scores : array-like of shape (n_networks,) or (n_networks, n_folds), optional
         Larger is better.
     train_scores : array-like of the same shape, optional
+        The same on the rows of the fits.
     chosen : int, optional
         Which network was chosen.
     score_name : str, default="score"
@@ -94,10 +95,11 @@ class SparsityCurveDisplay:
         estimator : estimator
             Fitted; alone, at the end of a Pipeline, or the best one of a search.
         over : {"weights", "inputs"}, default="weights"
-            What the curve is drawn over: weights kept, or inputs in use, means of the
-            folds.
-        kind, ax
-            See `plot`.
+            What the curve is drawn over, kept or in use: means of the folds.
+        kind : {"error", "score"}, default="error"
+            Which of the two is drawn.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------
@@ -144,8 +146,10 @@ class SparsityCurveDisplay:
             What `sparsenet_path` returns.
         over : {"weights", "inputs"}, default="weights"
             What the curve is drawn over: weights kept, or inputs in use.
-        kind, ax
-            See `plot`.
+        kind : {"error", "score"}, default="error"
+            Which of the two is drawn.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------
@@ -194,6 +198,7 @@ class SparsityCurveDisplay:
         ax : Axes, default=None
             None: in a new figure.
         kind : {"error", "score"}, default="error"
+            Which of the two is drawn.
 
         Returns
         -------
@@ -221,9 +226,8 @@ class SparsityCurveDisplay:
                 counts, mean, ".--", color=style.GREY, label="train", zorder=2
             )
         self.ax_.set(xscale="log", xlabel=self.counted)
-        self.ax_.set_ylabel(
-            style.as_text(_label(kind, self.score_name)), **style.LITERAL
-        )
+        name = style.as_text(_label(kind, self.score_name))
+        self.ax_.set_ylabel(name, **style.LITERAL)
         style.count_axis(self.ax_.xaxis, counts.min(), counts.max())
         self._draw_marks(counts, kind)
         style.legend_above(self.ax_)
@@ -251,15 +255,9 @@ class SparsityCurveDisplay:
         if top is None:
             return
         mean, error = values.mean(axis=1), paired_errors(values, top)
-        self.band_ = self.ax_.fill_between(
-            counts,
-            mean - error,
-            mean + error,
-            color=style.BLUE,
-            alpha=0.25,
-            linewidth=0,
-            label="± 1 standard error of the difference to the best",
-        )
+        look = {"color": style.BLUE, "alpha": 0.25, "linewidth": 0}
+        look["label"] = "± 1 standard error of the difference to the best"
+        self.band_ = self.ax_.fill_between(counts, mean - error, mean + error, **look)
 
     def _draw_marks(self, counts: Array, kind: str) -> None:
         self.best_ = self._mark(counts, kind, self.best_index, "best", "o", 8)

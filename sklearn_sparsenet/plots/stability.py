@@ -23,6 +23,7 @@ class StabilityDisplay:
     frequencies : array-like of shape (n_features,)
         The share of the fits that used each input.
     feature_names : sequence of shape (n_features,)
+        Labels of the inputs.
     threshold : float
         From which inputs are selected.
     error_bound : float, optional
@@ -66,11 +67,14 @@ class StabilityDisplay:
         Parameters
         ----------
         result : StabilityResult
+            What `stability_selection` returns.
         assumption : {"none", "unimodal", "r_concave"}, default="none"
             Of the bound, see `StabilityResult.error_bound`. None is shown for
             thresholds of at most 1/2, for which there is none.
-        max_features, ax
-            See `plot`.
+        max_features : int, default=30
+            So many are shown, those with the largest frequencies.
+        ax : Axes, default=None
+            Axes to draw into. None makes a figure.
 
         Returns
         -------

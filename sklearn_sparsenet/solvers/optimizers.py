@@ -69,16 +69,20 @@ class ProximalSGD(ProximalOptimizer):
     Parameters
     ----------
     params : iterable of parameters or of parameter groups
+        What to train.
     lr : float
         Step size η. The ``"lr"`` of a group may be set to a tensor of shape () as well,
         which is not read back from its device.
     scale : Tensor or None
-        See `ProximalAdam`.
+        Of the shape of the parameter, or for each group: steps :math:`s_i^2 \eta`, as
+        if :math:`w_i / s_i` were the parameters; None: all are 1.
     growth : float or Tensor
-        See `ProximalAdam`.
+        Steps are longer by `growth_factor`, with which large weights move faster; 0:
+        all weights alike.
     alpha : float or Tensor
         λ of the groups that do not bring their own.
     penalty : Penalty, default L1()
+        Of the groups that do not bring their own.
 
     Examples
     --------
@@ -134,12 +138,14 @@ class ProximalAdam(ProximalOptimizer):
     Parameters
     ----------
     params : iterable of parameters or of parameter groups
+        What to train.
     lr : float
         Step size η. The ``"lr"`` of a group may be set to a tensor of shape () as well,
         which is not read back from its device.
     betas : tuple of float
         Decay of the first and second moment.
     eps : float
+        :math:`\epsilon`, which keeps the steps finite.
     floor : float
         Times the largest mean of :math:`\sqrt{\hat v}` so far, per parameter, is added
         to :math:`\epsilon` of what ever had a gradient. Steps then cannot become long
@@ -153,6 +159,7 @@ class ProximalAdam(ProximalOptimizer):
     alpha : float or Tensor
         λ of the groups that do not bring their own.
     penalty : Penalty, default L1()
+        Of the groups that do not bring their own.
 
     References
     ----------

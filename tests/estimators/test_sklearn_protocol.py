@@ -139,7 +139,9 @@ def test_signatures(ours, theirs):
 def test_every_parameter_and_attribute_is_documented(one, wine):
     documentation = inspect.getdoc(one)
     before, _, attributes = documentation.partition("Attributes\n----------")
+    overview = before.partition("Parameters\n----------")[0]
     for name in inspect.signature(one).parameters:
+        assert f"`{name}`" in overview, name
         assert f"{name} : " in before or f"{name}, " in before, name
     net = one((5,), alpha=1e-3, max_iter=2, random_state=0).fit(*wine)
     public = [name for name in vars(net) if name.endswith("_") and name[0] != "_"]
