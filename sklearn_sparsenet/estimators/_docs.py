@@ -164,7 +164,10 @@ n_jobs : int, default=None
     None is one, and a number is at most what joblib leaves to each worker.
 random_state : int, RandomState instance or None, default=None
 verbose : int, default=0
-    1: a line per solve.
+    1: print a table of about 20 lines at most, each for a block of epochs, with the
+    loss, the validation score, and the weights left (inputs and units where they have
+    targets); and what was found. Of a path, and of each fold, a line for each target.
+    2: more lines. 0: nothing, at no cost; the network is the same to the last bit.
 """,
     "attributes": """
 alpha_ : float, or ndarray of shape (n_layers,)
