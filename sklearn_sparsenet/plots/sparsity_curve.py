@@ -17,6 +17,7 @@ from sklearn_sparsenet.estimators.selection import (
 )
 from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
+from sklearn_sparsenet.plots.searched import SearchedTargets
 
 __all__ = ["SparsityCurveDisplay"]
 
@@ -48,6 +49,8 @@ class SparsityCurveDisplay:
         score, else one minus the score.
     counted : str, default="weights"
         What the numbers are of, for the label.
+    remark : str, optional
+        What there is to say of the scores, for the legend.
 
     Attributes
     ----------
@@ -77,25 +80,35 @@ class SparsityCurveDisplay:
     chosen: int | None = None
     score_name: str = "score"
     counted: str = "weights"
+    remark: str | None = None
 
     @classmethod
     def from_estimator(
         cls,
         estimator: Any,
         *,
-        over: str = "weights",
+        over: str | None = None,
         kind: str = "error",
         ax: Any = None,
     ) -> SparsityCurveDisplay:
-        """Plot the cross-validation of a `SparseNetRegressorCV` or `-ClassifierCV`.
+        """Plot a cross-validation over targets.
+
+        That of a `SparseNetRegressorCV` or `-ClassifierCV`, or of a search such as
+        `GridSearchCV` over `target_sparsity`, `target_inputs` or `target_units`, of the
+        estimator or of a step of a pipeline. Where the search is over other parameters
+        as well, each target is shown with the best of them, by the mean of the folds;
+        of successive halving the last iteration that compares several targets is. The
+        legend says so.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted; alone, at the end of a Pipeline, or the best one of a search.
-        over : {"weights", "inputs"}, default="weights"
+            Fitted; a search over a target, or a `SparseNetRegressorCV` alone, at the
+            end of a Pipeline, or the best one of a search.
+        over : {"weights", "inputs", "units"}, default=None
             What the curve is drawn over: weights kept, or inputs in use, means of the
-            folds.
+            folds; of a search, those that were asked for. None: weights, or the target
+            that was searched over.
         kind, ax
             See `plot`.
 
@@ -109,13 +122,19 @@ class SparsityCurveDisplay:
         TypeError
             For an estimator of a single target.
         ValueError
-            If `over` is neither, or inputs were not counted.
+            If `over` is neither, inputs were not counted, or a search has targets that
+            are no numbers, or fractions of sizes that cannot be told.
         """
+        searched = SearchedTargets.of(estimator, over)
+        if searched is not None:
+            return cls(**searched.data()).plot(ax, kind=kind)
+        over = over or "weights"
         net, _ = open_up(estimator)
         if not hasattr(net, "test_scores_"):
             raise TypeError(
                 "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV; "
-                f"{type(net).__name__} has a single target. Look at sparsenet_path."
+                f"{type(net).__name__} has a single target. Look at sparsenet_path, or "
+                "search over target_sparsity, target_inputs or target_units."
             )
         name = default_score_name(net) if net.scoring is None else net.scoring
         display = cls(
@@ -242,6 +261,8 @@ class SparsityCurveDisplay:
             self.fold_lines_[0].set_label("folds")
             self._draw_band(counts, values)
         label = "mean of folds" if several else "test"
+        if self.remark is not None:
+            label = f"{label}, {style.as_text(self.remark)}"
         (self.mean_line_,) = self.ax_.plot(
             counts, mean, ".-", color=style.BLUE, label=label
         )
