@@ -78,6 +78,13 @@ def test_fractions_are_counts_where_their_size_is_known(diabetes):
 
 
 @quiet
+def test_fractions_of_inputs_are_numbers_of_columns(diabetes):
+    search = GridSearchCV(make(target_sparsity=None), {"target_inputs": [0.6, 0.2]})
+    display = SparsityCurveDisplay.from_estimator(search.fit(*diabetes))
+    assert display.n_nonzeros.tolist() == [8, 4]  # of 10
+
+
+@quiet
 @pytest.mark.parametrize("over", ["inputs", "units"])
 def test_a_random_search_over_inputs_or_units(diabetes, over):
     grid = {f"net__target_{over}": [2, 3, 4]}
