@@ -95,16 +95,14 @@ class SparsityCurveDisplay:
 
         That of a `SparseNetRegressorCV` or `-ClassifierCV`, or of a search such as
         `GridSearchCV` over `target_sparsity`, `target_inputs` or `target_units`, of the
-        estimator or of a step of a pipeline. Where the search is over other parameters
-        as well, each target is shown with the best of them, by the mean of the folds;
-        of successive halving the last iteration that compares several targets is. The
-        legend says so.
+        estimator or of a step of a pipeline. If it is over other parameters as well,
+        each target has the best of them, by the mean of the folds; of successive
+        halving the last iteration with several targets is shown. The legend says so.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted; a search over a target, or a `SparseNetRegressorCV` alone, at the
-            end of a Pipeline, or the best one of a search.
+            Fitted: a search over a target, or one that chose it, in a pipeline too.
         over : {"weights", "inputs", "units"}, default=None
             What the curve is drawn over: weights kept, or inputs in use, means of the
             folds; of a search, those that were asked for. None: weights, or the target
@@ -128,23 +126,8 @@ class SparsityCurveDisplay:
         searched = SearchedTargets.of(estimator, over)
         if searched is not None:
             return cls(**searched.data()).plot(ax, kind=kind)
-        over = over or "weights"
-        net, _ = open_up(estimator)
-        if not hasattr(net, "test_scores_"):
-            raise TypeError(
-                "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV; "
-                f"{type(net).__name__} has a single target. Look at sparsenet_path, or "
-                "search over target_sparsity, target_inputs or target_units."
-            )
-        name = default_score_name(net) if net.scoring is None else net.scoring
-        display = cls(
-            n_nonzeros=_counts(net, over, "{}_"),
-            test_scores=net.test_scores_,
-            counted=over,
-            chosen=net.best_index_,
-            score_name=name if isinstance(name, str) else "score",
-        )
-        return display.plot(ax, kind=kind)
+        data = _cross_validated(estimator, over or "weights")
+        return cls(**data).plot(ax, kind=kind)
 
     @classmethod
     def from_path(
@@ -240,9 +223,8 @@ class SparsityCurveDisplay:
                 counts, mean, ".--", color=style.GREY, label="train", zorder=2
             )
         self.ax_.set(xscale="log", xlabel=self.counted)
-        self.ax_.set_ylabel(
-            style.as_text(_label(kind, self.score_name)), **style.LITERAL
-        )
+        label = style.as_text(_label(kind, self.score_name))
+        self.ax_.set_ylabel(label, **style.LITERAL)
         style.count_axis(self.ax_.xaxis, counts.min(), counts.max())
         self._draw_marks(counts, kind)
         style.legend_above(self.ax_)
@@ -263,9 +245,8 @@ class SparsityCurveDisplay:
         label = "mean of folds" if several else "test"
         if self.remark is not None:
             label = f"{label}, {style.as_text(self.remark)}"
-        (self.mean_line_,) = self.ax_.plot(
-            counts, mean, ".-", color=style.BLUE, label=label
-        )
+        look = {"color": style.BLUE, "label": label}
+        (self.mean_line_,) = self.ax_.plot(counts, mean, ".-", **look)
 
     def _draw_band(self, counts: Array, values: Array) -> None:
         top = self.best_index
@@ -283,12 +264,11 @@ class SparsityCurveDisplay:
         )
 
     def _draw_marks(self, counts: Array, kind: str) -> None:
-        self.best_ = self._mark(counts, kind, self.best_index, "best", "o", 8)
-        self.one_se_ = self._mark(counts, kind, self.one_se_index, "1-SE", "s", 8)
-        self.chosen_ = self._mark(counts, kind, self.chosen, "chosen", "o", 14)
-        for mark in (self.best_, self.one_se_):
-            if mark is not None:
-                mark.set(markerfacecolor=style.ORANGE)
+        filled = style.ORANGE
+        self.best_ = self._mark(counts, kind, self.best_index, "best", "o", 8, filled)
+        se_index = self.one_se_index
+        self.one_se_ = self._mark(counts, kind, se_index, "1-SE", "s", 8, filled)
+        self.chosen_ = self._mark(counts, kind, self.chosen, "chosen", "o", 14, "none")
 
     def _mark(self, counts: Array, kind: str, index: int | None, *look: Any) -> Any:
         if index is None:
@@ -296,6 +276,25 @@ class SparsityCurveDisplay:
         scores = self.train_scores if self.test_scores is None else self.test_scores
         value = _values(scores, kind, self.score_name).mean(axis=1)[index]
         return _draw_mark(self.ax_, counts[index], value, *look)
+
+
+def _cross_validated(estimator: Any, over: str) -> dict[str, Any]:
+    """Return what the display of an estimator that chose its target is made of."""
+    net, _ = open_up(estimator)
+    if not hasattr(net, "test_scores_"):
+        raise TypeError(
+            "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV; "
+            f"{type(net).__name__} has a single target. Look at sparsenet_path, or "
+            "search over target_sparsity, target_inputs or target_units."
+        )
+    name = default_score_name(net) if net.scoring is None else net.scoring
+    return dict(
+        n_nonzeros=_counts(net, over, "{}_"),
+        test_scores=net.test_scores_,
+        counted=over,
+        chosen=net.best_index_,
+        score_name=name if isinstance(name, str) else "score",
+    )
 
 
 def _counts(source: Any, over: str, form: str) -> Array:
@@ -309,7 +308,7 @@ def _counts(source: Any, over: str, form: str) -> Array:
 
 
 def _draw_mark(
-    ax: Any, count: float, value: float, what: str, sign: str, size: int
+    ax: Any, count: float, value: float, what: str, sign: str, size: int, fill: str
 ) -> Any:
     (mark,) = ax.plot(
         count,
@@ -317,7 +316,7 @@ def _draw_mark(
         sign,
         color=style.ORANGE,
         markersize=size,
-        markerfacecolor="none",
+        markerfacecolor=fill,
         markeredgewidth=1.5,
         linestyle="none",
         label=f"{what}: {count:,.0f}",
