@@ -213,7 +213,10 @@ checkpoint : str or path-like, default=None
     What it kept is removed once it is done. Fits may share a directory. With "lbfgs"
     finished solves are kept, and nothing of the present one.
 verbose : int, default=0
-    1 prints a line for each solve.
+    1: print a table of about 20 lines at most, each for a block of epochs, with the
+    loss, the validation score, and the weights left (inputs and units where they have
+    targets); and what was found. Of a path, and of each fold, a line for each target.
+    2: more lines. 0: nothing, at no cost; the network is the same to the last bit.
 tol : float, default=0.01
     The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. With
     the default search the count of the network is exact, and `tol` is how far that of

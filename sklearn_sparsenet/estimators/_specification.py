@@ -90,9 +90,7 @@ class Specification:
         checkpoint = self.checkpoint
         if checkpoint is not None and part is not None:
             checkpoint = checkpoint.of_part(part)
-        tells = self.settings.verbose and self.processes.rank == 0
-        report = print if tells else None
-        how = (self.options, self.seed, self.search_decay, checkpoint, report)
+        how = (self.options, self.seed, self.search_decay, checkpoint)
         with closing(Session(self.problem, *how)) as session:
             yield make_trainer(session, self.target)
 

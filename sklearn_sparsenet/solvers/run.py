@@ -111,6 +111,22 @@ class Run:
         """Time so far, that before an interruption included."""
         return time.perf_counter() - self._started
 
+    @property
+    def last_loss(self) -> float:
+        """The loss of the last epoch, a mean over its batches."""
+        return float(self.losses[-1])
+
+    @property
+    def last_score(self) -> float | None:
+        """The validation score after the last epoch; None without early stopping."""
+        return self.early.scores[-1] if self.early else None
+
+    @property
+    def support(self) -> Tensor:
+        """Which weights are left; between two cuts those that the last one left."""
+        kept = self.pruning.kept
+        return self.network.weights != 0 if kept is None else kept
+
     def _needs_warm_up(self) -> bool:
         hidden = self.network.layers[1:]
         fan_in = max((math.prod(layer.shape[1:]) for layer in hidden), default=0)
@@ -132,7 +148,7 @@ class Run:
                 return ended
             if self.early and self.early.update(self.network, self.epoch):
                 return Status.EARLY
-            if monitor is not None and monitor.end_epoch(self.epoch):
+            if monitor is not None and monitor.end_epoch(self.epoch, self):
                 return Status.STOPPED
         return Status.BUDGET
 
