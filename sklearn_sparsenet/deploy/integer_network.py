@@ -21,6 +21,8 @@ from sklearn_sparsenet.networks.stages import Stage
 
 __all__ = ["Inputs", "IntegerNetwork", "Width", "exact_outputs"]
 
+# Shares of the rows in which an input may be clipped on either side.
+_CLIPPED = (0.0, 1e-4, 1e-3, 3e-3, 1e-2)
 _WORTH = 2.0  # how much smaller the errors have to be for units of each input
 
 
@@ -66,9 +68,11 @@ class Inputs:
         return cls(columns, low / 2 + high / 2, np.where(unit, unit, 1.0), False, top)
 
     def __call__(self, X: np.ndarray) -> np.ndarray:
-        """Return the integers that are read, for all inputs."""
+        """Return the integers for rows; zeros where an input is not read."""
+        integers = np.zeros(X.shape, np.int64)
         scaled = np.rint((X[:, self.columns] - self.shift) / self.unit)
-        return np.clip(scaled, -self.top, self.top).astype(np.int64)
+        integers[:, self.columns] = np.clip(scaled, -self.top, self.top)
+        return integers
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,19 +102,28 @@ class IntegerNetwork:
     def of(cls, function: Function, width: Width, rows: np.ndarray) -> IntegerNetwork:
         """Return the network whose ranges are those of `rows`, in double precision.
 
-        All inputs have one unit, if units of their own do not make the errors of the
-        outputs on these rows smaller by half.
+        Of some shares of the values of each input that are clipped, the one with the
+        smallest errors of the outputs on these rows is taken: absolute ones, which a
+        few rows far from all others do not rule. All inputs have one unit, if units of
+        their own do not make these errors smaller by half.
         """
         columns, stages = read_perceptron(function.network)
-        used = rows[:, columns]
-        exact = exact_outputs(function, rows)
-        makers = (Inputs.common, Inputs.each)
-        found = [
-            _rounded(stages, make(columns, used, width.top), width, used)
-            for make in makers
+        exact, used = exact_outputs(function, rows), rows[:, columns]
+        clipped = [
+            np.clip(used, *np.quantile(used, [share, 1 - share], axis=0))
+            for share in _CLIPPED
         ]
-        common, each = (np.square(net.outputs(rows) - exact).sum() for net in found)
-        return found[0] if common <= _WORTH**2 * each else found[1]
+
+        def best(make: Callable[..., Inputs]) -> tuple[float, IntegerNetwork]:
+            found = [
+                _rounded(stages, make(columns, values, width.top), width, values)
+                for values in clipped
+            ]
+            errors = [np.abs(net.outputs(rows) - exact).sum() for net in found]
+            return min(errors), found[int(np.argmin(errors))]
+
+        (error, common), (least, each) = best(Inputs.common), best(Inputs.each)
+        return common if error <= _WORTH * least else each
 
     @property
     def unit(self) -> float:
@@ -118,8 +131,8 @@ class IntegerNetwork:
         return self.layers[-1].activation.unit
 
     def scores(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the integers of the outputs for those of the inputs that are read."""
-        values = inputs
+        """Return the integers of the outputs for those of the inputs."""
+        values = inputs[:, self.inputs.columns]
         for layer in self.layers:
             values = layer(values)
         return values
@@ -136,9 +149,10 @@ def exact_outputs(function: Function, rows: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):  # what overflows is refused
         for stage in stages:
             weight, bias = _parameters(stage)
-            values = _activation(stage)(values @ weight.T + bias)
-    if not np.isfinite(values).all():
-        raise ValueError("The outputs for calibration are no finite numbers.")
+            before = values @ weight.T + bias
+            if not np.isfinite(before).all():
+                raise ValueError("calibration makes units that are no finite numbers.")
+            values = _activation(stage)(before)
     return values
 
 

@@ -222,7 +222,8 @@ class DeployMixin:
         calibration : {array-like, sparse matrix} of shape (n_samples, n_features), \
                 default=None
             Rows that show the range of each layer; needed for integers, those of the
-            training do. What exceeds the range is clipped.
+            training do. What exceeds the range is clipped, and so are a few values far
+            from all others.
 
         Returns
         -------

@@ -78,7 +78,7 @@ def test_c_computes_the_integers_of_the_reference(fitted, dtype, tmp_path):
     net, X = fitted
     network = in_integers(net, X, dtype)
     rows = any_integers(network, X.shape[1])
-    expected = network.scores(rows[:, network.inputs.columns])
+    expected = network.scores(rows)
     if isinstance(net, SparseNetClassifier) and expected.shape[1] == 1:
         expected = np.column_stack([np.zeros(len(rows), int), expected])
     source = net.to_c("recognise", dtype=dtype, calibration=X)
@@ -168,7 +168,8 @@ def test_what_exceeds_the_range_is_clipped():
     net = SparseNetRegressor((10,), target_sparsity=60, max_iter=30).fit(X, y)
     network = in_integers(net, X, "int8")
     assert np.abs(network.inputs(X)).max() == 127
-    assert set(np.abs(network.inputs(1e9 * X)).flat) == {127}
+    read = network.inputs(1e9 * X)[:, network.inputs.columns]
+    assert set(np.abs(read).flat) == {127}
 
 
 def test_integers_need_rows_to_go_by():
@@ -190,10 +191,18 @@ def test_integers_need_rows_to_go_by():
 
 def test_a_warning_tells_of_much_that_is_lost(digits):
     net, X, _ = digits
-    outlier = np.concatenate([X, 1000 * X[:1]])
+    of_two_sizes = np.concatenate([X, 1000 * X])
     with pytest.warns(UserWarning, match=r"classes change\. That is much") as caught:
-        net.to_c(dtype="int8", calibration=outlier)
+        net.to_c(dtype="int8", calibration=of_two_sizes)
     assert caught[0].filename == __file__
+
+
+def test_a_value_far_from_all_others_is_clipped(digits):
+    net, X, _ = digits
+    outlier = np.concatenate([X, 1000 * X[:1]])
+    found = in_integers(net, outlier, "int8").outputs(X)
+    exact = exact_outputs(net._compact_function("to_c"), X)
+    assert_allclose(found, exact, atol=0.05 * np.ptp(exact))
 
 
 @pytest.mark.skipif(not COMPILERS, reason="there is neither gcc nor clang")
