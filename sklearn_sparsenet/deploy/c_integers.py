@@ -17,8 +17,7 @@ from sklearn_sparsenet.deploy.module import Function
 
 __all__ = ["IntegerFormat"]
 
-# Bytes of code on a Cortex-M0, and of each layer, as measured (-Os): an estimate.
-_CODE, _CODE_OF_LAYER = 130, 80
+_CODE_OF_LAYER = 50  # bytes on a Cortex-M0, as measured (-Os): an estimate
 _SOURCE = """\
 /* Made by sklearn_sparsenet.
 {comments}
@@ -201,7 +200,9 @@ def _of_inputs(function: Function, network: IntegerNetwork) -> Iterator[str]:
 def _of_size(network: IntegerNetwork, n_bytes: int, ram: int) -> Iterator[str]:
     n_kept = sum(np.count_nonzero(layer.weight) for layer in network.layers)
     yield f"Weights: {n_kept}; {network.n_dropped} more were rounded to zero."
-    code = _CODE + _CODE_OF_LAYER * len(network.layers)
+    code = sum(
+        _CODE_OF_LAYER + layer.activation.n_bytes_of_code for layer in network.layers
+    )
     yield f"Flash: {n_bytes} bytes of constants, and about {code} of code."
     yield f"RAM: {ram} bytes of stack for units, and a few words."
     for j, layer in enumerate(network.layers):

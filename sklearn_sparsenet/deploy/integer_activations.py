@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import floor, log2
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -45,6 +45,9 @@ static int32_t {name}_between(const {kind} *t, int32_t v, int s)
 class IntegerActivation(Protocol):
     """An activation between accumulators and the integers that the next layer reads."""
 
+    # Bytes of its code on a Cortex-M0, as measured (-Os): an estimate.
+    n_bytes_of_code: ClassVar[int]
+
     @property
     def unit(self) -> float:
         """What 1 stands for among the integers that it gives."""
@@ -67,7 +70,7 @@ class IntegerActivation(Protocol):
 
 @dataclass(frozen=True)
 class Scaling:
-    """A multiplication by `factor`, at most 1/2, as one of integers and two shifts."""
+    """A multiplication by `factor` as one of integers and two shifts."""
 
     before: int
     multiplier: int
@@ -81,8 +84,9 @@ class Scaling:
         most = min(_FINE, (2**31 - 1) // ((bound >> before) + 1))
         if factor == 0:
             return cls(before, 0, 1, top)
-        shift = min(31, floor(log2(most / factor)) - before)
-        return cls(before, floor(factor * 2.0 ** (before + shift)), shift, top)
+        shift = min(31, max(1, floor(log2(most / factor)) - before))
+        multiplier = min(most, floor(factor * 2.0 ** (before + shift)))
+        return cls(before, multiplier, shift, top)
 
     @property
     def factor(self) -> float:
@@ -107,6 +111,7 @@ class Scaling:
 class Kept:
     """Accumulators as they are: those of the outputs."""
 
+    n_bytes_of_code: ClassVar[int] = 0
     unit: float
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
@@ -129,6 +134,7 @@ class Kept:
 class Slopes:
     """A straight line above zero, and another one below."""
 
+    n_bytes_of_code: ClassVar[int] = 100
     unit: float
     above: Scaling
     below: Scaling
@@ -142,7 +148,7 @@ class Slopes:
         `unit` is that of the accumulators. What the scaling can be decides on the unit
         of the result, so that nothing is lost by rounding a factor.
         """
-        wanted = max(float(np.abs(after).max()) / top, 2 * unit)
+        wanted = float(np.abs(after).max()) / top or unit
         above = Scaling.of(unit / wanted, bound, top)
         below = Scaling.of(slope * above.factor, bound, top)
         return cls(unit / above.factor, above, below)
@@ -168,10 +174,11 @@ class Slopes:
 class Table:
     """Values at equal distances, and straight lines between them."""
 
+    n_bytes_of_code: ClassVar[int] = 170
     unit: float
     scaling: Scaling  # to what the table is read at
     values: np.ndarray
-    error: int  # the largest, in units, for what can be read
+    error: int  # the largest, in units, within the range that was seen
     top: int
 
     @classmethod
@@ -185,23 +192,24 @@ class Table:
     ) -> Table:
         """Return the smallest table that is exact to half a unit, up to 257 values.
 
-        It reaches as far as the values before the activation do, and so does its range.
+        Where it is to be exact, and what its range is, is told by the values before the
+        activation; what exceeds them may be clipped.
         """
-        wanted = max(float(np.abs(before).max()) / _FINE, 2 * unit)
+        wanted = float(np.abs(before).max()) / _FINE or unit
         scaling = Scaling.of(unit / wanted, bound, _FINE)
-        read = np.arange(-_FINE, _FINE + 1)
-        exact = activation(np.append(read, _FINE + 1) * (unit / scaling.factor))
+        step = unit / scaling.factor
+        low, high = (int(np.clip(v / step, -_FINE, _FINE)) for v in _ends(before))
+        read = np.arange(low, high + 1)
         own = float(np.abs(activation(before)).max()) / top or 1.0
+        exact = activation(read * step) / own
         for pieces in range(3, _MOST_PIECES + 1):
             places = np.linspace(-_FINE - 1, _FINE + 1, 2**pieces + 1)
-            at_places = activation(places * (unit / scaling.factor)) / own
-            between = np.interp(read, places, at_places)
-            if np.abs(between - exact[:-1] / own).max() <= 0.5:
+            values = np.clip(activation(places * step) / own, -top, top)
+            if np.abs(np.interp(read, places, values) - exact).max() <= 0.5:
                 break
-        values = np.clip(np.rint(at_places), -top, top).astype(np.int64)
-        made = cls(own, scaling, values, 0, top)
-        wrong = made.between(read) - np.clip(exact[:-1] / own, -top, top)
-        return replace(made, error=int(np.ceil(np.abs(wrong).max())))
+        made = cls(own, scaling, np.rint(values).astype(np.int64), 0, top)
+        wrong = np.abs(made.between(read) - exact).max()
+        return replace(made, error=int(np.ceil(wrong)))
 
     @property
     def shift(self) -> int:
@@ -232,3 +240,7 @@ class Table:
             f"the activation is a table of {len(self.values)} values, which is wrong "
             f"by {self.error} of {self.top} at most."
         )
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    return float(values.min()), float(values.max())

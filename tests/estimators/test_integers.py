@@ -234,12 +234,27 @@ def test_a_constant_network_has_a_source(tmp_path):
     assert_allclose(scores[0] * float(unit) + float(shift), net.predict(X[:1]))
 
 
-@pytest.mark.parametrize("factor", [0.5, 0.3, 1e-3, 7e-8, 0.0])
+@pytest.mark.skipif(not COMPILERS, reason="there is neither gcc nor clang")
+def test_of_two_equal_scores_the_first_class_is_returned(tmp_path):
+    X, y = classification(2)
+    net = SparseNetClassifier((5,), target_sparsity=30, max_iter=5).fit(X, y)
+    for layer in net.module_.parameters():
+        layer.data *= 0
+    source = net.to_c(dtype="int8", calibration=X)
+    (compiler, *_) = COMPILERS
+    function = compiled_bare(source, tmp_path, compiler)
+    scores, returned = by_integers(function, np.zeros((1, 20), np.int8), 2)
+    assert not scores.any()
+    assert net.classes_[returned] == net.predict(X[:1])
+
+
+@pytest.mark.parametrize("factor", [9.0, 0.3, 1e-3, 7e-8, 0.0])
 @pytest.mark.parametrize("bound", [1000, 2**23, LARGEST])
 def test_scaling_rounds_products(factor, bound):
     scaling = Scaling.of(factor, bound, 2**15 - 1)
     assert scaling.factor <= factor
-    assert factor - scaling.factor <= max(factor * 2e-3, 2.0**-31)
+    can_be = min(factor, 0.9) if bound > 2**23 else factor
+    assert can_be - scaling.factor <= max(can_be * 2e-3, 2.0**-31)
     values = np.random.default_rng(0).integers(-bound, bound, 1000)
     found = scaling(values)
     exact = np.clip(values * scaling.factor, -(2**15) + 1, 2**15 - 1)
@@ -250,17 +265,15 @@ def test_scaling_rounds_products(factor, bound):
 
 
 @pytest.mark.parametrize("top", [127, 2**15 - 1])
-@pytest.mark.parametrize("function", [np.tanh, lambda v: v * (v > 1), np.zeros_like])
+@pytest.mark.parametrize("function", [np.tanh, lambda v: v * (v > -1), np.zeros_like])
 def test_a_table_tells_its_error(function, top):
     before = np.linspace(-5, 3, 100)
     table = Table.of(function, 1e-5, 2**20, before, top)
     assert len(table.values) <= 257
+    assert np.abs(table(np.arange(-(2**20), 2**20, 99))).max() <= top
     values = np.arange(-500_000, 300_001, 7)
     exact = function(values * 1e-5) / table.unit
-    inside = np.abs(function(before)).max() / table.unit
-    found = table(values)
-    assert np.abs(found).max() <= top
-    error = np.abs(found - np.clip(exact, -inside, inside)).max()
+    error = np.abs(table(values) - exact).max()
     # It is read at the nearest of 2^16 places.
     steepest = np.abs(np.diff(function(before)) / np.diff(before)).max() / table.unit
     assert error <= table.error + 1 + steepest * 1e-5 / table.scaling.factor
