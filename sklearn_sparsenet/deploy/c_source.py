@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -30,7 +29,7 @@ def to_c(
     name: str = "predict",
     dtype: str = "float",
     calibration: np.ndarray | None = None,
-    warn: Callable[[str], object] = warnings.warn,
+    warn: Callable[[str], object] = lambda message: None,
 ) -> str:
     """Return C99 source with one function, for a network that is a compact perceptron.
 
