@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ class Function:
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
     classes: np.ndarray | None = None  # where a sample has one label
+    input_names: Sequence[str] | None = None
 
     @property
     def response(self) -> Response:

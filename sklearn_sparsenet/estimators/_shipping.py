@@ -13,10 +13,13 @@ from torch import nn
 from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
 from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
 from sklearn_sparsenet.estimators._saving import save
+from sklearn_sparsenet.estimators._validation import check_new_data
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -27,6 +30,10 @@ def _is_fitted(estimator: Any) -> bool:
     if hasattr(estimator, "module_"):
         return True
     raise AttributeError(f"{type(estimator).__name__} is not fitted yet.")
+
+
+def _warn(message: str) -> None:
+    warn_user(message, UserWarning)
 
 
 class DeployMixin:
@@ -198,7 +205,7 @@ class DeployMixin:
             put(model.SerializeToString(deterministic=True), path)
         return model
 
-    def to_c(self, name="predict"):
+    def to_c(self, name="predict", dtype="float", calibration=None):
         """Return C source that predicts one sample, for very small networks.
 
         Parameters
@@ -206,21 +213,46 @@ class DeployMixin:
         name : str, default="predict"
             Of the function: ``void name(const float *x, float *out)``. `out` gets the
             predictions, or the probability of each class.
+        dtype : {"float", "int8", "int16"}, default="float"
+            Integers are for processors without a floating point unit: inputs, weights
+            and units have 8 or 16 bits, sums have 32 and cannot overflow. The function
+            is ``int name(const int8_t *x, int32_t *out)`` then, and returns the number
+            of the class in `classes_`; for regressions and several labels it is
+            ``void``. The comments of the source say how inputs are made from real
+            values, what `out` stands for, how much memory is needed, and how many
+            predictions for `calibration` change.
+        calibration : {array-like, sparse matrix} of shape (n_samples, n_features), \
+                default=None
+            Rows that show the range of each layer; needed for integers, those of the
+            training do. What exceeds the range is clipped, and so are a few values far
+            from all others.
 
         Returns
         -------
         str
-            C99, with no dependency but the mathematics library.
+            C99, with no dependency but, for floats, the mathematics library.
 
         Raises
         ------
         TypeError
             For networks that are no multilayer perceptrons, and losses of your own.
         ValueError
-            If `name` is none in C, or a number has none in single precision.
+            If `name` is none in C, a number has none in single precision, or integers
+            are asked for without `calibration`.
+
+        Warns
+        -----
+        UserWarning
+            If integers change more than 1 % of the labels for `calibration`, or
+            predictions by more than 5 % of their standard deviation.
         """
         check_is_fitted(self)
-        return to_c(self._compact_function("to_c"), name)
+        if calibration is not None:
+            table = check_new_data(self, calibration)
+            rows = make_dataset(table, torch.float64, torch.device("cpu"))
+            calibration = rows.slice(0, rows.n_samples).numpy()
+        function = self._compact_function("to_c")
+        return to_c(function, name, dtype, calibration, _warn)
 
     def _compacted(self) -> nn.Sequential:
         return compact_module(self.module_, self._sample_shape)
@@ -237,7 +269,10 @@ class DeployMixin:
 
     def _function(self, network: nn.Module) -> Function:
         parts = self._prediction_parts()
-        return Function(network, self._sample_shape, self._loss_, **parts)
+        names = getattr(self, "feature_names_in_", None)
+        return Function(
+            network, self._sample_shape, self._loss_, **parts, input_names=names
+        )
 
     def _layers(self) -> list[torch.Tensor]:
         parameters = dict(self.module_.named_parameters())
