@@ -33,6 +33,10 @@ _LAYER = """\
         {target}[i] = {activation};
     }}
 """
+_FILL = """\
+    float filled[{n}];
+    for (i = 0; i < {n}; i++) filled[i] = x[i] != x[i] ? fill[i] : x[i];
+"""
 
 
 @single_threaded()
@@ -55,6 +59,10 @@ def to_c(function: Function, name: str = "predict") -> str:
     tables: list[str] = []
     code: list[str] = []
     source = "x"
+    if function.fill is not None:
+        tables.append(_array("float", "fill", map(_number_or_nan, function.fill)))
+        code.append(_FILL.format(n=len(function.fill)))
+        source = "filled"
     for j, stage in enumerate(stages):
         weight = stage.linear.weight.detach().numpy()
         used = columns if j == 0 else np.arange(weight.shape[1])
@@ -137,6 +145,10 @@ def _finish(function: Function, n_outputs: int) -> str:
         f"    out[{i}] = out[{i}] * {_number(scale)} + {_number(shift)};\n"
         for i, (scale, shift) in enumerate(pairs)
     )
+
+
+def _number_or_nan(value: float) -> str:
+    return "NAN" if np.isnan(value) else _number(value)
 
 
 def _number(value: float) -> str:
