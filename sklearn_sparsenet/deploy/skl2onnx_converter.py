@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from sklearn_sparsenet.deploy.module import Function
@@ -38,7 +39,9 @@ def by_skl2onnx(model: Any, X: Any, kinds: Iterable[type]) -> Any:
             "to_onnx needs skl2onnx for this model: pip install sklearn-sparsenet[onnx]"
         ) from error
     _register(kinds)
-    return skl2onnx.to_onnx(model, X)
+    # Or ensembles of classifiers would return a list of dicts, not a tensor.
+    options = {"zipmap": False} if hasattr(model, "predict_proba") else None
+    return skl2onnx.to_onnx(model, X, options=options)
 
 
 def _register(kinds: Iterable[type]) -> None:
@@ -129,13 +132,19 @@ def _joined_inputs(declared: Any, scope: Any, operator: Any, container: Any) -> 
 
 @single_threaded()
 def _model(function: Function, inputs: list) -> Any:
-    """Return the network as a model of its own, in the precision of the inputs."""
+    """Return the network as a model of its own, in types that skl2onnx is used to.
+
+    The precision is that of the inputs, and labels that are no texts are int64.
+    """
     from skl2onnx.common.data_types import DoubleTensorType
 
     is_double = any(isinstance(each.type, DoubleTensorType) for each in inputs)
     network = copy.deepcopy(function.network)
     network.to(torch.float64 if is_double else torch.float32)
-    return to_onnx(replace(function, network=network))
+    classes = function.classes
+    if classes is not None and classes.dtype.kind in "bi":
+        classes = classes.astype(np.int64)
+    return to_onnx(replace(function, network=network, classes=classes))
 
 
 def _outputs(model: Any) -> list:

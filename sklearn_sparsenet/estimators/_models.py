@@ -179,7 +179,7 @@ def _warn_of_lost_digits(
             f"Column {columns.index[column]} is so far from zero, for how much it "
             f"varies, that {name} leaves it an error of {lost:.1g} deviations once its "
             "scaler is folded into the network. Subtract a constant from the column "
-            "before the fit, or fit in double precision.",
+            "before the fit, or compute in double precision.",
             DataScaleWarning,
         )
 

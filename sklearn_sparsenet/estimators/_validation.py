@@ -326,7 +326,8 @@ def _used_columns(estimator, X, rules):
         return validate_data(estimator, X, reset=False, **rules)
     X = validate_data(estimator, X, reset=False, skip_check_array=True)
     used = np.flatnonzero(estimator.support_)
-    read = check_array(_safe_indexing(X, used, axis=1), ensure_min_features=0, **rules)
+    X = _safe_indexing(X, used, axis=1)
+    read = check_array(X, ensure_min_features=0, input_name="X", **rules)
     values = np.zeros((len(read), len(estimator.support_)), read.dtype)
     values[:, used] = read
     return values
