@@ -123,9 +123,6 @@ def _of_raw_rows(net: SparseNet, steps: tuple, dtype: torch.dtype | None) -> Spa
     first = net if first is None else first
     columns = column_map(steps, first.n_features_in_)
     attributes: dict[str, Any] = {"n_features_in_": columns.n_raw}
-    names = getattr(first, "feature_names_in_", None)
-    if names is not None:
-        attributes["feature_names_in_"] = names
     used = net.support_
     if not columns.changes_nothing:
         _warn_of_lost_digits(net, columns, dtype)
@@ -133,7 +130,7 @@ def _of_raw_rows(net: SparseNet, steps: tuple, dtype: torch.dtype | None) -> Spa
         used = attributes["support_"]
     if len(net.sample_shape_) == 1:
         attributes["_fill"] = _fill(columns, used)
-    return _changed(net, attributes)
+    return _changed(net, attributes, named_by=first)
 
 
 def _network_of_raw(net: SparseNet, columns: ColumnMap) -> dict[str, Any]:
@@ -171,8 +168,10 @@ def _warn_of_lost_digits(
     first.
     """
     dtype = dtype or next(net.module_.parameters()).dtype
-    column = int(np.argmax(np.abs(columns.shift)))
-    lost = float(np.abs(columns.shift[column])) * torch.finfo(dtype).eps
+    used = True if net.support_ is None else net.support_
+    shifts = np.where(used, np.abs(columns.shift), 0.0)
+    column = int(np.argmax(shifts))
+    lost = float(shifts[column]) * torch.finfo(dtype).eps
     if lost > _MOST_LOST:
         name = str(dtype).removeprefix("torch.")
         warn_user(
@@ -189,21 +188,18 @@ def _of_raw_target(net: SparseNet, transformer: Any, is_flat: bool) -> SparseNet
     if not np.array_equal(columns.index, np.arange(columns.n_raw)):
         name = type(transformer).__name__
         raise refusal(f"The transformer of y ({name})", "it chooses columns")
-    return _changed(
-        net,
-        {
-            "y_mean_": (net.y_mean_ - columns.shift) / columns.scale,
-            "y_scale_": net.y_scale_ / columns.scale,
-            "_flat_target": is_flat,
-        },
-    )
+    attributes = {
+        "y_mean_": (net.y_mean_ - columns.shift) / columns.scale,
+        "y_scale_": net.y_scale_ / columns.scale,
+        "_flat_target": is_flat,
+    }
+    return _changed(net, attributes, named_by=net)
 
 
-def _changed(net: SparseNet, attributes: dict[str, Any]) -> SparseNet:
-    """Return a copy with other attributes."""
+def _changed(net: SparseNet, attributes: dict[str, Any], named_by: Any) -> SparseNet:
+    """Return a copy with other attributes, and the names of columns that one knows."""
+    names = getattr(named_by, "feature_names_in_", None)
+    named = {} if names is None else {"feature_names_in_": names}
     changed = copy.deepcopy(net)
-    names = getattr(net, "feature_names_in_", None)
-    if "n_features_in_" not in attributes and names is not None:
-        attributes = {"feature_names_in_": names, **attributes}
-    set_fitted(changed, attributes)
+    set_fitted(changed, attributes | named)
     return changed

@@ -159,6 +159,13 @@ def test_weights_are_as_many_and_belong_to_raw_columns(model):
     pd.testing.assert_frame_equal(small.input_report(), own.input_report())
 
 
+def test_nothing_is_filled_without_an_imputer(model):
+    """Not even asked for."""
+    assert "fill" not in to_c(model)
+    pytest.importorskip("onnx")
+    assert "IsNaN" not in {node.op_type for node in to_onnx(model).graph.node}
+
+
 def test_a_compact_network_is_folded_as_well():
     model = make_pipeline(StandardScaler(), net(target_sparsity=4, alpha=None))
     model.set_params(sparsenetregressor__max_iter=120).fit(X, Y)
