@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from sklearn_sparsenet import to_onnx
+
 HAS_COMPILER = shutil.which("cc") is not None
 # Those that are here; ziglang is a package with a clang in it.
 COMPILERS = {name: [name] for name in ("gcc", "clang") if shutil.which(name)}
@@ -56,9 +58,9 @@ def by_c(function, X, shape):
     return outputs
 
 
-def by_onnxruntime(net, X, **options):
+def by_onnxruntime(model, X, **options):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model = net.to_onnx(**options).SerializeToString()
-    session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    source = to_onnx(model, **options).SerializeToString()
+    session = runtime.InferenceSession(source, providers=["CPUExecutionProvider"])
     return session.run(None, {"X": X})

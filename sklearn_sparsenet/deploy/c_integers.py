@@ -181,12 +181,15 @@ def _smallest_signed(values: np.ndarray) -> np.ndarray:
 
 def _of_inputs(function: Function, network: IntegerNetwork) -> Iterator[str]:
     inputs, names = network.inputs, function.input_names
+    fill = function.fill
+    if fill is None:
+        fill = np.full(function.sample_shape, np.nan)
     made = "(value - shift) * scale"
     if inputs.is_common:
         made = f"value * {1 / inputs.unit.max(initial=1e-300):.9g}"
     yield f"x: {function.sample_shape[0]} inputs, each one {made}, rounded to the"
     yield f"nearest integer and clipped to -{inputs.top} ... {inputs.top}."
-    if inputs.is_common and names is None:
+    if inputs.is_common and names is None and np.isnan(fill).all():
         return
     yield "These are read:"
     for column, shift, unit in zip(
@@ -194,7 +197,9 @@ def _of_inputs(function: Function, network: IntegerNetwork) -> Iterator[str]:
     ):
         name = "" if names is None else f" {quoted(names[column])}"
         range_ = "" if inputs.is_common else f" shift {shift:.9g}, scale {1 / unit:.9g}"
-        yield f"  x[{column}]:{name}{range_}"
+        value = fill[column]
+        missing = "" if np.isnan(value) else f" value {value:.9g} if missing"
+        yield f"  x[{column}]:{name}{range_}{missing}"
 
 
 def _of_size(network: IntegerNetwork, n_bytes: int, ram: int) -> Iterator[str]:

@@ -21,6 +21,10 @@ _LAYER = """\
         {target}[i] = {activation};
     }}
 """
+_FILL = """\
+    float filled[{n}];
+    for (i = 0; i < {n}; i++) filled[i] = x[i] != x[i] ? fill[i] : x[i];
+"""
 
 
 @single_threaded()
@@ -54,6 +58,10 @@ def _in_floats(function: Function, name: str, calibration: object, warn: object)
     tables: list[str] = []
     code: list[str] = []
     source = "x"
+    if function.fill is not None:
+        tables.append(table("float", "fill", map(_number_or_nan, function.fill)))
+        code.append(_FILL.format(n=len(function.fill)))
+        source = "filled"
     for j, stage in enumerate(stages):
         weight = stage.linear.weight.detach().numpy()
         used = columns if j == 0 else np.arange(weight.shape[1])
@@ -111,6 +119,10 @@ def _finish(function: Function, n_outputs: int) -> str:
         f"    out[{i}] = out[{i}] * {_number(scale)} + {_number(shift)};\n"
         for i, (scale, shift) in enumerate(pairs)
     )
+
+
+def _number_or_nan(value: float) -> str:
+    return "NAN" if np.isnan(value) else _number(value)
 
 
 def _number(value: float) -> str:

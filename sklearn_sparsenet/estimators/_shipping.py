@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
+from sklearn_sparsenet.deploy.skl2onnx_converter import (
+    add_to_graph,
+    declare_outputs,
+    set_types,
+)
 from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
 from sklearn_sparsenet.estimators._saving import save
 from sklearn_sparsenet.estimators._validation import check_new_data
@@ -23,7 +31,7 @@ from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["DeployMixin", "weighted_names"]
+__all__ = ["DeployMixin", "attributes_with", "weighted_names"]
 
 
 def _is_fitted(estimator: Any) -> bool:
@@ -86,19 +94,13 @@ class DeployMixin:
             If the network is no `nn.Sequential` of layers that can be compacted.
         """
         check_is_fitted(self)
-        names = weighted_names(self.module_)
         device = next(self.module_.parameters()).device
         module = self._compacted().to(device)
-        renamed = dict(zip(names, weighted_names(module), strict=True))
-        names = [renamed[name] for name in self.layer_names_]
-        weights = dict(module.named_parameters())
-        counts = [count_nonzero(weights[name].detach()) for name in names]
-        n_weights = sum(weights[name].numel() for name in names)
-        paths = path_attributes(find_paths(module, names, self._sample_shape))
-        found = network_attributes(
-            module, names, counts, n_weights, self.n_features_in_
-        )
-        self.__dict__ |= found | paths
+        found = attributes_with(self, module, self._sample_shape)
+        if np.array_equal(found["support_"], self.support_):
+            # Sizes of weights say it no more where scales were folded into them.
+            found["feature_importances_"] = self.feature_importances_
+        self.__dict__ |= found
         return self
 
     def prediction_plan(self, n_rows):
@@ -248,11 +250,23 @@ class DeployMixin:
         """
         check_is_fitted(self)
         if calibration is not None:
-            table = check_new_data(self, calibration)
+            table = check_new_data(self, calibration, self._fill)
             rows = make_dataset(table, torch.float64, torch.device("cpu"))
             calibration = rows.slice(0, rows.n_samples).numpy()
         function = self._compact_function("to_c")
         return to_c(function, name, dtype, calibration, _warn)
+
+    def onnx_parser(self):
+        """Return what declares the outputs for skl2onnx, which calls this."""
+        return partial(declare_outputs, self._compact_function("skl2onnx"), type(self))
+
+    def onnx_shape_calculator(self):
+        """Return what finds the types of the outputs for skl2onnx, which calls this."""
+        return partial(set_types, self._compact_function("skl2onnx"))
+
+    def onnx_converter(self):
+        """Return what adds the network to a graph of skl2onnx, which calls this."""
+        return partial(add_to_graph, self._compact_function("skl2onnx"))
 
     def _compacted(self) -> nn.Sequential:
         return compact_module(self.module_, self._sample_shape)
@@ -265,18 +279,38 @@ class DeployMixin:
                 f"{asked_by} needs a network that compact() can do with: {error} "
                 "to_module() takes any, for torch.export or torch.onnx.export."
             ) from error
-        return self._function(network)
+        function = self._function(network)
+        if self._fill is None or np.isfinite(self._fill[self.support_]).any():
+            return function
+        return replace(function, fill=None)  # the compact network reads no others
 
     def _function(self, network: nn.Module) -> Function:
         parts = self._prediction_parts()
         names = getattr(self, "feature_names_in_", None)
-        return Function(
-            network, self._sample_shape, self._loss_, **parts, input_names=names
-        )
+        parts |= {"input_names": names, "fill": self._fill}
+        return Function(network, self._sample_shape, self._loss_, **parts)
 
     def _layers(self) -> list[torch.Tensor]:
         parameters = dict(self.module_.named_parameters())
         return [parameters[name].detach() for name in self.layer_names_]
+
+
+def attributes_with(
+    estimator: Any, module: nn.Module, sample_shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return the attributes of an estimator with an equivalent network.
+
+    Its layers are in the same order. Inputs may be others, of another shape.
+    """
+    new = weighted_names(module)
+    renamed = dict(zip(weighted_names(estimator.module_), new, strict=True))
+    names = [renamed[name] for name in estimator.layer_names_]
+    weights = dict(module.named_parameters())
+    counts = [count_nonzero(weights[name].detach()) for name in names]
+    n_weights = sum(weights[name].numel() for name in names)
+    paths = path_attributes(find_paths(module, names, sample_shape))
+    n_features = sample_shape[0]
+    return network_attributes(module, names, counts, n_weights, n_features) | paths
 
 
 def weighted_names(module: nn.Module) -> list[str]:

@@ -65,7 +65,12 @@ FORMER_NAMES: dict[str, type] = {"Stages": PruningSchedule}
 OF_THE_USER = ("loss", "penalty", "search", "selection", "scoring")
 _OF_THE_PROCESS = ("module", "checkpoint")
 # What the first files and pickles do not have.
-_DEFAULTS = {"weight_decay_": 0.0, "_input_sizes": None, "_moments": None}
+_DEFAULTS = {
+    "weight_decay_": 0.0,
+    "_input_sizes": None,
+    "_moments": None,
+    "_fill": None,
+}
 Numbers = dict[str, np.ndarray]
 
 
@@ -100,6 +105,7 @@ class _Fitted:
     feature_importances_: np.ndarray | None
     _input_sizes: np.ndarray | None
     _moments: Numbers | None
+    _fill: np.ndarray | None
 
 
 class _Regressor(_Fitted):
@@ -223,6 +229,7 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
         "feature_importances_": ("f", shape),
         "feature_names_in_": ("O", shape[:1]),
         "_input_sizes": ("f", shape[:1]),
+        "_fill": ("f", shape[:1]),
         "n_nonzero_per_layer_": ("iu", (len(attributes["layer_names_"]),)),
         "y_mean_": ("f", (n_outputs,)),
         "y_scale_": ("f", (n_outputs,)),

@@ -30,6 +30,7 @@ from sklearn_sparsenet.estimators._dataset_input import (
     names_of,
     stand_in,
 )
+from sklearn_sparsenet.estimators._missing import fill_missing
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
@@ -299,10 +300,11 @@ def safe_indexing(X, index):
     return DatasetPart(X, index) if is_dataset(X) else _safe_indexing(X, index)
 
 
-def check_new_data(estimator, X):
+def check_new_data(estimator, X, fill=None):
     """Return X as an array, or as a table that is read, for predictions.
 
-    Errors are those of `check_data`; columns have to be those of the fit.
+    Errors are those of `check_data`; columns have to be those of the fit. With `fill`
+    values may be missing, and columns that the network does not use may be anything.
     """
     if is_dataset(X):
         table = StreamedTable(X)
@@ -311,8 +313,24 @@ def check_new_data(estimator, X):
     X = check_sparse(X, "X")
     rules = {**_RULES, "allow_nd": estimator.module is not None}
     with naming("X"), np.errstate(over="ignore", invalid="ignore"):
-        X = validate_data(estimator, X, reset=False, **rules)
-    return _in_numbers("X", X)
+        if fill is None:
+            return _in_numbers("X", validate_data(estimator, X, reset=False, **rules))
+        rules["ensure_all_finite"] = "allow-nan"
+        X = _in_numbers("X", _used_columns(estimator, X, rules))
+        return fill_missing(X, fill)
+
+
+def _used_columns(estimator, X, rules):
+    """Return X with zeros in the columns of a frame that the network does not use."""
+    if not hasattr(X, "columns") or estimator.support_ is None:
+        return validate_data(estimator, X, reset=False, **rules)
+    X = validate_data(estimator, X, reset=False, skip_check_array=True)
+    used = np.flatnonzero(estimator.support_)
+    X = _safe_indexing(X, used, axis=1)
+    read = check_array(X, ensure_min_features=0, input_name="X", **rules)
+    values = np.zeros((len(read), len(estimator.support_)), read.dtype)
+    values[:, used] = read
+    return values
 
 
 def _in_numbers(name: str, values):
