@@ -20,13 +20,12 @@ from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
     StrOptions,
-    as_ratios,
-    check_weights,
     fit_context,
     indexable,
     naming,
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
+from sklearn_sparsenet.estimators._weights import as_ratios, check_weights
 from sklearn_sparsenet.estimators.path import Grid, plan_path, settings_for
 from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
 from sklearn_sparsenet.search.targets import has_entries

@@ -67,7 +67,9 @@ class Problem:
     _share: Share = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        weight = self.sample_weight / self.sample_weight.mean()
+        weight = self.sample_weight
+        different = weight if weight.stride(0) else weight[:1]  # one stands for all
+        weight = (different / weight.mean()).expand_as(weight)
         object.__setattr__(self, "sample_weight", weight)
         object.__setattr__(self, "penalty", as_penalty(self.penalty))
         engine = make_engine(self.network, self.loss)
