@@ -12,11 +12,12 @@ from torch import Tensor, distributed
 from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
 
 from sklearn_sparsenet.utils.exceptions import ProcessLostError
+from sklearn_sparsenet.utils.processes import Processes
 
 __all__ = ["Group"]
 
 
-class Group:
+class Group(Processes):
     """What a fit asks of the other processes; see `utils.processes.Processes`.
 
     Connections are its own. When it is left they are closed, so that whoever waits for

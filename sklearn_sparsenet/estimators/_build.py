@@ -300,7 +300,7 @@ def build_checkpoint(
     text = f"{who} {identify(values)} {network} {identify(more)}"
     where = directory / fingerprint(problem, text)
     warn = partial(warn_user, category=UserWarning)
-    processes = current_processes()
-    if processes.size > 1:
-        return SharedCheckpoint(where, warn, processes)
-    return Checkpoint(where, warn)
+    return current_processes().joint(
+        Checkpoint(where, warn),
+        lambda _, processes: SharedCheckpoint(where, warn, processes),
+    )

@@ -86,11 +86,10 @@ class CrossValidated(WithoutPartialFit):
             Once of all networks of the folds that missed their targets, and of the
             last fit.
         """
-        if current_processes().size > 1:
-            raise ValueError(
-                f"{type(self).__name__} cannot be fitted within data_parallel: its "
-                "folds are what runs in parallel, by n_jobs and a backend of joblib."
-            )
+        current_processes().refuse(
+            f"{type(self).__name__} cannot be fitted within data_parallel: its folds "
+            "are what runs in parallel, by n_jobs and a backend of joblib."
+        )
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         single, grid = self._make_single(), self._grid()

@@ -45,9 +45,7 @@ class Table:
     def rows(self, dtype: torch.dtype, device: torch.device) -> Rows:
         """Return the rows of the samples."""
         rows = make_dataset(self.X, dtype, device, self._numbers_here())
-        if self.processes.size == 1:
-            return rows
-        return SharedRows.of(rows, self.processes)
+        return self.processes.joint(rows, SharedRows.of)
 
     def _numbers_here(self) -> np.ndarray | None:
         """Return which rows of X are among the samples; None: all."""
