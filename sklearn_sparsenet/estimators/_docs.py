@@ -150,7 +150,8 @@ dtype : "auto", "float32" or "float64", default="auto"
     "auto": the type of X on the CPU (integers: float64), float32 elsewhere; float64
     with "lbfgs".
 device : str or torch.device, default="cpu"
-    "auto": CUDA if there is any.
+    "auto": CUDA if there is any. With several GPUs the processes of joblib take one
+    after the other, and any other process the current one of PyTorch.
 checkpoint : str or path-like, default=None
     Directory where a fit keeps its state, from time to time and after each solve.
     The same fit (data, parameters, an int as `random_state`), in this process or
