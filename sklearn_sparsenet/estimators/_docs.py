@@ -202,7 +202,9 @@ n_jobs : int, default=None
     cores. The network is the same to the last bit, whatever it is. In a worker of
     joblib's None is one, and a number is at most what joblib leaves to each worker.
 device : str or torch.device, default="cpu"
-    Where the network is trained. "auto": CUDA if there is any, else the CPU.
+    Where the network is trained. "auto": CUDA if there is any, else the CPU; with
+    several GPUs the processes of joblib take one after the other, and any other process
+    the current one of PyTorch.
 dtype : "auto", "float32" or "float64", default="auto"
     Precision of the training. "auto": the type of X on the CPU (integers: float64),
     float32 elsewhere; float64 with "lbfgs".

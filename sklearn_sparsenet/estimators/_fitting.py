@@ -58,9 +58,7 @@ def fit_network(
         spec.training() as trainer,
     ):
         n_solves = max_solves(trainer, spec.search, spec.limits)
-        monitor = tasks.begin(spec, n_solves)
-        if spec.processes.size > 1:
-            monitor = SharedMonitor(monitor, spec.processes)
+        monitor = spec.processes.joint(tasks.begin(spec, n_solves), SharedMonitor)
         trainer.session.progress.monitor = monitor
         (found,) = follow(spec, trainer, [PathPoint(spec.target, spec.search)])
     set_fitted(estimator, found.attributes)

@@ -48,14 +48,13 @@ __all__ = [
     "HasMethods",
     "Number",
     "StrOptions",
-    "as_ratios",
     "check_bounds",
     "check_class_weight",
     "check_data",
     "check_hidden_layers",
     "check_new_data",
     "check_parameters",
-    "check_weights",
+    "check_sample_weight",
     "count_samples",
     "feature_names_of",
     "fit_context",
@@ -352,37 +351,6 @@ def _culprit(X: object, rules: dict) -> str:
     except _OF_VALUES:
         return "X"
     return "y"
-
-
-def check_weights(sample_weight: object, X: object) -> np.ndarray:
-    """Return the sample weights as float64, ones where none are given.
-
-    They are refused if one is negative, not finite or no number, or if all are zero.
-    """
-    if is_dataset(X):
-        X = stand_in(X.n_samples)
-    with naming("sample_weight"):
-        if np.asarray(sample_weight).dtype.kind in "mM":
-            raise ValueError("dates and durations are no weights.")
-        weight = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-    if not np.isfinite(weight).all():
-        raise ValueError(f"sample_weight={sample_weight!r} is not finite.")
-    if not weight.any():
-        raise ValueError(
-            "sample_weight is zero for all samples: nothing to learn from."
-        )
-    return weight
-
-
-def as_ratios(weight: np.ndarray) -> np.ndarray:
-    """Return weights divided by a power of two, so that the largest is below 1.
-
-    Only their ratios count, and no digit of them is lost. What is positive remains so.
-    """
-    scaled = np.ldexp(weight, -np.frexp(weight.max())[1])
-    return np.maximum(scaled, np.finfo(np.float64).tiny * (weight > 0))
 
 
 def check_class_weight(class_weight: Mapping | str | None) -> None:

@@ -73,6 +73,12 @@ def _weighted_mean(losses: Tensor, sizes: list[int]) -> Tensor:
     return losses @ losses.new_tensor(sizes) / sum(sizes)
 
 
+def _dtype_of(n_samples: int) -> torch.dtype:
+    """Return what the numbers of so many samples are kept in."""
+    is_small = n_samples <= torch.iinfo(torch.int32).max
+    return torch.int32 if is_small else torch.int64
+
+
 class Run:
     """One solve in progress: Algorithm 3 with either optimiser."""
 
@@ -194,10 +200,12 @@ class Run:
 
     def _order(self, rows: Rows) -> Tensor:
         if not self.options.shuffle:
-            return torch.arange(rows.n_samples)
+            return torch.arange(rows.n_samples, dtype=_dtype_of(rows.n_samples))
         order = rows.order(self.generator)
         if order is None:
-            order = torch.randperm(rows.n_samples, generator=self.generator)
+            n_samples, generator = rows.n_samples, self.generator
+            dtype = _dtype_of(n_samples)
+            order = torch.randperm(n_samples, generator=generator, dtype=dtype)
         return order
 
     def _stops(self, epochs_done: float) -> bool:
