@@ -14,9 +14,9 @@ def pickled(net):
     return pickle.loads(pickle.dumps(net))
 
 
-def saved(net):
+def saved(net, **options):
     """Return the bytes of the file of a network."""
-    net.save(file := io.BytesIO())
+    net.save(file := io.BytesIO(), **options)
     return file.getvalue()
 
 

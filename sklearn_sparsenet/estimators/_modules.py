@@ -111,6 +111,16 @@ def _go_on_from(fitted: nn.Module, module: nn.Module) -> None:
         ) from error
 
 
+def penalized_weights(estimator: Any) -> dict[str, np.ndarray]:
+    """Return the penalised coefs of a fit by the names of their weights."""
+    names = [
+        f"{prefix}.weight" if prefix else "weight"
+        for prefix, child in estimator.module_.named_modules()
+        if isinstance(child, nn.Linear)
+    ]
+    return dict(zip(names, estimator.penalized_coefs_, strict=True))
+
+
 def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return copies of the weights (fan_in, fan_out) and biases of linear layers."""
     weights, biases = _linear_parameters(module)
