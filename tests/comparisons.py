@@ -20,9 +20,9 @@ def saved(net, **options):
     return file.getvalue()
 
 
-def reloaded(net, **options):
+def reloaded(net, saving=None, **options):
     """Return what comes back from a file."""
-    return load(io.BytesIO(saved(net)), **options)
+    return load(io.BytesIO(saved(net, **saving or {})), **options)
 
 
 def assert_same_arrays(ours, theirs):

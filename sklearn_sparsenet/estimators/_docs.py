@@ -145,7 +145,8 @@ n_iter_no_change : int, default=10
 """,
     "parameters_third": """
 warm_start : bool, default=False
-    Whether `fit` starts from the fitted network and tries its `alpha_` first.
+    Whether `fit` starts from the fitted network and tries its `alpha_` first. A search
+    may exchange weights; `partial_fit` keeps the ones there are.
 dtype : "auto", "float32" or "float64", default="auto"
     "auto": the type of X on the CPU (integers: float64), float32 elsewhere; float64
     with "lbfgs".
