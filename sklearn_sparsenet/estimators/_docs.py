@@ -175,7 +175,8 @@ validation_fraction : float, default=0.1
 n_iter_no_change : int, default=10
     Epochs on target without a better score after which `early_stopping` ends a solve.
 warm_start : bool, default=False
-    Whether `fit` starts from the fitted network and tries its `alpha_` first.
+    Whether `fit` starts from the fitted network and tries its `alpha_` first. A search
+    may exchange weights; `partial_fit` keeps the ones there are.
 solver : {{"adam", "sgd", "lbfgs"}}, default="adam"
     Proximal Adam, or proximal stochastic gradient descent (Algorithm 3 of the paper).
     "lbfgs", for small data and smooth activations, solves the ℓ1 problem in float64

@@ -121,11 +121,13 @@ class DeployMixin:
         predictor = self._route_.predictor(self.module_)
         return None if predictor is None else predictor.plan(n_rows)
 
-    def save(self, path):
+    def save(self, path, *, compress=False):
         """Write the fitted estimator to one file, without pickle.
 
-        The arrays are safetensors, sparse ones where most weights are zero; the file
-        has a version and a checksum, and the same estimator makes the same bytes.
+        The arrays are safetensors, sparse ones where most weights are zero: a weight
+        takes five or six bytes in single precision, and its value in the penalised
+        solution four more. The file has a version and a checksum, and the same
+        estimator makes the same bytes.
         `sklearn_sparsenet.load` reads it, on a machine without an accelerator as well.
         A file that is there already is replaced in one step: whatever happens, one of
         the two can be read.
@@ -140,6 +142,9 @@ class DeployMixin:
         ----------
         path : str, path-like or binary file object
             The file to write.
+        compress : bool, default=False
+            Whether the file is compressed with zlib, which makes it a third smaller.
+            Other readers of safetensors then find one array of bytes.
 
         Raises
         ------
@@ -155,7 +160,7 @@ class DeployMixin:
             If `scoring` is not kept, by which `score` would go.
         """
         check_is_fitted(self)
-        save(self, path)
+        save(self, path, compress=compress)
 
     @single_threaded()
     def to_module(self):

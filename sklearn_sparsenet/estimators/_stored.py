@@ -25,6 +25,7 @@ __all__ = [
     "FORMER_NAMES",
     "OF_THE_USER",
     "PARTS",
+    "VERSIONS_READ",
     "check_attributes",
     "check_network",
     "check_params",
@@ -36,7 +37,8 @@ __all__ = [
     "known_classes",
 ]
 
-FORMAT, FORMAT_VERSION = "sklearn_sparsenet", "1"
+FORMAT, FORMAT_VERSION = "sklearn_sparsenet", "2"
+VERSIONS_READ = ("1", "2")
 PARTS = {
     "class": str,
     "library": str,
@@ -150,8 +152,7 @@ _STATES: dict[str, tuple[type, ...]] = {
 
 def is_paid(parts: list[Packed]) -> bool:
     """Tell whether weights take memory in proportion to what is stored of them."""
-    stored = sum(p.values.nbytes for p in parts)
-    stored += sum(p.indices.nbytes for p in parts if p.indices is not None)
+    stored = sum(p.n_stored_bytes for p in parts)
     return sum(p.nbytes for p in parts) <= _FREE_WEIGHTS + _MOST_EXPANSION * stored
 
 

@@ -180,6 +180,9 @@ def calls(nets, path):
         "leaves": lambda: list(compaction.leaves(module)),
         "pack": lambda: sparse_storage.pack(GRADIENT),
         "pack_module": lambda: sparse_storage.pack_module(module),
+        "pack_solutions": lambda: sparse_storage.pack_solutions(
+            module, {NAMES[0]: net.penalized_coefs_[0]}
+        ),
         "strip_module": lambda: sparse_storage.strip_module(LAYERS[0]),
         "unpack_module": lambda: sparse_storage.unpack_module(LAYERS[1], packed),
         "build_from": lambda: architecture.build_from(architecture.describe(module)),
