@@ -44,6 +44,12 @@ def _warn(message: str) -> None:
     warn_user(message, UserWarning)
 
 
+def _checked_rows(estimator: Any, X: Any, fill: np.ndarray | None) -> np.ndarray:
+    table = check_new_data(estimator, X, fill)
+    rows = make_dataset(table, torch.float64, torch.device("cpu"))
+    return rows.slice(0, rows.n_samples).numpy()
+
+
 class DeployMixin:
     """Methods of fitted estimators beside prediction."""
 
@@ -254,12 +260,12 @@ class DeployMixin:
             predictions by more than 5 % of their standard deviation.
         """
         check_is_fitted(self)
-        if calibration is not None:
-            table = check_new_data(self, calibration, self._fill)
-            rows = make_dataset(table, torch.float64, torch.device("cpu"))
-            calibration = rows.slice(0, rows.n_samples).numpy()
-        function = self._compact_function("to_c")
-        return to_c(function, name, dtype, calibration, _warn)
+        rows = (
+            None
+            if calibration is None
+            else _checked_rows(self, calibration, self._fill)
+        )
+        return to_c(self._compact_function("to_c"), name, dtype, rows, _warn)
 
     def onnx_parser(self):
         """Return what declares the outputs for skl2onnx, which calls this."""
