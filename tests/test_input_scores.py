@@ -76,6 +76,14 @@ def test_the_effect_in_a_linear_model_is_the_variance_that_an_input_brings():
     assert torch.allclose(effect.of(size), 3.0 * effect.average.sqrt())
 
 
+def test_sizes_choose_where_the_network_is_as_good_as_constant(problem):
+    """Weight decay made one of pumadyn's so; the order of its effects is chance."""
+    problem.network.module[0].weight.data.mul_(1e-4)
+    effect, size = InputEffect(problem, 4), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    effect.observe(ALL, 0)
+    assert torch.equal(effect.of(size), size)
+
+
 def test_the_effect_of_a_channel_is_that_of_all_its_places_together():
     X = np.random.default_rng(0).standard_normal((100, 2, 3, 3))
     module = nn.Sequential(nn.Conv2d(2, 1, 3), nn.Flatten()).double()

@@ -18,6 +18,7 @@ _MEMORY = 0.7  # of the mean over the times that the network was looked at
 # inputs that say the same all get credit (figures in docs/design_notes.md).
 _SHARES = (0.1, 0.3)
 _CREDIT_ROWS, _EFFECT_ROWS = 512, 256
+_CONSTANT = 1e-6  # effects of a network that is as good as constant, and tells nothing
 
 
 @dataclass
@@ -140,9 +141,10 @@ class InputEffect(InputScores):
     _inputs: Tensor | None = field(init=False, default=None, repr=False)
 
     def of(self, size: Tensor) -> Tensor:
-        """Return the geometric means of effects and sizes."""
+        """Return the geometric means of effects and sizes, or sizes without effects."""
         assert self.average is not None
-        return (size * self.average.clamp(min=0)).sqrt()
+        means = (size * self.average.clamp(min=0)).sqrt()
+        return torch.where(self.average.max() < _CONSTANT, size, means)
 
     def _of_some_rows(self, seed: int) -> Tensor:
         if self._inputs is None:  # the same ones each time: to read them may take long
