@@ -50,7 +50,23 @@ def _checked_rows(estimator: Any, X: Any, fill: np.ndarray | None) -> np.ndarray
     return rows.slice(0, rows.n_samples).numpy()
 
 
-class DeployMixin:
+class _KnownToSkl2onnx:
+    """What skl2onnx asks of the objects that it converts."""
+
+    def onnx_parser(self):
+        """Return what declares the outputs for skl2onnx, which calls this."""
+        return partial(declare_outputs, self._compact_function("skl2onnx"), type(self))
+
+    def onnx_shape_calculator(self):
+        """Return what finds the types of the outputs for skl2onnx, which calls this."""
+        return partial(set_types, self._compact_function("skl2onnx"))
+
+    def onnx_converter(self):
+        """Return what adds the network to a graph of skl2onnx, which calls this."""
+        return partial(add_to_graph, self._compact_function("skl2onnx"))
+
+
+class DeployMixin(_KnownToSkl2onnx):
     """Methods of fitted estimators beside prediction."""
 
     module_: nn.Module
@@ -266,18 +282,6 @@ class DeployMixin:
             else _checked_rows(self, calibration, self._fill)
         )
         return to_c(self._compact_function("to_c"), name, dtype, rows, _warn)
-
-    def onnx_parser(self):
-        """Return what declares the outputs for skl2onnx, which calls this."""
-        return partial(declare_outputs, self._compact_function("skl2onnx"), type(self))
-
-    def onnx_shape_calculator(self):
-        """Return what finds the types of the outputs for skl2onnx, which calls this."""
-        return partial(set_types, self._compact_function("skl2onnx"))
-
-    def onnx_converter(self):
-        """Return what adds the network to a graph of skl2onnx, which calls this."""
-        return partial(add_to_graph, self._compact_function("skl2onnx"))
 
     def _compacted(self) -> nn.Sequential:
         return compact_module(self.module_, self._sample_shape)
