@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from sklearn_sparsenet.deploy.module import Function
+from sklearn_sparsenet.deploy.onnx_by_torch import add_network
 from sklearn_sparsenet.networks.activations import activation_of
-from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.steps import (
+    Arithmetic,
+    Concatenation,
+    Reshape,
+    SelectInputs,
+    steps_of,
+)
+from sklearn_sparsenet.networks.tracing import trace
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["to_onnx"]
@@ -31,6 +40,7 @@ class _Graph:
                 "to_onnx needs onnx: pip install sklearn-sparsenet[onnx]"
             ) from error
         self.onnx: Any = onnx
+        self.opset = _OPSET
         self.function = function
         self.is_sparse = is_sparse
         self.nodes: list[Any] = []
@@ -39,6 +49,7 @@ class _Graph:
         self.outputs: list[Any] = []
         self.dtype = np.dtype(str(function.dtype).removeprefix("torch."))
         self.last = "X"
+        self.others: list[str] = []  # that a layer reads beside the last values
 
     def node(
         self, kind: str, inputs: list[str], name: str | None = None, **options: Any
@@ -178,10 +189,7 @@ def _with_parameters(graph: _Graph, module: Any) -> list[str]:
 
 
 def _refuse(module: Any, what: str) -> None:
-    raise TypeError(
-        f"to_onnx does not know {type(module).__name__} with {what}; torch.onnx.export "
-        "takes what to_module() returns."
-    )
+    raise TypeError(f"to_onnx does not know {type(module).__name__} with {what}")
 
 
 def _per_axis(module: Any, value: Any) -> list[int]:
@@ -266,6 +274,38 @@ def _batch_norm(graph: _Graph, module: Any) -> None:
     graph.node("BatchNormalization", [graph.last, *constants], epsilon=module.eps)
 
 
+def _layer_norm(graph: _Graph, module: Any) -> None:
+    shape = module.normalized_shape
+    ones = np.ones(shape, graph.dtype)
+    scale = ones if module.weight is None else module.weight
+    inputs = [graph.last, graph.constant(scale, "scale")]
+    if module.bias is not None:
+        inputs.append(graph.constant(module.bias, "shift"))
+    graph.node("LayerNormalization", inputs, axis=-len(shape), epsilon=module.eps)
+
+
+def _softmax(graph: _Graph, module: Any) -> None:
+    if module.dim is None:
+        _refuse(module, "dim=None")
+    graph.node(type(module).__name__, [graph.last], axis=module.dim)
+
+
+def _reshape(graph: _Graph, module: Any) -> None:
+    shape = graph.constant(np.array([-1, *module.shape]), "shape")
+    graph.node("Reshape", [graph.last, shape])
+
+
+def _concatenate(graph: _Graph, module: Any) -> None:
+    graph.node("Concat", [graph.last, *graph.others], axis=1)
+
+
+def _arithmetic(graph: _Graph, module: Any) -> None:
+    values = iter([graph.last, *graph.others])
+    numbers = (module.left, module.right)
+    operands = [next(values) if x is None else graph.number(x) for x in numbers]
+    graph.node(module.kind.capitalize(), operands)
+
+
 _SINGLE_ONLY = tuple(
     getattr(nn, f"{kind}{d}d")
     for kind in (
@@ -277,6 +317,11 @@ _SINGLE_ONLY = tuple(
 
 _WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
     SelectInputs: _select,
+    Reshape: _reshape,
+    Concatenation: _concatenate,
+    Arithmetic: _arithmetic,
+    nn.LayerNorm: _layer_norm,
+    **dict.fromkeys((nn.Softmax, nn.LogSoftmax), _softmax),
     nn.Linear: _linear,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _max_pool),
@@ -298,16 +343,37 @@ _WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
 }
 
 
-def _add_layer(graph: _Graph, module: nn.Module) -> None:
-    """Add what a layer does to the last values of a graph, if it is known."""
-    activation = activation_of(module)
-    writer = _WRITERS.get(type(module)) if activation is None else activation.onnx
-    if writer is None:
-        raise TypeError(
-            f"to_onnx does not know {type(module).__name__}; torch.onnx.export takes "
-            "what to_module() returns."
-        )
-    writer(graph, module)
+def _add_steps(graph: _Graph, function: Function) -> None:
+    """Add what a network does, step by step; TypeError if not all are known."""
+    traced = trace(function.network, function.sample_shape)
+    steps = steps_of(traced.network)
+    for module, _ in steps:
+        if activation_of(module) is None and type(module) not in _WRITERS:
+            raise TypeError(f"to_onnx does not know {traced.told(module)}")
+    with _precision_for(graph, [module for module, _ in steps]) as convert:
+        values = [graph.last]
+        for module, numbers in steps:
+            graph.last, *graph.others = [values[number] for number in numbers]
+            activation = activation_of(module)
+            write = _WRITERS[type(module)] if activation is None else activation.onnx
+            write(graph, convert(module))
+            values.append(graph.last)
+
+
+@contextmanager
+def _precision_for(
+    graph: _Graph, modules: Iterable[nn.Module]
+) -> Iterator[Callable[[nn.Module], nn.Module]]:
+    """Let values be as onnxruntime takes them; yield what converts modules likewise.
+
+    It has no convolutions, pools and the like in double precision.
+    """
+    if not graph.is_double or all(type(m) not in _SINGLE_ONLY for m in modules):
+        yield lambda module: module
+        return
+    graph.cast(np.float32)
+    yield lambda module: copy.deepcopy(module).float()
+    graph.cast(np.float64)
 
 
 @single_threaded()
@@ -316,19 +382,17 @@ def to_onnx(function: Function, *, sparse_initializers: bool = False) -> Any:
 
     Its input is "X", in the type of the fit. A regression has the output "predictions";
     a classification "probabilities", and "label" if there is one label per sample.
-    Layers and losses that are not known are refused. Weights that are stored sparse
-    shrink the file; runtimes turn them into dense ones when they load it.
+    Losses that are not known are refused; networks with layers that are not known are
+    exported by PyTorch, and refused where that cannot be done. Weights that are stored
+    sparse shrink the file; runtimes turn them into dense ones when they load it.
     """
     graph = _Graph(function, sparse_initializers)
-    layers = list(function.network.children())
-    # onnxruntime has no convolutions, pools and the like in double precision.
-    in_single = graph.is_double and any(type(m) in _SINGLE_ONLY for m in layers)
-    if in_single:
-        layers = [copy.deepcopy(module).float() for module in layers]
-        graph.cast(np.float32)
-    for module in layers:
-        _add_layer(graph, module)
-    if in_single:
-        graph.cast(np.float64)
+    try:
+        _add_steps(graph, function)
+    except TypeError as error:
+        graph = _Graph(function, sparse_initializers)
+        network = function.network
+        with _precision_for(graph, network.modules()) as convert:
+            add_network(graph, convert(network), function.sample_shape, str(error))
     graph.add_predictions()
     return graph.finish()

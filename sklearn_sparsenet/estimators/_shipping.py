@@ -17,6 +17,8 @@ from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.networks.steps import Steps
+from sklearn_sparsenet.networks.tracing import trace
 from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -79,10 +81,9 @@ class DeployMixin:
             If the network is no `nn.Sequential` of layers that can be compacted.
         """
         check_is_fitted(self)
-        names = weighted_names(self.module_)
         device = next(self.module_.parameters()).device
         module = self._compacted().to(device)
-        renamed = dict(zip(names, weighted_names(module), strict=True))
+        renamed = self._renamed(module)
         names = [renamed[name] for name in self.layer_names_]
         weights = dict(module.named_parameters())
         counts = [count_nonzero(weights[name].detach()) for name in names]
@@ -158,11 +159,7 @@ class DeployMixin:
             probabilities of the classes, shape (n_samples, n_outputs).
         """
         check_is_fitted(self)
-        try:
-            network: nn.Module = self._compacted()
-        except TypeError:
-            network = copy.deepcopy(self.module_).cpu().eval()
-        return Predictions(self._function(network)).eval()
+        return Predictions(self._smallest_function()).eval()
 
     def to_onnx(self, path=None, *, sparse_initializers=False):
         """Return the network as an ONNX model, opset 20, without idle units.
@@ -190,7 +187,7 @@ class DeployMixin:
             and losses of your own.
         """
         check_is_fitted(self)
-        function = self._compact_function("to_onnx")
+        function = self._smallest_function()
         model = to_onnx(function, sparse_initializers=sparse_initializers)
         if path is not None:
             put(model.SerializeToString(deterministic=True), path)
@@ -220,8 +217,14 @@ class DeployMixin:
         check_is_fitted(self)
         return to_c(self._compact_function("to_c"), name)
 
-    def _compacted(self) -> nn.Sequential:
+    def _compacted(self) -> nn.Sequential | Steps:
         return compact_module(self.module_, self._sample_shape)
+
+    def _renamed(self, compact: nn.Module) -> dict[str, str]:
+        """Return the names that weights have in the compact network."""
+        traced = trace(self.module_, self._sample_shape)
+        names = [traced.names[name] for name in weighted_names(traced.network)]
+        return dict(zip(names, weighted_names(compact), strict=True))
 
     def _compact_function(self, asked_by: str) -> Function:
         try:
@@ -231,6 +234,14 @@ class DeployMixin:
                 f"{asked_by} needs a network that compact() can do with: {error} "
                 "to_module() takes any, for torch.export or torch.onnx.export."
             ) from error
+        return self._function(network)
+
+    def _smallest_function(self) -> Function:
+        """Return what is computed, of the compact network where there is one."""
+        try:
+            network: nn.Module = self._compacted()
+        except TypeError:
+            network = copy.deepcopy(self.module_).cpu().eval()
         return self._function(network)
 
     def _function(self, network: nn.Module) -> Function:

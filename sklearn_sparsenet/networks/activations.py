@@ -58,6 +58,8 @@ class Activation:
     onnx: Callable[[NodeWriter, Any], object]
     # What the module is made with, in attributes of the same names: kept in files.
     options: Mapping[str, type] = field(default_factory=dict)
+    # PyTorch's function that does the same, with these options, in this order.
+    function: str = ""
     is_smooth: bool = True  # Whether it is differentiable everywhere.
     # Values and two derivatives of them, without `options`; None: autograd.
     derivatives: Callable[[Tensor], Derivatives] | None = None
@@ -228,6 +230,7 @@ ACTIVATIONS: dict[str, Activation] = {
         numpy=lambda m: lambda x: special.expit(x, out=x),
         c=lambda m, number: "1 / (1 + expf(-v))",
         onnx=_node("Sigmoid"),
+        function="sigmoid",
     ),
     "tanh": Activation(
         nn.Tanh,
@@ -236,6 +239,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=lambda m, number: "tanhf(v)",
         onnx=_node("Tanh"),
         derivatives=_tanh_derivatives,
+        function="tanh",
     ),
     "relu": Activation(
         nn.ReLU,
@@ -246,6 +250,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=lambda m, number: "v > 0 ? v : 0",
         onnx=_node("Relu"),
         is_smooth=False,
+        function="relu",
     ),
     "leaky_relu": Activation(
         nn.LeakyReLU,
@@ -255,6 +260,7 @@ ACTIVATIONS: dict[str, Activation] = {
         onnx=_leaky_relu_node,
         options={"negative_slope": float},
         is_smooth=False,
+        function="leaky_relu",
     ),
     "elu": Activation(
         nn.ELU,
@@ -263,6 +269,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=lambda m, number: f"v > 0 ? v : {number(m.alpha)} * expm1f(v)",
         onnx=_elu_node,
         options={"alpha": float},
+        function="elu",
     ),
     "gelu": Activation(
         nn.GELU,
@@ -271,6 +278,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=_gelu_in_c,
         onnx=_gelu_node,
         options={"approximate": str},
+        function="gelu",
     ),
     "silu": Activation(
         nn.SiLU,
@@ -278,6 +286,7 @@ ACTIVATIONS: dict[str, Activation] = {
         numpy=lambda m: lambda x: np.multiply(x, special.expit(x), out=x),
         c=lambda m, number: "v / (1 + expf(-v))",
         onnx=_silu_node,
+        function="silu",
     ),
     "softplus": Activation(
         nn.Softplus,
@@ -290,6 +299,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=_softplus_in_c,
         onnx=_softplus_node,
         options={"beta": float, "threshold": float},
+        function="softplus",
     ),
 }
 
