@@ -25,8 +25,6 @@ from sklearn_sparsenet.networks.steps import (
 )
 from sklearn_sparsenet.networks.tracing import Trace, trace
 from sklearn_sparsenet.networks.unit_steps import (
-    BATCH_NORMS,
-    CONVOLUTIONS,
     WEIGHTED,
     UnitStep,
     Value,
@@ -34,7 +32,7 @@ from sklearn_sparsenet.networks.unit_steps import (
 )
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["BATCH_NORMS", "CONVOLUTIONS", "SelectInputs", "compact_module"]
+__all__ = ["SelectInputs", "compact_module"]
 
 
 @single_threaded()

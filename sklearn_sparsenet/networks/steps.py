@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,11 @@ class Reshape(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the values in the same order, shape (n_samples, *shape)."""
-        return inputs.reshape(len(inputs), *self.shape)
+        return inputs.reshape(inputs.shape[0], *self.shape)
+
+    def extra_repr(self) -> str:
+        """Return what `print` tells of it."""
+        return str(self.shape)
 
 
 class Concatenation(nn.Module):
@@ -77,6 +81,14 @@ class Concatenation(nn.Module):
     def forward(self, *values: Tensor) -> Tensor:
         """Return them one after another, shape (n_samples, n_units in all, ...)."""
         return torch.cat(values, 1)
+
+
+_ARITHMETIC: dict[str, Any] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "mul": torch.mul,
+    "div": torch.div,
+}
 
 
 class Arithmetic(nn.Module):
@@ -93,18 +105,20 @@ class Arithmetic(nn.Module):
         self, kind: str, left: float | None = None, right: float | None = None
     ) -> None:
         super().__init__()
+        if kind not in _ARITHMETIC:  # as a file may say
+            raise ValueError(f"There is no arithmetic {kind!r}.")
         self.kind, self.left, self.right = kind, left, right
 
     def forward(self, *values: Tensor) -> Tensor:
         """Return the result, in the shape of the values."""
         rest = iter(values)
         operands = (next(rest) if x is None else x for x in (self.left, self.right))
-        result: Tensor = getattr(torch, self.kind)(*operands)
+        result: Tensor = _ARITHMETIC[self.kind](*operands)
         return result
 
     def extra_repr(self) -> str:
         """Return what `print` tells of it."""
-        return self.kind
+        return f"{self.kind!r}, left={self.left}, right={self.right}"
 
 
 def network_of(steps: Sequence[Step]) -> nn.Sequential | Steps:
