@@ -118,7 +118,40 @@ class Squeezing(nn.Module):
         return self.last(x * gate).mean((2, 3))
 
 
+class Scaled(nn.Module):
+    """Inputs, units and channels are scaled by parameters and buffers."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.randn(2, 8, 8))
+        self.conv, self.other = nn.Conv2d(2, 8, 3), nn.Conv2d(8, 8, 3, padding=1)
+        self.scale = nn.Parameter(torch.rand(1, 8, 1, 1))
+        self.shift = nn.Parameter(torch.rand(8))
+        self.one = nn.Parameter(torch.rand(()))
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.conv((x - self.mean) / 3)
+        x = (x + self.scale * self.other(torch.tanh(x))).mean((2, 3))
+        return self.out(self.shift - x * self.one)
+
+
+class Halved(nn.Module):
+    """One half of the units is multiplied with the other, and is an image then."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.out = nn.Linear(10, 32), nn.Conv2d(1, 3, 2)
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x[:, :16] * torch.sigmoid(x[:, 16:])
+        return self.out(x.view(-1, 1, 4, 4)).mean((2, 3))
+
+
 NETWORKS = {
+    "halved": (Halved, (10,)),
+    "scaled": (Scaled, (2, 8, 8)),
     "convolutions": (Convolutions, (64,)),
     "residual": (Residual, (10,)),
     "residual, one layer norm": (lambda: Residual(lambda: nn.LayerNorm(16)), (10,)),
@@ -158,7 +191,8 @@ def test_compact_networks_compute_the_same(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in NETWORKS if name not in ("two branches", "mixing")]
+    "name",
+    [name for name in NETWORKS if name not in ("two branches", "mixing", "halved")],
 )
 def test_few_weights_leave_small_networks(name):
     make, shape = NETWORKS[name]
@@ -274,11 +308,13 @@ def sine(self, x):
         (Odd(lambda self, x: self.b(x).mean(1, keepdim=True) + x), "mean in a way"),
         (Odd(lambda self, x: self.c(x) + x, c=nn.Linear(6, 1)), "sums of units with"),
         (Odd(lambda self, x: x.flip(1)), "found no layer in Odd .it calls flip"),
-        (Odd(lambda self, x: x[:, :6]), "SelectInputs"),
         (nn.Sequential(nn.Linear(6, 6), Odd(sine), nn.Linear(2, 2)), r"Odd \("),
+        (Odd(lambda self, x: x + self.b.weight[0]), "with a tensor that it makes"),
+        (Odd(lambda self, x: self.t(x) + self.s, t=nn.Linear(6, 1),
+             s=nn.Parameter(torch.ones(6))), "broadcasts"),
         (nn.Sequential(nn.Linear(6, 4), nn.PReLU(), nn.Linear(4, 2)), "PReLU"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_known_is_refused_by_name(module, message):
     with pytest.raises(TypeError, match=f"compact.*{message}"):
         compact_module(module, (6,))

@@ -8,7 +8,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
-from sklearn_sparsenet.networks.steps import Arithmetic, Concatenation, Reshape, Steps
+from sklearn_sparsenet.networks.steps import (
+    Arithmetic,
+    Concatenation,
+    ConstantArithmetic,
+    Reshape,
+    Steps,
+)
 from sklearn_sparsenet.networks.tracing import trace
 
 
@@ -80,11 +86,17 @@ def test_activations_that_are_called_as_functions(name, function):
         (lambda self, x: self.drop(x) if x.dim() == 2 else x.sum(), [nn.Dropout]),
         (lambda self, x: x / 255, [Arithmetic]),
         (lambda self, x: 1 - 2 * x, [Arithmetic] * 2),
+        (lambda self, x: 2 / (x + 9), [Arithmetic] * 2),
+        (lambda self, x: self.a.bias - x, [ConstantArithmetic]),
+        (lambda self, x: self.scale * x, [ConstantArithmetic]),
+        (lambda self, x: x[:, None].squeeze(1), [Reshape, nn.Flatten]),
         (lambda self, x: x.unsqueeze(1).reshape(len(x), -1), [Reshape, nn.Flatten]),
     ],
 )
 def test_other_functions(function, expected):
-    network = read(Between(function, drop=nn.Dropout(0.3)))
+    module = Between(function, drop=nn.Dropout(0.3))
+    module.register_buffer("scale", torch.rand(1, 6))
+    network = read(module)
     assert kinds(network) == [nn.Linear, *expected, nn.Linear]
 
 
@@ -202,7 +214,7 @@ HOSTILE = {
     "is not known": lambda self, x: x.relu() if x.sum() > 0 else x,
     "__bool__": lambda self, x: x.relu() if x.view(-1)[0] > 0 else x,
     "item": lambda self, x: x * x.view(-1)[:1].item(),
-    "add in a way": lambda self, x: x + self.b.weight[0, 0],
+    "tensor that it makes": lambda self, x: x + self.b.weight[0, 0],
     "linear": lambda self, x: F.linear(x, self.a.weight @ self.a.weight.T),
     "without training": lambda self, x: F.dropout(x, 0.5),
     "view in a way": lambda self, x: x.view(-1, 3).view(-1, 6),

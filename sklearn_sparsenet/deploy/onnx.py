@@ -12,14 +12,9 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.deploy.module import Function
 from sklearn_sparsenet.deploy.onnx_by_torch import add_network
+from sklearn_sparsenet.deploy.onnx_steps import STEP_WRITERS, refuse
 from sklearn_sparsenet.networks.activations import activation_of
-from sklearn_sparsenet.networks.steps import (
-    Arithmetic,
-    Concatenation,
-    Reshape,
-    SelectInputs,
-    steps_of,
-)
+from sklearn_sparsenet.networks.steps import steps_of
 from sklearn_sparsenet.networks.tracing import trace
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -172,10 +167,6 @@ def _nothing(graph: _Graph, module: Any) -> None:
     """Write nothing: the layer does nothing in predictions."""
 
 
-def _select(graph: _Graph, module: Any) -> None:
-    graph.node("Gather", [graph.last, graph.constant(module.index, "index")], axis=1)
-
-
 def _linear(graph: _Graph, module: Any) -> None:
     graph.node("Gemm", _with_parameters(graph, module), transB=1)
 
@@ -186,10 +177,6 @@ def _with_parameters(graph: _Graph, module: Any) -> list[str]:
     if module.bias is not None:
         inputs.append(graph.constant(module.bias, "bias"))
     return inputs
-
-
-def _refuse(module: Any, what: str) -> None:
-    raise TypeError(f"to_onnx does not know {type(module).__name__} with {what}")
 
 
 def _per_axis(module: Any, value: Any) -> list[int]:
@@ -211,7 +198,7 @@ def _pads(module: Any) -> list[int]:
 
 def _convolution(graph: _Graph, module: Any) -> None:
     if module.padding_mode != "zeros":
-        _refuse(module, f"padding_mode={module.padding_mode!r}")
+        refuse(module, f"padding_mode={module.padding_mode!r}")
     graph.node(
         "Conv",
         _with_parameters(graph, module),
@@ -227,9 +214,9 @@ def _max_pool(graph: _Graph, module: Any) -> None:
 
 def _average_pool(graph: _Graph, module: Any) -> None:
     if getattr(module, "divisor_override", None) is not None:
-        _refuse(module, "divisor_override")
+        refuse(module, "divisor_override")
     if module.ceil_mode:
-        _refuse(module, "ceil_mode, which runtimes average in different ways")
+        refuse(module, "ceil_mode, which runtimes average in different ways")
     _pool(graph, module, "AveragePool", count_include_pad=int(module.count_include_pad))
 
 
@@ -248,7 +235,7 @@ def _pool(graph: _Graph, module: Any, kind: str, **options: Any) -> None:
 def _global_pool(kind: str) -> Callable[[_Graph, Any], None]:
     def write(graph: _Graph, module: Any) -> None:
         if set(_per_axis(module, module.output_size)) != {1}:
-            _refuse(module, f"output_size={module.output_size!r}, only with 1")
+            refuse(module, f"output_size={module.output_size!r}, only with 1")
         graph.node(kind, [graph.last])
 
     return write
@@ -256,13 +243,13 @@ def _global_pool(kind: str) -> Callable[[_Graph, Any], None]:
 
 def _flatten(graph: _Graph, module: Any) -> None:
     if (module.start_dim, module.end_dim) != (1, -1):
-        _refuse(module, f"start_dim={module.start_dim}, end_dim={module.end_dim}")
+        refuse(module, f"start_dim={module.start_dim}, end_dim={module.end_dim}")
     graph.node("Flatten", [graph.last], axis=1)
 
 
 def _batch_norm(graph: _Graph, module: Any) -> None:
     if module.running_mean is None:
-        _refuse(module, "track_running_stats=False")
+        refuse(module, "track_running_stats=False")
     size = module.num_features
     values = {
         "scale": np.ones(size, graph.dtype) if module.weight is None else module.weight,
@@ -272,38 +259,6 @@ def _batch_norm(graph: _Graph, module: Any) -> None:
     }
     constants = [graph.constant(value, name) for name, value in values.items()]
     graph.node("BatchNormalization", [graph.last, *constants], epsilon=module.eps)
-
-
-def _layer_norm(graph: _Graph, module: Any) -> None:
-    shape = module.normalized_shape
-    ones = np.ones(shape, graph.dtype)
-    scale = ones if module.weight is None else module.weight
-    inputs = [graph.last, graph.constant(scale, "scale")]
-    if module.bias is not None:
-        inputs.append(graph.constant(module.bias, "shift"))
-    graph.node("LayerNormalization", inputs, axis=-len(shape), epsilon=module.eps)
-
-
-def _softmax(graph: _Graph, module: Any) -> None:
-    if module.dim is None:
-        _refuse(module, "dim=None")
-    graph.node(type(module).__name__, [graph.last], axis=module.dim)
-
-
-def _reshape(graph: _Graph, module: Any) -> None:
-    shape = graph.constant(np.array([-1, *module.shape]), "shape")
-    graph.node("Reshape", [graph.last, shape])
-
-
-def _concatenate(graph: _Graph, module: Any) -> None:
-    graph.node("Concat", [graph.last, *graph.others], axis=1)
-
-
-def _arithmetic(graph: _Graph, module: Any) -> None:
-    values = iter([graph.last, *graph.others])
-    numbers = (module.left, module.right)
-    operands = [next(values) if x is None else graph.number(x) for x in numbers]
-    graph.node(module.kind.capitalize(), operands)
 
 
 _SINGLE_ONLY = tuple(
@@ -316,12 +271,7 @@ _SINGLE_ONLY = tuple(
 )
 
 _WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
-    SelectInputs: _select,
-    Reshape: _reshape,
-    Concatenation: _concatenate,
-    Arithmetic: _arithmetic,
-    nn.LayerNorm: _layer_norm,
-    **dict.fromkeys((nn.Softmax, nn.LogSoftmax), _softmax),
+    **STEP_WRITERS,
     nn.Linear: _linear,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _max_pool),

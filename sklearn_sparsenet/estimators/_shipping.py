@@ -66,9 +66,10 @@ class DeployMixin:
     def compact(self):
         """Remove the units that do nothing, and the inputs that nothing reads.
 
-        `module_` becomes a smaller network with the same outputs up to rounding;
-        weights out of constant units are folded into biases, so that `n_nonzero_`
-        may fall; `sparsity_` is that of the smaller network. X keeps all its columns;
+        `module_` becomes a smaller network with the same outputs up to rounding: an
+        `nn.Sequential` where it is a chain, whatever its class was. Weights out of
+        constant units are folded into biases, so that `n_nonzero_` may fall;
+        `sparsity_` is that of the smaller network. X keeps all its columns;
         `support_` tells which are used.
 
         Returns
@@ -78,7 +79,8 @@ class DeployMixin:
         Raises
         ------
         TypeError
-            If the network is no `nn.Sequential` of layers that can be compacted.
+            If there is something in the network, between its layers, that is not
+            known; the message names it.
         """
         check_is_fitted(self)
         device = next(self.module_.parameters()).device
@@ -164,6 +166,9 @@ class DeployMixin:
     def to_onnx(self, path=None, *, sparse_initializers=False):
         """Return the network as an ONNX model, opset 20, without idle units.
 
+        Where something in a network of your own is not known, PyTorch exports the
+        network, if onnxscript is installed.
+
         Parameters
         ----------
         path : str, path-like or binary file object, default=None
@@ -183,8 +188,7 @@ class DeployMixin:
         Raises
         ------
         TypeError
-            For layers that cannot be compacted, options of layers that ONNX has not,
-            and losses of your own.
+            For networks that PyTorch cannot export, and losses of your own.
         """
         check_is_fitted(self)
         function = self._smallest_function()

@@ -104,7 +104,7 @@ def _read(
 
 def _check_layers(traced: Trace, modules: list[nn.Module]) -> None:
     if not any(type(module) in WEIGHTED for module in modules):
-        kinds = ", ".join(dict.fromkeys(map(traced.told, modules)))
+        kinds = ", ".join(dict.fromkeys(map(traced.told, modules))) or "the network"
         raise TypeError(f"compact() found no layer in {kinds}.")
     layers = (m for m in modules if not isinstance(m, NORMALIZATIONS))
     parameters = [p for module in layers for p in module.parameters()]

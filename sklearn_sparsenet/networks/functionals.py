@@ -14,6 +14,7 @@ from sklearn_sparsenet.networks.activations import ACTIVATIONS, Activation
 from sklearn_sparsenet.networks.steps import (
     Arithmetic,
     Concatenation,
+    ConstantArithmetic,
     Reshape,
     SelectInputs,
 )
@@ -23,7 +24,7 @@ __all__ = ["VALUES", "NoModule", "modules_for"]
 VALUES = object()
 
 
-class NoModule(TypeError):
+class NoModule(Exception):
     """There is no module that does what is called; the message says what."""
 
 
@@ -126,17 +127,21 @@ def _mean(call: _Call) -> list[nn.Module]:
 
 def _arithmetic(kind: str) -> _Make:
     def make(call: _Call) -> list[nn.Module]:
-        left, right = (_operand(call, value) for value in call.args)
+        left, right = call.args
         if call.kwargs:
             raise call.refused()
         if call.name.startswith("__r"):  # as in 1 - x
             left, right = right, left
-        return [Arithmetic(kind, left, right)]
+        for constant in (left, right):
+            if isinstance(constant, Tensor):
+                first = constant is left
+                return [ConstantArithmetic(kind, constant, comes_first=first)]
+        return [Arithmetic(kind, _number(call, left), _number(call, right))]
 
     return make
 
 
-def _operand(call: _Call, value: Any) -> float | None:
+def _number(call: _Call, value: Any) -> float | None:
     """Return a number, None for values."""
     if isinstance(value, int | float):
         return float(value)
@@ -154,10 +159,13 @@ def _concatenate(call: _Call) -> list[nn.Module]:
 
 
 def _select(call: _Call) -> list[nn.Module]:
-    """Return what takes some of the columns."""
+    """Return what takes some of the columns, or adds dimensions."""
     index = call.args[1]
-    is_known = isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None)
-    if not is_known or not isinstance(index[1], slice):
+    if not isinstance(index, tuple) or index[0] != slice(None):
+        raise call.refused()
+    if all(each is None or each == slice(None) for each in index):
+        return _reshape(call)
+    if len(index) != 2 or not isinstance(index[1], slice):
         raise call.refused()
     return [SelectInputs(torch.arange(call.before.shape[1])[index[1]])]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 __all__ = [
     "Arithmetic",
     "Concatenation",
+    "ConstantArithmetic",
     "Reshape",
     "SelectInputs",
     "Step",
@@ -112,13 +113,44 @@ class Arithmetic(nn.Module):
     def forward(self, *values: Tensor) -> Tensor:
         """Return the result, in the shape of the values."""
         rest = iter(values)
-        operands = (next(rest) if x is None else x for x in (self.left, self.right))
+        operands = (next(rest) if x is None else x for x in self.operands())
         result: Tensor = _ARITHMETIC[self.kind](*operands)
         return result
+
+    def operands(self) -> tuple[float | Tensor | None, float | Tensor | None]:
+        """Return what is computed with, None for the values."""
+        return self.left, self.right
 
     def extra_repr(self) -> str:
         """Return what `print` tells of it."""
         return f"{self.kind!r}, left={self.left}, right={self.right}"
+
+
+class ConstantArithmetic(Arithmetic):
+    """Arithmetic of a value and a tensor: a parameter, or else a buffer.
+
+    Parameters
+    ----------
+    kind : {"add", "sub", "mul", "div"}
+    constant : Tensor
+        As PyTorch broadcasts it, but not over samples.
+    comes_first : bool
+        Whether it is the left operand.
+    """
+
+    constant: Tensor
+
+    def __init__(self, kind: str, constant: Tensor, *, comes_first: bool) -> None:
+        super().__init__(kind)
+        self.comes_first = comes_first
+        if isinstance(constant, nn.Parameter):
+            self.constant = constant
+        else:
+            self.register_buffer("constant", constant)
+
+    def operands(self) -> tuple[Tensor | None, Tensor | None]:
+        """Return what is computed with, None for the values."""
+        return (self.constant, None) if self.comes_first else (None, self.constant)
 
 
 def network_of(steps: Sequence[Step]) -> nn.Sequential | Steps:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ _FORM = (
     *("__len__", "element_size", "get_device", "itemsize", "is_sparse"),
 )
 _OF_LIBRARIES = ("torch.", "sklearn_sparsenet.")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
             network = network_of(steps).eval()
             if recorder.has_entered:
                 _check_same(twin, network, [draw(n) for n in _TRIED])
+        except NoModule as error:
+            raise TypeError(f"{type(module).__name__}: {error}") from error
         except (RuntimeError, ValueError, IndexError) as error:
             raise TypeError(f"the network cannot be run: {error}") from error
     old = {id(p): name for name, p in twin.named_parameters()}
@@ -125,19 +128,19 @@ class _Traced(Tensor):
     ) -> Any:
         """Let the recorder know what is called."""
         kwargs = kwargs or {}
-        (first, *_) = _all_traced((args, kwargs))
+        (first, *_) = _all((args, kwargs), _Traced)
         return first.recorder.call_function(function, args, kwargs)
 
 
-def _all_traced(values: Any) -> Iterator[_Traced]:
-    """Yield the traced tensors in nested arguments, in their order."""
-    if isinstance(values, _Traced):
+def _all(values: Any, kind: type[_T]) -> Iterator[_T]:
+    """Yield the instances of a class in nested arguments, in their order."""
+    if isinstance(values, kind):
         yield values
     elif isinstance(values, dict):
-        yield from _all_traced(list(values.values()))
+        yield from _all(list(values.values()), kind)
     elif isinstance(values, list | tuple):
         for value in values:
-            yield from _all_traced(value)
+            yield from _all(value, kind)
 
 
 def _replaced(values: Any, replace: Callable[[_Traced], Any]) -> Any:
@@ -162,6 +165,7 @@ class _Recorder:
         self.steps: list[Step] = []
         self.reasons: dict[int, str] = {}
         self.has_entered = False
+        self._own = {id(t) for t in (*module.parameters(), *module.buffers())}
         self._double = _double(module, self.call_module, {})
 
     def record(self, inputs: Tensor) -> list[Step]:
@@ -188,7 +192,7 @@ class _Recorder:
                 del self.steps[n_steps:]
                 said = str(error) if isinstance(error, NoModule) else repr(error)
                 self.reasons[id(module)] = said
-        inputs = list(_all_traced(args))
+        inputs = list(_all(args, _Traced))
         if len(inputs) < len(args) or kwargs:
             raise NoModule(f"it calls {type(module).__name__} with more than values")
         self._check_current(inputs)
@@ -200,7 +204,7 @@ class _Recorder:
         name = function.__self__.__name__ if name == "__get__" else name
         if name in _FORM:
             return function(*_plain(args), **_plain(kwargs))
-        inputs = list(_all_traced((args, kwargs)))
+        inputs = list(_all((args, kwargs), _Traced))
         self._check_current(inputs)
         before = inputs[0].plain
         result = function(*_plain(args), **_plain(kwargs))
@@ -208,6 +212,8 @@ class _Recorder:
             raise NoModule(f"it decides by values, or takes them out ({name})")
         output: Any = inputs[0]
         args, kwargs = _replaced((args, kwargs), lambda traced: VALUES)
+        if any(id(tensor) not in self._own for tensor in _all((args, kwargs), Tensor)):
+            raise NoModule(f"it calls {name} with a tensor that it makes")
         modules = modules_for(function, name, args, kwargs, before, result)
         if not modules:
             return self._traced(output.number, result)

@@ -13,7 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.activations import elementwise
-from sklearn_sparsenet.networks.steps import Arithmetic, Concatenation
+from sklearn_sparsenet.networks.steps import (
+    Arithmetic,
+    Concatenation,
+    ConstantArithmetic,
+    Reshape,
+    SelectInputs,
+)
 
 __all__ = ["BATCH_NORMS", "CONVOLUTIONS", "WEIGHTED", "UnitStep", "Value", "unit_step"]
 
@@ -27,9 +33,13 @@ _POOLS = tuple(
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 # They act on each channel alone, as activations do.
-_CHANNELWISE = (*BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS, Arithmetic)
-# They read all units, and give something that has as many.
-_MIXING = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.Softmax, nn.LogSoftmax)
+_CHANNELWISE = (*BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS)
+_ARITHMETIC = (Arithmetic, ConstantArithmetic)
+# They read all units, and all of what they give is kept.
+_MIXING = (
+    *(nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.Softmax, nn.LogSoftmax),
+    *(Reshape, SelectInputs),
+)
 # With fewer dimensions they take units for places, with more, places for units.
 _N_DIMENSIONS = {
     nn.Linear: 2,
@@ -203,6 +213,27 @@ class _Layer(UnitStep):
         return thinned
 
 
+class _WithConstant(UnitStep):
+    """Arithmetic with a tensor that has a number for each unit, or one for all."""
+
+    def __init__(self, module: Any, inputs: Sequence[Value]) -> None:
+        super().__init__(module, inputs)
+        held, constant = inputs[0].held, module.constant
+        # PyTorch aligns the last dimensions.
+        self._dimension = constant.ndim - held.ndim + 1
+        over_samples = self._dimension > 0 and constant.shape[0] != 1
+        if over_samples or self.output.held.shape != held.shape:
+            raise TypeError("compact() does not know arithmetic that broadcasts units.")
+
+    def thinned(self) -> nn.Module:
+        module, constant = self.module, self.module.constant
+        if self._dimension >= 0 and constant.shape[self._dimension] > 1:
+            kept = self.inputs[0].kept_columns().nonzero().flatten()
+            _replace(module, "constant", constant.index_select(self._dimension, kept))
+        thinned: nn.Module = module
+        return thinned
+
+
 class _Joined(UnitStep):
     """A concatenation."""
 
@@ -288,13 +319,14 @@ def unit_step(
         return _Joined(module, inputs)
     if is_between and kind not in _MIXING:
         _check(module, name)
-        return UnitStep(module, inputs)
+        between = _WithConstant if kind is ConstantArithmetic else UnitStep
+        return between(module, inputs)
     return _Whole(module, inputs)
 
 
 def _check(module: Any, name: str) -> None:
     """Raise TypeError if a module between layers may mix units."""
-    between = (*elementwise(), *_CHANNELWISE)
+    between = (*elementwise(), *_CHANNELWISE, *_ARITHMETIC)
     if type(module) not in between:
         kinds = (*WEIGHTED, *between, *_MIXING, Concatenation)
         known = ", ".join(sorted({kind.__name__ for kind in kinds}))
@@ -315,6 +347,11 @@ def _thin(norm: Any, kept: Tensor) -> None:
     norm.num_features = int(kept.sum())
     for name, values in (*norm.named_buffers(), *norm.named_parameters()):
         if values.ndim:
-            thin = values.detach()[kept].clone()
-            is_parameter = isinstance(values, nn.Parameter)
-            setattr(norm, name, nn.Parameter(thin) if is_parameter else thin)
+            _replace(norm, name, values.detach()[kept])
+
+
+def _replace(module: Any, name: str, values: Tensor) -> None:
+    """Give a module other values in a parameter or a buffer."""
+    is_parameter = isinstance(getattr(module, name), nn.Parameter)
+    values = values.clone()
+    setattr(module, name, nn.Parameter(values) if is_parameter else values)
