@@ -1,6 +1,7 @@
 """Modules of any class are read as steps that compute the same, or not at all."""
 
 import random
+from threading import Thread
 
 import pytest
 import torch
@@ -272,6 +273,20 @@ def test_the_module_is_left_alone():
     assert module.seen == []
     assert module.training
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_what_other_threads_compute_meanwhile_is_not_read():
+    other, found = nn.Sequential(nn.Linear(4, 6), nn.ReLU()), []
+
+    def meanwhile(self, x):
+        thread = Thread(target=lambda: found.append(type(other(torch.ones(1, 4)))))
+        thread.start()
+        thread.join()
+        return x.relu()
+
+    network = trace(Between(meanwhile), (4,)).network
+    assert kinds(network) == [nn.Linear, nn.ReLU, nn.Linear]
+    assert set(found) == {torch.Tensor}
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])

@@ -82,7 +82,7 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
     def draw(n_samples: int) -> Tensor:
         return torch.randn(n_samples, *sample_shape, generator=generator).to(dtype)
 
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.no_grad():
         recorder = _Recorder(twin)
         try:
             steps = recorder.record(draw(_SAMPLES))

@@ -97,13 +97,9 @@ class UnitStep:
         return result
 
     def _give(self) -> Value:
-        held, first = self._run(), self.inputs[0]
-        unit = first.unit
-        for value in self.inputs[1:]:
-            if not (
-                value.held.ndim == first.held.ndim and torch.equal(value.unit, unit)
-            ):
-                raise TypeError("compact() does not know sums of units with others.")
+        held, unit = self._run(), self.inputs[0].unit
+        if any(not torch.equal(value.unit, unit) for value in self.inputs):
+            raise TypeError("compact() does not know sums of units with others.")
         return Value(held, unit.repeat_interleave(held.shape[1] // len(unit)))
 
     def fold_constants(self) -> None:
