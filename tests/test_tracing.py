@@ -256,6 +256,17 @@ def test_what_depends_on_chance_or_on_the_number_of_samples_is_refused(between):
         trace(Between(between), (4,))
 
 
+@pytest.mark.parametrize("error", [KeyError, AssertionError, MemoryError])
+def test_whatever_a_module_raises_is_a_type_error(error):
+    """Predictions then go by the module itself."""
+
+    def fail(self, x):
+        raise error("no")
+
+    with pytest.raises(TypeError, match="the network cannot be run"):
+        trace(Between(fail), (4,))
+
+
 def test_the_module_is_left_alone():
     class Noting(Between):
         calls = 0

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sklearn_sparsenet.networks.functionals import VALUES, NoModule, modules_for
 from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.network import outputs_of
-from sklearn_sparsenet.networks.stages import has_hooks
+from sklearn_sparsenet.networks.stages import has_hooks, leaves
 from sklearn_sparsenet.networks.steps import Reshape, Step, Steps, network_of
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -75,30 +75,39 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
     """
     if has_hooks(module):
         raise TypeError("Modules with hooks or a forward of their own are not known.")
-    twin = copy_of(module).cpu().eval()
+    try:
+        return _trace(copy_of(module).cpu().eval(), sample_shape)
+    except NoModule as error:
+        raise TypeError(f"{type(module).__name__}: {error}") from error
+    except TypeError:
+        raise
+    except Exception as error:  # whatever users' modules raise
+        raise TypeError(f"the network cannot be run: {error!r}") from error
+
+
+@torch.no_grad()
+def _trace(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
     generator = torch.Generator().manual_seed(0)
-    dtype = next((p.dtype for p in twin.parameters()), torch.get_default_dtype())
+    dtype = next((p.dtype for p in module.parameters()), torch.get_default_dtype())
 
     def draw(n_samples: int) -> Tensor:
         return torch.randn(n_samples, *sample_shape, generator=generator).to(dtype)
 
-    with torch.no_grad():
-        recorder = _Recorder(twin)
-        try:
-            steps = recorder.record(draw(_SAMPLES))
-            network = network_of(steps).eval()
-            if recorder.has_entered:
-                _check_same(twin, network, [draw(n) for n in _TRIED])
-        except NoModule as error:
-            raise TypeError(f"{type(module).__name__}: {error}") from error
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise TypeError(f"the network cannot be run: {error}") from error
-    old = {id(p): name for name, p in twin.named_parameters()}
+    recorder = _Recorder(module)
+    chain = list(leaves(module))
+    if any(map(_is_entered, chain)):
+        network = network_of(recorder.record(draw(_SAMPLES))).eval()
+        if recorder.has_entered:
+            _check_same(module, network, [draw(n) for n in _TRIED])
+    else:  # there is nothing to find out
+        network = nn.Sequential(*chain).eval()
+    old = {id(p): name for name, p in module.named_parameters()}
     names = {name: old[id(p)] for name, p in network.named_parameters()}
     return Trace(network, names, recorder.reasons)
 
 
 def _check_same(module: nn.Module, network: nn.Module, samples: list[Tensor]) -> None:
+    """Raise TypeError if two networks give different outputs."""
     for inputs in samples:
         expected = outputs_of(module, inputs.clone())
         found = outputs_of(network, inputs.clone())
@@ -164,7 +173,7 @@ class _Recorder:
     def __init__(self, module: nn.Module) -> None:
         self.steps: list[Step] = []
         self.reasons: dict[int, str] = {}
-        self.has_entered = False
+        self.has_entered = False  # a module of the user's
         self._own = {id(t) for t in (*module.parameters(), *module.buffers())}
         self._double = _double(module, self.call_module, {})
 
