@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.networks.activations import activation_of
 from sklearn_sparsenet.networks.functionals import VALUES, NoModule, modules_for
 from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.network import outputs_of
@@ -250,8 +251,10 @@ class _Recorder:
 
 def _is_entered(module: nn.Module) -> bool:
     """Tell whether the steps of a module are in its forward, which is not PyTorch's."""
+    if type(module) in (nn.Sequential, Steps):
+        return True
     is_of_library = type(module).__module__.startswith(_OF_LIBRARIES)
-    return type(module) in (nn.Sequential, Steps) or not is_of_library
+    return not is_of_library and activation_of(module) is None
 
 
 def _double(module: nn.Module, call: Any, known: dict[int, nn.Module]) -> nn.Module:
