@@ -182,8 +182,6 @@ class Centred(nn.ReLU):
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 1)),
-        nn.Sequential(nn.Linear(4, 4), nn.Softmax(1), nn.Linear(4, 1)),
         nn.Bilinear(2, 2, 1),
         nn.Sequential(nn.Conv1d(4, 4, 1, groups=2), nn.Flatten(), nn.Linear(4, 1)),
         nn.Sequential(nn.Linear(4, 4), Centred(), nn.Linear(4, 1)),

@@ -112,6 +112,17 @@ def test_other_modules_are_left_to_pytorch(module):
     assert Predictor.of(module, 12) is None
 
 
+def test_networks_with_other_layers_are_not_read_for_nothing(monkeypatch):
+    def compact(module, sample_shape):
+        raise AssertionError("a copy is made and run")
+
+    monkeypatch.setattr(module_under_test, "compact_module", compact)
+    norm = nn.Sequential(nn.Linear(12, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+    assert Predictor.of(norm, 12) is None
+    with pytest.raises(AssertionError):
+        Predictor.of(network(), 12)
+
+
 @pytest.mark.parametrize(
     "loss",
     [

@@ -20,8 +20,8 @@ from sklearn_sparsenet.deploy.sparse_storage import (
     strip_module,
     unpack_module,
 )
-from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.shapes import output_shape
+from sklearn_sparsenet.networks.steps import Arithmetic, Reshape, SelectInputs
 from tests.problems import hooked
 
 LAYERS = [
@@ -49,6 +49,9 @@ LAYERS = [
     nn.Flatten(2),
     nn.Dropout2d(0.2),
     nn.AlphaDropout(0.1),
+    Reshape((3, 2, 2)),
+    Arithmetic("div", right=255.0),
+    Arithmetic("sub", left=1.0),
 ]
 
 
@@ -100,9 +103,15 @@ def test_selections_and_unknown_layers():
         {"name": "Linear", "in_features": 0, "out_features": 1},
         {"name": "MaxPool1d", "kernel_size": 2, "stride": 2**31},
         {"name": "MaxPool1d", "kernel_size": "2"},
+        {"name": "Reshape", "shape": [4, -1]},
+        {"name": "Arithmetic", "kind": "add", "left": "1"},
+        {"name": "Arithmetic", "kind": "load", "left": 1.0},
     ):
-        with pytest.raises(ValueError, match="no layer"):
+        with pytest.raises(ValueError, match=r"no (layer|arithmetic)"):
             build_from([step])
+    for layer in (Reshape((2, 3)), Arithmetic("add"), Arithmetic("add", 1.0, 2.0)):
+        with pytest.raises(ValueError, match="cannot take"):
+            output_shape([layer], (5,))
 
 
 SAMPLES = {1: (2, 9), 2: (2, 9, 8), 3: (2, 9, 8, 7)}

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
-from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.stages import has_hooks
+from sklearn_sparsenet.networks.steps import Arithmetic, Reshape, SelectInputs
 from sklearn_sparsenet.utils.declared import fits
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -42,6 +42,8 @@ _ARGUMENTS: dict[type[nn.Module], tuple[str, ...]] = {
     nn.Flatten: ("start_dim", "end_dim"),
     **dict.fromkeys((nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d), ("p",)),
     nn.AlphaDropout: ("p",),
+    Reshape: ("shape",),
+    Arithmetic: ("kind", "left", "right"),
 }
 # What each of them is: sizes are given for each dimension, or once for all.
 _Size = int | list[int]
@@ -57,7 +59,9 @@ _TYPES: dict[str, Any] = {
     "momentum": float | None,
     **dict.fromkeys(("ceil_mode", "count_include_pad", "affine"), bool),
     "track_running_stats": bool,
-    "padding_mode": str,
+    **dict.fromkeys(("padding_mode", "kind"), str),
+    "shape": list[int],
+    **dict.fromkeys(("left", "right"), float | None),
 }
 _MAY_BE_ZERO = ("padding", "start_dim", "end_dim", "divisor_override")
 _MOST_LAYERS, _MOST_SIZE = 2000, 2**31 - 1

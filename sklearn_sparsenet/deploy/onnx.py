@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from sklearn_sparsenet.deploy.module import Function
+from sklearn_sparsenet.deploy.onnx_by_torch import add_network
+from sklearn_sparsenet.deploy.onnx_steps import STEP_WRITERS, refuse
 from sklearn_sparsenet.networks.activations import activation_of
-from sklearn_sparsenet.networks.compaction import SelectInputs
+from sklearn_sparsenet.networks.steps import steps_of
+from sklearn_sparsenet.networks.tracing import trace
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["OPSET", "to_onnx"]
@@ -31,6 +35,7 @@ class _Graph:
                 "to_onnx needs onnx: pip install sklearn-sparsenet[onnx]"
             ) from error
         self.onnx: Any = onnx
+        self.opset = OPSET
         self.function = function
         self.is_sparse = is_sparse
         self.nodes: list[Any] = []
@@ -39,6 +44,10 @@ class _Graph:
         self.outputs: list[Any] = []
         self.dtype = np.dtype(str(function.dtype).removeprefix("torch."))
         self.last = "X"
+        self.others: list[str] = []  # that a layer reads beside the last values
+        if function.fill is not None:
+            is_missing = self.node("IsNaN", ["X"])
+            self.node("Where", [is_missing, self.number(function.fill), "X"])
 
     def node(
         self, kind: str, inputs: list[str], name: str | None = None, **options: Any
@@ -161,10 +170,6 @@ def _nothing(graph: _Graph, module: Any) -> None:
     """Write nothing: the layer does nothing in predictions."""
 
 
-def _select(graph: _Graph, module: Any) -> None:
-    graph.node("Gather", [graph.last, graph.constant(module.index, "index")], axis=1)
-
-
 def _linear(graph: _Graph, module: Any) -> None:
     graph.node("Gemm", _with_parameters(graph, module), transB=1)
 
@@ -175,13 +180,6 @@ def _with_parameters(graph: _Graph, module: Any) -> list[str]:
     if module.bias is not None:
         inputs.append(graph.constant(module.bias, "bias"))
     return inputs
-
-
-def _refuse(module: Any, what: str) -> None:
-    raise TypeError(
-        f"to_onnx does not know {type(module).__name__} with {what}; torch.onnx.export "
-        "takes what to_module() returns."
-    )
 
 
 def _per_axis(module: Any, value: Any) -> list[int]:
@@ -203,7 +201,7 @@ def _pads(module: Any) -> list[int]:
 
 def _convolution(graph: _Graph, module: Any) -> None:
     if module.padding_mode != "zeros":
-        _refuse(module, f"padding_mode={module.padding_mode!r}")
+        refuse(module, f"padding_mode={module.padding_mode!r}")
     graph.node(
         "Conv",
         _with_parameters(graph, module),
@@ -219,9 +217,9 @@ def _max_pool(graph: _Graph, module: Any) -> None:
 
 def _average_pool(graph: _Graph, module: Any) -> None:
     if getattr(module, "divisor_override", None) is not None:
-        _refuse(module, "divisor_override")
+        refuse(module, "divisor_override")
     if module.ceil_mode:
-        _refuse(module, "ceil_mode, which runtimes average in different ways")
+        refuse(module, "ceil_mode, which runtimes average in different ways")
     _pool(graph, module, "AveragePool", count_include_pad=int(module.count_include_pad))
 
 
@@ -240,7 +238,7 @@ def _pool(graph: _Graph, module: Any, kind: str, **options: Any) -> None:
 def _global_pool(kind: str) -> Callable[[_Graph, Any], None]:
     def write(graph: _Graph, module: Any) -> None:
         if set(_per_axis(module, module.output_size)) != {1}:
-            _refuse(module, f"output_size={module.output_size!r}, only with 1")
+            refuse(module, f"output_size={module.output_size!r}, only with 1")
         graph.node(kind, [graph.last])
 
     return write
@@ -248,13 +246,13 @@ def _global_pool(kind: str) -> Callable[[_Graph, Any], None]:
 
 def _flatten(graph: _Graph, module: Any) -> None:
     if (module.start_dim, module.end_dim) != (1, -1):
-        _refuse(module, f"start_dim={module.start_dim}, end_dim={module.end_dim}")
+        refuse(module, f"start_dim={module.start_dim}, end_dim={module.end_dim}")
     graph.node("Flatten", [graph.last], axis=1)
 
 
 def _batch_norm(graph: _Graph, module: Any) -> None:
     if module.running_mean is None:
-        _refuse(module, "track_running_stats=False")
+        refuse(module, "track_running_stats=False")
     size = module.num_features
     values = {
         "scale": np.ones(size, graph.dtype) if module.weight is None else module.weight,
@@ -276,7 +274,7 @@ _SINGLE_ONLY = tuple(
 )
 
 _WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
-    SelectInputs: _select,
+    **STEP_WRITERS,
     nn.Linear: _linear,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _convolution),
     **dict.fromkeys((nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d), _max_pool),
@@ -298,16 +296,37 @@ _WRITERS: dict[type[nn.Module], Callable[[_Graph, Any], None]] = {
 }
 
 
-def _add_layer(graph: _Graph, module: nn.Module) -> None:
-    """Add what a layer does to the last values of a graph, if it is known."""
-    activation = activation_of(module)
-    writer = _WRITERS.get(type(module)) if activation is None else activation.onnx
-    if writer is None:
-        raise TypeError(
-            f"to_onnx does not know {type(module).__name__}; torch.onnx.export takes "
-            "what to_module() returns."
-        )
-    writer(graph, module)
+def _add_steps(graph: _Graph, function: Function) -> None:
+    """Add what a network does, step by step; TypeError if not all are known."""
+    traced = trace(function.network, function.sample_shape)
+    steps = steps_of(traced.network)
+    for module, _ in steps:
+        if activation_of(module) is None and type(module) not in _WRITERS:
+            raise TypeError(f"to_onnx does not know {traced.told(module)}")
+    with _precision_for(graph, [module for module, _ in steps]) as convert:
+        values = [graph.last]
+        for module, numbers in steps:
+            graph.last, *graph.others = [values[number] for number in numbers]
+            activation = activation_of(module)
+            write = _WRITERS[type(module)] if activation is None else activation.onnx
+            write(graph, convert(module))
+            values.append(graph.last)
+
+
+@contextmanager
+def _precision_for(
+    graph: _Graph, modules: Iterable[nn.Module]
+) -> Iterator[Callable[[nn.Module], nn.Module]]:
+    """Let values be as onnxruntime takes them; yield what converts modules likewise.
+
+    It has no convolutions, pools and the like in double precision.
+    """
+    if not graph.is_double or all(type(m) not in _SINGLE_ONLY for m in modules):
+        yield lambda module: module
+        return
+    graph.cast(np.float32)
+    yield lambda module: copy.deepcopy(module).float()
+    graph.cast(np.float64)
 
 
 @single_threaded()
@@ -316,22 +335,17 @@ def to_onnx(function: Function, *, sparse_initializers: bool = False) -> Any:
 
     Its input is "X", in the type of the fit. A regression has the output "predictions";
     a classification "probabilities", and "label" if there is one label per sample.
-    Layers and losses that are not known are refused. Weights that are stored sparse
-    shrink the file; runtimes turn them into dense ones when they load it.
+    Losses that are not known are refused; networks with layers that are not known are
+    exported by PyTorch, and refused where that cannot be done. Weights that are stored
+    sparse shrink the file; runtimes turn them into dense ones when they load it.
     """
     graph = _Graph(function, sparse_initializers)
-    if function.fill is not None:
-        is_missing = graph.node("IsNaN", ["X"])
-        graph.node("Where", [is_missing, graph.number(function.fill), "X"])
-    layers = list(function.network.children())
-    # onnxruntime has no convolutions, pools and the like in double precision.
-    in_single = graph.is_double and any(type(m) in _SINGLE_ONLY for m in layers)
-    if in_single:
-        layers = [copy.deepcopy(module).float() for module in layers]
-        graph.cast(np.float32)
-    for module in layers:
-        _add_layer(graph, module)
-    if in_single:
-        graph.cast(np.float64)
+    try:
+        _add_steps(graph, function)
+    except TypeError as error:
+        graph = _Graph(function, sparse_initializers)
+        network = function.network
+        with _precision_for(graph, network.modules()) as convert:
+            add_network(graph, convert(network), function.sample_shape, str(error))
     graph.add_predictions()
     return graph.finish()

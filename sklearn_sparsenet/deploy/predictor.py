@@ -20,7 +20,7 @@ from scipy import sparse
 from torch import nn
 
 from sklearn_sparsenet.losses import Loss
-from sklearn_sparsenet.networks.activations import Kernel
+from sklearn_sparsenet.networks.activations import Kernel, activation_of
 from sklearn_sparsenet.networks.compaction import SelectInputs, compact_module
 from sklearn_sparsenet.networks.stages import Stage, take_apart
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -126,6 +126,8 @@ class Predictor:
     @single_threaded()
     def of(cls, module: nn.Module, n_features: int) -> Predictor | None:
         """Return the predictor of a module, or None where there is none for it."""
+        if _has_other_layers(module):
+            return None
         try:
             children = list(compact_module(module, (n_features,)))
         except (TypeError, RuntimeError):
@@ -212,6 +214,15 @@ class Predictor:
         # Entries that are stored in parts are summed.
         np.add.at(columns, (place[used], row[used]), X.data[stored][used])
         return columns
+
+
+def _has_other_layers(module: nn.Module) -> bool:
+    """Tell whether it is plain that a module is no perceptron, before it is read."""
+    return any(
+        type(part) is not nn.Linear and activation_of(part) is None
+        for part in module.modules()
+        if next(part.parameters(recurse=False), None) is not None
+    )
 
 
 def _read(stage: Stage) -> _Layer | None:

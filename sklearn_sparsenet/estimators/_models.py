@@ -24,6 +24,7 @@ from sklearn_sparsenet.estimators._folding import (
 from sklearn_sparsenet.estimators._shipping import attributes_with
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks.column_maps import ColumnMap, fold_columns
+from sklearn_sparsenet.networks.tracing import trace
 from sklearn_sparsenet.utils.exceptions import DataScaleWarning
 from sklearn_sparsenet.utils.runtime import single_threaded
 
@@ -135,7 +136,8 @@ def _of_raw_rows(net: SparseNet, steps: tuple, dtype: torch.dtype | None) -> Spa
 
 def _network_of_raw(net: SparseNet, columns: ColumnMap) -> dict[str, Any]:
     try:
-        module = fold_columns(net.module_, columns)
+        chain = trace(net.module_, net.sample_shape_).network
+        module = fold_columns(chain, columns)
     except TypeError as error:
         raise refusal(f"What is before {type(net).__name__}", str(error)) from None
     shape = (columns.n_raw,)

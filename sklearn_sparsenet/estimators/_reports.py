@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_sparsenet.estimators._shipping import weighted_names
+from sklearn_sparsenet.estimators._shipping import renamed_weights
 from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.networks.paths import count_per_input, find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
@@ -195,10 +195,8 @@ class ReportsMixin:
             compact = self._compacted()
         except TypeError:
             return [None] * len(self.layer_names_)
-        sizes = dict(compact.named_parameters())
-        left = [len(sizes[name]) for name in weighted_names(compact)]
-        by_name = dict(zip(weighted_names(self.module_), left, strict=True))
-        return [by_name[name] for name in self.layer_names_]
+        left, renamed = dict(compact.named_parameters()), renamed_weights(self, compact)
+        return [len(left[renamed[name]]) for name in self.layer_names_]
 
 
 def _or_nones(values, length: int) -> list:

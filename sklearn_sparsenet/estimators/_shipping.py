@@ -27,11 +27,12 @@ from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.networks.tracing import trace
 from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["DeployMixin", "attributes_with", "weighted_names"]
+__all__ = ["DeployMixin", "attributes_with", "renamed_weights"]
 
 
 def _is_fitted(estimator: Any) -> bool:
@@ -101,9 +102,10 @@ class DeployMixin(_KnownToSkl2onnx):
     def compact(self):
         """Remove the units that do nothing, and the inputs that nothing reads.
 
-        `module_` becomes a smaller network with the same outputs up to rounding;
-        weights out of constant units are folded into biases, so that `n_nonzero_`
-        may fall; `sparsity_` is that of the smaller network. X keeps all its columns;
+        `module_` becomes a smaller network with the same outputs up to rounding: an
+        `nn.Sequential` where it is a chain, whatever its class was. Weights out of
+        constant units are folded into biases, so that `n_nonzero_` may fall;
+        `sparsity_` is that of the smaller network. X keeps all its columns;
         `support_` tells which are used.
 
         Returns
@@ -113,7 +115,8 @@ class DeployMixin(_KnownToSkl2onnx):
         Raises
         ------
         TypeError
-            If the network is no `nn.Sequential` of layers that can be compacted.
+            If there is something in the network, between its layers, that is not
+            known; the message names it.
         """
         check_is_fitted(self)
         device = next(self.module_.parameters()).device
@@ -196,14 +199,13 @@ class DeployMixin(_KnownToSkl2onnx):
             probabilities of the classes, shape (n_samples, n_outputs).
         """
         check_is_fitted(self)
-        try:
-            network: nn.Module = self._compacted()
-        except TypeError:
-            network = copy.deepcopy(self.module_).cpu().eval()
-        return Predictions(self._function(network)).eval()
+        return Predictions(self._smallest_function()).eval()
 
     def to_onnx(self, path=None, *, sparse_initializers=False):
         """Return the network as an ONNX model, opset 20, without idle units.
+
+        Where something in a network of your own is not known, PyTorch exports the
+        network, if onnxscript is installed.
 
         Parameters
         ----------
@@ -224,11 +226,10 @@ class DeployMixin(_KnownToSkl2onnx):
         Raises
         ------
         TypeError
-            For layers that cannot be compacted, options of layers that ONNX has not,
-            and losses of your own.
+            For networks that PyTorch cannot export, and losses of your own.
         """
         check_is_fitted(self)
-        function = self._compact_function("to_onnx")
+        function = self._smallest_function()
         model = to_onnx(function, sparse_initializers=sparse_initializers)
         if path is not None:
             put(model.SerializeToString(deterministic=True), path)
@@ -283,7 +284,7 @@ class DeployMixin(_KnownToSkl2onnx):
         )
         return to_c(self._compact_function("to_c"), name, dtype, rows, _warn)
 
-    def _compacted(self) -> nn.Sequential:
+    def _compacted(self) -> nn.Module:
         return compact_module(self.module_, self._sample_shape)
 
     def _compact_function(self, asked_by: str) -> Function:
@@ -298,6 +299,13 @@ class DeployMixin(_KnownToSkl2onnx):
         if self._fill is None or np.isfinite(self._fill[self.support_]).any():
             return function
         return replace(function, fill=None)  # the compact network reads no others
+
+    def _smallest_function(self) -> Function:
+        """Return what is computed, of the compact network where there is one."""
+        try:
+            return self._compact_function("to_module")
+        except TypeError:
+            return self._function(copy.deepcopy(self.module_).cpu().eval())
 
     def _function(self, network: nn.Module) -> Function:
         parts = self._prediction_parts()
@@ -317,8 +325,7 @@ def attributes_with(
 
     Its layers are in the same order. Inputs may be others, of another shape.
     """
-    new = weighted_names(module)
-    renamed = dict(zip(weighted_names(estimator.module_), new, strict=True))
+    renamed = renamed_weights(estimator, module)
     names = [renamed[name] for name in estimator.layer_names_]
     weights = dict(module.named_parameters())
     counts = [count_nonzero(weights[name].detach()) for name in names]
@@ -326,6 +333,13 @@ def attributes_with(
     paths = path_attributes(find_paths(module, names, sample_shape))
     n_features = sample_shape[0]
     return network_attributes(module, names, counts, n_weights, n_features) | paths
+
+
+def renamed_weights(estimator: Any, module: nn.Module) -> dict[str, str]:
+    """Return the names that weights have in an equivalent network."""
+    traced = trace(estimator.module_, estimator.sample_shape_)
+    names = [traced.names[name] for name in weighted_names(traced.network)]
+    return dict(zip(names, weighted_names(module), strict=True))
 
 
 def weighted_names(module: nn.Module) -> list[str]:

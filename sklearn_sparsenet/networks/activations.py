@@ -58,6 +58,8 @@ class Activation:
     onnx: Callable[[NodeWriter, Any], object]
     # What the module is made with, in attributes of the same names: kept in files.
     options: Mapping[str, type] = field(default_factory=dict)
+    # PyTorch's function that does the same, with these options, in this order.
+    function: str = ""
     is_smooth: bool = True  # Whether it is differentiable everywhere.
     # slope_below(module), where values are kept above zero and multiplied by that
     # below; None elsewhere.
@@ -232,6 +234,7 @@ ACTIVATIONS: dict[str, Activation] = {
         numpy=lambda m: lambda x: special.expit(x, out=x),
         c=lambda m, number: "1 / (1 + expf(-v))",
         onnx=_node("Sigmoid"),
+        function="sigmoid",
     ),
     "tanh": Activation(
         nn.Tanh,
@@ -240,6 +243,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=lambda m, number: "tanhf(v)",
         onnx=_node("Tanh"),
         derivatives=_tanh_derivatives,
+        function="tanh",
     ),
     "relu": Activation(
         nn.ReLU,
@@ -251,6 +255,7 @@ ACTIVATIONS: dict[str, Activation] = {
         onnx=_node("Relu"),
         is_smooth=False,
         slope_below=lambda m: 0.0,
+        function="relu",
     ),
     "leaky_relu": Activation(
         nn.LeakyReLU,
@@ -261,6 +266,7 @@ ACTIVATIONS: dict[str, Activation] = {
         options={"negative_slope": float},
         is_smooth=False,
         slope_below=lambda m: m.negative_slope,
+        function="leaky_relu",
     ),
     "elu": Activation(
         nn.ELU,
@@ -269,6 +275,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=lambda m, number: f"v > 0 ? v : {number(m.alpha)} * expm1f(v)",
         onnx=_elu_node,
         options={"alpha": float},
+        function="elu",
     ),
     "gelu": Activation(
         nn.GELU,
@@ -277,6 +284,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=_gelu_in_c,
         onnx=_gelu_node,
         options={"approximate": str},
+        function="gelu",
     ),
     "silu": Activation(
         nn.SiLU,
@@ -284,6 +292,7 @@ ACTIVATIONS: dict[str, Activation] = {
         numpy=lambda m: lambda x: np.multiply(x, special.expit(x), out=x),
         c=lambda m, number: "v / (1 + expf(-v))",
         onnx=_silu_node,
+        function="silu",
     ),
     "softplus": Activation(
         nn.Softplus,
@@ -296,6 +305,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=_softplus_in_c,
         onnx=_softplus_node,
         options={"beta": float, "threshold": float},
+        function="softplus",
     ),
 }
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.stages import has_hooks, leaves
+from sklearn_sparsenet.networks.steps import Steps
 from sklearn_sparsenet.utils.runtime import single_threaded
 
 __all__ = ["ColumnMap", "fold_columns"]
@@ -108,6 +109,8 @@ def fold_columns(module: nn.Module, columns: ColumnMap) -> nn.Sequential:
     """
     if has_hooks(module):
         raise TypeError("it has hooks, or a forward of its own")
+    if isinstance(module, Steps):
+        raise TypeError("its layers are no chain")
     layers = [copy.deepcopy(child).cpu().eval() for child in leaves(module)]
     parameters = [p for child in leaves(module) for p in child.parameters()]
     if len({id(p) for p in parameters}) < len(parameters):

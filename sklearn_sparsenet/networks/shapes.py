@@ -11,11 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from sklearn_sparsenet.networks.compaction import (
-    BATCH_NORMS,
-    CONVOLUTIONS,
-    SelectInputs,
-)
+from sklearn_sparsenet.networks.steps import Arithmetic, Reshape, SelectInputs
+from sklearn_sparsenet.networks.unit_steps import BATCH_NORMS, CONVOLUTIONS
 
 __all__ = ["output_shape"]
 
@@ -56,6 +53,12 @@ def _after(layer: Any, shape: Shape) -> Shape:
         return shape
     if isinstance(layer, nn.Flatten):
         return _flattened(layer, shape)
+    if isinstance(layer, Reshape):
+        _expect(layer, prod(layer.shape) == prod(shape))
+        return layer.shape
+    if isinstance(layer, Arithmetic):
+        _expect(layer, (layer.left is None) != (layer.right is None))
+        return shape
     if isinstance(layer, (*CONVOLUTIONS, *_MAX_POOLS, *_AVG_POOLS, *_ADAPTIVE)):
         channels, *sizes = shape
         _expect(layer, len(sizes) == int(type(layer).__name__[-2]))

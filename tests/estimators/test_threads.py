@@ -31,7 +31,13 @@ from sklearn_sparsenet import (
 from sklearn_sparsenet.deploy import architecture, sparse_storage
 from sklearn_sparsenet.estimators.penalized import penalized_problem
 from sklearn_sparsenet.losses import SquaredError
-from sklearn_sparsenet.networks import compaction, paths, sparsity
+from sklearn_sparsenet.networks import (
+    compaction,
+    paths,
+    sparsity,
+    stages,
+    tracing,
+)
 
 pytest.importorskip("matplotlib").use("Agg")
 X, LABELS = load_iris(return_X_y=True)
@@ -176,8 +182,9 @@ def calls(nets, path):
             clone(net), X, LABELS, n_pairs=1
         ),
         "compact_module": lambda: compaction.compact_module(module, SHAPE),
-        "has_hooks": lambda: compaction.has_hooks(module),
-        "leaves": lambda: list(compaction.leaves(module)),
+        "has_hooks": lambda: stages.has_hooks(module),
+        "leaves": lambda: list(stages.leaves(module)),
+        "trace": lambda: tracing.trace(module, SHAPE),
         "pack": lambda: sparse_storage.pack(GRADIENT),
         "pack_module": lambda: sparse_storage.pack_module(module),
         "pack_solutions": lambda: sparse_storage.pack_solutions(
