@@ -226,7 +226,7 @@ class OnePassSearch(RenamedFields, Search):
 def _reason(trial: Trial) -> str:
     if trial.interrupted:
         return trial.interruption
-    return "weights without any gradient could not be kept apart from zero"
+    return "some weights have no gradient, and stayed exactly zero"
 
 
 def _lacking_units(trainer: Trainer, support: Tensor) -> str:
