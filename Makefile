@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow trust lint types readme docs coverage table bench \
+.PHONY: demo test test-slow oldest trust lint types readme docs coverage table bench \
 	bench-quick bench-gpu clean
 
 demo: $(VENV)/.installed
@@ -16,6 +16,24 @@ test: $(VENV)/.tested
 
 test-slow: $(VENV)/.tested
 	$(RUN) -m pytest -m slow -n 2 --dist worksteal
+
+# The oldest versions that pyproject.toml allows, and what depends on other packages.
+OLDEST := .venv-oldest
+OLDEST_PIP := $(OLDEST)/bin/python -m pip install --quiet \
+	--disable-pip-version-check -c .ci/constraints-oldest.txt
+OLDEST_TESTS := tests/plots tests/test_active_set.py tests/test_continuation.py \
+	tests/test_parquet_rows.py tests/test_recipes.py tests/test_sparse_inputs.py \
+	$(addprefix tests/estimators/test_,callbacks.py cv.py export.py files.py \
+	fitted.py inputs.py partial_fit.py selection.py sklearn_protocol.py)
+
+oldest: $(OLDEST)/.tested
+	$(OLDEST)/bin/python -m pytest -m "not slow" -n 2 --dist worksteal $(OLDEST_TESTS)
+
+$(OLDEST)/.tested: pyproject.toml .ci/constraints-oldest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST_PIP) torch
+	$(OLDEST_PIP) -e ".[test]"
+	touch $@
 
 # An hour or so: random fits, damaged files, kills, crowds; writes docs/trust.md.
 trust: $(VENV)/.tested
@@ -94,7 +112,7 @@ bench-gpu: $(VENV)/.installed
 
 clean:
 	rm -rf docs/api docs/gallery docs/sg_execution_times.rst build/docs build/doctrees
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(OLDEST) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 # torch first and by itself: its version is the constraints file's.
 $(VENV)/.installed: pyproject.toml .ci/constraints.txt

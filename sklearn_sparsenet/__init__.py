@@ -12,10 +12,14 @@ from sklearn_sparsenet.estimators import (
     SparseNetRegressor,
     SparseNetRegressorCV,
     StabilityResult,
+    compact,
     input_report,
     load,
+    save,
     sparsenet_path,
     stability_selection,
+    to_c,
+    to_onnx,
 )
 from sklearn_sparsenet.penalties import L0, L1, MCP, GroupL2, Penalty, SparseGroupL2
 from sklearn_sparsenet.search import BracketSearch, OnePassSearch
@@ -49,12 +53,16 @@ __all__ = [
     "StabilityResult",
     "TorchRows",
     "__version__",
+    "compact",
     "input_report",
     "load",
     "losses",
     "optimality",
+    "save",
     "sparsenet_path",
     "stability_selection",
+    "to_c",
+    "to_onnx",
 ]
 
 # Where pickles, and imports, of earlier versions look for these.

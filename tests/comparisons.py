@@ -14,15 +14,15 @@ def pickled(net):
     return pickle.loads(pickle.dumps(net))
 
 
-def saved(net):
+def saved(net, **options):
     """Return the bytes of the file of a network."""
-    net.save(file := io.BytesIO())
+    net.save(file := io.BytesIO(), **options)
     return file.getvalue()
 
 
-def reloaded(net, **options):
+def reloaded(net, saving=None, **options):
     """Return what comes back from a file."""
-    return load(io.BytesIO(saved(net)), **options)
+    return load(io.BytesIO(saved(net, **saving or {})), **options)
 
 
 def assert_same_arrays(ours, theirs):

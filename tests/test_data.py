@@ -151,7 +151,9 @@ def test_wide_rows_pass_through_a_network_a_few_at_a_time():
 
 def test_a_matrix_is_brought_into_order_once(convert_at_once):
     convert_at_once(0)
-    matrix = sparse.random_array((50, 60), density=0.03, rng=0, format="csr")
+    matrix = sparse.random_array(
+        (50, 60), density=0.03, random_state=np.random.default_rng(0), format="csr"
+    )
     rows = rows_of(matrix)
     assert rows.factors().values.data is rows.values.data  # nothing is copied
     assert np.shares_memory(rows.values.data, matrix.data)
@@ -167,7 +169,11 @@ def test_large_matrices_are_not_copied_for_most_of_their_columns(
     convert_at_once, monkeypatch
 ):
     convert_at_once(0)
-    rows = rows_of(sparse.random_array((50, 60), density=0.03, rng=0, format="csr"))
+    rows = rows_of(
+        sparse.random_array(
+            (50, 60), density=0.03, random_state=np.random.default_rng(0), format="csr"
+        )
+    )
     few, many = torch.arange(10), torch.arange(40)
     assert rows.columns(many).sample_shape == (40,)
     monkeypatch.setattr(dataset, "_CONVERT_AT_ONCE_BYTES", 0)

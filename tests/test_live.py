@@ -272,7 +272,7 @@ def test_an_interruption_leaves_what_the_part_has_learned(epoch, parts):
         def begin_epoch(self, number):
             pass
 
-        def end_epoch(self, number):
+        def end_epoch(self, number, course):
             return number == epoch
 
     found, narrowing = train(make((20, 15)), monitor=Impatient())

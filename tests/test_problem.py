@@ -7,12 +7,13 @@ import pytest
 import torch
 from scipy import sparse
 
-from sklearn_sparsenet.losses import CrossEntropy
-from sklearn_sparsenet.networks.network import build_mlp
+from sklearn_sparsenet.losses import CrossEntropy, SquaredError
+from sklearn_sparsenet.networks.network import Network, build_mlp, find_layers
 from sklearn_sparsenet.solvers import batches as batching
 from sklearn_sparsenet.solvers import problem as module_under_test
 from sklearn_sparsenet.solvers import reading_ahead
 from sklearn_sparsenet.solvers.dataset import LazyRows, make_dataset
+from sklearn_sparsenet.solvers.problem import Problem
 from tests.problems import F64, problem_of
 
 
@@ -43,6 +44,20 @@ def test_full_gradient_is_the_mean_of_batch_gradients(problem):
         summed += problem.network.gradient * len(index) / 23
     torch.testing.assert_close(total, loss)
     torch.testing.assert_close(summed, gradient)
+
+
+def test_derivatives_of_many_samples_are_no_denormal_numbers():
+    """A target of the smallest normal numbers changes no digit of the gradient."""
+    net = torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(net.weight)
+    torch.nn.init.zeros_(net.bias)
+    rows = make_dataset(np.ones((1000, 1)), torch.float32, torch.device("cpu"))
+    network, target = Network(net, find_layers(net)), torch.full((1000, 1), 1.2345678)
+    small, usual = (
+        Problem(network, SquaredError(), rows, target * unit, torch.ones(1000))
+        for unit in (2.0**-126, 1.0)
+    )
+    assert torch.equal(small.evaluate()[1] * 2.0**126, usual.evaluate()[1])
 
 
 @pytest.mark.parametrize("factor", [1.0, 8.0, 2.0**-20])

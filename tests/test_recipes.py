@@ -16,6 +16,7 @@ from sklearn_sparsenet.deploy.sparse_storage import (
     Packed,
     pack,
     pack_module,
+    pack_solutions,
     strip_module,
     unpack_module,
 )
@@ -131,25 +132,77 @@ def test_every_bit_comes_back(array):
     assert back.tobytes() == array.tobytes()
 
 
-def test_sparse_tensors_take_an_index_and_a_value_each():
+@pytest.mark.parametrize(("column", "dtype"), [(305, np.uint8), (306, np.uint16)])
+def test_sparse_tensors_take_a_small_number_and_a_value_each(column, dtype):
+    """The number is how far it is from one to the next."""
     tensor = torch.zeros(100, 100)
-    tensor[3, 4] = 2.0
+    tensor.view(-1)[[50, column]] = torch.tensor([2.0, 3.0])
     packed = pack(tensor)
-    assert packed.indices.tolist() == [304]
-    assert packed.values.tolist() == [2.0]
-    assert packed.indices.dtype == np.uint32
-    assert pack(torch.ones(5, 5)).indices is None
-    assert pack(torch.zeros(5)).indices is None
+    assert packed.gaps.tolist() == [50, column - 50]
+    assert packed.gaps.dtype == dtype
+    assert packed.values.tolist() == [2.0, 3.0]
+    assert pack(torch.ones(5, 5)).gaps is None
+    assert pack(torch.zeros(5)).gaps is None
+
+
+def solutions(n_both, n_first, n_second):
+    """Return a module, and another solution of it, whose supports share some places."""
+    module = nn.Linear(30, 40)
+    places = np.random.default_rng(0).permutation(1200)
+    ends = np.cumsum([n_both, n_first, n_second])
+    flats = np.zeros((2, 1200), np.float32)
+    flats[:, places[: ends[0]]] = [[1.5], [2.5]]
+    flats[0, places[ends[0] : ends[1]]] = 3.5
+    flats[1, places[ends[1] : ends[2]]] = -0.0
+    module.weight.data = torch.from_numpy(flats[0].reshape(40, 30))
+    return module, flats[1].reshape(40, 30).T.copy()
+
+
+@pytest.mark.parametrize(
+    ("counts", "shared"),
+    [((60, 0, 0), True), ((60, 4, 0), True), ((60, 0, 4), True), ((0, 60, 60), False)],
+)
+def test_supports_that_agree_or_nest_are_stored_once(counts, shared):
+    module, other = solutions(*counts)
+    packed, (found,) = pack_solutions(module, {"weight": other})
+    assert (found.places_of == "weight") == shared
+    tensors = module.weight, torch.from_numpy(other)
+    apart = sum(pack(tensor).n_stored_bytes for tensor in tensors)
+    together = packed["weight"].n_stored_bytes + found.n_stored_bytes
+    assert together < apart if shared else together == apart
+    assert torch.equal(packed["weight"].unpack(), module.weight)
+    assert found.unpack(packed).numpy().tobytes() == other.tobytes()
+
+
+def test_what_was_packed_before_there_were_gaps_is_read():
+    packed = Packed.__new__(Packed)  # as unpickling does
+    values, indices = np.array([2.0, 3.0]), np.array([1, 3], np.uint32)
+    vars(packed).update(shape=(2, 2), values=values, indices=indices)
+    assert packed.unpack().tolist() == [[0, 2], [0, 3]]
 
 
 @pytest.mark.parametrize(
     ("indices", "values"),
-    [([5], [1.0]), ([0, 0], [1.0, 2.0]), ([1, 0], [1.0, 2.0]), ([0], [1.0, 2.0])],
+    [([5], [1.0]), ([0, 0], [1.0, 2.0]), ([1, 0], [1.0, 2.0]), ([0, 1], [1.0])],
 )
 def test_parts_that_do_not_fit_are_refused(indices, values):
     packed = Packed((2, 2), np.array(values), np.array(indices, np.uint32))
-    with pytest.raises(ValueError, match=r"Indices|index"):
+    with pytest.raises(ValueError, match=r"Indices|index|indices"):
         packed.unpack()
+    others = {"sparse": packed, "dense": Packed((2, 2), np.ones(4))}
+    for name in ("sparse", "dense", "itself", "nowhere"):
+        one = Packed((2, 2), np.ones(1), places_of=name)
+        with pytest.raises(ValueError, match=r"Indices|index|indices|transpose"):
+            one.unpack(others | {"itself": one})
+
+
+def test_only_a_transpose_has_the_same_places():
+    others = {"other": pack(torch.eye(2, 9))}
+    found = Packed((9, 2), np.ones(2), places_of="other").unpack(others)
+    assert torch.equal(found, torch.eye(9, 2))
+    for shape in ((2, 9), (9, 3), (18,), (9, 2, 1)):
+        with pytest.raises(ValueError, match="no transpose of 'other'"):
+            Packed(shape, np.ones(2), places_of="other").unpack(others)
     with pytest.raises(ValueError, match="values for the shape"):
         Packed((2, 2), np.ones(3)).unpack()
 

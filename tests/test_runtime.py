@@ -1,7 +1,10 @@
 """The process is left as it was."""
 
+import multiprocessing
+
 import pytest
 import torch
+from joblib import Parallel, delayed
 
 from sklearn_sparsenet.utils.runtime import (
     Later,
@@ -44,6 +47,20 @@ def test_devices():
     for missing in ("cuda:99", "nonsense"):
         with pytest.raises(ValueError, match="device='auto' falls back"):
             resolve_device(missing)
+
+
+def test_processes_of_joblib_are_dealt_the_gpus():
+    def auto(n_gpus):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.cuda, "is_available", lambda: True)
+            patch.setattr(torch.cuda, "device_count", lambda: n_gpus)
+            return multiprocessing.current_process().name, resolve_device("auto")
+
+    assert auto(2)[1] == torch.device("cuda")  # the current one
+    for n_gpus in (1, 2):
+        for name, device in Parallel(n_jobs=2)([delayed(auto)(n_gpus)] * 2):
+            number = int(name.removeprefix("LokyProcess-"))
+            assert device == torch.device("cuda", (number - 1) % n_gpus)
 
 
 def test_overlapping_fits_share_the_setting_and_the_last_one_restores_it():

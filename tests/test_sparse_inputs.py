@@ -26,7 +26,12 @@ N_ROWS, N_COLUMNS = 40, 300
 
 @pytest.fixture
 def counts():
-    X = sparse.random_array((N_ROWS, N_COLUMNS), density=0.02, rng=0, format="csr")
+    X = sparse.random_array(
+        (N_ROWS, N_COLUMNS),
+        density=0.02,
+        random_state=np.random.default_rng(0),
+        format="csr",
+    )
     X.data = np.ceil(9 * X.data)
     return X
 
@@ -154,7 +159,9 @@ def counted(function, read):
 
 
 def test_many_columns_stay_sparse_and_few_are_densified(monkeypatch):
-    rows = sparse.random_array((20, 300), density=0.02, rng=0, format="csr")
+    rows = sparse.random_array(
+        (20, 300), density=0.02, random_state=np.random.default_rng(0), format="csr"
+    )
     inputs, numbers = SparseInputs(rows), torch.arange(5, 250)
     dense = torch.from_numpy(rows.toarray())[:, 5:250]
     assert torch.equal(inputs.columns(numbers), dense)
@@ -168,7 +175,9 @@ def test_many_columns_stay_sparse_and_few_are_densified(monkeypatch):
 
 
 def test_rows_are_split_in_their_order():
-    rows = sparse.random_array((20, 30), density=0.2, rng=0, format="csr")
+    rows = sparse.random_array(
+        (20, 30), density=0.2, random_state=np.random.default_rng(0), format="csr"
+    )
     weight = torch.eye(30, dtype=torch.float64)
     parts = list(SparseInputs(rows).split([7, 12, 1]))
     assert [len(part) for part in parts] == [7, 12, 1]

@@ -123,7 +123,8 @@ def test_a_wiring_has_the_units_it_is_told_and_the_weights(seed):
     ((fewest, most),) = targets.bounds([everything])
     goal = int(rng.integers(fewest, most + 1))
     score = torch.from_numpy(rng.random(network.n_weights))
-    chosen = targets.choose(score, [t.goal for t in targets.targets])
+    goals = [t.goal for t in targets.targets]
+    chosen = targets.choose(targets.scores(score), goals)
     fixed = {row: chosen[units.row(row)] for row in rows}
     start = torch.zeros(network.n_weights, dtype=torch.bool)
     found = Wiring.of(flow, [everything]).arrange(start, score, [goal], fixed)
@@ -140,6 +141,7 @@ def test_the_largest_groups_are_chosen_and_those_that_always_stay():
     score = torch.tensor([4.0, 1.0, 2.0, 3.0])
     plain, kept = target(units, 0, 2), target(units, 0, 2, always=[1])
     for asked, expected in ((plain, [0, 3]), (kept, [0, 1])):
-        chosen = UnitTargets(units, (asked,)).choose(score, [2])
+        targets = UnitTargets(units, (asked,))
+        chosen = targets.choose(targets.scores(score), [2])
         assert chosen[:4].nonzero().flatten().tolist() == expected
         assert chosen[4:].all()

@@ -4,6 +4,9 @@ MNIST, 784-300-100-10 and 784-1024-1024-10, trained to 5, 2 and 1 % of their wei
 The routes take turns, on one thread. In the folder `examples`::
 
     OMP_NUM_THREADS=1 python -m benchmarks.shipping --data ../../shared/data
+
+``--parts`` chooses what is measured. Loads, which are long enough, and one row are told
+in process time, on which what else the machine does has less influence.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +130,9 @@ def onnx_route(module: nn.Module) -> Route:
     return lambda X: session.run(None, {"X": X})
 
 
-def medians(ways: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def medians(
+    ways: dict[str, Callable[[], Any]], clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Return the median seconds of each; they take turns, in a random order.
 
     What ran before has filled the caches: a fixed order favours some of them.
@@ -139,9 +145,9 @@ def medians(ways: dict[str, Callable[[], Any]]) -> dict[str, float]:
     while True:
         for name in rng.permutation(list(ways)):
             way = ways[name]
-            begun = time.perf_counter()
+            begun = clock()
             way()
-            seconds[name].append(time.perf_counter() - begun)
+            seconds[name].append(clock() - begun)
         n_repeats = len(next(iter(seconds.values())))
         if n_repeats >= LEAST_REPEATS and time.perf_counter() - started > SECONDS:
             return {name: float(np.median(s)) for name, s in seconds.items()}
@@ -167,28 +173,38 @@ def one_row(net: SparseNetClassifier, data) -> Record:
         other.fit(data.X_train[:1000], data.y_train[:1000])
     row = data.X_test[:1]
     found = medians(
-        {"ours": lambda: net.predict(row), "sklearn": lambda: other.predict(row)}
+        {"ours": lambda: net.predict(row), "sklearn": lambda: other.predict(row)},
+        time.process_time,
     )
     return {name: 1e6 * value for name, value in found.items()}
 
 
+def loads(net: SparseNetClassifier) -> Record:
+    """Return the milliseconds of a load of both kinds of files."""
+    with tempfile.TemporaryDirectory() as directory:
+        plain, small = Path(directory) / "plain", Path(directory) / "small"
+        net.save(plain)
+        net.save(small, compress=True)
+        ways = {"plain": lambda: load(plain), "compressed": lambda: load(small)}
+        found = medians(ways, time.process_time)
+    return {name: 1e3 * value for name, value in found.items()}
+
+
 def files(net: SparseNetClassifier) -> Record:
-    """Return the sizes of files in bytes, and the milliseconds of a load."""
+    """Return the sizes of files in bytes."""
     dense = len(pickle.dumps(net.densify()))
     packed = len(pickle.dumps(net.sparsify()))
     net.densify()
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "net.safetensors"
-        net.save(path)
-        size = path.stat().st_size
-        seconds = medians({"load": lambda: load(path)})["load"]
+    plain, small = BytesIO(), BytesIO()
+    net.save(plain)
+    net.save(small, compress=True)
     compact = pickle.loads(pickle.dumps(net)).compact()
     return {
         "dense pickle": dense,
         "sparse pickle": packed,
-        "save": size,
+        "save": len(plain.getvalue()),
+        "compressed": len(small.getvalue()),
         "C source": len(net.to_c()),
-        "load ms": 1e3 * seconds,
         "units": [coef.shape[1] for coef in compact.coefs_[:-1]],
         "inputs": int(net.support_.sum()),
     }
@@ -253,6 +269,7 @@ def main() -> None:
     parser.add_argument(
         "--cnn", type=Path, nargs="+", default=[], help="networks that paper.mnist kept"
     )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     kept = [convolutional(path) for path in arguments.cnn]
@@ -267,61 +284,82 @@ def main() -> None:
                     "hidden": hidden,
                     "density": density,
                     "accuracy": net.score(data.X_test, data.y_test),
-                    "speed": [speed(net, data.X_test, n) for n in BATCHES],
-                    "one row": one_row(net, data),
-                    "files": files(net),
+                    **{part: PARTS[part](net, data) for part in arguments.parts},
                 }
             )
             save_records(records, arguments.out)
             print(records[-1], flush=True)
-    text = page(records)
+    texts = {part: TABLES[part](records) for part in arguments.parts}
     if kept:
-        text += f"\n\nMNIST, three convolutions:\n\n{convolutional_table(kept)}"
-    print(text)
-    if arguments.write:
-        replace_part(arguments.write, "shipping", text)
+        texts["convolutions"] = convolutional_table(kept)
+    for part, text in texts.items():
+        print(text)
+        if arguments.write:
+            replace_part(arguments.write, f"shipping: {part}", text)
 
 
-def page(records: list[Record]) -> str:
-    """Return the tables."""
+def named(record: Record) -> list[str]:
+    """Return what a network is called in the tables, and how much is left of it."""
+    sizes = (784, *record["hidden"], 10)
+    return ["-".join(map(str, sizes)), f"{100 * record['density']:g} %"]
+
+
+def speed_table(records: list[Record]) -> str:
+    """Return the table of the microseconds of a batch."""
     dense = [k for k in records[0]["speed"][0] if k.endswith(("dense", "CSR"))]
-    speeds, sizes = [], []
+    rows = []
     for record in records:
-        name = "-".join(map(str, (784, *record["hidden"], 10)))
-        left = f"{100 * record['density']:g} %"
         for case in record["speed"]:
             best = min(v for k, v in case.items() if k.startswith("ours, "))
             fastest = min(case[k] for k in dense if k != "torch CSR")
-            speeds.append(
-                [name, left, case["n_rows"], f"{case['ours']:.0f}"]
+            rows.append(
+                [*named(record), case["n_rows"], f"{case['ours']:.0f}"]
                 + [f"{case[k]:.0f}" for k in dense]
                 + [f"{fastest / case['ours']:.1f}", f"{case['ours'] / best:.2f}"]
                 + [", ".join(case["plan"])]
             )
-        found = record["files"]
-        kept = ("dense pickle", "sparse pickle", "save")
-        sizes.append(
+    header = ["network", "left", "rows", "ours", *dense, "× the fastest dense"]
+    return table([*header, "/ our best route", "chosen"], rows)
+
+
+def size_table(records: list[Record]) -> str:
+    """Return the table of the sizes of files."""
+    rows = []
+    for record in records:
+        found = record["sizes"]
+        kept = ("dense pickle", "sparse pickle", "save", "compressed")
+        rows.append(
             [
-                name,
-                left,
+                *named(record),
                 f"{record['accuracy']:.4f}",
                 found["inputs"],
                 ", ".join(map(str, found["units"])),
                 *(f"{found[kind] / 1024:.0f}" for kind in kept),
-                f"{found['dense pickle'] / found['save']:.0f}",
-                f"{found['load ms']:.1f}",
-                f"{record['one row']['ours'] / record['one row']['sklearn']:.2f}",
+                *(f"{found['dense pickle'] / found[kind]:.0f}" for kind in kept[2:]),
             ]
         )
-    speed_header = ["network", "left", "rows", "ours", *dense, "× the fastest dense"]
-    speed_header += ["/ our best route", "chosen"]
-    size_header = ["network", "left", "accuracy", "inputs", "units", "dense pickle, KB"]
-    size_header += ["sparsified, KB", "save, KB", "dense / save", "load, ms"]
-    size_header += ["predict of one row / scikit-learn's"]
-    return (
-        f"Microseconds of a batch:\n\n{table(speed_header, speeds)}\n\n"
-        f"Sizes:\n\n{table(size_header, sizes)}"
-    )
+    header = ["network", "left", "accuracy", "inputs", "units", "dense pickle, KB"]
+    header += ["sparsified, KB", "save, KB", "compressed, KB", "dense / save"]
+    return table([*header, "dense / compressed"], rows)
+
+
+def load_table(records: list[Record]) -> str:
+    """Return the table of loads, and of predictions of one row."""
+    rows = []
+    for record in records:
+        found, row = record["loads"]["load"], record["loads"]["one row"]
+        times = [f"{found[kind]:.1f}" for kind in ("plain", "compressed")]
+        rows.append([*named(record), *times, f"{row['ours'] / row['sklearn']:.2f}"])
+    header = ["network", "left", "load, ms", "load compressed, ms"]
+    return table([*header, "predict of one row / scikit-learn's"], rows)
+
+
+PARTS: dict[str, Callable[..., Any]] = {
+    "speed": lambda net, data: [speed(net, data.X_test, n) for n in BATCHES],
+    "sizes": lambda net, data: files(net),
+    "loads": lambda net, data: {"load": loads(net), "one row": one_row(net, data)},
+}
+TABLES = {"speed": speed_table, "sizes": size_table, "loads": load_table}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier
-from sklearn_sparsenet.plots import NetworkDisplay
+from sklearn_sparsenet.plots import NetworkDisplay, SparsityCurveDisplay
 
 X, y = load_breast_cancer(return_X_y=True, as_frame=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
@@ -38,6 +38,12 @@ search = GridSearchCV(model, grid, cv=3).fit(X_train, y_train)
 results = pd.DataFrame(search.cv_results_)
 results.columns = results.columns.str.replace("param_sparsenetclassifier__", "")
 results.pivot_table("mean_test_score", "target_sparsity", "hidden_layer_sizes").round(3)
+
+# %%
+# The same as a curve: each number of weights with the units that go best with it.
+
+SparsityCurveDisplay.from_estimator(search)
+plt.show()
 
 # %%
 # The best network, fitted to all training rows. The displays take a pipeline or a

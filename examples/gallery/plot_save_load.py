@@ -26,7 +26,7 @@ path = Path(folder.name) / "net.safetensors"
 
 # %%
 # The size goes with the number of weights that are not zero: the index of each and its
-# value take eight bytes, once for the network and once for the penalised solution.
+# values in the network and in the penalised solution take ten bytes or so.
 
 counts = [250, 500, 1000, 2000, 4000]
 sizes, pickled = [], []

@@ -4,7 +4,8 @@ Watching a fit
 
 What happens between the start and the end of ``fit``?
 
-The estimators take scikit-learn's callbacks. ``ProgressBar()`` shows how far a fit is;
+With ``verbose=1`` a fit prints what it has come to. The estimators also take
+scikit-learn's callbacks: ``ProgressBar()`` shows how far a fit is, and
 ``ScoringMonitor`` keeps scores of the network as it stands after each epoch.
 """
 
@@ -29,19 +30,22 @@ def on_test_rows(net, X, y):
 monitor = ScoringMonitor(
     scoring={"training": get_scorer("accuracy"), "test": on_test_rows}
 )
-net = SparseNetClassifier((50,), target_sparsity=200, random_state=0)
+net = SparseNetClassifier((50,), target_sparsity=200, verbose=1, random_state=0)
 net = net.set_callbacks(monitor).fit(X_train, y_train)
 
 # %%
-# A fit is a tree of tasks. The first solve below its root is the search, with an entry
-# for each epoch; the second one solves the ℓ1 problem from there.
+# Above: loss, weights and time for every few epochs, and what came of it. The search
+# trains and cuts weights until 200 are left; the solve finds λ, ``alpha_``, from there.
+#
+# For the callbacks a fit is a tree of tasks. The first solve below its root is the
+# search, with an entry for each epoch; the second one solves the ℓ1 problem from there.
 
 log = monitor.get_logs().data_as_pandas
 log[["task_name", "task_id_path", "training", "test"]].head(8)
 
 # %%
 # What the search cut meanwhile is in ``narrowing_history_``, and drawn by
-# ``SearchDisplay``.
+# ``SearchDisplay``: the threshold up to which weights are cut, and how many are left.
 
 fig, axes = plt.subplots(3, 1, figsize=(6.4, 7), sharex=True, layout="constrained")
 search = log[log["parent_task_id_path"].map((0, 0).__eq__)]
@@ -57,5 +61,5 @@ plt.show()
 # and the accuracy suffers for a while. When the target is reached, the support is held
 # and trained.
 #
-# λ is here the size, in the metric of the steps, up to which weights are cut; it is not
-# ``alpha_``, which belongs to the solution.
+# The threshold is a size in the metric of the steps, and depends on these; λ of the
+# solution, ``alpha_``, is in the legend.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,9 @@ class Function:
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
     classes: np.ndarray | None = None  # where a sample has one label
+    input_names: Sequence[str] | None = None
+    # In place of missing inputs (NaN), shape (n_features,); NaN: nothing is.
+    fill: np.ndarray | None = None
 
     @property
     def response(self) -> Response:
@@ -53,6 +57,7 @@ class Predictions(nn.Module):
 
     scale: Tensor | None
     shift: Tensor | None
+    fill: Tensor | None
 
     def __init__(self, function: Function) -> None:
         super().__init__()
@@ -60,13 +65,15 @@ class Predictions(nn.Module):
         self._loss = function.loss
         self._stacks = function.classes is not None and len(function.classes) == 2
         dtype = function.dtype
-        for name in ("scale", "shift"):
+        for name in ("scale", "shift", "fill"):
             values = getattr(function, name)
             tensor = None if values is None else torch.tensor(values, dtype=dtype)
             self.register_buffer(name, tensor)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return predictions, shape (n_samples, n_outputs or n_classes)."""
+        if self.fill is not None:
+            inputs = torch.where(inputs.isnan(), self.fill, inputs)
         outputs = outputs_of(self.network, inputs)
         predictions = self._loss.predict(outputs)
         if self._stacks and predictions.shape[1] == 1:

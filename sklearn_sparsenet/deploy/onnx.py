@@ -14,9 +14,9 @@ from sklearn_sparsenet.networks.activations import activation_of
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["to_onnx"]
+__all__ = ["OPSET", "to_onnx"]
 
-_OPSET = 20  # the first with Gelu
+OPSET = 20  # the first with Gelu
 _SPARSE_BELOW = 0.5  # density from which on an initialiser stays dense
 
 
@@ -129,7 +129,7 @@ class _Graph:
             self.dense,
             sparse_initializer=self.sparse,
         )
-        opset = helper.make_opsetid("", _OPSET)
+        opset = helper.make_opsetid("", OPSET)
         model = helper.make_model(graph, opset_imports=[opset], ir_version=9)
         self.onnx.checker.check_model(model)
         return model
@@ -320,6 +320,9 @@ def to_onnx(function: Function, *, sparse_initializers: bool = False) -> Any:
     shrink the file; runtimes turn them into dense ones when they load it.
     """
     graph = _Graph(function, sparse_initializers)
+    if function.fill is not None:
+        is_missing = graph.node("IsNaN", ["X"])
+        graph.node("Where", [is_missing, graph.number(function.fill), "X"])
     layers = list(function.network.children())
     # onnxruntime has no convolutions, pools and the like in double precision.
     in_single = graph.is_double and any(type(m) in _SINGLE_ONLY for m in layers)

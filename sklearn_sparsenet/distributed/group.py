@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import socket
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
-from torch.distributed import PrefixStore, ProcessGroup, ProcessGroupGloo, Store
+from torch.distributed import (
+    PrefixStore,
+    ProcessGroup,
+    ProcessGroupGloo,
+    Store,
+    TCPStore,
+)
 
 from sklearn_sparsenet.utils.exceptions import ProcessLostError
+from sklearn_sparsenet.utils.processes import Processes
 
-__all__ = ["Group"]
+__all__ = ["Group", "address_towards"]
 
 
-class Group:
+class Group(Processes):
     """What a fit asks of the other processes; see `utils.processes.Processes`.
 
     Connections are its own. When it is left they are closed, so that whoever waits for
@@ -54,8 +64,8 @@ class Group:
         self._timeout, self._accelerated = timeout, accelerated
         self._group: Any = None  # whose methods are not declared
         try:
-            where = PrefixStore(name, store)
-            self._group = ProcessGroupGloo(where, rank, size, timeout)
+            where, options = PrefixStore(name, store), _options(store, timeout)
+            self._group = ProcessGroupGloo(where, rank, size, options)
         except RuntimeError as error:
             raise self._lost(error) from error
 
@@ -103,3 +113,38 @@ class Group:
     def leave(self) -> None:
         """Close the connections."""
         self._group = None
+
+
+def _options(store: Store, timeout: timedelta) -> Any:
+    """Return the options of a group whose processes find each other by a store."""
+    gloo: Any = ProcessGroupGloo  # whose members are not all declared
+    options = gloo._Options()
+    options._timeout = timeout
+    host = address_towards(store)
+    if host is None or "GLOO_SOCKET_IFNAME" in os.environ:
+        options._devices = [gloo.create_default_device()]
+    else:
+        options._devices = [gloo.create_device(hostname=host)]
+    return options
+
+
+def address_towards(store: Store) -> str | None:
+    """Return the address of this machine by which it reaches a store.
+
+    The others reach it by the same. The name of a machine may lead to the machine
+    itself alone, as 127.0.1.1. None where that is all that is known.
+    """
+    while isinstance(store, PrefixStore):
+        store = store.underlying_store
+    if not isinstance(store, TCPStore):
+        return None
+    try:
+        # Nothing is sent, but the system says which way it would go.
+        found = socket.getaddrinfo(store.host, store.port, type=socket.SOCK_DGRAM)
+        family, kind, _, _, there = found[0]
+        with socket.socket(family, kind) as way:
+            way.connect(there)
+            host = way.getsockname()[0]
+    except OSError:
+        return None
+    return None if ip_address(host).is_loopback else host

@@ -1,7 +1,13 @@
 """The estimators: scikit-learn's face of the library."""
 
 from sklearn_sparsenet.estimators._loading import load
-from sklearn_sparsenet.estimators._reports import input_report
+from sklearn_sparsenet.estimators._whole_models import (
+    compact,
+    input_report,
+    save,
+    to_c,
+    to_onnx,
+)
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
 from sklearn_sparsenet.estimators.cv import SparseNetClassifierCV, SparseNetRegressorCV
 from sklearn_sparsenet.estimators.path import SparseNetPath, sparsenet_path
@@ -15,8 +21,12 @@ __all__ = [
     "SparseNetRegressor",
     "SparseNetRegressorCV",
     "StabilityResult",
+    "compact",
     "input_report",
     "load",
+    "save",
     "sparsenet_path",
     "stability_selection",
+    "to_c",
+    "to_onnx",
 ]

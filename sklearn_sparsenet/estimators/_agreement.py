@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ _OF_A_PROCESS = ("checkpoint", "device", "n_jobs", "verbose")
 class _Facts:
     """What a process tells the others before they begin."""
 
-    trouble: str | None = None  # with its data
+    trouble: TypeError | ValueError | None = None  # with its data
     table: Table | None = None  # without X
     common: dict[str, str] | None = None  # what has to be the same in all of them
 
@@ -49,15 +50,22 @@ def agreed(
     ------
     ValueError
         In all processes, if one of them refuses its data, or if parameters or columns
-        differ; in the one that refuses them, its own error.
+        differ. The one that refuses its data has its own error, and the others have a
+        TypeError where that is one.
     """
     try:
         table = check()
     except Exception as error:
-        processes.gather(_Facts(trouble=f"{type(error).__name__}: {error}"))
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        # Others may not know the class of the error itself.
+        processes.gather(_Facts(kind(f"{type(error).__name__}: {error}")))
         raise
-    if processes.size == 1:
-        return table
+    return processes.joint(table, partial(_with_others, settings, previous))
+
+
+def _with_others(
+    settings: Settings, previous: Any, table: Table, processes: Processes
+) -> Table:
     common = _common(settings, previous, table)
     found = processes.gather(_Facts(None, replace(table, X=None), common))
     _refuse_trouble(found)
@@ -75,7 +83,7 @@ def agreed(
 def _refuse_trouble(found: list[_Facts]) -> None:
     for number, facts in enumerate(found):
         if facts.trouble is not None:
-            raise ValueError(f"Process {number} cannot fit: {facts.trouble}")
+            raise type(facts.trouble)(f"Process {number} cannot fit: {facts.trouble}")
     expected = found[0].common
     for number, facts in enumerate(found):
         for what, value in expected.items():
@@ -113,11 +121,9 @@ def _short(text: str) -> str:
 
 def check_module(processes: Processes, module: nn.Module) -> None:
     """Refuse a module whose statistics would be those of one process's samples."""
-    if processes.size == 1:
-        return
     for name, part in module.named_modules():
         if getattr(part, "track_running_stats", False):
-            raise ValueError(
+            processes.refuse(
                 f"module= has running statistics ({name}: {type(part).__name__}), "
                 "which processes that share a fit would each have of their own. Use "
                 "LayerNorm or GroupNorm."

@@ -120,7 +120,7 @@ class SparseNet(
         check_is_fitted(self)
         if isinstance(X, TableRows):
             return np.concatenate([self._outputs(rows) for rows in X.blocks()])
-        X = check_new_data(self, X)
+        X = check_new_data(self, X, self._fill)
         if isinstance(X, StreamedTable):
             return np.concatenate([self._computed(rows) for rows in X.blocks()])
         return self._computed(X)

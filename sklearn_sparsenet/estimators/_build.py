@@ -18,8 +18,9 @@ from sklearn_sparsenet.estimators._holdout import hold_out
 from sklearn_sparsenet.estimators._identity import identify
 from sklearn_sparsenet.estimators._settings import Settings
 from sklearn_sparsenet.estimators._unit_targets import has_unit_targets
-from sklearn_sparsenet.estimators._validation import SEARCHES, as_ratios
+from sklearn_sparsenet.estimators._validation import SEARCHES
 from sklearn_sparsenet.estimators._warnings import warn_user
+from sklearn_sparsenet.estimators._weights import as_ratios, weight_tensor
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.network import Network, find_layers
 from sklearn_sparsenet.penalties import Penalty, as_penalty
@@ -103,9 +104,8 @@ def build_samples(
     some = rows.slice(0, 1)
     dtype, device = some.dtype, some.device
     target = coding.tensor(n_outputs, dtype).to(device)
-    on_device = {"dtype": dtype, "device": device}
     if not settings.early_stopping:
-        return Samples(rows, target, torch.as_tensor(weight, **on_device))
+        return Samples(rows, target, weight_tensor(weight, dtype, device))
     fraction = as_number(settings.validation_fraction)
     kept, held = hold_out(coding.strata, fraction, seeds.split)
 
@@ -116,7 +116,7 @@ def build_samples(
     held_rows = DatasetSubset(rows, torch.from_numpy(held).to(device))
     patience = int(as_number(settings.n_iter_no_change))
     validation = Validation(held_rows, score, patience)
-    weights = torch.as_tensor(as_ratios(weight[kept]), **on_device)
+    weights = weight_tensor(as_ratios(weight[kept]), dtype, device)
     return Samples(DatasetSubset(rows, index), target[index], weights, validation)
 
 
@@ -301,7 +301,7 @@ def build_checkpoint(
     text = f"{who} {identify(values)} {network} {identify(more)}"
     where = directory / fingerprint(problem, text)
     warn = partial(warn_user, category=UserWarning)
-    processes = current_processes()
-    if processes.size > 1:
-        return SharedCheckpoint(where, warn, processes)
-    return Checkpoint(where, warn)
+    return current_processes().joint(
+        Checkpoint(where, warn),
+        lambda _, processes: SharedCheckpoint(where, warn, processes),
+    )

@@ -13,7 +13,8 @@ from typing import Any
 from sklearn_sparsenet.estimators._outcome import attributes_for_predictions
 from sklearn_sparsenet.estimators._specification import Specification
 from sklearn_sparsenet.networks.sparsity import count_per_layer
-from sklearn_sparsenet.solvers.monitor import Monitor
+from sklearn_sparsenet.solvers import Solution
+from sklearn_sparsenet.solvers.monitor import Course, Monitor
 
 __all__ = ["FitTasks"]
 
@@ -82,12 +83,12 @@ class _SolveTasks:
             self._block = self._begin(self._solve, "epochs", 0)
             self._n_blocks += 1
 
-    def end_epoch(self, epochs: int) -> bool:
+    def end_epoch(self, epochs: int, course: Course) -> bool:
         if epochs >= min(self._n_blocks * self._block_size, self._n_epochs):
             self._end_block()
         return self._stops
 
-    def end_solve(self) -> bool:
+    def end_solve(self, found: Solution) -> bool:
         self._end_block()
         self._end(self._solve)
         return self._stops

@@ -15,8 +15,9 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from torch import Tensor
 
 from sklearn_sparsenet.estimators._scales import (
+    Standardization,
     check_target_range,
-    standardization,
+    row_blocks,
     warn_about_target_scale,
 )
 from sklearn_sparsenet.estimators._settings import Settings
@@ -30,7 +31,7 @@ __all__ = ["ClassCoding", "Coding", "RealCoding", "weigh"]
 class Coding(ABC):
     """The target of some rows, coded, and what follows for networks and losses."""
 
-    encoded: np.ndarray  # of shape (n_samples,) or (n_samples, n_outputs)
+    values: np.ndarray  # of shape (n_samples,) or (n_samples, n_outputs)
     loss: str | Callable | Loss  # the parameter
 
     @staticmethod
@@ -97,7 +98,7 @@ class Coding(ABC):
     def strata(self) -> np.ndarray:
         """The class of each row, all zeros where there are none."""
         has_classes = self.labels is not None
-        return self.encoded if has_classes else np.zeros(len(self.encoded), dtype=int)
+        return self.values if has_classes else np.zeros(len(self.values), dtype=int)
 
     @abstractmethod
     def make_loss(self, n_outputs: int) -> Loss:
@@ -154,9 +155,9 @@ class ClassCoding(Coding):
 
     def tensor(self, n_outputs: int, dtype: torch.dtype) -> Tensor:
         if not self.is_multilabel and n_outputs > 1:
-            return torch.as_tensor(self.encoded, dtype=torch.int64)
-        numbers = torch.as_tensor(self.encoded, dtype=dtype)
-        return numbers.reshape(len(self.encoded), -1)
+            return torch.as_tensor(self.values, dtype=torch.int64)
+        numbers = torch.as_tensor(self.values, dtype=dtype)
+        return numbers.reshape(len(self.values), -1)
 
     def score(self, output: Tensor, rows: np.ndarray, weight: np.ndarray) -> float:
         """Return the accuracy."""
@@ -165,26 +166,32 @@ class ClassCoding(Coding):
             predicted = predicted if self.is_multilabel else predicted[:, 0]
         else:
             predicted = output.argmax(1).cpu().numpy()
-        wanted = self.encoded[rows]
+        wanted = self.values[rows]
         return float(accuracy_score(wanted, predicted, sample_weight=weight))
 
 
 @dataclass(frozen=True)
 class RealCoding(Coding):
-    """Columns of numbers, standardised, or as they are, with mean 0 and scale 1."""
+    """Columns of numbers as they were given, standardised where they are needed.
 
-    mean: np.ndarray  # of shape (n_outputs,), as the scale
-    scale: np.ndarray
+    Or with mean 0 and scale 1, which changes nothing.
+    """
+
+    standardization: Standardization
     is_flat: bool  # whether the target has one dimension
 
     @property
     def attributes(self) -> dict[str, Any]:
-        flat = self.is_flat
-        return {"y_mean_": self.mean, "y_scale_": self.scale, "_flat_target": flat}
+        used = self.standardization
+        return {
+            "y_mean_": used.mean,
+            "y_scale_": used.scale,
+            "_flat_target": self.is_flat,
+        }
 
     @property
     def n_outputs(self) -> int:
-        return len(self.mean)
+        return self.values.shape[1]
 
     def make_loss(self, n_outputs: int) -> Loss:
         if n_outputs != self.n_outputs:
@@ -194,15 +201,20 @@ class RealCoding(Coding):
         return _loss_of_numbers(self.loss)
 
     def tensor(self, n_outputs: int, dtype: torch.dtype) -> Tensor:
-        check_target_range(self.encoded, dtype)
-        return torch.as_tensor(self.encoded, dtype=dtype)
+        target = torch.empty(self.values.shape, dtype=dtype)
+        for rows in row_blocks(self.values):
+            coded = self.standardization(self.values[rows])
+            check_target_range(coded, dtype)
+            target[rows] = torch.from_numpy(coded)
+        return target
 
     def score(self, output: Tensor, rows: np.ndarray, weight: np.ndarray) -> float:
         """Return R²."""
         predicted = _loss_of_numbers(self.loss).predict(output).cpu().numpy()
         if not np.isfinite(predicted).all():
             return -np.inf
-        return float(r2_score(self.encoded[rows], predicted, sample_weight=weight))
+        wanted = self.standardization(self.values[rows])
+        return float(r2_score(wanted, predicted, sample_weight=weight))
 
 
 def _loss_of_numbers(loss: str | Callable | Loss) -> Loss:
@@ -229,7 +241,7 @@ def _code_classes(settings, y, known, before) -> ClassCoding:
             )
         return ClassCoding(y.astype(np.int64), settings.loss, labels, True)
     with naming("y"):
-        classes, encoded = np.unique(y, return_inverse=True)
+        classes = np.unique(np.concatenate([np.unique(y[i]) for i in row_blocks(y)]))
     if before is not None and not np.array_equal(before, classes):
         raise ValueError(
             "warm_start=True needs the same classes as the fit before; got "
@@ -241,44 +253,40 @@ def _code_classes(settings, y, known, before) -> ClassCoding:
                 f"y has the classes {classes}, and only {known} are known. Pass all "
                 "classes at the first call of partial_fit."
             )
-        classes, encoded = known, np.searchsorted(known, y)
+        classes = known
     if len(classes) < 2:
         raise ValueError(
             "y needs a number of classes greater than one; it has 1 class, "
             f"{classes[0]!r} (in rows of positive weight)."
         )
-    return ClassCoding(encoded, settings.loss, classes, False)
+    return ClassCoding(np.searchsorted(classes, y), settings.loss, classes, False)
 
 
 def _code_numbers(settings, y, weight) -> RealCoding:
     is_flat, loss = y.ndim == 1, settings.loss
-    with naming("y"), np.errstate(over="ignore"):
-        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
+    values = y.reshape(len(y), -1)
     check_target_range(values, torch.float64)
     standardizes = settings.normalize_y
     if is_auto := standardizes == "auto":
         standardizes = _loss_of_numbers(loss).standardizes_target
     if standardizes:
-        values, mean, scale = standardization(values, weight)
-        return RealCoding(values, loss, mean, scale, is_flat)
+        return RealCoding(values, loss, Standardization.of(values, weight), is_flat)
     if is_auto and callable(loss) and not isinstance(loss, Loss):
         warn_about_target_scale(values)
     n_columns = values.shape[1]
-    return RealCoding(values, loss, np.zeros(n_columns), np.ones(n_columns), is_flat)
+    none = Standardization.known(np.zeros(n_columns), np.ones(n_columns))
+    return RealCoding(values, loss, none, is_flat)
 
 
 def _code_numbers_as(fitted, settings, y) -> RealCoding:
-    mean, scale = fitted.y_mean_, fitted.y_scale_
-    with naming("y"), np.errstate(over="ignore"):
-        values = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        if values.shape[1] != len(mean):
-            raise ValueError(
-                f"it has {values.shape[1]} columns, and that of the fit before "
-                f"{len(mean)}."
-            )
-        return RealCoding(
-            (values - mean) / scale, settings.loss, mean, scale, y.ndim == 1
+    before = Standardization.known(fitted.y_mean_, fitted.y_scale_)
+    values = y.reshape(len(y), -1)
+    if values.shape[1] != len(before.mean):
+        raise ValueError(
+            f"y: it has {values.shape[1]} columns, and that of the fit before "
+            f"{len(before.mean)}."
         )
+    return RealCoding(values, settings.loss, before, y.ndim == 1)
 
 
 def weigh(

@@ -33,7 +33,7 @@ from sklearn_sparsenet.estimators._settings import (
 )
 from sklearn_sparsenet.estimators._specification import check_rows, ready_to_train
 from sklearn_sparsenet.estimators._table import Table
-from sklearn_sparsenet.estimators._validation import as_ratios
+from sklearn_sparsenet.estimators._weights import as_ratios, weight_tensor
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.paths import find_paths
@@ -58,7 +58,7 @@ def train_on(fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
     table = agreed(current_processes(), settings, fitted, check)
     known = getattr(fitted, "classes_", None)
     weight = as_ratios(weigh(settings, table.y, table.weight, known))
-    table = replace(table, weight=weight)
+    table = replace(table, weight=weight).of_positive_weight()
     with ready_to_train(settings, fitted.n_iter_) as (seeds, device):
         problem = _problem(settings, fitted, table, device)
         was_searched = fitted.target_n_nonzero_ is not None
@@ -104,17 +104,15 @@ def _problem(
     module = copy_of(fitted.module_).to(device)
     dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
     check_range(table.X, dtype)
-    numbers = np.flatnonzero(table.weight > 0)
-    rows = table.rows(numbers, dtype, device)
-    coding = Coding.as_before(settings, fitted, table.y[numbers])
+    rows = table.rows(dtype, device)
+    coding = Coding.as_before(settings, fitted, table.y)
     n_outputs = count_outputs(module, rows)
     loss = coding.make_loss(n_outputs)
     target = coding.tensor(n_outputs, dtype).to(device)
     loss.check_target(target)
     if settings.module is not None:
         rows = rows_to_give(module, rows)
-    weight = torch.as_tensor(table.weight[numbers], dtype=dtype, device=device)
-    samples = Samples(rows, target, weight)
+    samples = Samples(rows, target, weight_tensor(table.weight, dtype, device))
     problem = build_problem(settings, module, fitted.layer_names_, loss, samples)
     sizes = _sizes_of_inputs(fitted, module)
     if sizes is not None:

@@ -20,13 +20,12 @@ from sklearn_sparsenet.estimators._specification import check_table, specified
 from sklearn_sparsenet.estimators._validation import (
     POSITIVE_INT,
     StrOptions,
-    as_ratios,
-    check_weights,
     fit_context,
     indexable,
     naming,
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
+from sklearn_sparsenet.estimators._weights import as_ratios, check_weights
 from sklearn_sparsenet.estimators.path import Grid, plan_path, settings_for
 from sklearn_sparsenet.estimators.selection import SELECTIONS, choose
 from sklearn_sparsenet.search.targets import has_entries
@@ -89,11 +88,10 @@ class CrossValidated(WithoutPartialFit):
             Once of all networks of the folds that missed their targets, and of the
             last fit.
         """
-        if current_processes().size > 1:
-            raise ValueError(
-                f"{type(self).__name__} cannot be fitted within data_parallel: its "
-                "folds are what runs in parallel, by n_jobs and a backend of joblib."
-            )
+        current_processes().refuse(
+            f"{type(self).__name__} cannot be fitted within data_parallel: its folds "
+            "are what runs in parallel, by n_jobs and a backend of joblib."
+        )
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         single, grid = self._make_single(), self._grid()

@@ -175,7 +175,8 @@ validation_fraction : float, default=0.1
 n_iter_no_change : int, default=10
     Epochs on target without a better score after which `early_stopping` ends a solve.
 warm_start : bool, default=False
-    Whether `fit` starts from the fitted network and tries its `alpha_` first.
+    Whether `fit` starts from the fitted network and tries its `alpha_` first. A search
+    may exchange weights; `partial_fit` keeps the ones there are.
 solver : {{"adam", "sgd", "lbfgs"}}, default="adam"
     Proximal Adam, or proximal stochastic gradient descent (Algorithm 3 of the paper).
     "lbfgs", for small data and smooth activations, solves the ℓ1 problem in float64
@@ -202,7 +203,9 @@ n_jobs : int, default=None
     cores. The network is the same to the last bit, whatever it is. In a worker of
     joblib's None is one, and a number is at most what joblib leaves to each worker.
 device : str or torch.device, default="cpu"
-    Where the network is trained. "auto": CUDA if there is any, else the CPU.
+    Where the network is trained. "auto": CUDA if there is any, else the CPU; with
+    several GPUs the processes of joblib take one after the other, and any other process
+    the current one of PyTorch.
 dtype : "auto", "float32" or "float64", default="auto"
     Precision of the training. "auto": the type of X on the CPU (integers: float64),
     float32 elsewhere; float64 with "lbfgs".
@@ -213,7 +216,10 @@ checkpoint : str or path-like, default=None
     What it kept is removed once it is done. Fits may share a directory. With "lbfgs"
     finished solves are kept, and nothing of the present one.
 verbose : int, default=0
-    1 prints a line for each solve.
+    1: print a table of about 20 lines at most, each for a block of epochs, with the
+    loss, the validation score, and the weights left (inputs and units where they have
+    targets); and what was found. Of a path, and of each fold, a line for each target.
+    2: more lines. 0: nothing, at no cost; the network is the same to the last bit.
 tol : float, default=0.01
     The target is met if \\|n_nonzero - target\\| <= tol * target; 0: exactly. With
     the default search the count of the network is exact, and `tol` is how far that of

@@ -11,6 +11,7 @@ from sklearn.callback import with_callbacks
 
 from sklearn_sparsenet.estimators._callbacks import FitTasks
 from sklearn_sparsenet.estimators._fitted import set_fitted
+from sklearn_sparsenet.estimators._log import FitLog
 from sklearn_sparsenet.estimators._outcome import (
     fitted_attributes,
     interruption,
@@ -57,9 +58,7 @@ def fit_network(
         spec.training() as trainer,
     ):
         n_solves = max_solves(trainer, spec.search, spec.limits)
-        monitor = tasks.begin(spec, n_solves)
-        if spec.processes.size > 1:
-            monitor = SharedMonitor(monitor, spec.processes)
+        monitor = spec.processes.joint(tasks.begin(spec, n_solves), SharedMonitor)
         trainer.session.progress.monitor = monitor
         (found,) = follow(spec, trainer, [PathPoint(spec.target, spec.search)])
     set_fitted(estimator, found.attributes)
@@ -70,26 +69,35 @@ def fit_network(
 
 
 def follow(
-    spec: Specification, trainer: Trainer, points: Sequence[PathPoint]
+    spec: Specification,
+    trainer: Trainer,
+    points: Sequence[PathPoint],
+    name: str = "",
 ) -> Iterator[Fitted]:
     """Yield what is found at each point of a path: at one, in a single fit.
 
-    The checkpoint goes once nothing is left to go on with.
+    The checkpoint goes once nothing is left to go on with. The name is that of the run
+    among several, in what `verbose` prints.
     """
+    log = FitLog.of(spec, trainer, len(points), name)
     for result in train_path(trainer, points, spec.limits):
-        found = _found(spec, trainer, result)
+        found = _found(spec, trainer, result, log)
         yield found
     goes_on = found.was_interrupted or result.was_stopped
     if trainer.session.checkpoint is not None and not goes_on:
         trainer.session.checkpoint.remove()
 
 
-def _found(spec: Specification, trainer: Trainer, result: TrainingResult) -> Fitted:
+def _found(
+    spec: Specification, trainer: Trainer, result: TrainingResult, log: FitLog | None
+) -> Fitted:
     """Return what was found; a second interruption is not held up."""
     is_interrupted = result.was_interrupted or trainer.session.progress.interrupted
     parts = (spec, trainer, result)
     try:
         attributes = fitted_attributes(*parts)
+        if log is not None:
+            log.conclude(result)
     except KeyboardInterrupt:
         if is_interrupted:
             raise

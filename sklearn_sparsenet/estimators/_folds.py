@@ -118,7 +118,8 @@ def _fit_fold(
         facts["X"] = train[0].take()
     task.call_on_fit_task_begin(**facts)
     with told_before():
-        points, messages = run_path(clone(single), *data, grid, fold[0], classes)
+        how = (grid, fold[0], classes, f"fold {task.task_id + 1}")
+        points, messages = run_path(clone(single), *data, *how)
 
     about_all = scorer if classes is None else with_labels(scorer, classes)
 

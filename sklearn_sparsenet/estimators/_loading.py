@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -27,7 +28,12 @@ from sklearn_sparsenet.utils.atomic_files import opened
 from sklearn_sparsenet.utils.declared import fits
 from sklearn_sparsenet.utils.json_codec import Reader
 from sklearn_sparsenet.utils.runtime import forked_random_state, single_threaded
-from sklearn_sparsenet.utils.tensor_files import parse, read_tensors
+from sklearn_sparsenet.utils.tensor_files import (
+    COMPRESSION,
+    expanded,
+    parse,
+    read_tensors,
+)
 
 __all__ = ["load"]
 
@@ -66,7 +72,8 @@ def load(path: Any, module: Any = None) -> Any:
     ValueError
         If the file is damaged, of another kind or version, says anything that `save`
         would not, or needs `module`. Hostile files are no exception: they run no code,
-        and take no memory beyond what they bring and what the network takes.
+        and take no memory beyond what they bring and what the network takes, or a few
+        times what they bring if they are compressed.
     TypeError
         If `path` is no path, or a file object that is open for text.
 
@@ -107,17 +114,9 @@ def _errors_told_as_damage(path: Any) -> Iterator[None]:
 
 def _read(file: BinaryIO, *, ends: bool) -> tuple[dict[str, Any], Reader]:
     """Return document and arrays of a file that is what it says it is."""
-    metadata, arrays = read_tensors(file)
-    if ends and file.read(1):
-        raise ValueError("something follows its end")
-    if metadata.get("format") != stored.FORMAT:
-        raise ValueError("it was not written by save()")
-    version = metadata.get("format_version")
-    if version != stored.FORMAT_VERSION:
-        raise ValueError(
-            f"it has format version {version!r}, and this library ({__version__}) "
-            f"reads version {stored.FORMAT_VERSION!r}"
-        )
+    metadata, arrays = _read_version(file, ends=ends)
+    if COMPRESSION in metadata:  # once: a file in a file in a file could be of any size
+        metadata, arrays = _read_version(expanded(metadata, arrays), ends=True)
     text = metadata["document"]
     if metadata["sha256"] != stored.digest(text, arrays):
         raise ValueError("its checksum is wrong")
@@ -127,6 +126,24 @@ def _read(file: BinaryIO, *, ends: bool) -> tuple[dict[str, Any], Reader]:
     ):
         raise ValueError("its document does not have the parts that save() writes")
     return document, Reader(stored.known_classes() | stored.FORMER_NAMES, arrays)
+
+
+def _read_version(
+    file: BinaryIO, *, ends: bool
+) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Return metadata and arrays of a file of a version that is read."""
+    metadata, arrays = read_tensors(file)
+    if ends and file.read(1):
+        raise ValueError("something follows its end")
+    if metadata.get("format") != stored.FORMAT:
+        raise ValueError("it was not written by save()")
+    version = metadata.get("format_version")
+    if version not in stored.VERSIONS_READ:
+        raise ValueError(
+            f"it has format version {version!r}, and this library ({__version__}) "
+            f"reads versions {' and '.join(stored.VERSIONS_READ)}"
+        )
+    return metadata, arrays
 
 
 def _decode(document: dict[str, Any], reader: Reader) -> tuple[type, dict[str, Any]]:
@@ -148,7 +165,9 @@ def _decode(document: dict[str, Any], reader: Reader) -> tuple[type, dict[str, A
         raise ValueError("what should be its weights is something else")
     if not stored.is_paid([*weights.values(), *penalized]):
         raise ValueError("its weights are far larger than the file")
-    attributes["penalized_coefs_"] = [part.unpack().numpy() for part in penalized]
+    attributes["penalized_coefs_"] = [
+        part.unpack(weights).numpy() for part in penalized
+    ]
     return kind, parts
 
 

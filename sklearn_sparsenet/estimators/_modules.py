@@ -105,10 +105,31 @@ def _go_on_from(fitted: nn.Module, module: nn.Module) -> None:
     try:
         module.load_state_dict(fitted.state_dict())
     except RuntimeError as error:
+        had, asked = map(_shapes, (fitted, module))
+        different = [
+            f"{name} {had.get(name, 'missing')} instead of {asked.get(name, 'none')}"
+            for name in sorted(had.keys() | asked.keys())
+            if had.get(name) != asked.get(name)
+        ]
         raise ValueError(
             "warm_start=True cannot continue from the fitted network, which has "
-            f"another shape: {error}"
+            "another shape than the parameters and the data ask for: "
+            f"{', '.join(different)}. After compact(), partial_fit goes on."
         ) from error
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def penalized_weights(estimator: Any) -> dict[str, np.ndarray]:
+    """Return the penalised coefs of a fit by the names of their weights."""
+    names = [
+        f"{prefix}.weight" if prefix else "weight"
+        for prefix, child in estimator.module_.named_modules()
+        if isinstance(child, nn.Linear)
+    ]
+    return dict(zip(names, estimator.penalized_coefs_, strict=True))
 
 
 def linear_layers(module: nn.Module) -> tuple[list[np.ndarray], list[np.ndarray]]:

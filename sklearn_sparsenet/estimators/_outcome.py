@@ -52,6 +52,7 @@ def attributes_for_predictions(
         "_loss_": problem.loss,
         "_sample_shape": problem.rows.sample_shape,
         "_is_sparse": False,
+        "_fill": None,  # in place of missing inputs, of estimators with an imputer
     }
 
 

@@ -12,12 +12,13 @@ from sklearn_sparsenet.deploy.architecture import build_from, describe
 from sklearn_sparsenet.deploy.by_content import ByContent
 from sklearn_sparsenet.deploy.sparse_storage import (
     Packed,
-    pack,
     pack_module,
+    pack_solutions,
     strip_module,
     unpack_module,
 )
 from sklearn_sparsenet.estimators._fitted import CachedPredictor
+from sklearn_sparsenet.estimators._modules import penalized_weights
 from sklearn_sparsenet.estimators._stored import complete_attributes
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -62,14 +63,14 @@ class PicklingMixin:
             return state
         # A fit on an accelerator must load on a machine without one.
         module = copy.deepcopy(state.pop("module_")).cpu()
-        is_sparse = state["_is_sparse"]
-        state["_packed_"] = pack_module(module, may_be_sparse=is_sparse)
+        if state["_is_sparse"]:
+            state["_packed_"], state["penalized_coefs_"] = pack_solutions(
+                module, penalized_weights(self)
+            )
+        else:
+            state["_packed_"] = pack_module(module, may_be_sparse=False)
         # Plain values where that can be: what reads no code has no use for a module.
         state["_skeleton_"] = describe(module) or strip_module(module)
-        if is_sparse:
-            state["penalized_coefs_"] = [
-                pack(torch.from_numpy(c)) for c in state["penalized_coefs_"]
-            ]
         return state
 
     @single_threaded()
@@ -85,10 +86,12 @@ class PicklingMixin:
             skeleton = state.pop("_skeleton_")
             if not isinstance(skeleton, nn.Module):
                 skeleton = build_from(skeleton)
-            state["module_"] = unpack_module(skeleton, state.pop("_packed_")).eval()
-            penalized = state["penalized_coefs_"]
+            packed, penalized = state.pop("_packed_"), state["penalized_coefs_"]
+            state["module_"] = unpack_module(skeleton, packed).eval()
             if isinstance(next(iter(penalized), None), Packed):
-                state["penalized_coefs_"] = [c.unpack().numpy() for c in penalized]
+                state["penalized_coefs_"] = [
+                    coef.unpack(packed).numpy() for coef in penalized
+                ]
         if "_loss_" in state:  # one of the user's, as it was
             state["_loss_"] = as_loss(state["_loss_"])
         if "module_" in state:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -15,7 +14,7 @@ from sklearn_sparsenet.networks.paths import count_per_input, find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["ReportsMixin", "input_report"]
+__all__ = ["ReportsMixin"]
 
 _NAMED = 5  # inputs that a summary names
 
@@ -200,55 +199,6 @@ class ReportsMixin:
         left = [len(sizes[name]) for name in weighted_names(compact)]
         by_name = dict(zip(weighted_names(self.module_), left, strict=True))
         return [by_name[name] for name in self.layer_names_]
-
-
-def input_report(model, feature_names=None):
-    """Return the inputs that a fitted model still uses, the most important first.
-
-    Parameters
-    ----------
-    model : estimator or Pipeline
-        A fitted estimator of this library, or a Pipeline that ends with one. In a
-        Pipeline the inputs are the columns that the steps before it make, under the
-        names that these steps give them.
-    feature_names : array-like of str, default=None
-        Other names of these columns.
-
-    Returns
-    -------
-    DataFrame, or dict of lists without pandas
-        As the method `input_report` of the estimators returns it.
-
-    Raises
-    ------
-    TypeError
-        If the model is neither.
-    ValueError
-        As the method.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_wine
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from sklearn_sparsenet import SparseNetClassifier, input_report
-    >>> X, y = load_wine(return_X_y=True, as_frame=True)
-    >>> net = SparseNetClassifier((10,), target_inputs=2, random_state=0)
-    >>> model = make_pipeline(StandardScaler(), net).fit(X, y)
-    >>> len(input_report(model)["feature"])
-    2
-    """
-    net = model
-    if isinstance(model, Pipeline):
-        net = model[-1]
-        if feature_names is None and len(model) > 1:
-            feature_names = model[:-1].get_feature_names_out()
-    if not isinstance(net, ReportsMixin):
-        raise TypeError(
-            "input_report takes a SparseNet estimator, or a Pipeline that ends with "
-            f"one, not {type(net).__name__}."
-        )
-    return net.input_report(feature_names)
 
 
 def _or_nones(values, length: int) -> list:

@@ -1,6 +1,7 @@
 """One file for a fitted estimator: a versioned document and safetensors arrays.
 
-Sparse weights take eight bytes each.
+Of sparse weights their values are stored, and one or two bytes to tell where they are,
+for the network and its penalised solution together.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ import torch
 
 from sklearn_sparsenet._version import __version__
 from sklearn_sparsenet.deploy.architecture import describe
-from sklearn_sparsenet.deploy.sparse_storage import Packed, pack, pack_module
+from sklearn_sparsenet.deploy.sparse_storage import Packed, pack_solutions
 from sklearn_sparsenet.estimators import _stored as stored
+from sklearn_sparsenet.estimators._modules import penalized_weights
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.json_codec import Writer
 from sklearn_sparsenet.utils.runtime import single_threaded
-from sklearn_sparsenet.utils.tensor_files import dump_tensors
+from sklearn_sparsenet.utils.tensor_files import compressed, dump_tensors
 
 __all__ = ["save"]
 
 
 @single_threaded()
-def save(estimator: Any, path: Any) -> None:
+def save(estimator: Any, path: Any, *, compress: bool = False) -> None:
     """Write a fitted estimator to a file; see `SparseNetClassifier.save`."""
     kind = type(estimator)
     if not stored.is_stored(kind):
@@ -58,13 +60,10 @@ def save(estimator: Any, path: Any) -> None:
     }
     stored.check_attributes(kind, attributes)
     text = json.dumps(document, sort_keys=True)
-    metadata = {
-        "format": stored.FORMAT,
-        "format_version": stored.FORMAT_VERSION,
-        "document": text,
-        "sha256": stored.digest(text, writer.arrays),
-    }
-    put(dump_tensors(writer.arrays, metadata), path)
+    version = {"format": stored.FORMAT, "format_version": stored.FORMAT_VERSION}
+    checked = {"document": text, "sha256": stored.digest(text, writer.arrays)}
+    content = dump_tensors(writer.arrays, version | checked)
+    put(compressed(content, version) if compress else content, path)
 
 
 def _stored_params(estimator: Any, writer: Writer) -> dict[str, Any]:
@@ -117,11 +116,9 @@ def _for_predictions(loss: Loss) -> Loss:
 def _packed(estimator: Any) -> tuple[dict[str, Packed], list[Packed]]:
     """Return the weights of the network, and those of the penalised solution."""
     for may_be_sparse in (True, False):
-        network = pack_module(estimator.module_, may_be_sparse=may_be_sparse)
-        penalized = [
-            pack(torch.from_numpy(coef), may_be_sparse=may_be_sparse)
-            for coef in estimator.penalized_coefs_
-        ]
+        network, penalized = pack_solutions(
+            estimator.module_, penalized_weights(estimator), may_be_sparse=may_be_sparse
+        )
         if stored.is_paid([*network.values(), *penalized]):
             break
     return network, penalized

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import prod
+
 import numpy as np
 import torch
 from scipy import sparse
 
 from sklearn_sparsenet.estimators._warnings import warn_user
-from sklearn_sparsenet.solvers.streamed import StreamedTable, largest_number
+from sklearn_sparsenet.solvers.streamed import (
+    StreamedTable,
+    block_slices,
+    largest_number,
+)
 from sklearn_sparsenet.utils.exceptions import DataScaleWarning
 
 __all__ = [
+    "Standardization",
     "check_finite",
     "check_range",
     "check_target_range",
-    "standardization",
+    "row_blocks",
     "warn_about_scales",
     "warn_about_target_scale",
 ]
@@ -48,10 +57,11 @@ def check_range(
 
 def check_target_range(target: np.ndarray, dtype: torch.dtype) -> None:
     """Refuse a target that the floating type of the fit cannot hold."""
-    if np.abs(target).max() > torch.finfo(dtype).max:
+    largest = max(float(target.max()), -float(target.min()))
+    if largest > torch.finfo(dtype).max:
         name = str(dtype).removeprefix("torch.")
         raise ValueError(
-            f"y has numbers beyond those of {name}, up to {np.abs(target).max():.0e}. "
+            f"y has numbers beyond those of {name}, up to {largest:.0e}. "
             "Divide y, or set normalize_y=True if the loss allows for it."
         )
 
@@ -66,26 +76,92 @@ def check_finite(predictions: np.ndarray) -> np.ndarray:
     return predictions
 
 
-def standardization(
-    values: np.ndarray, weight: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return standardised columns, and the means and deviations that were used.
+def row_blocks(y: np.ndarray) -> Iterator[slice]:
+    """Cut the rows of a target into blocks, which are few numbers each."""
+    return block_slices(len(y), prod(y.shape[1:]), _PIECE_ELEMENTS)
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """What makes columns of numbers have mean 0 and deviation 1.
 
     Computed from values below 1, so that no square is too large or too small for a
-    number. Constant columns have the deviation 1, and become zero. Values have the
-    shape (n_samples, n_columns), weights (n_samples,).
+    number. Constant columns have the deviation 1, and become zero. All attributes have
+    the shape (n_columns,).
     """
-    largest = np.abs(values).max(axis=0)
-    _, exponent = np.frexp(largest)  # powers of two change no digit
-    scaled = np.ldexp(values, -exponent)
-    mean = np.average(scaled, axis=0, weights=weight)
-    centred = scaled - mean
-    deviation = np.sqrt(np.average(centred**2, axis=0, weights=weight))
-    # Rounding leaves a constant target a deviation that is not exactly zero.
-    constant = deviation <= 1e-12 * np.ldexp(largest, -exponent)
-    standardized = np.where(constant, 0.0, centred / np.where(constant, 1, deviation))
-    scale = np.where(constant, 1.0, np.ldexp(deviation, exponent))
-    return standardized, np.ldexp(mean, exponent), scale
+
+    exponent: np.ndarray  # of two, by whose power values are divided at first
+    centre: np.ndarray  # of what is left
+    deviation: np.ndarray
+    constant: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, weight: np.ndarray) -> Standardization:
+        """Return that of values of shape (n_samples, n_columns), with their weights."""
+        largest = np.maximum(
+            values.max(axis=0).astype(np.float64),
+            -values.min(axis=0).astype(np.float64),
+        )
+        _, exponent = np.frexp(largest)  # powers of two change no digit
+
+        def mean_of(change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+            def weighted(rows: slice) -> np.ndarray:
+                return change(_scaled(values[rows], exponent)) * weight[rows, None]
+
+            return _sum(weighted, *values.shape) / total
+
+        total = _sum(lambda rows: weight[rows, None], len(weight))
+
+        centre = mean_of(lambda scaled: scaled)
+        deviation = np.sqrt(mean_of(lambda scaled: (scaled - centre) ** 2))
+        # Rounding leaves a constant target a deviation that is not exactly zero.
+        constant = deviation <= 1e-12 * np.ldexp(largest, -exponent)
+        return cls(exponent, centre, deviation, constant)
+
+    @classmethod
+    def known(cls, mean: np.ndarray, scale: np.ndarray) -> Standardization:
+        """Return that by given numbers."""
+        none = np.zeros(len(mean), dtype=np.int32)
+        return cls(none, mean, scale, none > 0)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """What is subtracted from values."""
+        return np.ldexp(self.centre, self.exponent)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """What they are divided by."""
+        scale = np.ldexp(self.deviation, self.exponent)
+        return np.where(self.constant, 1.0, scale)
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return standardised values."""
+        centred = _scaled(values, self.exponent) - self.centre
+        deviation = np.where(self.constant, 1.0, self.deviation)
+        return np.where(self.constant, 0.0, centred / deviation)
+
+
+def _scaled(values: np.ndarray, exponent: np.ndarray) -> np.ndarray:
+    return np.ldexp(values.astype(np.float64), -exponent)
+
+
+def _sum(
+    of_rows: Callable[[slice], np.ndarray], n_rows: int, n_columns: int = 1
+) -> np.ndarray:
+    """Return the sum of all rows, which are computed a block at a time.
+
+    Halves are added up as NumPy does it: a single column has the same bits.
+    """
+
+    def between(start: int, stop: int) -> np.ndarray:
+        if (stop - start) * n_columns <= _PIECE_ELEMENTS:
+            return of_rows(slice(start, stop)).sum(axis=0)
+        half = (stop - start) // 2
+        half = start + half - half % 8
+        return between(start, half) + between(half, stop)
+
+    return between(0, n_rows)
 
 
 def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
+from sklearn_sparsenet.deploy.skl2onnx_converter import (
+    add_to_graph,
+    declare_outputs,
+    set_types,
+)
 from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
 from sklearn_sparsenet.estimators._saving import save
+from sklearn_sparsenet.estimators._validation import check_new_data
+from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks.compaction import compact_module
 from sklearn_sparsenet.networks.network import NORMALIZATIONS
 from sklearn_sparsenet.networks.paths import find_paths
 from sklearn_sparsenet.networks.sparsity import count_nonzero
+from sklearn_sparsenet.solvers.dataset import make_dataset
 from sklearn_sparsenet.utils.atomic_files import put
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["DeployMixin", "weighted_names"]
+__all__ = ["DeployMixin", "attributes_with", "weighted_names"]
 
 
 def _is_fitted(estimator: Any) -> bool:
@@ -29,7 +40,33 @@ def _is_fitted(estimator: Any) -> bool:
     raise AttributeError(f"{type(estimator).__name__} is not fitted yet.")
 
 
-class DeployMixin:
+def _warn(message: str) -> None:
+    warn_user(message, UserWarning)
+
+
+def _checked_rows(estimator: Any, X: Any, fill: np.ndarray | None) -> np.ndarray:
+    table = check_new_data(estimator, X, fill)
+    rows = make_dataset(table, torch.float64, torch.device("cpu"))
+    return rows.slice(0, rows.n_samples).numpy()
+
+
+class _KnownToSkl2onnx:
+    """What skl2onnx asks of the objects that it converts."""
+
+    def onnx_parser(self):
+        """Return what declares the outputs for skl2onnx, which calls this."""
+        return partial(declare_outputs, self._compact_function("skl2onnx"), type(self))
+
+    def onnx_shape_calculator(self):
+        """Return what finds the types of the outputs for skl2onnx, which calls this."""
+        return partial(set_types, self._compact_function("skl2onnx"))
+
+    def onnx_converter(self):
+        """Return what adds the network to a graph of skl2onnx, which calls this."""
+        return partial(add_to_graph, self._compact_function("skl2onnx"))
+
+
+class DeployMixin(_KnownToSkl2onnx):
     """Methods of fitted estimators beside prediction."""
 
     module_: nn.Module
@@ -79,19 +116,13 @@ class DeployMixin:
             If the network is no `nn.Sequential` of layers that can be compacted.
         """
         check_is_fitted(self)
-        names = weighted_names(self.module_)
         device = next(self.module_.parameters()).device
         module = self._compacted().to(device)
-        renamed = dict(zip(names, weighted_names(module), strict=True))
-        names = [renamed[name] for name in self.layer_names_]
-        weights = dict(module.named_parameters())
-        counts = [count_nonzero(weights[name].detach()) for name in names]
-        n_weights = sum(weights[name].numel() for name in names)
-        paths = path_attributes(find_paths(module, names, self._sample_shape))
-        found = network_attributes(
-            module, names, counts, n_weights, self.n_features_in_
-        )
-        self.__dict__ |= found | paths
+        found = attributes_with(self, module, self._sample_shape)
+        if np.array_equal(found["support_"], self.support_):
+            # Sizes of weights say it no more where scales were folded into them.
+            found["feature_importances_"] = self.feature_importances_
+        self.__dict__ |= found
         return self
 
     def prediction_plan(self, n_rows):
@@ -112,11 +143,13 @@ class DeployMixin:
         predictor = self._route_.predictor(self.module_)
         return None if predictor is None else predictor.plan(n_rows)
 
-    def save(self, path):
+    def save(self, path, *, compress=False):
         """Write the fitted estimator to one file, without pickle.
 
-        The arrays are safetensors, sparse ones where most weights are zero; the file
-        has a version and a checksum, and the same estimator makes the same bytes.
+        The arrays are safetensors, sparse ones where most weights are zero: a weight
+        takes five or six bytes in single precision, and its value in the penalised
+        solution four more. The file has a version and a checksum, and the same
+        estimator makes the same bytes.
         `sklearn_sparsenet.load` reads it, on a machine without an accelerator as well.
         A file that is there already is replaced in one step: whatever happens, one of
         the two can be read.
@@ -131,6 +164,9 @@ class DeployMixin:
         ----------
         path : str, path-like or binary file object
             The file to write.
+        compress : bool, default=False
+            Whether the file is compressed with zlib, which makes it a third smaller.
+            Other readers of safetensors then find one array of bytes.
 
         Raises
         ------
@@ -146,7 +182,7 @@ class DeployMixin:
             If `scoring` is not kept, by which `score` would go.
         """
         check_is_fitted(self)
-        save(self, path)
+        save(self, path, compress=compress)
 
     @single_threaded()
     def to_module(self):
@@ -198,7 +234,7 @@ class DeployMixin:
             put(model.SerializeToString(deterministic=True), path)
         return model
 
-    def to_c(self, name="predict"):
+    def to_c(self, name="predict", dtype="float", calibration=None):
         """Return C source that predicts one sample, for very small networks.
 
         Parameters
@@ -206,21 +242,46 @@ class DeployMixin:
         name : str, default="predict"
             Of the function: ``void name(const float *x, float *out)``. `out` gets the
             predictions, or the probability of each class.
+        dtype : {"float", "int8", "int16"}, default="float"
+            Integers are for processors without a floating point unit: inputs, weights
+            and units have 8 or 16 bits, sums have 32 and cannot overflow. The function
+            is ``int name(const int8_t *x, int32_t *out)`` then, and returns the number
+            of the class in `classes_`; for regressions and several labels it is
+            ``void``. The comments of the source say how inputs are made from real
+            values, what `out` stands for, how much memory is needed, and how many
+            predictions for `calibration` change.
+        calibration : {array-like, sparse matrix} of shape (n_samples, n_features), \
+                default=None
+            Rows that show the range of each layer; needed for integers, those of the
+            training do. What exceeds the range is clipped, and so are a few values far
+            from all others.
 
         Returns
         -------
         str
-            C99, with no dependency but the mathematics library.
+            C99, with no dependency but, for floats, the mathematics library.
 
         Raises
         ------
         TypeError
             For networks that are no multilayer perceptrons, and losses of your own.
         ValueError
-            If `name` is none in C, or a number has none in single precision.
+            If `name` is none in C, a number has none in single precision, or integers
+            are asked for without `calibration`.
+
+        Warns
+        -----
+        UserWarning
+            If integers change more than 1 % of the labels for `calibration`, or
+            predictions by more than 5 % of their standard deviation.
         """
         check_is_fitted(self)
-        return to_c(self._compact_function("to_c"), name)
+        rows = (
+            None
+            if calibration is None
+            else _checked_rows(self, calibration, self._fill)
+        )
+        return to_c(self._compact_function("to_c"), name, dtype, rows, _warn)
 
     def _compacted(self) -> nn.Sequential:
         return compact_module(self.module_, self._sample_shape)
@@ -233,15 +294,38 @@ class DeployMixin:
                 f"{asked_by} needs a network that compact() can do with: {error} "
                 "to_module() takes any, for torch.export or torch.onnx.export."
             ) from error
-        return self._function(network)
+        function = self._function(network)
+        if self._fill is None or np.isfinite(self._fill[self.support_]).any():
+            return function
+        return replace(function, fill=None)  # the compact network reads no others
 
     def _function(self, network: nn.Module) -> Function:
         parts = self._prediction_parts()
+        names = getattr(self, "feature_names_in_", None)
+        parts |= {"input_names": names, "fill": self._fill}
         return Function(network, self._sample_shape, self._loss_, **parts)
 
     def _layers(self) -> list[torch.Tensor]:
         parameters = dict(self.module_.named_parameters())
         return [parameters[name].detach() for name in self.layer_names_]
+
+
+def attributes_with(
+    estimator: Any, module: nn.Module, sample_shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return the attributes of an estimator with an equivalent network.
+
+    Its layers are in the same order. Inputs may be others, of another shape.
+    """
+    new = weighted_names(module)
+    renamed = dict(zip(weighted_names(estimator.module_), new, strict=True))
+    names = [renamed[name] for name in estimator.layer_names_]
+    weights = dict(module.named_parameters())
+    counts = [count_nonzero(weights[name].detach()) for name in names]
+    n_weights = sum(weights[name].numel() for name in names)
+    paths = path_attributes(find_paths(module, names, sample_shape))
+    n_features = sample_shape[0]
+    return network_attributes(module, names, counts, n_weights, n_features) | paths
 
 
 def weighted_names(module: nn.Module) -> list[str]:

@@ -32,12 +32,11 @@ from sklearn_sparsenet.estimators._surprises import (
 from sklearn_sparsenet.estimators._table import Table
 from sklearn_sparsenet.estimators._unit_targets import with_unit_targets
 from sklearn_sparsenet.estimators._validation import (
-    as_ratios,
     check_data,
-    check_weights,
     resolve_dtype,
 )
 from sklearn_sparsenet.estimators._warnings import to_be_told, warn_user
+from sklearn_sparsenet.estimators._weights import as_ratios, check_weights
 from sklearn_sparsenet.search import Search, SearchBudget
 from sklearn_sparsenet.search.session import Session
 from sklearn_sparsenet.search.targets import Target
@@ -90,9 +89,7 @@ class Specification:
         checkpoint = self.checkpoint
         if checkpoint is not None and part is not None:
             checkpoint = checkpoint.of_part(part)
-        tells = self.settings.verbose and self.processes.rank == 0
-        report = print if tells else None
-        how = (self.options, self.seed, self.search_decay, checkpoint, report)
+        how = (self.options, self.seed, self.search_decay, checkpoint)
         with closing(Session(self.problem, *how)) as session:
             yield make_trainer(session, self.target)
 
@@ -150,13 +147,11 @@ def specified(
     previous : SparseNet, optional
         The fit that this one goes on from.
     """
-    if numbers is None:
-        numbers = np.arange(len(table.weight))
-    weight = weigh(settings, table.y[numbers], table.weight[numbers], known)
-    weight = as_ratios(weight)
+    part = table if numbers is None else table.part(numbers)
+    weight = as_ratios(weigh(settings, part.y, part.weight, known))
+    part = replace(part, weight=weight).of_positive_weight()
     with ready_to_train(settings) as (seeds, device):
-        part = replace(table, y=table.y[numbers], weight=weight)
-        spec = _specify(settings, part, numbers, seeds, device, known, previous)
+        spec = _specify(settings, part, seeds, device, known, previous)
         with to_be_told():
             yield spec
 
@@ -191,13 +186,12 @@ def _may_draw(settings: Settings) -> bool:
     return settings.checkpoint is not None or not all(map(build.is_ours, given))
 
 
-def _specify(settings, table, numbers, seeds, device, known, previous) -> Specification:
+def _specify(settings, table, seeds, device, known, previous) -> Specification:
     dtype = resolve_dtype(settings.dtype, table.dtype, device, settings.solver)
     check_range(table.X, dtype)
-    table, numbers = _of_positive_weight(table, numbers)
     weight = table.weight
     coding = Coding.of(settings, table.y, weight, known, previous)
-    rows = table.rows(numbers, dtype, device)
+    rows = table.rows(dtype, device)
     n_outputs = coding.n_outputs
     how = (n_outputs, seeds.network, dtype, previous)
     module = modules.start_module(settings, rows, *how)
@@ -226,20 +220,11 @@ def _specify(settings, table, numbers, seeds, device, known, previous) -> Specif
     warn_of_idle_parameters(settings, search, limits, problem.penalty)
     warn_of_surprises(settings, search, target, problem, options)
     # Rows that are held out for early stopping are no part of the problem.
-    data = (coding.encoded, weight)
+    data = (coding, weight)
     checkpoint = build.build_checkpoint(settings, problem, data, guess)
     parts = (problem, search, target, options, limits, decay.searching)
     how = (seeds.shuffle, checkpoint, table.processes)
     return Specification(settings, table.features, coding, *parts, *how)
-
-
-def _of_positive_weight(table: Table, numbers: np.ndarray) -> tuple[Table, np.ndarray]:
-    """Return what is left without rows of weight 0; no copies if there are none."""
-    positive = table.weight > 0
-    if positive.all():
-        return table, numbers
-    y, weight = table.y[positive], table.weight[positive]
-    return replace(table, y=y, weight=weight), numbers[positive]
 
 
 def _fit_to_inputs(settings: Settings, problem: Problem, *, is_new: bool) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "FORMER_NAMES",
     "OF_THE_USER",
     "PARTS",
+    "VERSIONS_READ",
     "check_attributes",
     "check_network",
     "check_params",
@@ -36,7 +37,8 @@ __all__ = [
     "known_classes",
 ]
 
-FORMAT, FORMAT_VERSION = "sklearn_sparsenet", "1"
+FORMAT, FORMAT_VERSION = "sklearn_sparsenet", "2"
+VERSIONS_READ = ("1", "2")
 PARTS = {
     "class": str,
     "library": str,
@@ -65,7 +67,12 @@ FORMER_NAMES: dict[str, type] = {"Stages": PruningSchedule}
 OF_THE_USER = ("loss", "penalty", "search", "selection", "scoring")
 _OF_THE_PROCESS = ("module", "checkpoint")
 # What the first files and pickles do not have.
-_DEFAULTS = {"weight_decay_": 0.0, "_input_sizes": None, "_moments": None}
+_DEFAULTS = {
+    "weight_decay_": 0.0,
+    "_input_sizes": None,
+    "_moments": None,
+    "_fill": None,
+}
 Numbers = dict[str, np.ndarray]
 
 
@@ -100,6 +107,7 @@ class _Fitted:
     feature_importances_: np.ndarray | None
     _input_sizes: np.ndarray | None
     _moments: Numbers | None
+    _fill: np.ndarray | None
 
 
 class _Regressor(_Fitted):
@@ -144,8 +152,7 @@ _STATES: dict[str, tuple[type, ...]] = {
 
 def is_paid(parts: list[Packed]) -> bool:
     """Tell whether weights take memory in proportion to what is stored of them."""
-    stored = sum(p.values.nbytes for p in parts)
-    stored += sum(p.indices.nbytes for p in parts if p.indices is not None)
+    stored = sum(p.n_stored_bytes for p in parts)
     return sum(p.nbytes for p in parts) <= _FREE_WEIGHTS + _MOST_EXPANSION * stored
 
 
@@ -223,6 +230,7 @@ def check_attributes(kind: type, attributes: dict[str, Any]) -> None:
         "feature_importances_": ("f", shape),
         "feature_names_in_": ("O", shape[:1]),
         "_input_sizes": ("f", shape[:1]),
+        "_fill": ("f", shape[:1]),
         "n_nonzero_per_layer_": ("iu", (len(attributes["layer_names_"]),)),
         "y_mean_": ("f", (n_outputs,)),
         "y_scale_": ("f", (n_outputs,)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ __all__ = ["Table"]
 
 @dataclass(frozen=True)
 class Table:
-    """Samples of a fit: all targets and weights, and those rows that are here."""
+    """Samples of a fit: targets and weights of all, and those rows that are here."""
 
     X: Any  # array or sparse matrix of shape (n_rows_here, ...)
     y: np.ndarray  # of shape (n_samples,) or (n_samples, n_outputs)
@@ -27,16 +27,30 @@ class Table:
     dtype: np.dtype  # of X, in all processes
     first: int = 0  # number of the first row that is here
     processes: Processes = ALONE
+    # Of the samples that y and weight are about, which ascend; None: all.
+    numbers: np.ndarray | None = None
 
-    def rows(
-        self, numbers: np.ndarray, dtype: torch.dtype, device: torch.device
-    ) -> Rows:
-        """Return some samples, by their numbers, which ascend."""
-        n_here = self.X.shape[0]
-        ours = numbers[(numbers >= self.first) & (numbers < self.first + n_here)]
-        is_whole = np.array_equal(ours, np.arange(self.first, self.first + n_here))
-        some = None if is_whole else ours - self.first
-        rows = make_dataset(self.X, dtype, device, some)
-        if self.processes.size == 1:
-            return rows
-        return SharedRows.of(rows, self.processes)
+    def part(self, places: np.ndarray) -> Table:
+        """Return some of these samples, by their places among them, which ascend."""
+        numbers = places if self.numbers is None else self.numbers[places]
+        y, weight = self.y[places], self.weight[places]
+        return replace(self, y=y, weight=weight, numbers=numbers)
+
+    def of_positive_weight(self) -> Table:
+        """Return what is left without samples of weight 0."""
+        if self.weight.min() > 0:
+            return self
+        return self.part(np.flatnonzero(self.weight))
+
+    def rows(self, dtype: torch.dtype, device: torch.device) -> Rows:
+        """Return the rows of the samples."""
+        rows = make_dataset(self.X, dtype, device, self._numbers_here())
+        return self.processes.joint(rows, SharedRows.of)
+
+    def _numbers_here(self) -> np.ndarray | None:
+        """Return which rows of X are among the samples; None: all."""
+        if self.numbers is None:
+            return None
+        here = self.numbers - self.first
+        here = here[(here >= 0) & (here < self.X.shape[0])]
+        return None if np.array_equal(here, np.arange(self.X.shape[0])) else here

@@ -30,6 +30,7 @@ from sklearn_sparsenet.estimators._dataset_input import (
     names_of,
     stand_in,
 )
+from sklearn_sparsenet.estimators._missing import fill_missing
 from sklearn_sparsenet.losses import as_loss
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.penalties import PENALTIES
@@ -47,14 +48,13 @@ __all__ = [
     "HasMethods",
     "Number",
     "StrOptions",
-    "as_ratios",
     "check_bounds",
     "check_class_weight",
     "check_data",
     "check_hidden_layers",
     "check_new_data",
     "check_parameters",
-    "check_weights",
+    "check_sample_weight",
     "count_samples",
     "feature_names_of",
     "fit_context",
@@ -299,10 +299,11 @@ def safe_indexing(X, index):
     return DatasetPart(X, index) if is_dataset(X) else _safe_indexing(X, index)
 
 
-def check_new_data(estimator, X):
+def check_new_data(estimator, X, fill=None):
     """Return X as an array, or as a table that is read, for predictions.
 
-    Errors are those of `check_data`; columns have to be those of the fit.
+    Errors are those of `check_data`; columns have to be those of the fit. With `fill`
+    values may be missing, and columns that the network does not use may be anything.
     """
     if is_dataset(X):
         table = StreamedTable(X)
@@ -311,8 +312,24 @@ def check_new_data(estimator, X):
     X = check_sparse(X, "X")
     rules = {**_RULES, "allow_nd": estimator.module is not None}
     with naming("X"), np.errstate(over="ignore", invalid="ignore"):
-        X = validate_data(estimator, X, reset=False, **rules)
-    return _in_numbers("X", X)
+        if fill is None:
+            return _in_numbers("X", validate_data(estimator, X, reset=False, **rules))
+        rules["ensure_all_finite"] = "allow-nan"
+        X = _in_numbers("X", _used_columns(estimator, X, rules))
+        return fill_missing(X, fill)
+
+
+def _used_columns(estimator, X, rules):
+    """Return X with zeros in the columns of a frame that the network does not use."""
+    if not hasattr(X, "columns") or estimator.support_ is None:
+        return validate_data(estimator, X, reset=False, **rules)
+    X = validate_data(estimator, X, reset=False, skip_check_array=True)
+    used = np.flatnonzero(estimator.support_)
+    X = _safe_indexing(X, used, axis=1)
+    read = check_array(X, ensure_min_features=0, input_name="X", **rules)
+    values = np.zeros((len(read), len(estimator.support_)), read.dtype)
+    values[:, used] = read
+    return values
 
 
 def _in_numbers(name: str, values):
@@ -334,37 +351,6 @@ def _culprit(X: object, rules: dict) -> str:
     except _OF_VALUES:
         return "X"
     return "y"
-
-
-def check_weights(sample_weight: object, X: object) -> np.ndarray:
-    """Return the sample weights as float64, ones where none are given.
-
-    They are refused if one is negative, not finite or no number, or if all are zero.
-    """
-    if is_dataset(X):
-        X = stand_in(X.n_samples)
-    with naming("sample_weight"):
-        if np.asarray(sample_weight).dtype.kind in "mM":
-            raise ValueError("dates and durations are no weights.")
-        weight = check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-    if not np.isfinite(weight).all():
-        raise ValueError(f"sample_weight={sample_weight!r} is not finite.")
-    if not weight.any():
-        raise ValueError(
-            "sample_weight is zero for all samples: nothing to learn from."
-        )
-    return weight
-
-
-def as_ratios(weight: np.ndarray) -> np.ndarray:
-    """Return weights divided by a power of two, so that the largest is below 1.
-
-    Only their ratios count, and no digit of them is lost. What is positive remains so.
-    """
-    scaled = np.ldexp(weight, -np.frexp(weight.max())[1])
-    return np.maximum(scaled, np.finfo(np.float64).tiny * (weight > 0))
 
 
 def check_class_weight(class_weight: Mapping | str | None) -> None:

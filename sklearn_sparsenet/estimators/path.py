@@ -262,7 +262,7 @@ def count_inputs(points: Sequence) -> np.ndarray:
 
 
 def run_path(
-    base, X, y, sample_weight, grid, numbers=None, known=None
+    base, X, y, sample_weight, grid, numbers=None, known=None, name=""
 ) -> tuple[list, list[str]]:
     """Return fitted estimators, for the entries of the grid, and what to warn of.
 
@@ -279,6 +279,8 @@ def run_path(
         Of the rows to train with; None: all.
     known : ndarray of shape (n_classes,), optional
         Classes there are, whether or not these rows have them.
+    name : str
+        Of the run among several, in what `verbose` prints.
     """
     settings = settings_for(base, grid)
     table = check_table(settings, X, y, sample_weight)
@@ -287,7 +289,7 @@ def run_path(
         entries, points = plan_path(spec, grid)
         # Solves are known by their number: other targets are another run.
         with spec.training(repr(entries)) as trainer:
-            found = follow(spec, trainer, points)
+            found = follow(spec, trainer, points, name)
             for entry, point in zip(entries, found, strict=True):
                 if point.was_interrupted:
                     raise KeyboardInterrupt(

@@ -14,11 +14,11 @@ from sklearn_sparsenet.estimators._inputs_in_use import inputs_in_use
 from sklearn_sparsenet.estimators._jobs import as_here
 from sklearn_sparsenet.estimators._selection_bounds import Situation, error_bound
 from sklearn_sparsenet.estimators._validation import (
-    check_weights,
     count_samples,
     feature_names_of,
     indexable,
 )
+from sklearn_sparsenet.estimators._weights import check_weights
 from sklearn_sparsenet.utils.arguments import checked_number
 
 __all__ = ["StabilityResult", "stability_selection"]

@@ -44,6 +44,10 @@ class Response:
         """Return C that changes ``float out[n_outputs]`` in place; ``i`` is free."""
         return ""
 
+    def formula(self, output: str) -> str:
+        """Return the prediction for an output as a formula for readers."""
+        return output
+
     def onnx(self, graph: NodeWriter) -> None:
         """Add nodes behind the last values of a graph."""
 
@@ -61,6 +65,9 @@ class Exponential(Response):
 
     def c(self, n_outputs: int, number: CNumber) -> str:
         return _EACH.format(n=n_outputs, value="expf(out[i])")
+
+    def formula(self, output: str) -> str:
+        return f"exp({output})"
 
     def onnx(self, graph: NodeWriter) -> None:
         graph.node("Exp", [graph.last])
@@ -84,6 +91,9 @@ class Counts(Response):
             f"    out[{i}] = out[{i}] > -{x} ? out[{i}] + {x} : 0;\n"
             for i, x in enumerate(each)
         )
+
+    def formula(self, output: str) -> str:
+        return f"max(0, {output} + {self.background})"
 
     def onnx(self, graph: NodeWriter) -> None:
         graph.scale_and_shift(1.0, self.background)
@@ -119,6 +129,10 @@ class Sigmoid(Response):
         low, width = number(self.rate), number(1 - 2 * self.rate)
         return code + _EACH.format(n=n_outputs, value=f"{low} + {width} * out[i]")
 
+    def formula(self, output: str) -> str:
+        share = f"1 / (1 + exp(-({output})))"
+        return f"{self.rate} + {1 - 2 * self.rate} * {share}" if self.rate else share
+
     def onnx(self, graph: NodeWriter) -> None:
         graph.node("Sigmoid", [graph.last])
         if self.rate:
@@ -151,6 +165,9 @@ class Softmax(Response):
             f"{each} sum += out[i] = expf(out[i] - top);\n"
             f"{each} out[i] /= sum;\n"
         )
+
+    def formula(self, output: str) -> str:
+        return f"exp({output}), divided by the sum of these"
 
     def onnx(self, graph: NodeWriter) -> None:
         graph.node("Softmax", [graph.last], axis=1)

@@ -59,6 +59,9 @@ class Activation:
     # What the module is made with, in attributes of the same names: kept in files.
     options: Mapping[str, type] = field(default_factory=dict)
     is_smooth: bool = True  # Whether it is differentiable everywhere.
+    # slope_below(module), where values are kept above zero and multiplied by that
+    # below; None elsewhere.
+    slope_below: Callable[[Any], float | None] = lambda module: None
     # Values and two derivatives of them, without `options`; None: autograd.
     derivatives: Callable[[Tensor], Derivatives] | None = None
 
@@ -221,6 +224,7 @@ ACTIVATIONS: dict[str, Activation] = {
         numpy=lambda m: lambda x: x,
         c=lambda m, number: "v",
         onnx=lambda graph, m: None,
+        slope_below=lambda m: 1.0,
     ),
     "logistic": Activation(
         nn.Sigmoid,
@@ -246,6 +250,7 @@ ACTIVATIONS: dict[str, Activation] = {
         c=lambda m, number: "v > 0 ? v : 0",
         onnx=_node("Relu"),
         is_smooth=False,
+        slope_below=lambda m: 0.0,
     ),
     "leaky_relu": Activation(
         nn.LeakyReLU,
@@ -255,6 +260,7 @@ ACTIVATIONS: dict[str, Activation] = {
         onnx=_leaky_relu_node,
         options={"negative_slope": float},
         is_smooth=False,
+        slope_below=lambda m: m.negative_slope,
     ),
     "elu": Activation(
         nn.ELU,

@@ -16,9 +16,11 @@ __all__ = ["LayersDisplay"]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LayersDisplay:
-    """Bars of the weights of each layer: all, nonzero, and live.
+    """Bars of the nonzero weights of each layer: those that are live, and the rest.
 
-    Live weights lie on a path of nonzero weights from an input to an output.
+    Live weights lie on a path of nonzero weights from an input to an output. Bars begin
+    at 0, and their lengths add up to the nonzero weights; beside them is written what
+    share of all weights these are.
 
     Parameters
     ----------
@@ -33,8 +35,10 @@ class LayersDisplay:
 
     Attributes
     ----------
-    weight_bars_, nonzero_bars_ : BarContainer
     live_bars_ : BarContainer or None
+        None where it is not known which weights are live.
+    rest_bars_ : BarContainer
+        The other nonzero weights, from the ends of these on.
     labels_ : list of Text
     ax_ : Axes
     figure_ : Figure
@@ -45,7 +49,7 @@ class LayersDisplay:
     >>> display = LayersDisplay(names=["0.weight", "2.weight"], n_weights=[6400, 1000],
     ...                         n_nonzero=[370, 130], n_live=[368, 130]).plot()
     >>> display.labels_[0].get_text()
-    '370 (5.78 %), 368 live'
+    '370 of 6,400 (5.78 %), 368 live'
     """
 
     names: Sequence[str]
@@ -103,22 +107,20 @@ class LayersDisplay:
         """
         rows = np.arange(len(self.names))
         labels = self._labels()
-        width = 4.0 + style.text_width(self.names) + style.text_width(labels)
+        width = 3.4 + style.text_width(self.names) + style.text_width(labels)
         self.ax_ = style.one_axes(ax, (width, 1.5 + 0.5 * len(rows)))
         self.figure_ = self.ax_.figure
-        weights = np.asarray(self.n_weights)
-        draw = self.ax_.barh
-        self.weight_bars_ = draw(
-            rows, weights, 0.8, color=style.GREY, alpha=0.3, label="weights"
-        )
-        self.nonzero_bars_ = draw(
-            rows, self.n_nonzero, 0.8, color=style.BLUE, label="nonzero"
-        )
+        kept = np.asarray(self.n_nonzero)
+        live = np.zeros_like(kept) if self.n_live is None else np.asarray(self.n_live)
         self.live_bars_ = None
         if self.n_live is not None:
-            self.live_bars_ = draw(
-                rows, self.n_live, 0.3, color=style.ORANGE, label="live"
+            self.live_bars_ = self.ax_.barh(
+                rows, live, 0.7, color=style.BLUE, label="live"
             )
+        name = "nonzero" if self.n_live is None else "not live"
+        self.rest_bars_ = self.ax_.barh(
+            rows, kept - live, 0.7, left=live, color=style.ORANGE, label=name
+        )
         self.labels_ = [
             self.ax_.text(
                 1.02,
@@ -126,6 +128,7 @@ class LayersDisplay:
                 label,
                 transform=self.ax_.get_yaxis_transform(),
                 va="center",
+                fontsize="small",
                 **style.LITERAL,
             )
             for row, label in enumerate(labels)
@@ -133,16 +136,19 @@ class LayersDisplay:
         self.ax_.set_yticks(
             rows, [style.as_text(name) for name in self.names], **style.LITERAL
         )
-        self.ax_.set(xscale="log", xlabel="weights", xlim=(0.7, 1.2 * weights.max()))
+        most = max(1, kept.max(initial=0))
+        self.ax_.set(xlabel="nonzero weights", xlim=(0, 1.05 * most))
         self.ax_.invert_yaxis()
-        style.count_axis(self.ax_.xaxis, 1, weights.max())
+        style.linear_count_axis(self.ax_.xaxis)
         style.legend_above(self.ax_)
         return self
 
     def _labels(self) -> list[str]:
-        kept = np.asarray(self.n_nonzero)
-        shares = 100 * kept / np.asarray(self.n_weights)
-        texts = [f"{n:,} ({p:.3g} %)" for n, p in zip(kept, shares, strict=True)]
+        kept, sizes = np.asarray(self.n_nonzero), np.asarray(self.n_weights)
+        texts = [
+            f"{n:,} of {size:,} ({100 * n / size:.3g} %)"
+            for n, size in zip(kept, sizes, strict=True)
+        ]
         if self.n_live is None:
             return texts
         return [f"{t}, {n:,} live" for t, n in zip(texts, self.n_live, strict=True)]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from sklearn_sparsenet.estimators.penalized import penalized_problem
-from sklearn_sparsenet.optimality import alpha_interval
+from sklearn_sparsenet.networks.network import find_nonsmooth
+from sklearn_sparsenet.optimality import alpha_interval, certify
 from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
 from sklearn_sparsenet.solvers.problem import Problem
@@ -53,6 +54,9 @@ class OptimalityDisplay:
         Of the layers, where each has its λ.
     quantity : str, default="|∂L/∂w|"
         What the magnitudes are, for the label.
+    summary : str, optional
+        What it shows, in words; above the axes, or above a new figure if there are
+        several.
 
     Attributes
     ----------
@@ -96,6 +100,7 @@ class OptimalityDisplay:
     intervals: Sequence[tuple[float, float]]
     names: Sequence[str] | None = None
     quantity: str = "|∂L/∂w|"
+    summary: str | None = None
 
     @classmethod
     @single_threaded()
@@ -164,6 +169,7 @@ class OptimalityDisplay:
             ],
             names=[layer.name for layer in network.layers] if per_layer else None,
             quantity="|∂L/∂w|" if problem.penalty.separable else _OF_GROUPS,
+            summary=_in_words(problem, gradient, np.atleast_1d(net.alpha_).tolist()),
         )
         return display.plot(ax)
 
@@ -203,6 +209,10 @@ class OptimalityDisplay:
         self.bands_: list[Any] = []
         for number, axis in enumerate(self.axes_):
             self._draw(axis, number)
+        if self.summary is not None and n_groups == 1:
+            self.ax_.set_title(self.summary, fontsize="small", loc="left")
+        elif self.summary is not None and ax is None:
+            self.figure_.suptitle(self.summary, fontsize="small")
         return self
 
     def _draw(self, axis: Any, number: int) -> None:
@@ -263,6 +273,23 @@ class OptimalityDisplay:
         unit = alpha if alpha > 0 else largest
         smallest = float(a[a > 0].min(initial=unit))
         return max(0.5 * smallest, _DEPTH * unit), 3 * largest
+
+
+def _in_words(problem: Problem, gradient: Tensor, alpha: Sequence[float]) -> str:
+    """Say how many weights meet the conditions, and why others may not."""
+    network = problem.network
+    per_layer = network.per_layer(alpha)
+    found = certify(network, problem.penalty, gradient, per_layer)
+    n_met = round((1 - found.violations) * network.n_weights)
+    unit = " λ" if max(per_layer) > 0 else ""
+    text = (
+        f"{n_met:,} of {network.n_weights:,} weights meet the conditions to 1 %;\n"
+        f"the largest residual is {found.largest:.2g}{unit}."
+    )
+    kinks = ", ".join(find_nonsmooth(network.module))
+    if not kinks:
+        return text
+    return f"{text} {kinks}: minimisers sit\non kinks, where these need not hold."
 
 
 def _dual_norms(problem: Problem, flat: Tensor) -> list[Tensor]:

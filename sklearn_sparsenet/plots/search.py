@@ -22,14 +22,18 @@ _DEPTH = 1e-4  # of the largest λ of a one-pass search: how far down the axis g
 class SearchDisplay:
     """λ, and the weights left, over the solves of a search.
 
-    Or over the epochs of the one-pass search, whose single run falls to the target.
+    λ is in the units of `alpha_`: at the solve that was kept it is `alpha_`. The
+    one-pass search has a single run, whose count falls to the target. Drawn over its
+    epochs are the thresholds up to which it cuts weights: their sizes in the metric of
+    the steps, which depend on the step size and are no λ. The λ of the solution that it
+    ends with is in the legend.
 
     Parameters
     ----------
     steps : array-like of shape (n_steps,)
         Numbers of solves, or epochs.
     alphas : array-like of shape (n_steps,) or (n_steps, n_groups)
-        λ, of each group of weights that shares one.
+        λ, or thresholds, of each group of weights that shares one.
     counts : array-like of shape (n_steps,) or (n_steps, n_groups)
         Weights left of each group.
     targets : int or array-like of shape (n_groups,), optional
@@ -40,12 +44,16 @@ class SearchDisplay:
         Which step was kept.
     step_name : str, default="solve"
         What a step is, for the label.
+    quantity : str, default="λ"
+        What `alphas` are, for the label.
+    solution_alpha : float, optional
+        λ of the solution, for the legend.
 
     Attributes
     ----------
     alpha_lines_, count_lines_, target_lines_ : list of Line2D
     axes_ : ndarray of Axes, shape (2,)
-        λ above, weights below.
+        λ, or thresholds, above, weights below.
     ax_ : Axes
         The first of them.
     figure_ : Figure
@@ -66,6 +74,8 @@ class SearchDisplay:
     names: Sequence[str] | None = None
     chosen: int | None = None
     step_name: str = "solve"
+    quantity: str = "λ"
+    solution_alpha: float | None = None
 
     @classmethod
     def from_estimator(cls, estimator: Any, *, ax: Any = None) -> SearchDisplay:
@@ -95,6 +105,8 @@ class SearchDisplay:
                 "alphas": _columns(history["alpha"]),
                 "counts": _columns(history["n_nonzero"]),
                 "step_name": "epoch",
+                "quantity": "cut threshold",
+                "solution_alpha": net.alpha_ if np.ndim(net.alpha_) == 0 else None,
             }
         else:
             data = _solves(net)
@@ -131,7 +143,7 @@ class SearchDisplay:
         self.count_lines_ = self._draw(bottom, counts)
         self.target_lines_ = self._draw_targets(bottom)
         marks = self._draw_chosen(alphas, counts)
-        top.set(yscale="log" if (alphas > 0).any() else "linear", ylabel="λ")
+        top.set(yscale="log" if (alphas > 0).any() else "linear", ylabel=self.quantity)
         bottom.set_ylabel("weights left")
         bottom.set_xlabel(style.as_text(self.step_name), **style.LITERAL)
         top.tick_params(labelbottom=False)
@@ -141,10 +153,9 @@ class SearchDisplay:
         if self.step_name == "epoch" and smallest < _DEPTH * largest:
             # The first cuts take what is nearly zero, many decades below the others.
             top.set_ylim(_DEPTH * largest, 3 * largest)
-        if self.step_name == "solve":
-            bottom.xaxis.get_major_locator().set_params(integer=True)
-            if len(alphas) == 1:
-                bottom.set_xlim(0, 2)
+        bottom.xaxis.get_major_locator().set_params(integer=True)
+        if self.step_name == "solve" and len(alphas) == 1:
+            bottom.set_xlim(0, 2)
         self._draw_legend(marks)
         return self
 
@@ -232,6 +243,9 @@ class SearchDisplay:
             line = Line2D([], [], color=style.GREY, linestyle="--", linewidth=1)
             line.set_label("target")
             handles.append(line)
+        if self.solution_alpha is not None:
+            label = f"λ of the solution: {self.solution_alpha:.3g}"
+            handles.append(Line2D([], [], linestyle="none", label=label))
         if self._has_many_names:
             style.legend_beside(self.axes_[0], handles)
         elif handles:

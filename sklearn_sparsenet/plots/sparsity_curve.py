@@ -17,6 +17,7 @@ from sklearn_sparsenet.estimators.selection import (
 )
 from sklearn_sparsenet.plots import style
 from sklearn_sparsenet.plots.fitted import open_up
+from sklearn_sparsenet.plots.searched import SearchedTargets
 
 __all__ = ["SparsityCurveDisplay"]
 
@@ -49,6 +50,8 @@ class SparsityCurveDisplay:
         score, else one minus the score.
     counted : str, default="weights"
         What the numbers are of, for the label.
+    remark : str, optional
+        What there is to say of the scores, for the legend.
 
     Attributes
     ----------
@@ -78,24 +81,33 @@ class SparsityCurveDisplay:
     chosen: int | None = None
     score_name: str = "score"
     counted: str = "weights"
+    remark: str | None = None
 
     @classmethod
     def from_estimator(
         cls,
         estimator: Any,
         *,
-        over: str = "weights",
+        over: str | None = None,
         kind: str = "error",
         ax: Any = None,
     ) -> SparsityCurveDisplay:
-        """Plot the cross-validation of a `SparseNetRegressorCV` or `-ClassifierCV`.
+        """Plot a cross-validation over targets.
+
+        That of a `SparseNetRegressorCV` or `-ClassifierCV`, or of a search such as
+        `GridSearchCV` over `target_sparsity`, `target_inputs` or `target_units`, of the
+        estimator or of a step of a pipeline. If it is over other parameters as well,
+        each target has the best of them, by the mean of the folds; of successive
+        halving the last iteration with several targets is shown. The legend says so.
 
         Parameters
         ----------
         estimator : estimator
-            Fitted; alone, at the end of a Pipeline, or the best one of a search.
-        over : {"weights", "inputs"}, default="weights"
-            What the curve is drawn over, kept or in use: means of the folds.
+            Fitted: a search over a target, or one that chose it, in a pipeline too.
+        over : {"weights", "inputs", "units"}, default=None
+            What the curve is drawn over: weights kept, or inputs in use, means of the
+            folds; of a search, those that were asked for. None: weights, or the target
+            that was searched over.
         kind : {"error", "score"}, default="error"
             Which of the two is drawn.
         ax : Axes, default=None
@@ -111,23 +123,14 @@ class SparsityCurveDisplay:
         TypeError
             For an estimator of a single target.
         ValueError
-            If `over` is neither, or inputs were not counted.
+            If `over` is neither, inputs were not counted, or a search has targets that
+            are no numbers, or fractions of sizes that cannot be told.
         """
-        net, _ = open_up(estimator)
-        if not hasattr(net, "test_scores_"):
-            raise TypeError(
-                "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV; "
-                f"{type(net).__name__} has a single target. Look at sparsenet_path."
-            )
-        name = default_score_name(net) if net.scoring is None else net.scoring
-        display = cls(
-            n_nonzeros=_counts(net, over, "{}_"),
-            test_scores=net.test_scores_,
-            counted=over,
-            chosen=net.best_index_,
-            score_name=name if isinstance(name, str) else "score",
-        )
-        return display.plot(ax, kind=kind)
+        searched = SearchedTargets.of(estimator, over)
+        if searched is not None:
+            return cls(**searched.data()).plot(ax, kind=kind)
+        data = _cross_validated(estimator, over or "weights")
+        return cls(**data).plot(ax, kind=kind)
 
     @classmethod
     def from_path(
@@ -226,8 +229,8 @@ class SparsityCurveDisplay:
                 counts, mean, ".--", color=style.GREY, label="train", zorder=2
             )
         self.ax_.set(xscale="log", xlabel=self.counted)
-        name = style.as_text(_label(kind, self.score_name))
-        self.ax_.set_ylabel(name, **style.LITERAL)
+        label = style.as_text(_label(kind, self.score_name))
+        self.ax_.set_ylabel(label, **style.LITERAL)
         style.count_axis(self.ax_.xaxis, counts.min(), counts.max())
         self._draw_marks(counts, kind)
         style.legend_above(self.ax_)
@@ -246,9 +249,10 @@ class SparsityCurveDisplay:
             self.fold_lines_[0].set_label("folds")
             self._draw_band(counts, values)
         label = "mean of folds" if several else "test"
-        (self.mean_line_,) = self.ax_.plot(
-            counts, mean, ".-", color=style.BLUE, label=label
-        )
+        if self.remark is not None:
+            label = f"{label}, {style.as_text(self.remark)}"
+        look = {"color": style.BLUE, "label": label}
+        (self.mean_line_,) = self.ax_.plot(counts, mean, ".-", **look)
 
     def _draw_band(self, counts: Array, values: Array) -> None:
         top = self.best_index
@@ -260,12 +264,11 @@ class SparsityCurveDisplay:
         self.band_ = self.ax_.fill_between(counts, mean - error, mean + error, **look)
 
     def _draw_marks(self, counts: Array, kind: str) -> None:
-        self.best_ = self._mark(counts, kind, self.best_index, "best", "o", 8)
-        self.one_se_ = self._mark(counts, kind, self.one_se_index, "1-SE", "s", 8)
-        self.chosen_ = self._mark(counts, kind, self.chosen, "chosen", "o", 14)
-        for mark in (self.best_, self.one_se_):
-            if mark is not None:
-                mark.set(markerfacecolor=style.ORANGE)
+        filled = style.ORANGE
+        self.best_ = self._mark(counts, kind, self.best_index, "best", "o", 8, filled)
+        se_index = self.one_se_index
+        self.one_se_ = self._mark(counts, kind, se_index, "1-SE", "s", 8, filled)
+        self.chosen_ = self._mark(counts, kind, self.chosen, "chosen", "o", 14, "none")
 
     def _mark(self, counts: Array, kind: str, index: int | None, *look: Any) -> Any:
         if index is None:
@@ -273,6 +276,25 @@ class SparsityCurveDisplay:
         scores = self.train_scores if self.test_scores is None else self.test_scores
         value = _values(scores, kind, self.score_name).mean(axis=1)[index]
         return _draw_mark(self.ax_, counts[index], value, *look)
+
+
+def _cross_validated(estimator: Any, over: str) -> dict[str, Any]:
+    """Return what the display of an estimator that chose its target is made of."""
+    net, _ = open_up(estimator)
+    if not hasattr(net, "test_scores_"):
+        raise TypeError(
+            "estimator must be a SparseNetRegressorCV or SparseNetClassifierCV; "
+            f"{type(net).__name__} has a single target. Look at sparsenet_path, or "
+            "search over target_sparsity, target_inputs or target_units."
+        )
+    name = default_score_name(net) if net.scoring is None else net.scoring
+    return dict(
+        n_nonzeros=_counts(net, over, "{}_"),
+        test_scores=net.test_scores_,
+        counted=over,
+        chosen=net.best_index_,
+        score_name=name if isinstance(name, str) else "score",
+    )
 
 
 def _counts(source: Any, over: str, form: str) -> Array:
@@ -286,7 +308,7 @@ def _counts(source: Any, over: str, form: str) -> Array:
 
 
 def _draw_mark(
-    ax: Any, count: float, value: float, what: str, sign: str, size: int
+    ax: Any, count: float, value: float, what: str, sign: str, size: int, fill: str
 ) -> Any:
     (mark,) = ax.plot(
         count,
@@ -294,7 +316,7 @@ def _draw_mark(
         sign,
         color=style.ORANGE,
         markersize=size,
-        markerfacecolor="none",
+        markerfacecolor=fill,
         markeredgewidth=1.5,
         linestyle="none",
         label=f"{what}: {count:,.0f}",

@@ -29,6 +29,7 @@ __all__ = [
     "legend_above",
     "legend_beside",
     "length",
+    "linear_count_axis",
     "one_axes",
     "text_width",
 ]
@@ -157,11 +158,24 @@ def count_axis(axis: Any, low: float, high: float) -> None:
         axis.set_major_locator(ticker.MaxNLocator(max(2, min(5, int(room)))))
     else:
         # 1 and 2, and 5 and 10, are nearest to each other.
-        nearest = np.log10(2) * length(axis) / decades
-        subs = (1, 2, 5) if nearest >= inches else (1,)
-        axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=max(2, int(room))))
+        subs = (1, 2, 5) if np.log10(2) * length(axis) / decades >= inches else (1,)
+        powers = np.floor(np.log10(high)) - np.ceil(np.log10(max(low, 1))) + 1
+        if len(subs) * powers < 2:  # one number would not tell the scale
+            axis.set_major_locator(ticker.FixedLocator([low, high]))
+        else:
+            n_ticks = max(2, int(room))
+            axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=n_ticks))
     axis.set_major_formatter(ticker.FuncFormatter(_short_number))
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def linear_count_axis(axis: Any) -> None:
+    """Give a linear axis of counts ticks at whole numbers that find room."""
+    from matplotlib import ticker
+
+    n_ticks = int(np.clip(length(axis) / 0.6, 2, 6))
+    axis.set_major_locator(ticker.MaxNLocator(n_ticks, integer=True))
+    axis.set_major_formatter(ticker.FuncFormatter(_short_number))
 
 
 def _short_number(value: float, _: int) -> str:

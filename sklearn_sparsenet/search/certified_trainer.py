@@ -89,8 +89,10 @@ class CertifiedTrainer(Trainer):
         """Minimise the loss on the support."""
         problem, none, kkt_tol = self._refitting(found)
         exact = replace(_exact(self.session.options), kkt_tol=kkt_tol)
-        with self.session.progress.solve("refit"):
-            return self.session.kept(lambda _: solve_active_set(problem, none, exact))
+        return self.session.progress.solve(
+            "refit",
+            lambda: self.session.kept(lambda _: solve_active_set(problem, none, exact)),
+        )
 
 
 def _exact(options: SolverOptions) -> ActiveSetOptions:

@@ -130,7 +130,7 @@ class GradualPruning(Pruning):
             self.schedule = self._asked_schedule or self._usual_schedule(n_steps)
         interval = min(max(n_steps // _ORDER_STATISTICS, 1), _MAX_INTERVAL)
         if self._progress < self.schedule.begin:
-            self._allowed = self._needs = None
+            self._allowed = self._needs = self.kept = None
         if self._progress < self.schedule.freeze_at:
             self.support = self.held = None
         holds = self.support is None and self._progress >= self.schedule.freeze_at
@@ -219,6 +219,7 @@ class GradualPruning(Pruning):
         if not self.hard:
             over_ranges(_shrink, weight, self._spread(thresholds.to(weight)), metric)
         over_ranges(_keep, weight, kept)
+        self.kept = kept
         if ends:
             reinitialize_zeros(weight, kept, self.groups)
             self.support = kept

@@ -32,11 +32,16 @@ from sklearn_sparsenet.search.base import (
 )
 from sklearn_sparsenet.search.fading import Noise
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
-from sklearn_sparsenet.search.input_credit import InputCredit
+from sklearn_sparsenet.search.input_scores import (
+    InputCredit,
+    InputEffect,
+    InputScores,
+)
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.search.session import Trial
 from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.unit_pruning import UnitPruning
+from sklearn_sparsenet.search.unit_targets import UnitTargets
 from sklearn_sparsenet.solvers import Solution
 from sklearn_sparsenet.utils.arguments import keep_number
 from sklearn_sparsenet.utils.renamed_fields import RenamedFields
@@ -54,7 +59,8 @@ _CONTINUED_PLATEAU = 0.4
 _SHORT_EPOCHS, _MUCH_DATA = 5, 2**32
 # Inputs of noise are found by their credit where a run sees the rows often enough to
 # learn it. Among few inputs each has to tell what the others do not, which credit
-# does not ask (figures in docs/design_notes.md).
+# does not ask: they are chosen by what they have an effect on (figures in
+# docs/design_notes.md).
 _FEW_EPOCHS, _FEW_INPUTS = 10, 16
 
 
@@ -195,10 +201,8 @@ class OnePassSearch(RenamedFields, Search):
         }
         if units is None or flow is None:
             return GradualPruning(groups, goals, flow, **settings)
-        learns_by_heart = trainer.session.options.max_iter > _FEW_EPOCHS
-        if units.n_inputs > _FEW_INPUTS and learns_by_heart:
-            n_inputs = units.units.sizes[0]
-            settings["credit"] = InputCredit(trainer.problem, n_inputs)
+        if units.n_inputs:
+            settings["input_scores"] = _input_scores(trainer, units)
         return UnitPruning(units, groups, goals, flow, **settings)
 
     def _growth(self, trainer: Trainer) -> Tensor | float:
@@ -221,6 +225,16 @@ class OnePassSearch(RenamedFields, Search):
                 lr_scale=self.solve_lr_scale,
             )
         return trainer.trial(solution.alpha[: len(alpha)], solution)
+
+
+def _input_scores(trainer: Trainer, units: UnitTargets) -> InputScores | None:
+    """Return what inputs are chosen by; None: the sizes of their weights."""
+    n_inputs = units.units.sizes[0]
+    if units.n_inputs <= _FEW_INPUTS:
+        return InputEffect(trainer.problem, n_inputs)
+    if trainer.session.options.max_iter > _FEW_EPOCHS:
+        return InputCredit(trainer.problem, n_inputs)
+    return None
 
 
 def _reason(trial: Trial) -> str:

@@ -163,8 +163,11 @@ class ProximalTrainer(Trainer):
         if settling is None:
             return None
         progress = self.session.progress
-        with progress.solve("solve", settling.most_steps):
-            return self.session.kept(lambda _: settling.solve(progress.monitor))
+        return progress.solve(
+            "solve",
+            lambda: self.session.kept(lambda _: settling.solve(progress.monitor)),
+            settling.most_steps,
+        )
 
     def _settle_near(self, alpha: Sequence[float]) -> Solution | None:
         """Return the solution for λ that the network starts at, or next to, if any.
@@ -221,8 +224,8 @@ class ProximalTrainer(Trainer):
             generator = torch.Generator().manual_seed(seed)
             return solve(problem, alpha, options, generator, keeper=keeper, **rules)
 
-        with progress.solve(name, math.ceil(options.max_iter)):
-            return self.session.kept(run)
+        n_epochs = math.ceil(options.max_iter)
+        return progress.solve(name, lambda: self.session.kept(run), n_epochs)
 
     def _is_met(self, weights: Tensor) -> bool:
         assert self.target is not None

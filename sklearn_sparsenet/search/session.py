@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor
@@ -55,11 +54,9 @@ class Session:
     search_decay: float | None = None
     # Has what was solved before an interruption, and keeps what is solved now.
     checkpoint: Checkpoint | None = None
-    report: Callable[[str], None] | None = None  # Receives a line per solve.
     # Is told of every solve; whoever wants to watch becomes its monitor.
     progress: Progress = field(default_factory=Progress)
     initial: tuple[Tensor, dict[str, Tensor]] = field(init=False)
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial", self.problem.network.snapshot())
@@ -75,23 +72,7 @@ class Session:
             return run(None)
         return self.checkpoint.solve(self.problem, run)
 
-    def tell(self, trial: Trial) -> None:
-        """Report a solve."""
-        number = next(self._numbers)
-        if self.report is not None:
-            self.report(_line(number, trial))
-
     def close(self) -> None:
         """Give the checkpoint back, to the next fit that is equal."""
         if self.checkpoint is not None:
             self.checkpoint.release()
-
-
-def _line(number: int, trial: Trial) -> str:
-    alphas = ", ".join(f"{value:.3g}" for value in trial.alpha)
-    kept = ", ".join(map(str, trial.n_nonzero))
-    return (
-        f"solve {number}: alpha {alphas}; weights kept {kept}; loss "
-        f"{trial.solution.loss:.4g}; KKT residual {trial.solution.kkt_residual:.2g}; "
-        f"{trial.solution.seconds:.1f} s"
-    )

@@ -173,7 +173,7 @@ class Trainer(ABC):
     def trial(self, alpha: Sequence[float], solution: Solution) -> Trial:
         """Return a solution as a search sees it."""
         target, counts = self.target, solution.counts
-        trial = Trial(
+        return Trial(
             alpha=tuple(map(float, alpha)),
             n_nonzero=(sum(counts),) if self._has_one_group else counts,
             gradients=tuple(solution.gradient[group] for group in self.groups),
@@ -182,8 +182,6 @@ class Trainer(ABC):
             interrupted=solution.status.is_cut_short or self.stopped,
             solution=solution,
         )
-        self.session.tell(trial)
-        return trial
 
     def _refitting(self, found: Solution) -> tuple[Problem, list[float], float]:
         """Return the problem of a refit, without λ, and its tolerance."""

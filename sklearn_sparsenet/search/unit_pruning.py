@@ -11,7 +11,7 @@ from sklearn_sparsenet.networks.synflow import SynapticFlow
 from sklearn_sparsenet.penalties import Strength
 from sklearn_sparsenet.search.connectivity import ConnectivityConstraint
 from sklearn_sparsenet.search.gradual_pruning import GradualPruning
-from sklearn_sparsenet.search.input_credit import InputCredit
+from sklearn_sparsenet.search.input_scores import InputScores
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.search.unit_targets import UnitTargets
 from sklearn_sparsenet.search.wiring import Wiring
@@ -37,7 +37,7 @@ class UnitPruning(GradualPruning):
     groups, goals, flow
         As for `GradualPruning`; there may be less room between the units for weights
         than the goals ask for, which then are the most there may be.
-    credit : InputCredit or None
+    input_scores : InputScores or None
         By which inputs are chosen; None: by the sizes of their weights, as units are.
     **settings
         More of `GradualPruning`.
@@ -50,11 +50,11 @@ class UnitPruning(GradualPruning):
         goals: Sequence[int],
         flow: SynapticFlow,
         *,
-        credit: InputCredit | None = None,
+        input_scores: InputScores | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(groups, goals, flow, **settings)
-        self._targets, self._flow, self._credit = targets, flow, credit
+        self._targets, self._flow, self._input_scores = targets, flow, input_scores
         self._most, self._unit_schedule = tuple(goals), self.schedule
         room = targets.bounds(groups)
         self._prunes_weights = any(
@@ -76,8 +76,8 @@ class UnitPruning(GradualPruning):
         """Cut units, then weights of those that stay."""
         ends = self._progress >= self.schedule.freeze_at
         score = self._scores(weight, self._metric(weight, step))
-        goals, credits = self._asked_units(ends), self._credits(weight)
-        chosen = self._targets.choose(score, goals, credits)
+        scores = self._scores_of_units(weight, score)
+        chosen = self._targets.choose(scores, self._asked_units(ends))
         places = self._targets.units.between(chosen)
         if ends:
             # A weight whose source is not known may read a unit that is cut.
@@ -91,24 +91,31 @@ class UnitPruning(GradualPruning):
         weight.masked_fill_(~places, 0.0)
         return super()._cut(weight, step)
 
-    def _credits(self, weight: Tensor) -> Tensor | None:
-        """Return the credit of each input, where it is to choose them."""
-        if self._credit is None:
-            return None
-        units = self._targets.units
-        in_use = units.reading((weight != 0).float())[units.row(0)] > 0
-        return self._credit.update(in_use, round(self._progress * self._n_steps))
+    def _scores_of_units(self, weight: Tensor, score: Tensor) -> Tensor:
+        """Return the sizes of the units, and the scores of inputs that have others.
+
+        The network is looked at until the number of inputs is reached.
+        """
+        sizes, schedule = self._targets.scores(score), self._unit_schedule
+        by, inputs = self._input_scores, self._targets.units.row(0)
+        if by is None or self._progress < schedule.begin:
+            return sizes
+        if by.average is None or self._progress <= schedule.target_at:
+            in_use = self._targets.units.reading((weight != 0).float())[inputs] > 0
+            by.observe(in_use, round(self._progress * self._n_steps))
+        sizes[inputs] = by.of(sizes[inputs])
+        return sizes
 
     def state(self) -> dict[str, Any]:
         """Return what is needed to go on in another process."""
-        credit = None if self._credit is None else self._credit.average
-        return super().state() | {"credit": credit}
+        scores = None if self._input_scores is None else self._input_scores.average
+        return super().state() | {"input_scores": scores}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         super().load_state(state)
-        if self._credit is not None:
-            self._credit.average = state["credit"]
+        if self._input_scores is not None:
+            self._input_scores.average = state["input_scores"]
 
     def _asked_units(self, ends: bool) -> list[int]:
         """Return how many groups of units of each target stay."""

@@ -112,31 +112,34 @@ class UnitTargets:
         asked = [t.goal for t in self.targets if bool((t.group[inputs] >= 0).any())]
         return sum(asked)
 
-    def choose(
-        self, score: Tensor, goals: Sequence[int], of_inputs: Tensor | None = None
-    ) -> Tensor:
-        """Mark the units that stay.
+    def scores(self, score: Tensor) -> Tensor:
+        """Return the sizes of the units, shape (n_units,).
 
-        A unit counts by the sum of the squared scores of its weights: those that lead
-        into it, and those that read it, as far as these are known.
+        The sum of the squared scores of its weights: those that lead into it, and those
+        that read it, as far as these are known.
 
         Parameters
         ----------
         score : Tensor of shape (n_weights,)
             Sizes in the metric of the step, non-negative.
+        """
+        squared = score.square()
+        return self.units.leading_into(squared) + self.units.reading(squared)
+
+    def choose(self, score: Tensor, goals: Sequence[int]) -> Tensor:
+        """Mark the units that stay.
+
+        Parameters
+        ----------
+        score : Tensor of shape (n_units,)
+            Non-negative.
         goals : sequence of int
             How many groups of each target.
-        of_inputs : Tensor of shape (n_inputs,), optional
-            Scores of the inputs themselves, non-negative, instead of their weights'.
 
         Returns
         -------
         Tensor of bool, shape (n_units,)
         """
-        squared = score.square()
-        score = self.units.leading_into(squared) + self.units.reading(squared)
-        if of_inputs is not None:
-            score[: len(of_inputs)] = of_inputs
         chosen = torch.ones_like(score, dtype=torch.bool)
         for target, goal in zip(self.targets, goals, strict=True):
             chosen &= target.choose(score, goal)

@@ -60,8 +60,7 @@ class Batches:
         if not self.share.is_everything:
             ours, sizes = self.share.of_batches(order, whole_sizes)
             order = order[ours]
-        index = order - self.share.first
-        with closing(self._batches_of_inputs(index, sizes, rows)) as inputs:
+        with closing(self._batches_of_inputs(order, sizes, rows)) as inputs:
             for start in range(0, len(sizes), _BATCHES_AT_ONCE):
                 some = slice(start, start + _BATCHES_AT_ONCE)
                 n_rows = sum(sizes[some])
@@ -85,6 +84,8 @@ class Batches:
         self, order: Tensor, sizes: Sequence[int], rows: Rows | None
     ) -> Generator[Inputs]:
         here, source = self.share.rows, self.inputs
+        if self.share.first:
+            order = order - self.share.first
         if rows is not None and rows is not self.rows:
             here = source = Share.of(rows).rows
         if self._may_gather(len(order), sizes[0]):

@@ -107,10 +107,12 @@ class Continuation:
             if point.status.is_cut_short:
                 return point
         self.problem.network.restore(start)
-        with self.progress.solve("solve"):
-            found = self._kept(
+        found = self.progress.solve(
+            "solve",
+            lambda: self._kept(
                 lambda _: solve_active_set(self.problem, alpha, self.options)
-            )
+            ),
+        )
         return replace(found, epochs=found.epochs + steps)
 
     def point(self, index: int) -> Solution:
@@ -118,8 +120,9 @@ class Continuation:
         if index not in self._points:
             self.problem.network.restore(self._initial)
             self._move(index)
-            with self.progress.solve("start"):
-                found = self._kept(lambda _: self._from_scratch(index))
+            found = self.progress.solve(
+                "start", lambda: self._kept(lambda _: self._from_scratch(index))
+            )
             if found.status is Status.INTERRUPTED:
                 return found
             if self.progress.stopped:

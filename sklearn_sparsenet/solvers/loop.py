@@ -134,6 +134,7 @@ def _evaluate(
         validation_scores=tuple(run.early.scores) if run.early else (),
         status=status,
         trace=run.pruning.trace,
+        validation_score=run.early.score if run.early else None,
     )
     if not math.isfinite(found.loss):
         raise NonFiniteLossError(ADVICE.format(run.rate))

@@ -208,13 +208,28 @@ class NewtonSteps:
             moved = self._step()
             self.losses.append(self.loss)
             self.best = min(self.best, self._judge(), key=lambda found: found.rank)
-            if monitor is not None and monitor.end_epoch(number + 1):
+            if monitor is not None and monitor.end_epoch(number + 1, self):
                 return Status.STOPPED
             if not moved:
                 break
         beyond, _, _, residual = self.best.rank
         settled = not beyond and residual <= kkt_tol
         return Status.STATIONARY if settled else Status.BUDGET
+
+    @property
+    def last_loss(self) -> float:
+        """The loss after the last step."""
+        return self.losses[-1]
+
+    @property
+    def last_score(self) -> None:
+        """There is no validation here."""
+        return None
+
+    @property
+    def support(self) -> Tensor:
+        """Which weights are left, of the units that had some."""
+        return self.at.point[: self.network.n_weights] != 0
 
     def _is_stuck(self, kkt_tol: float) -> bool:
         """Tell whether the count cannot be reached any more.

@@ -23,10 +23,10 @@ from sklearn_sparsenet.networks.network import Network
 from sklearn_sparsenet.penalties import L1
 from sklearn_sparsenet.solvers.dataset import DatasetSubset
 from sklearn_sparsenet.solvers.loop import solve
-from sklearn_sparsenet.solvers.monitor import Monitor
+from sklearn_sparsenet.solvers.monitor import Course, Monitor
 from sklearn_sparsenet.solvers.options import SolverOptions
 from sklearn_sparsenet.solvers.problem import Problem
-from sklearn_sparsenet.solvers.solution import Status
+from sklearn_sparsenet.solvers.solution import Solution, Status
 from sklearn_sparsenet.solvers.stopping import Validation
 from sklearn_sparsenet.utils.exceptions import NonFiniteLossError
 from sklearn_sparsenet.utils.runtime import single_threaded
@@ -125,10 +125,10 @@ class _Looks(Monitor):
 
     def begin_epoch(self, epoch: int) -> None: ...
 
-    def end_solve(self) -> bool:
+    def end_solve(self, found: Solution) -> bool:
         return False
 
-    def end_epoch(self, epochs: int) -> bool:
+    def end_epoch(self, epochs: int, course: Course) -> bool:
         if epochs % self._every:
             return False
         loss = -self._validation.evaluate(self._network)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise, starmap
-from math import prod
+from math import log2, prod
 from typing import NamedTuple
 
 import torch
@@ -67,7 +67,9 @@ class Problem:
     _share: Share = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        weight = self.sample_weight / self.sample_weight.mean()
+        weight = self.sample_weight
+        different = weight if weight.stride(0) else weight[:1]  # one stands for all
+        weight = (different / weight.mean()).expand_as(weight)
         object.__setattr__(self, "sample_weight", weight)
         object.__setattr__(self, "penalty", as_penalty(self.penalty))
         engine = make_engine(self.network, self.loss)
@@ -158,7 +160,18 @@ class Problem:
             losses.append(self._add_gradient(batch, accumulate=chunk.start > 0))
         loss = losses.stacked().sum()
         self._share.sum(self.network.gradient, loss)
-        return loss
+        self.network.gradient.div_(self._unit)
+        return loss / self._unit
+
+    @property
+    def _unit(self) -> float:
+        """What weights are multiplied by where all samples are asked for.
+
+        Divided by the number of samples alone, derivatives of samples that are learned
+        well are denormal numbers, which take several times as long to compute with. A
+        power of two changes no digit.
+        """
+        return 2.0 ** int(log2(self.n_samples))
 
     def _batch_of(self, chunk: slice) -> Batch:
         """Return consecutive rows of this process, as a part of all of them."""
@@ -166,7 +179,7 @@ class Problem:
         first = self._share.first
         numbers = slice(first + chunk.start, first + chunk.stop)
         weight = self.sample_weight[numbers] / self.n_samples
-        return Batch(inputs, self.target[numbers], weight)
+        return Batch(inputs, self.target[numbers], weight * self._unit)
 
     @single_threaded()
     def evaluate(self) -> tuple[Tensor, Tensor]:

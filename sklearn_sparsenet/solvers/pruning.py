@@ -22,6 +22,8 @@ class Pruning:
     # The penalty of the coming steps, instead of that of the problem, once there is a
     # support that is held; `strength` is its λ.
     held: FixedSupport | None = None
+    # Which of the counted weights the last cut left; None: there was none.
+    kept: Tensor | None = None
 
     @property
     def strength(self) -> float:

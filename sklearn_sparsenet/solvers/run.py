@@ -73,6 +73,12 @@ def _weighted_mean(losses: Tensor, sizes: list[int]) -> Tensor:
     return losses @ losses.new_tensor(sizes) / sum(sizes)
 
 
+def _dtype_of(n_samples: int) -> torch.dtype:
+    """Return what the numbers of so many samples are kept in."""
+    is_small = n_samples <= torch.iinfo(torch.int32).max
+    return torch.int32 if is_small else torch.int64
+
+
 class Run:
     """One solve in progress: Algorithm 3 with either optimiser."""
 
@@ -111,6 +117,22 @@ class Run:
         """Time so far, that before an interruption included."""
         return time.perf_counter() - self._started
 
+    @property
+    def last_loss(self) -> float:
+        """The loss of the last epoch, a mean over its batches."""
+        return float(self.losses[-1])
+
+    @property
+    def last_score(self) -> float | None:
+        """The validation score after the last epoch; None without early stopping."""
+        return self.early.scores[-1] if self.early else None
+
+    @property
+    def support(self) -> Tensor:
+        """Which weights are left; between two cuts those that the last one left."""
+        kept = self.pruning.kept
+        return self.network.weights != 0 if kept is None else kept
+
     def _needs_warm_up(self) -> bool:
         hidden = self.network.layers[1:]
         fan_in = max((math.prod(layer.shape[1:]) for layer in hidden), default=0)
@@ -132,7 +154,7 @@ class Run:
                 return ended
             if self.early and self.early.update(self.network, self.epoch):
                 return Status.EARLY
-            if monitor is not None and monitor.end_epoch(self.epoch):
+            if monitor is not None and monitor.end_epoch(self.epoch, self):
                 return Status.STOPPED
         return Status.BUDGET
 
@@ -178,10 +200,12 @@ class Run:
 
     def _order(self, rows: Rows) -> Tensor:
         if not self.options.shuffle:
-            return torch.arange(rows.n_samples)
+            return torch.arange(rows.n_samples, dtype=_dtype_of(rows.n_samples))
         order = rows.order(self.generator)
         if order is None:
-            order = torch.randperm(rows.n_samples, generator=self.generator)
+            n_samples, generator = rows.n_samples, self.generator
+            dtype = _dtype_of(n_samples)
+            order = torch.randperm(n_samples, generator=generator, dtype=dtype)
         return order
 
     def _stops(self, epochs_done: float) -> bool:

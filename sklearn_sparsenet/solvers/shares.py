@@ -51,7 +51,7 @@ class Share:
         """
         ours = (order >= self.first) & (order < self.first + self.rows.n_samples)
         lengths = torch.tensor(sizes, device=order.device)
-        number = torch.arange(len(sizes), device=order.device)
+        number = torch.arange(len(sizes), dtype=torch.int32, device=order.device)
         number = number.repeat_interleave(lengths, output_size=len(order))[ours]
         counts = number.bincount(minlength=len(sizes)).tolist()
         return ours.nonzero().flatten(), counts

@@ -53,6 +53,7 @@ class Solution:
     status: Status = Status.BUDGET
     trace: tuple[Any, ...] = ()  # What a pruning tells of the run.
     rest: Tensor | None = None  # The gradient with respect to the other parameters.
+    validation_score: float | None = None  # Of the network as it is, where known.
 
     @classmethod
     def at(

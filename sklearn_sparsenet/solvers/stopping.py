@@ -78,6 +78,13 @@ class EarlyStopping:
     best_state: tuple[Tensor, dict[str, Tensor]] | None = None
     best_epoch: int = 0
 
+    @property
+    def score(self) -> float | None:
+        """Of the best state, or of the last one where there is no best."""
+        if self.best_state is not None:
+            return self.best_score
+        return self.scores[-1] if self.scores else None
+
     def rewind(self, epoch: int) -> None:
         """Forget what came after an epoch that training goes back to."""
         del self.scores[epoch:]

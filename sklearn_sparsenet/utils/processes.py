@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -18,17 +18,15 @@ __all__ = [
     "raise_if_shared",
 ]
 
+A = TypeVar("A")
+B = TypeVar("B")
+
 
 class Processes(Protocol):
     """What the processes of a fit ask of each other, all at the same points of it."""
 
-    @property
-    def rank(self) -> int:
-        """The number of this process, from 0."""
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
+    rank: int  # the number of this process, from 0
+    size: int  # how many there are
 
     def sum(self, values: Tensor) -> None:
         """Replace values by their sums over all processes: the same bits in each."""
@@ -36,8 +34,16 @@ class Processes(Protocol):
     def gather(self, value: Any) -> list[Any]:
         """Return what each of the processes gives, in their order."""
 
+    def joint(self, own: A, join: Callable[[A, Processes], B]) -> A | B:
+        """Return what the processes have together, by `join`; one alone has its own."""
+        return join(own, self)
 
-class Alone:
+    def refuse(self, message: str) -> None:
+        """Refuse, with a ValueError, what one process alone can do."""
+        raise ValueError(message)
+
+
+class Alone(Processes):
     """One process, which has all samples."""
 
     rank = 0
@@ -47,6 +53,11 @@ class Alone:
 
     def gather(self, value: Any) -> list[Any]:
         return [value]
+
+    def joint(self, own: A, join: Callable[[A, Processes], B]) -> A | B:
+        return own
+
+    def refuse(self, message: str) -> None: ...
 
 
 ALONE = Alone()

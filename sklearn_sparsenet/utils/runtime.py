@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
+import re
 import sys
 import threading
 import warnings
@@ -27,7 +29,7 @@ __all__ = [
     "single_threaded",
 ]
 
-
+_JOBLIB_WORKER = re.compile(r"LokyProcess-(\d+)")  # numbered from 1
 _MEMORY = Path("/proc/meminfo")  # of Linux
 _MEMORY_LIMITS = (  # of a container
     Path("/sys/fs/cgroup/memory.max"),
@@ -215,10 +217,11 @@ def load_symbolic_shapes() -> None:
 def resolve_device(device: str | torch.device) -> torch.device:
     """Return the device of that name; ``"auto"`` is CUDA if there is any, else CPU.
 
-    A device that is not there is a ValueError.
+    A device that is not there is a ValueError. In the processes of joblib "auto" deals
+    the GPUs out, to one process after the other.
     """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return _dealt_gpu() if torch.cuda.is_available() else torch.device("cpu")
     try:
         # Unknown names, devices that are not there, and builds without their kind are
         # different errors. Some that are none, as "meta", make tensors nevertheless.
@@ -233,6 +236,17 @@ def resolve_device(device: str | torch.device) -> torch.device:
             "back to the CPU."
         ) from error
     return resolved
+
+
+def _dealt_gpu() -> torch.device:
+    """Return the GPU of this process: the current one, but in a worker of joblib's.
+
+    Dask and Ray have ways of their own to show each worker its GPU alone.
+    """
+    worker = _JOBLIB_WORKER.fullmatch(multiprocessing.current_process().name)
+    if worker is None:
+        return torch.device("cuda")
+    return torch.device("cuda", (int(worker[1]) - 1) % torch.cuda.device_count())
 
 
 def available_memory(device: torch.device) -> int | None:

@@ -8,7 +8,9 @@ before there are as many bytes.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
+from io import BytesIO
 from math import prod
 from typing import Any, BinaryIO
 
@@ -16,7 +18,16 @@ import numpy as np
 
 from sklearn_sparsenet.utils.declared import fits
 
-__all__ = ["FREE_MEMORY", "dump_tensors", "is_storable", "parse", "read_tensors"]
+__all__ = [
+    "COMPRESSION",
+    "FREE_MEMORY",
+    "compressed",
+    "dump_tensors",
+    "expanded",
+    "is_storable",
+    "parse",
+    "read_tensors",
+]
 
 FREE_MEMORY = 2**23  # bytes that any text may take
 # What objects, lists, and an entry of either take at most. Text that is nothing but
@@ -32,6 +43,10 @@ _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _METADATA = "__metadata__"
 _MOST_HEADER = 100_000_000  # bytes, as the format has it
 _PIECE = 2**20  # bytes that are asked for at once
+COMPRESSION = "compression"  # metadata of a file that holds another one
+_WHOLE = "file"  # its array
+# What is compressed may be so long, and so many times what it is compressed to.
+_FREE_LENGTH, _MOST_RATIO = 2**19, 8
 
 
 def is_storable(dtype: np.dtype) -> bool:
@@ -109,6 +124,39 @@ def read_tensors(file: BinaryIO) -> tuple[dict[str, str], dict[str, np.ndarray]]
         content = np.frombuffer(_read(file, size), _DTYPES[dtype])
         arrays[name], end = content.reshape(shape), stop
     return metadata, arrays
+
+
+def compressed(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Return a file that holds another one, compressed.
+
+    What would be far smaller, so that `expanded` would take it for an attack, is
+    returned as it is.
+    """
+    found = zlib.compress(content, 9)
+    if len(content) > _most_length(found):
+        return content
+    arrays = {_WHOLE: np.frombuffer(found, np.uint8)}
+    return dump_tensors(arrays, {**metadata, COMPRESSION: "zlib"})
+
+
+def expanded(metadata: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> BinaryIO:
+    """Return the file that another one holds, in memory in proportion to that.
+
+    Metadata and arrays are those of the other one. What `compressed` does not write is
+    a ValueError.
+    """
+    if metadata[COMPRESSION] != "zlib" or arrays.keys() != {_WHOLE}:
+        raise ValueError("it is compressed in an unknown way")
+    stored = arrays[_WHOLE].tobytes()
+    reader = zlib.decompressobj()
+    content = reader.decompress(stored, _most_length(stored) + 1)
+    if not reader.eof or reader.unused_data or len(content) > _most_length(stored):
+        raise ValueError("what is compressed in it does not end where it should")
+    return BytesIO(content)
+
+
+def _most_length(stored: bytes) -> int:
+    return _FREE_LENGTH + _MOST_RATIO * len(stored)
 
 
 def _read(file: BinaryIO, size: int) -> bytearray:

@@ -18,7 +18,7 @@ from sklearn_sparsenet import (
 )
 from sklearn_sparsenet.distributed import data_parallel
 from sklearn_sparsenet.utils.exceptions import ProcessLostError
-from sklearn_sparsenet.utils.processes import Alone, joined
+from sklearn_sparsenet.utils.processes import Alone, Processes, joined
 from tests.comparisons import same_network
 from tests.threads import ours_at_the_end
 from tests.together import parts, together
@@ -211,6 +211,17 @@ def changed(name):
     return net, X, y
 
 
+def test_where_one_has_a_type_error_the_others_have_one_that_names_it():
+    def work(rank):
+        net, X, y = changed(None)
+        net.fit(X if rank == 0 else np.full_like(X, {}, dtype=object), y)
+
+    other, own = together(2, work)
+    assert type(other) is type(own) is TypeError
+    assert "Process 1 cannot fit" in str(other)
+    assert "Process" not in str(own)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -329,10 +340,10 @@ def test_there_has_to_be_a_group():
 # --- what it costs -------------------------------------------------------------------
 
 
-class Counting(Alone):
+class Counting(Processes):
     """A process that believes to be one of two, and notes what it says."""
 
-    size = 2
+    rank, size = 0, 2
 
     def __init__(self):
         self.sums = []

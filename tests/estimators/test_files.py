@@ -152,20 +152,6 @@ def test_a_loaded_network_can_be_used_as_any_other():
     assert all(p.requires_grad for p in reloaded(net).module_.parameters())
 
 
-def test_files_of_sparse_networks_are_small():
-    net = SparseNetClassifier((500, 500), target_sparsity=0.99, random_state=0)
-    net.fit(DIGITS, FIGURES)
-    assert len(saved(net)) < len(pickle.dumps(net)) / 25
-
-
-def test_the_size_of_files_goes_with_the_number_of_weights():
-    net = SparseNetClassifier((300, 300), max_iter=2, random_state=0)
-    counts = [2000, 4000, 8000]
-    fits = (net.set_params(target_sparsity=n).fit(DIGITS, FIGURES) for n in counts)
-    growth = np.diff([len(saved(fit)) for fit in fits]) / np.diff(counts)
-    assert ((growth >= 8) & (growth <= 18)).all()
-
-
 def build(n_features, n_outputs):
     return nn.Sequential(
         nn.Linear(n_features, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_outputs)

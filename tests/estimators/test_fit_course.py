@@ -88,24 +88,6 @@ def test_early_stopping_keeps_the_count(iris):
         assert 0.5 < max(net.validation_scores_) <= 1
 
 
-@pytest.mark.parametrize("verbose", [0, False, 1, True, 2])
-@pytest.mark.parametrize("settings", [{"target_sparsity": 25}, {"alpha": 1e-3}])
-def test_a_line_for_each_solve_only_when_asked(iris, capsys, verbose, settings):
-    net = SparseNetClassifier(
-        (10,), tol=0.1, verbose=verbose, max_iter=20, random_state=0, **settings
-    ).fit(*iris)
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    lines = printed.out.splitlines()
-    history = net.search_history_
-    assert len(lines) == (net.n_outer_iter_ if verbose else 0)
-    for number, line in enumerate(lines):
-        alphas = ", ".join(f"{a:.3g}" for a in np.ravel(history["alpha"][number]))
-        assert line.startswith(f"solve {number + 1}: alpha {alphas}; weights kept ")
-        kept = history["n_nonzero_per_layer" if "alpha" in settings else "n_nonzero"]
-        assert f"kept {', '.join(map(str, np.ravel(kept[number])))};" in line
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 @pytest.mark.parametrize("one", [SparseNetClassifier, SparseNetRegressor])

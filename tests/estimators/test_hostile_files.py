@@ -8,6 +8,7 @@ import io
 import json
 import os
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,7 @@ def huge_layer(document):
 
 
 COEF = "attributes/penalized_coefs_/of/0/of/"
+LAYER = "weights/0.weight/of/"
 TEXTS = {"!": "strings", "dtype": "<U250000000", "of": ["a", "b", "c"]}
 OF_PERCEPTRONS = {
     "shape": put(COEF + "shape", shape(0, 10**9)),
@@ -97,6 +99,10 @@ OF_PERCEPTRONS = {
     "shape that overflows": put(COEF + "shape", shape(2**32, 2**32)),
     "negative shape": put(COEF + "shape", shape(-5, -6)),
     "shape of floats": put(COEF + "shape", shape(5.0, 6)),
+    "gaps": put(LAYER + "gaps", {"!": "array", "key": "1"}),
+    "places of itself": put(LAYER + "places_of", "0.weight"),
+    "places of another shape": put(LAYER + "places_of", "2.weight"),
+    "places of nothing": put(COEF + "places_of", "1.weight"),
     "array used twice": put(COEF + "values", {"!": "array", "key": "1"}),
     "huge layer": huge_layer,
     "huge recipe": put("recipe/0/in_features", 10**9),
@@ -160,8 +166,8 @@ OF_CONVOLUTIONS = {
 }
 
 
-def refuse(content):
-    """Load what is refused, in twice its memory (and what objects take)."""
+def refuse(content, times=2):
+    """Load what is refused, in so many times its memory (and what objects take)."""
     state = torch.get_rng_state()
     gc.collect()
     tracemalloc.start()
@@ -171,7 +177,7 @@ def refuse(content):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2 * len(content) + 2**21
+    assert peak < times * len(content) + 2**21
     assert torch.equal(state, torch.get_rng_state())
     return str(refusal.value)
 
@@ -221,6 +227,33 @@ def test_sparse_weights_must_be_paid_for(convolution):
             del arrays[key]
 
     assert "far larger than the file" in refuse(forged(convolution, change, remove))
+
+
+def packed(content, length=None, method="zlib", more=b""):
+    """Return a file that holds another one, compressed."""
+    stored = np.frombuffer((zlib.compress(content, 9) + more)[:length], np.uint8)
+    version = {"format": "sklearn_sparsenet", "format_version": "2"}
+    return dump_tensors({"file": stored}, version | {"compression": method})
+
+
+COMPRESSED = {
+    "bomb": lambda content: packed(bytes(10**8)),
+    "bomb that begins well": lambda content: packed(content + bytes(10**8)),
+    "bomb in a file": lambda content: packed(packed(content + bytes(10**7))),
+    "twice": lambda content: packed(packed(content)),
+    "cut": lambda content: packed(content, length=-5),
+    "more": lambda content: packed(content, more=b"x"),
+    "more inside": lambda content: packed(content + b"x"),
+    "other method": lambda content: packed(content, method="lzma"),
+    "nothing": lambda content: packed(b"", length=0),
+    "other file": lambda content: packed(b"no file of ours at all, but text"),
+}
+
+
+@pytest.mark.parametrize("forge", COMPRESSED.values(), ids=COMPRESSED)
+def test_forged_compression_is_refused(perceptron, forge):
+    assert load(io.BytesIO(packed(perceptron))).n_nonzero_ == 12
+    refuse(forge(perceptron), times=20)
 
 
 def header(text, data=b""):

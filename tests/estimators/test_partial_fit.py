@@ -383,3 +383,18 @@ def test_some_settings_need_all_rows():
     assert not hasattr(regressor(solver="lbfgs"), "partial_fit")
     for kind in (SparseNetClassifierCV, SparseNetRegressorCV):
         assert not hasattr(kind(), "partial_fit")
+
+
+def test_a_step_that_would_end_at_zero_leaves_the_weight_as_it_is():
+    net = regressor(hidden_layer_sizes=(), target_sparsity=4, solver="sgd")
+    before = net.fit(*rows(0)).coefs_[0]
+    net.set_params(weight_decay=2.0, learning_rate_init=0.5 / 0.3)  # steps of a half
+    net.partial_fit(np.full((1, N_FEATURES), 1e-30), net.y_mean_ + 1.0)
+    assert_array_equal(net.coefs_[0], before)
+
+
+def test_every_call_draws_an_order_of_its_own():
+    one, two = regressor().fit(*rows(0)), regressor().fit(*rows(0))
+    two.n_iter_ += 1
+    found = [parameters(net.partial_fit(*rows(1))) for net in (one, two)]
+    assert not np.array_equal(*found)

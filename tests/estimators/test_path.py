@@ -126,13 +126,6 @@ def test_a_checkpoint_is_gone_on_with(net, diabetes, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_verbose_runs_number_their_solves(net, diabetes, capsys):
-    net.set_params(verbose=1)
-    sparsenet_path(net, *diabetes, target_sparsities=[60, 40, 30])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["solve 1", "solve 2", "solve 3"]
-
-
 def test_an_interruption_ends_a_path(net, diabetes, monkeypatch):
     monkeypatch.setattr(Run, "_epoch", interrupted(Run._epoch, 105))
     with pytest.raises(KeyboardInterrupt, match="path was interrupted"):

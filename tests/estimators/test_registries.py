@@ -167,6 +167,12 @@ def test_c_predicts_the_same(fitted, tmp_path):
     assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
+def test_integers_read_an_activation_from_a_table(fitted):
+    net, X, _ = fitted
+    source = net.to_c(dtype="int16", calibration=X)
+    assert "Layer 0: the activation is a table of 257 values" in source
+
+
 def test_onnx_predicts_the_same(fitted):
     net, X, _ = fitted
     expected = net.predict(X)[:, None]

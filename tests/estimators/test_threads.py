@@ -7,6 +7,8 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_iris
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -16,11 +18,13 @@ from sklearn_sparsenet import (
     SparseNetClassifierCV,
     SparseNetRegressor,
     SparseNetRegressorCV,
+    compact,
     deploy,
     input_report,
     load,
     optimality,
     plots,
+    save,
     sparsenet_path,
     stability_selection,
 )
@@ -108,6 +112,9 @@ METHODS = {
     "densify": (),
     "fit": (X, LABELS),
     "input_report": (),
+    "onnx_converter": (),
+    "onnx_parser": (),
+    "onnx_shape_calculator": (),
     "partial_fit": (X, LABELS),
     "predict": (X,),
     "predict_log_proba": (X,),
@@ -163,6 +170,8 @@ def calls(nets, path):
             clone(net), X, LABELS, target_sparsities=[30, 20]
         ),
         "input_report": lambda: input_report(net),
+        "compact": lambda: compact(make_pipeline(StandardScaler().fit(X), net)),
+        "save": lambda: save(net, path),
         "stability_selection": lambda: stability_selection(
             clone(net), X, LABELS, n_pairs=1
         ),
@@ -171,6 +180,9 @@ def calls(nets, path):
         "leaves": lambda: list(compaction.leaves(module)),
         "pack": lambda: sparse_storage.pack(GRADIENT),
         "pack_module": lambda: sparse_storage.pack_module(module),
+        "pack_solutions": lambda: sparse_storage.pack_solutions(
+            module, {NAMES[0]: net.penalized_coefs_[0]}
+        ),
         "strip_module": lambda: sparse_storage.strip_module(LAYERS[0]),
         "unpack_module": lambda: sparse_storage.unpack_module(LAYERS[1], packed),
         "build_from": lambda: architecture.build_from(architecture.describe(module)),

@@ -8,18 +8,30 @@ import pytest
 from sklearn_sparsenet.plots import LayersDisplay
 
 
-def test_layers_have_bars_of_all_nonzero_and_live_weights(classifier):
+def test_bars_begin_at_0_and_add_up_to_what_is_left(classifier):
     display = LayersDisplay.from_estimator(classifier)
     report = classifier.sparsity_report()
-    for bars, name in (
-        (display.weight_bars_, "n_weights"),
-        (display.nonzero_bars_, "n_nonzero"),
-        (display.live_bars_, "n_live"),
-    ):
-        assert [bar.get_width() for bar in bars] == list(report[name])
+    live, rest = display.live_bars_, display.rest_bars_
+    assert [bar.get_width() for bar in live] == list(report["n_live"])
+    assert [bar.get_x() for bar in live] == [0] * len(live)
+    assert [bar.get_x() for bar in rest] == [bar.get_width() for bar in live]
+    ends = [bar.get_x() + bar.get_width() for bar in rest]
+    assert ends == list(report["n_nonzero"])
+    assert display.ax_.get_xscale() == "linear"
+    assert display.ax_.get_xlim()[0] == 0
     labels = [label.get_text() for label in display.ax_.get_yticklabels()]
     assert labels == classifier.layer_names_
-    assert display.ax_.get_xscale() == "log"
+    assert "60 of 768 (7.81 %), " in display.labels_[0].get_text()
+
+
+def test_bars_of_weights_that_lead_nowhere():
+    display = LayersDisplay(names=["a", "b"], n_weights=[9, 9], n_nonzero=[5, 0],
+                            n_live=[2, 0]).plot()  # fmt: skip
+    assert [(bar.get_x(), bar.get_width()) for bar in display.rest_bars_] == [
+        (2, 3), (0, 0),
+    ]  # fmt: skip
+    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    assert legend == ["live", "not live"]
 
 
 @pytest.mark.parametrize("width", [4, 5, 6, 7, 8, 9])
@@ -39,4 +51,6 @@ def test_ticks_do_not_overlap(width):
 def test_layers_without_known_paths_have_no_live_bars():
     display = LayersDisplay(names=["a"], n_weights=[1000], n_nonzero=[20]).plot()
     assert display.live_bars_ is None
-    assert display.labels_[0].get_text() == "20 (2 %)"
+    assert display.labels_[0].get_text() == "20 of 1,000 (2 %)"
+    assert [bar.get_width() for bar in display.rest_bars_] == [20]
+    assert display.ax_.get_legend().get_texts()[0].get_text() == "nonzero"

@@ -116,3 +116,32 @@ def test_optimality_refuses_other_data(net, classifier, diabetes, digits):
     X, y = digits
     with pytest.raises(ValueError, match="other classes"):
         OptimalityDisplay.from_estimator(classifier, X[y < 5], y[y < 5])
+
+
+def test_optimality_says_in_words_what_it_shows(net, diabetes):
+    """What the certificate has, and that minimisers sit on the kinks of ReLU."""
+    display = OptimalityDisplay.from_estimator(net, *diabetes)
+    found, n_weights = net.certificate_, sum(coef.size for coef in net.coefs_)
+    n_met = round((1 - found.violations) * n_weights)
+    assert 0 < n_met < n_weights
+    text = display.ax_.get_title(loc="left")
+    assert text.startswith(
+        f"{n_met} of {n_weights} weights meet the conditions to 1 %;"
+    )
+    assert f"the largest residual is {found.largest:.2g} λ." in text
+    assert "ReLU: minimisers sit\non kinks" in text
+
+
+def test_a_minimiser_without_kinks_is_said_to_be_one(diabetes):
+    net = SparseNetRegressor((), solver="lbfgs", target_sparsity=5, random_state=0)
+    display = OptimalityDisplay.from_estimator(net.fit(*diabetes), *diabetes)
+    words = "10 of 10 weights meet the conditions to 1 %;\nthe largest residual is "
+    assert display.summary.startswith(words)
+    assert "kinks" not in display.summary
+    assert float(display.summary.split()[-2]) <= net.kkt_tol
+
+
+def test_of_several_axes_the_words_are_above_the_figure(classifier, digits):
+    display = OptimalityDisplay.from_estimator(classifier, *digits)
+    assert display.figure_.get_suptitle() == display.summary
+    assert "weights meet the conditions" in display.summary

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_sparsenet import SparseNetRegressor
+from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 from sklearn_sparsenet.plots import SearchDisplay
 
 
@@ -17,7 +17,9 @@ def test_search_shows_every_solve_and_the_target(searched):
     assert_array_equal(counts.get_ydata(), history["n_nonzero"])
     assert_array_equal(counts.get_xdata(), 1 + np.arange(len(history["loss"])))
     assert display.target_lines_[0].get_ydata()[0] == 80
-    assert history["alpha"][display.chosen] == searched.alpha_
+    assert display.axes_[0].get_ylabel() == "λ"
+    assert alphas.get_ydata()[display.chosen] == alphas.get_ydata()[-1]
+    assert alphas.get_ydata()[-1] == searched.alpha_
     assert display.axes_[0].get_yscale() == "log"
     assert display.axes_[0].get_shared_x_axes().joined(*display.axes_)
 
@@ -32,6 +34,33 @@ def test_search_of_one_pass_shows_its_cuts(net):
     assert_array_equal(counts.get_ydata(), history["n_nonzero"][:, 0])
     assert_array_equal(alphas.get_ydata(), history["alpha"][:, 0])
     assert counts.get_ydata()[-1] == display.target_lines_[0].get_ydata()[0] == 25
+    # The thresholds are no λ, and are not called so; that of the solution is told.
+    assert display.axes_[0].get_ylabel() == "cut threshold"
+    *_, text = display.axes_[0].get_legend().get_texts()
+    assert text.get_text() == f"λ of the solution: {net.alpha_:.3g}"
+
+
+@pytest.mark.parametrize("layers", [0.02, [0.02, 0.03, 0.04]])
+def test_the_last_alpha_is_that_of_the_estimator(digits, layers):
+    settings = {"alpha": layers, "max_iter": 5, "random_state": 0}
+    net = SparseNetClassifier((12, 8), **settings).fit(*digits)
+    display = SearchDisplay.from_estimator(net)
+    drawn = [line.get_ydata()[-1] for line in display.alpha_lines_]
+    assert drawn == np.atleast_1d(net.alpha_).tolist() == np.atleast_1d(layers).tolist()
+
+
+@pytest.mark.parametrize("size", [(4.2, 3), (6.4, 4.8), (12, 8)])
+def test_steps_have_whole_numbers_and_counts_two_ticks_at_least(size):
+    steps, counts = np.linspace(0.4, 3.7, 20), np.geomspace(3500, 200, 20)
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    display = SearchDisplay(
+        steps=steps, alphas=counts, counts=counts, step_name="epoch"
+    )
+    bottom = display.plot(ax).axes_[1]
+    figure.canvas.draw()
+    assert all(tick == round(tick) for tick in bottom.get_xticks())
+    low, high = bottom.get_ylim()
+    assert sum(low <= tick <= high for tick in bottom.get_yticks()) >= 2
 
 
 def test_tiny_cuts_of_one_pass_do_not_hide_the_others():

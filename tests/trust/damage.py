@@ -166,7 +166,7 @@ def _sign(text, header, data):
 def _pack(document, header, data):
     text = json.dumps(document)
     metadata = {
-        "format": "sklearn_sparsenet", "format_version": "1", "document": text,
+        "format": "sklearn_sparsenet", "format_version": "2", "document": text,
         "sha256": _sign(text, header, data),
     }  # fmt: skip
     encoded = json.dumps({"__metadata__": metadata, **header}).encode()
