@@ -112,7 +112,7 @@ def test_equal_layers_go_through_the_same_strengths_as_one():
            f"max_outer_iter={budget}") for budget in (1, 2, 5)),
         (lambda alpha, n_asked: 900, 6, 900, "does not depend on λ"),
         # 0 is closer, but where next to nothing there is a network, that is kept.
-        (lambda alpha, n_asked: 0 if n_asked > 1 else 950, 6, 950, "collapses"),
+        (lambda alpha, n_asked: 0 if n_asked > 1 else 950, 6, 950, "leaves no weights"),
     ],
 )  # fmt: skip
 def test_a_miss_keeps_the_budget_and_the_closest_solve_and_tells_why(

@@ -127,17 +127,29 @@ def run_cell(
     return record | {"again": again.n_nonzero_}
 
 
+_HEAD = """# The ℓ1 solution beside the network
+
+A fit finds a network with exactly the weights that you asked for, and beside it tries
+to solve the ℓ1 problem with so many weights (`penalized_coefs_`, `alpha_`). This page
+says how near it comes. With a smooth activation, such as tanh, and about 50 weights
+it often finds a solution, and then a refit with the same λ keeps the number of
+weights. With ReLU or many weights it finds none. `kkt_residual_` tells which of the
+two you have ([how to read it](theory.md#reading-the-certificate)).
+
+A residual is the largest violation of the optimality conditions in units of λ, biases
+included, computed by autograd in double precision: 0.001 is a solution, 1 is none.
+The columns have a figure for each seed. *Part of the time* is what the ℓ1 solution
+takes of a fit. *After the refit* are the weights that are left by a fit with
+`alpha=alpha_` that goes on from the penalised solution. Search and solver are the
+defaults, with 100 hidden units.
+
+Made by `python -m benchmarks.l1_solutions --data DIR --json FILE --write
+../docs/certificate.md`, in the folder `examples`."""
+
+
 def page(records: list[dict]) -> str:
     """Return the page: what the figures are, a table and a summary per activation."""
-    lines = [
-        "# The ℓ1 solution beside the network",
-        "",
-        "Made by `python -m benchmarks.l1_solutions --data DIR --json FILE --write "
-        "../docs/certificate.md` in `examples`. Default search and solver, (100,); "
-        "residuals in units of λ, biases included, computed by autograd in double "
-        "precision; the refit goes on from the penalised solution with "
-        "`alpha=alpha_`.",
-    ]
+    lines = [_HEAD]
     for activation in dict.fromkeys(r["activation"] for r in records):
         of_it = [r for r in records if r["activation"] == activation]
         some = [r for r in of_it if r["problem"] not in LARGE]
@@ -146,7 +158,7 @@ def page(records: list[dict]) -> str:
         if some:
             lines += [*_table(some), "", _summary(some)]
         if large:
-            lines += ["", "From 10 000 rows on:", "", *_table(large)]
+            lines += ["", "With more than 10 000 rows:", "", *_table(large)]
     return "\n".join(lines) + "\n"
 
 
@@ -175,12 +187,18 @@ def _summary(records: list[dict]) -> str:
     same = sum(r["again"] == r["penalized"] for r in records)
     small = [r for r in records if r["residual"] <= 0.2]
     kept = sum(r["again"] == r["penalized"] for r in small)
+    text = (
+        f"The median residual is {np.median(found):.1g}, and nine of ten are at most "
+        f"{np.quantile(found, 0.9):.1g}. The count is within 1 % of the target in "
+        f"{near} of {len(found)} fits. The refit has the same count in {same}. The ℓ1 "
+        f"solution takes {np.mean([r['part'] for r in records]):.0%} of the time on "
+        "average."
+    )
+    if not small:
+        return f"{text} No residual is at most .2."
     return (
-        f"Median residual {np.median(found):.1g}, nine of ten at most "
-        f"{np.quantile(found, 0.9):.1g}, {len(small)} of {len(found)} at most .2; "
-        f"count within 1 % in {near}; the refit has the same count in {same}, "
-        f"and in {kept} of the {len(small)}. Mean part of the time "
-        f"{np.mean([r['part'] for r in records]):.0%}."
+        f"{text} Residuals of at most .2 are reached in {len(small)} fits, and "
+        f"{kept} of these have the same count after the refit."
     )
 
 

@@ -3,7 +3,7 @@ The search of the paper, step by step
 =====================================
 
 How is λ found? Algorithm 1 of the paper trains the network for one λ after the other
-and keeps a bracket around the target; ``search_history_`` tells the story.
+and keeps a bracket around the target. ``search_history_`` has all of them.
 
 The default, ``search="one_pass"``, needs one training only. The bracket search is for
 those who want a λ that was trained for from beginning to end.
@@ -37,7 +37,8 @@ for name, search in searches.items():
     print(f"{name}: {net.n_nonzero_} weights after {net.n_outer_iter_} solves")
 
 # %%
-# λ and the number of weights of each solve; the dashed line is the target.
+# The picture has λ and the number of weights of each solve. The dashed line is the
+# target.
 
 fig = plt.figure(figsize=(8, 4.5), layout="constrained")
 for part, (name, net) in zip(fig.subfigures(1, 2), nets.items(), strict=True):

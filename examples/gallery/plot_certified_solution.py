@@ -6,8 +6,8 @@ Is this λ really the one that belongs to this network?
 
 For small data and smooth activations ``solver="lbfgs"`` solves the ℓ1 problem until the
 optimality conditions hold to 0.001 λ. At such a point the sorted sizes
-:math:`a_{(1)} \\le \\dots \\le a_{(N)}` of the gradient know the count: as many of them
-equal λ as there are weights, the others are below.
+:math:`a_{(1)} \\le \\dots \\le a_{(N)}` of the gradient tell the count: as many of them
+equal λ as there are weights, and the others are below it.
 """
 
 import matplotlib.pyplot as plt
@@ -29,15 +29,15 @@ print(f"{net.n_nonzero_} weights, λ = {net.alpha_:.4f}")
 print(f"largest violation of the conditions: {net.kkt_residual_:.0e} λ")
 
 # %%
-# Sizes of the gradient, from the largest on: those of the weights that are left equal
-# λ, all others are below it.
+# The picture has the sizes of the gradient, from the largest on. Those of the weights
+# that are left equal λ, and all others are below it.
 
 display = OptimalityDisplay.from_estimator(net, X, y)
 plt.show()
 
 # %%
-# Theorem 5 in numbers: λ is between the last size that belongs to a weight and the
-# first that does not.
+# This is Theorem 5 in numbers: λ is between the last size that belongs to a weight and
+# the first that does not.
 
 low, high = display.intervals[0]
 print(f"Theorem 5 at {net.n_nonzero_} weights: {low:.6f} ≤ λ ≤ {high:.6f}")

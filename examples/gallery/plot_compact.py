@@ -43,8 +43,8 @@ print(f"{X.shape[1]} columns, the first layer reads {net.coefs_[0].shape[0]}")
 net.input_report().head()
 
 # %%
-# Units of a convolution are its channels. A constant channel is no constant at the
-# border of a convolution that pads with zeros: there it stays.
+# Units of a convolution are its channels. If the next convolution pads with zeros, a
+# constant channel is not constant at the border, and stays.
 
 images = X.reshape(-1, 1, 8, 8)
 

@@ -38,8 +38,8 @@ ax.set(xlabel="true rate", ylabel="predicted rate")
 plt.show()
 
 # %%
-# **Flipped labels.** ``loss="one_bit"`` assumes that some labels are simply wrong; a
-# wrong one far from the boundary then costs little.
+# **Flipped labels.** ``loss="one_bit"`` assumes that some labels are simply wrong, so
+# that a wrong one far from the boundary costs little.
 
 labels = X[:, 0] + X[:, 1] ** 2 > 0.3
 flipped = labels ^ (rng.random(len(labels)) < 0.2)
@@ -52,8 +52,8 @@ for loss in ["log_loss", "one_bit"]:
 
 
 # %%
-# **Your own.** A function of outputs and targets that returns one value per sample;
-# here the pinball loss, whose minimiser is a quantile.
+# **Your own loss** is a function of outputs and targets that returns one value per
+# sample. Here it is the pinball loss, whose minimiser is a quantile.
 
 
 def ninety_percent(output, target):

@@ -35,15 +35,15 @@ print(f"test accuracy {net.score(X_test, y_test):.3f}")
 net.sparsity_report()
 
 # %%
-# The filters of the first layer that are in use. White is an exact zero: of most
-# filters a few strokes are left.
+# These are the filters of the first layer that are in use. White is an exact zero, and
+# of most filters a few strokes are left.
 
 FiltersDisplay.from_estimator(net)
 plt.show()
 
 # %%
-# Filters that are empty need not be computed: ``compact`` removes them, and what they
-# would have fed.
+# Empty filters need not be computed. ``compact`` removes them, and with them the
+# weights that read them.
 
 before = net.predict(X_test)
 net.compact()

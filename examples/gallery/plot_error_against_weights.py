@@ -2,10 +2,10 @@
 How many weights do I need?
 ===========================
 
-The error of the same network with fewer and fewer weights.
+Look at the error of the same network with fewer and fewer weights.
 
 ``sparsenet_path`` fits networks for many targets in one run, each going on from a
-denser one: 15 of them for less than four times the price of a single fit.
+denser one. Here 15 of them cost less than four single fits.
 """
 
 import matplotlib.pyplot as plt
@@ -39,8 +39,8 @@ display.ax_.legend()
 plt.show()
 
 # %%
-# Down to a few hundred weights the error stays near that of the dense network; below,
-# it rises steeply. The path has all networks, fitted:
+# Down to a few hundred weights the error stays near that of the dense network, and
+# below that it rises steeply. The path has all networks, fitted:
 
 good = np.flatnonzero(path.test_scores > 1 - dense_error - 0.02)
 smallest = path.estimators[good[-1]]

@@ -23,12 +23,14 @@ print(f"{net.n_nonzero_} weights, {net.n_live_} of them on live paths")
 print(f"test accuracy {net.score(X_test, y_test):.3f}")
 
 # %%
-# What is left of each layer. The rest is exactly ``0.0``, not merely small.
+# The report tells what is left of each layer. The rest is exactly ``0.0``, and not
+# merely small.
 
 net.sparsity_report()
 
 # %%
-# A float is the fraction of *zeros*: larger is sparser, while a larger int is denser.
+# A float is the fraction of *zeros*, so that a larger one is sparser. A larger int is
+# denser.
 
 rows = []
 for target in [0.9, 0.99, 740, 74]:
@@ -39,7 +41,7 @@ pd.DataFrame(rows, columns=["target_sparsity", "weights left", "test accuracy"])
 
 # %%
 # Which pixels does the network of 500 weights read? White ones have no path to an
-# output any more: mostly those at the rim, which are empty in most digits.
+# output any more. They are mostly at the rim, which is empty in most digits.
 
 fig, ax = plt.subplots(figsize=(3.2, 3.2), layout="constrained")
 ax.imshow(net.feature_importances_.reshape(8, 8), cmap="Greys", vmin=0)

@@ -4,8 +4,8 @@ Export: PyTorch, ONNX, C
 
 Does the network predict the same in another runtime?
 
-``to_module`` is for PyTorch, ``to_onnx`` for ONNX runtimes, and ``to_c`` for what has
-neither: all of them from inputs to probabilities, without idle units.
+``to_module`` is for PyTorch, ``to_onnx`` for ONNX runtimes, and ``to_c`` for machines
+that have neither. All of them go from inputs to probabilities, without idle units.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ print(f"{net.n_nonzero_} weights, accuracy {net.score(X, y):.2f}")
 found = {}
 
 # %%
-# A module, which ``torch.export`` takes as well.
+# ``to_module`` returns a module, which ``torch.export`` takes as well.
 
 module = net.to_module()
 with torch.no_grad():
@@ -43,8 +43,8 @@ found["torch.export"] = program.module()(torch.from_numpy(X)).detach().numpy()
 print(module)
 
 # %%
-# ONNX, opset 20: "probabilities" and "label". It takes onnx to write it and
-# onnxruntime to run it.
+# ``to_onnx`` writes ONNX, opset 20, with the outputs "probabilities" and "label". It
+# needs onnx, and onnxruntime runs what it writes.
 
 if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
     import onnxruntime
@@ -55,8 +55,8 @@ if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
     print("same labels:", (label == net.predict(X)).all())
 
 # %%
-# C: one function, with the weights that are not zero as constants. 100 weights are
-# about as much as a small microcontroller is asked to hold.
+# ``to_c`` writes one function in C, with the weights that are not zero as constants.
+# 100 weights fit into the smallest microcontrollers.
 
 source = net.to_c("recognise")
 print(source[:600], "...")
@@ -75,7 +75,7 @@ if shutil.which("cc"):
         recognise(row.ctypes.data_as(pointer), out.ctypes.data_as(pointer))
 
 # %%
-# They differ by rounding of single precision.
+# All of them predict the same but for rounding in single precision.
 
 names = list(found)
 differences = [np.abs(found[name] - expected).max() for name in names]

@@ -2,8 +2,9 @@
 Which inputs does the network use?
 ==================================
 
-A network with few weights reads few inputs. On data of which we know the truth: 5 of
-40 columns matter, in a way that no linear model sees whole.
+A network with few weights reads few inputs. Are they the right ones? We look at data
+of which we know the truth: 5 of 40 columns matter, in a way that a linear model sees
+only in part.
 """
 
 import matplotlib.pyplot as plt
@@ -33,8 +34,8 @@ selector.fit(X_train, y_train)
 print("selected:", selector.get_feature_names_out())
 
 # %%
-# The lasso for comparison. Column 2 acts by a square, centred at .5, which a linear
-# model cannot see.
+# Now the lasso, for comparison. Column 2 acts by a square, centred at .5, which a
+# linear model cannot see.
 
 lasso = LassoCV(cv=5).fit(X_train, y_train)
 print(f"the lasso keeps {np.count_nonzero(lasso.coef_)} columns", end=", ")

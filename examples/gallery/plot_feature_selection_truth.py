@@ -46,8 +46,8 @@ X_train, X_test = scaler.transform(X_train), scaler.transform(X_test)
 # %%
 # A network with few weights has few inputs
 # -----------------------------------------
-# A number is a target for the whole network, a list is one for each layer. An input
-# costs a weight in the first layer, so that a list says more about the inputs.
+# A number is a target for the whole network, and a list has one for each layer. Each
+# input costs a weight in the first layer, so that a list limits the inputs more.
 targets = [20, 40, 80, 160, 320, [20, 100, 30], [40, 300, 40]]
 networks = [
     SparseNetClassifier(
@@ -63,7 +63,8 @@ found = [
 # %%
 # Exactly so many inputs
 # ----------------------
-# ``target_inputs`` says how many inputs stay in use; the rest of the network is dense.
+# ``target_inputs`` says how many inputs stay in use. With ``target_sparsity=None`` the
+# rest of the network is dense.
 for k in (5, 10, 20, 40):
     net = SparseNetClassifier(
         (50, 50), target_inputs=k, target_sparsity=None, max_iter=40, random_state=0
@@ -71,8 +72,8 @@ for k in (5, 10, 20, 40):
     found.append((f"{k} inputs", net.support_, net.score(X_test, y_test)))
 
 # %%
-# :class:`~sklearn.feature_selection.SelectFromModel` with a linear model, λ chosen by
-# cross-validation, is what one would try first.
+# What one would try first is :class:`~sklearn.feature_selection.SelectFromModel` with a
+# linear model, whose λ is chosen by cross-validation.
 linear = SelectFromModel(
     LogisticRegressionCV(
         l1_ratios=(1.0,),
@@ -87,8 +88,8 @@ found.append(("ℓ1, linear", linear.get_support(), score))
 
 # %%
 # LassoNet penalises inputs instead of weights, on a whole path of λ. It takes a minute,
-# and is shown if it is installed (``pip install lassonet``): the network with the
-# smallest loss on rows held out.
+# and is shown only if it is installed (``pip install lassonet``). We take the network
+# with the smallest loss on held-out rows.
 if importlib.util.find_spec("lassonet"):
     from lassonet import LassoNetClassifier
 
@@ -126,8 +127,8 @@ plt.show()
 
 # %%
 # The sparsest networks keep almost nothing but true inputs. More weights find more of
-# them, and let the noise in; spending them above the first layer costs no inputs. Who
-# asks for a number of inputs gets that number, and a network that predicts with all the
+# them, and let noise in, unless they are spent above the first layer. If you ask for a
+# number of inputs, you get that number, and a network that predicts with all the
 # weights that these inputs can have.
 #
 # By name

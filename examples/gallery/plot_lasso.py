@@ -4,9 +4,9 @@ Without hidden layers it is the lasso
 
 What does the library do to a model I know?
 
-``hidden_layer_sizes=()`` is a linear model; the penalised solution is that of ``Lasso``
-with half of our λ, since our squared error has no ½. Asked for a number of weights, it
-finds the λ of the lasso that has so many.
+``hidden_layer_sizes=()`` is a linear model. Its penalised solution is that of ``Lasso``
+with half of our λ, since our squared error has no ½. If you ask for a number of
+weights, it finds the λ of the lasso that has so many.
 """
 
 import matplotlib.pyplot as plt
@@ -45,8 +45,8 @@ ax.legend(fontsize=8, ncols=2)
 plt.show()
 
 # %%
-# Lines are scikit-learn's path, points the networks with 1, 3, 5, 7 and 9 weights. They
-# lie on the lines:
+# Lines are scikit-learn's path, and points are the networks with 1, 3, 5, 7 and 9
+# weights. They lie on the lines:
 
 worst = max(
     np.abs(Lasso(alpha, tol=1e-10).fit(X, y).coef_ - coef).max()

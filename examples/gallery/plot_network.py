@@ -4,8 +4,8 @@ The network itself
 
 What does a network of 20 weights look like?
 
-Few enough connections can be drawn and read: which inputs are left, and what they are
-combined with.
+So few connections can be drawn and read: you see which inputs are left, and what they
+are combined with.
 """
 
 import matplotlib.pyplot as plt
@@ -32,7 +32,8 @@ NetworkDisplay.from_estimator(model)
 plt.show()
 
 # %%
-# Blue weights are positive, orange ones negative, thick ones large. Units and inputs
-# without a path to an output are left out. The inputs in use, the most important first:
+# Blue weights are positive, orange ones are negative, and thick ones are large. Units
+# and inputs without a path to an output are left out. These are the inputs in use, the
+# most important first:
 
 net.input_report().round(2)

@@ -43,8 +43,8 @@ for angle in angles:
 print(f"{net.n_nonzero_} weights, as at first: {first.n_nonzero_}")
 
 # %%
-# The network follows, for all columns are in use: 30 % of the weights are enough for
-# that. Of a network that had dropped a column for good it could not be expected.
+# The network follows, because 30 % of the weights are enough to keep all columns in
+# use. A network that had dropped a column for good could not have followed.
 
 _, ax = plt.subplots()
 for name, values in scores.items():

@@ -2,9 +2,9 @@
 Which penalty?
 ==============
 
-ℓ1, the default, shrinks every weight; ``"mcp"`` leaves large weights alone, and
-``"l0"`` all that stay. Their proximity operators, and what they do to the weights of a
-network.
+ℓ1, the default, shrinks every weight. ``"mcp"`` leaves large weights alone, and
+``"l0"`` leaves all that stay alone. We draw their proximity operators, and look at what
+they do to the weights of a network.
 """
 
 import matplotlib.pyplot as plt
@@ -44,5 +44,6 @@ columns = ["penalty", "weights", "mean size", "training loss", "λ"]
 pd.DataFrame(rows, columns=columns).round(4)
 
 # %%
-# The λ of ℓ0 is the loss that a weight must save, that of the others a slope: they do
-# not compare. With the default search and its refit, ℓ1 and MCP keep the same network.
+# The λ of ℓ0 is the loss that a weight must save, and that of the others is a slope, so
+# that they do not compare. With the default search and its refit, ℓ1 and MCP keep the
+# same network.

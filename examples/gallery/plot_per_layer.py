@@ -40,5 +40,5 @@ for part, (name, net) in zip(fig.subfigures(3), nets.items(), strict=True):
 plt.show()
 
 # %%
-# With one target, the layers compete; with several, each has exactly what was asked
+# With one target the layers compete, and with several each has exactly what you asked
 # for. A layer that a dict does not name is neither penalised nor counted.

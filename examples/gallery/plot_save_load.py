@@ -5,7 +5,7 @@ Save a network: one file without code
 How large is the file, and what does it take to read it?
 
 ``save`` writes arrays as safetensors and all else as JSON, with a version and a
-checksum. ``load`` executes nothing of it, and refuses what is damaged.
+checksum. ``load`` executes nothing of that, and refuses damaged files.
 """
 
 import pickle

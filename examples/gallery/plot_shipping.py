@@ -55,8 +55,8 @@ net.compact()
 print("units after: ", [coef.shape[1] for coef in net.coefs_])
 
 # %%
-# How predictions are computed, and how long they take. Dense: the same products with
-# all weights.
+# This is how predictions are computed, and how long they take. *Dense* are the same
+# products with all weights.
 
 print("one row:", net.prediction_plan(1), " 10000 rows:", net.prediction_plan(10000))
 many = np.tile(X, (6, 1))

@@ -37,8 +37,8 @@ model = make_pipeline(TfidfTransformer(), net).fit(X_train, y_train)
 print(f"{net.n_nonzero_} weights, test accuracy {model.score(X_test, y_test):.3f}")
 
 # %%
-# Words that the network reads, by importance; those that truly belong to a topic in
-# blue.
+# These are the words that the network reads, by importance. Those that truly belong to
+# a topic are blue.
 
 order = np.argsort(-net.feature_importances_)[: net.support_.sum()]
 true = np.isin(order, marked)

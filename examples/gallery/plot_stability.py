@@ -33,7 +33,7 @@ X = pd.concat([X, *(part.reset_index(drop=True) for part in shuffled)], axis=1)
 # %%
 # One fit uses noise
 # ------------------
-# As many weights as leave about ten inputs:
+# We ask for as many weights as leave about ten inputs:
 
 net = SparseNetRegressor((10,), target_sparsity=20, max_iter=150)
 scaler = StandardScaler().set_output(transform="pandas")  # keeps the names
@@ -50,10 +50,10 @@ StabilityDisplay.from_result(result, assumption="unimodal")
 plt.show()
 
 # %%
-# How many of the selected inputs are there by chance? For any estimator the expected
-# number of *unlikely* ones among them, of those that a fit uses no more often than if
-# it chose blindly, is bounded; and the bound is less if we assume more of how their
-# frequencies are distributed:
+# How many of the selected inputs are there by chance? Call an input *unlikely* if a fit
+# uses it no more often than if it chose blindly. The expected number of unlikely inputs
+# among the selected ones is bounded for any estimator, and the bound is smaller if we
+# assume more of how their frequencies are distributed:
 
 thresholds = [0.6, 0.7, 0.8, 0.9]
 is_noise = np.array(["shuffled" in name for name in result.feature_names])
@@ -73,7 +73,8 @@ pd.DataFrame(
 )
 
 # %%
-# The bound grows with the square of the inputs that a fit uses: ask for few weights.
+# The bound grows with the square of the inputs that a fit uses, so ask for few weights,
+# or for few inputs with ``target_inputs``.
 
 print(f"{result.n_selected_mean:.1f} of {len(is_noise)} inputs a fit")
 print(*result.feature_names[result.selected], sep=", ")

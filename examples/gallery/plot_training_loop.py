@@ -42,7 +42,7 @@ def train(net, optimizer, penalty, epochs=20):
 
 
 # %%
-# Biases are in a group of their own, with ``alpha=0``.
+# Biases have a group of their own, with ``alpha=0``.
 
 alpha = 2e-3
 net = network()
@@ -55,8 +55,8 @@ accuracy = float((net(X).argmax(1) == y).float().mean())
 print(f"{proximal[-1]:.0%} zeros, training accuracy {accuracy:.3f}")
 
 # %%
-# The same λ as a term of the loss, with ``torch.optim.Adam``: weights become small, and
-# almost none of them zero.
+# With the same λ as a term of the loss, and ``torch.optim.Adam``, weights become small,
+# and almost none of them is zero.
 
 net = network()
 added = train(
@@ -78,5 +78,5 @@ ax.legend()
 plt.show()
 
 # %%
-# The share of zeros follows from λ here; for a number of weights that you choose, let
+# Here the share of zeros follows from λ. To choose the number of weights yourself, let
 # the estimators find λ, with ``module=`` for a network of your own.

@@ -4,8 +4,8 @@ Sample weights and class weights
 
 One class is rare. How do I keep a small network from ignoring it?
 
-``class_weight="balanced"`` gives both classes the same say; ``sample_weight`` does the
-same row by row. The number of weights that is left does not change.
+``class_weight="balanced"`` gives both classes the same say, and ``sample_weight`` does
+the same row by row. The number of weights that are left does not change.
 """
 
 import matplotlib.pyplot as plt
@@ -44,8 +44,8 @@ for ax, (class_weight, net) in zip(axes, nets.items(), strict=True):
 plt.show()
 
 # %%
-# Balanced, more of the rare class are found, and more of the others are mistaken for
-# it.
+# With balanced classes more of the rare class are found, and more of the others are
+# mistaken for it.
 #
 # The same by ``sample_weight``. A row of weight 0 is as good as absent.
 

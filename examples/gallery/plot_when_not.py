@@ -2,8 +2,8 @@
 When not to use it
 ==================
 
-A linear truth with many small effects: nothing is sparse, and nothing is nonlinear. A
-sparse network is the wrong tool, and measuring that takes a minute.
+Here the truth is linear, with many small effects, so that nothing is sparse and nothing
+is nonlinear. A sparse network is the wrong tool, and to measure that takes a minute.
 """
 
 import time

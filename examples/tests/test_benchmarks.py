@@ -184,8 +184,9 @@ def test_the_page_of_the_l1_solutions_builds(tmp_path):
     assert cell["penalized"] == cell["again"] == cell["asked"] == 50
     text = l1_solutions.page([cell, {**cell, "activation": "relu", "residual": 2.0}])
     assert "| diabetes | 50 | 50 |" in text
-    assert "1 of 1 at most .2; count within 1 % in 1" in text
-    assert "0 of 1 at most .2" in text
+    assert "within 1 % of the target in 1 of 1 fits" in text
+    assert "at most .2 are reached in 1 fits, and 1 of these" in text
+    assert "No residual is at most .2" in text
 
 
 def test_report_builds(tmp_path):

@@ -157,8 +157,8 @@ class SparseNet(
     def _perceptron_layers(self):
         if not hasattr(self, "module_") or self.module is not None:
             raise AttributeError(
-                f"{type(self).__name__} has coefs_ and intercepts_ once it is fitted "
-                "and only without module=; see module_."
+                f"{type(self).__name__} has coefs_ and intercepts_ only after fit, and "
+                "only without module=. With module=, look at module_."
             )
         return linear_layers(self.module_)
 

@@ -183,8 +183,9 @@ def build_search(
     sizes = {name: p.numel() for name, p in find_layers(module).items()}
     if not sizes:
         raise ValueError(
-            "module= has no trainable parameter of two or more dimensions, which are "
-            "what is counted. Frozen ones are left as they are: requires_grad_(True)."
+            "module= has no weights to count: it has no trainable parameter of two or "
+            "more dimensions. Frozen parameters are left as they are; call "
+            "requires_grad_(True) on those that are to be trained."
         )
     if settings.alpha is not None:
         alphas = _resolve_alpha(settings.alpha, sizes)

@@ -236,8 +236,8 @@ def _code_classes(settings, y, known, before) -> ClassCoding:
         labels = np.arange(y.shape[1])
         if known is not None and not np.array_equal(known, labels):
             raise ValueError(
-                f"y has {len(labels)} labels, whose numbers are their classes; the "
-                f"classes are to be {known}."
+                f"y has {len(labels)} labels, so that the classes are their numbers "
+                f"from 0 to {len(labels) - 1}, and not {known}."
             )
         return ClassCoding(y.astype(np.int64), settings.loss, labels, True)
     with naming("y"):
@@ -249,7 +249,10 @@ def _code_classes(settings, y, known, before) -> ClassCoding:
         )
     if known is not None:
         if not np.isin(classes, known).all():
-            raise ValueError(f"y has classes {classes}; there are to be {known} only.")
+            raise ValueError(
+                f"y has the classes {classes}, and only {known} are known. Pass all "
+                "classes at the first call of partial_fit."
+            )
         classes = known
     if len(classes) < 2:
         raise ValueError(

@@ -176,11 +176,11 @@ def _besides_inputs(target_sparsities) -> Any:
     if isinstance(grid.values, list) and len(grid.values) == 1:
         return grid.values[0]
     raise ValueError(
-        "target_inputs and target_sparsities are both grids, and one of them can be "
-        f"chosen from; got target_sparsities={target_sparsities!r}. With several "
-        "target_inputs it is None, which keeps all weights between them, or a sequence "
-        "of the one target that holds with each, such as [0.9]. With several "
-        "target_sparsities, target_inputs is one number."
+        "Give several target_inputs or several target_sparsities to choose from, not "
+        f"both; got target_sparsities={target_sparsities!r}. With several "
+        "target_inputs, target_sparsities is None, which keeps all weights between "
+        "them, or has one target that holds with each of them, such as [0.9]. With "
+        "several target_sparsities, target_inputs is one number."
     )
 
 

@@ -286,7 +286,7 @@ kkt_residual_ : float
     Largest violation of the optimality conditions, relative to λ, of the penalised
     solution, biases included. Above 1 it is no solution. With "one_pass" it is mostly
     below `kkt_tol` for smooth activations and a few dozen weights, and mostly above 1
-    otherwise; see the user guide.
+    otherwise; see "λ and the theory".
 certificate_ : Certificate
     The residual in more detail: ``largest``, ``root_mean_square``, ``violations`` (the
     share of weights with more than 0.01) and ``per_layer``.

@@ -168,9 +168,9 @@ def count_outputs(module: nn.Module, rows: Rows) -> int:
     except Exception as error:  # whatever it raises
         raise ValueError(
             f"module= cannot take samples of shape {rows.sample_shape} and "
-            f"{inputs.dtype}, to which its parameters and buffers were converted, but "
-            "not what it keeps in other places, such as plain attributes and closures: "
-            f"{type(error).__name__}: {error}"
+            f"{inputs.dtype}: {type(error).__name__}: {error}. Its parameters and "
+            "buffers were converted to that type and to the device of the fit; tensors "
+            "in plain attributes and closures were not."
         ) from error
     module.train(was_training)
     n_rows = len(inputs)

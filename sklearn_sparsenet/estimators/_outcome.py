@@ -118,24 +118,24 @@ def message_of(
     is_missed = not (result.met and result.search.met)
     parts = []
     if is_missed and result.was_stopped:
-        parts.append("a callback stopped the training; the best state is kept")
+        parts.append("A callback stopped the training, and the best state is kept")
     elif is_missed:
         reason = result.search.reason or "the refit made weights exactly zero"
         advice = "Raise tol, max_outer_iter or max_iter, or widen alpha_bounds"
         if has_unit_targets(settings):
             advice = "Ask for more weights, or for all with target_sparsity=None"
-        parts.append(f"the reason: {reason}. {advice}")
+        parts.append(f"Reason: {reason}. {advice}")
     if searched and n_live != 0 and _is_constant(spec.problem):
         parts.append(
-            "the output is constant, though there are paths to it: the units of a "
-            "layer are dead. A smaller learning_rate_init may help"
+            "The output is constant, though there are paths to it, because the units "
+            "of a layer are dead. A smaller learning_rate_init may help"
         )
     certificate, kkt_tol = attributes["certificate_"], settings.kkt_tol
     if settings.solver == "lbfgs" and attributes["kkt_residual_"] > kkt_tol:
         parts.append(_describe(certificate, kkt_tol, attributes["module_"]))
     if searched and n_live == 0:
         parts.append(
-            "no weight lies on a path from an input to an output, so that the "
+            "No weight lies on a path from an input to an output, so that the "
             f"output is constant. A path through the {len(attributes['layer_names_'])} "
             "layers takes one weight in each: ask for more"
         )
@@ -146,13 +146,13 @@ def message_of(
         per_layer = "_per_layer" if np.ndim(goal) else ""
         kept = attributes[f"n_nonzero{per_layer}_"]
         parts.insert(0, f"asked for {goal} weights (tol={settings.tol}), kept {kept}")
-    return f"{settings.kind.__name__}: {'; '.join(parts)}."
+    return f"{settings.kind.__name__}: {'. '.join(parts)}."
 
 
 def _describe(certificate: Certificate, kkt_tol: float, module: nn.Module) -> str:
     """Say how far from a minimiser the penalised solution is, and whose fault it is."""
     text = (
-        f"the optimality conditions do not hold to kkt_tol={kkt_tol:g}: the residual "
+        f"The optimality conditions do not hold to kkt_tol={kkt_tol:g}: the residual "
         f"is at most {certificate.largest:.2g} times λ, its root mean square "
         f"{certificate.root_mean_square:.2g}, and {certificate.violations:.2%} of the "
         "weights exceed 0.01"

@@ -176,8 +176,9 @@ class WithoutPartialFit:
     def partial_fit(self):
         """Not available, because targets are chosen with all rows."""
         raise AttributeError(
-            f"{type(self).__name__} chooses its target with all rows. An estimator of "
-            "one target has partial_fit, for those that come later."
+            f"{type(self).__name__} has no partial_fit, because it chooses its target "
+            "with all rows. Fit an estimator of one target, such as SparseNetRegressor "
+            "or SparseNetClassifier, with the target that was chosen; it has one."
         )
 
 

@@ -197,8 +197,8 @@ def warn_about_scales(X: np.ndarray | sparse.spmatrix) -> None:
     else:
         return
     warn_user(
-        f"The columns of X {trouble}; one penalty, and with module= one step size, "
-        "cannot suit them all. Put a StandardScaler (for sparse X: MaxAbsScaler) "
+        f"The columns of X {trouble}, so that one penalty, and with module= one step "
+        "size, cannot suit them all. Put a StandardScaler (for sparse X: MaxAbsScaler) "
         "before the network.",
         DataScaleWarning,
     )
@@ -212,9 +212,10 @@ def warn_about_target_scale(y: np.ndarray) -> None:
     if len(scales) and scales.max() > _TARGET_RATIO:
         warn_user(
             "y has standard deviations from "
-            f"{deviation.min():.0e} to {deviation.max():.0e}, and a loss of your own "
-            "gets it as it is; steps suit values near 1. Set normalize_y=True if the "
-            "loss allows for it, False if y is to stay.",
+            f"{deviation.min():.0e} to {deviation.max():.0e}, but the steps of the "
+            "training suit deviations near 1, and with a loss of your own y is not "
+            "scaled. Set normalize_y=True to scale it, if the loss allows that, or "
+            "normalize_y=False to keep it as it is.",
             DataScaleWarning,
         )
 

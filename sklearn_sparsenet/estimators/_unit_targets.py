@@ -66,8 +66,9 @@ def with_unit_targets(
     flow = SynapticFlow.of(network, problem.rows.sample_shape)
     if flow is None:
         raise ValueError(
-            "target_inputs and target_units need a network through which paths can be "
-            "followed; see the user guide."
+            "target_inputs and target_units need a network through which paths from "
+            "inputs to outputs can be followed, that is, chains and sums of layers. "
+            "Differences, gates and attention cannot be followed."
         )
     units = Units.of(network, flow)
     targets = []
@@ -82,7 +83,8 @@ def _refuse_without_inputs(settings: Settings) -> None:
     for name in ("input_groups", "always_keep"):
         if getattr(settings, name) is not None:
             raise ValueError(
-                f"{name}= says which inputs target_inputs= may cut: set it."
+                f"{name}= has no effect without target_inputs=, which says how many "
+                "inputs stay. Set that, too."
             )
 
 

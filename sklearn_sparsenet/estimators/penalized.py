@@ -69,10 +69,11 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
             loss = float(problem.evaluate()[0])
     if not np.isclose(loss, estimator.loss_, rtol=_SAME_LOSS, atol=1e-12):
         warn_user(
-            f"The loss is {loss:.6g}, and {estimator.loss_:.6g} in the fit: X, y and "
-            "sample_weight are not those of the fit, or the penalised solution cannot "
-            "be restored (other rows held out for early stopping; after debiasing, "
-            "parameters outside linear layers). λ does not belong to what follows.",
+            f"The penalised solution has a loss of {loss:.6g}, and had "
+            f"{estimator.loss_:.6g} in the fit, so that alpha_ does not belong to "
+            "these data. Pass the X, y and sample_weight of the fit. If they are the "
+            "same, the solution cannot be restored: early_stopping has held out other "
+            "rows, or the refit has changed parameters outside linear layers.",
             UserWarning,
         )
     return problem

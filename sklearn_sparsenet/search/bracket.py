@@ -274,7 +274,7 @@ class _Record:
         if min(tried) <= _ALPHA_RANGE[0] or max(tried) >= _ALPHA_RANGE[1]:
             return f"λ reached the end of its range, {_ALPHA_RANGE}"
         if len(counts) > 2 and not any(map(sum, counts[1:])):
-            return "the network collapses at every λ that was tried"
+            return "every λ that was tried leaves no weights"
         spent = f"the budget of max_outer_iter={limits.max_outer_iter} solves is spent"
         if not (leap := self._leap()):
             return spent

@@ -236,12 +236,12 @@ class _Run:
         solves = f"{len(self.trials)} solves"
         if not certified:
             return (
-                f"none of {solves} could be certified; the residual of the nearest is "
-                f"{self.best.solution.kkt_residual:.2g} times λ"
+                f"none of {solves} could be certified, and the residual of the nearest "
+                f"is {self.best.solution.kkt_residual:.2g} times λ"
             )
         return (
-            f"no certified solution with that many weights in {solves}, {certified} of "
-            "them certified; the nearest of those is kept"
+            f"{certified} of {solves} could be certified, and none of these has that "
+            "many weights, so that the nearest of them is kept"
         )
 
 

@@ -240,7 +240,7 @@ def _input_scores(trainer: Trainer, units: UnitTargets) -> InputScores | None:
 def _reason(trial: Trial) -> str:
     if trial.interrupted:
         return trial.interruption
-    return "weights without any gradient could not be kept apart from zero"
+    return "some weights have no gradient, and stayed exactly zero"
 
 
 def _lacking_units(trainer: Trainer, support: Tensor) -> str:

@@ -54,9 +54,9 @@ class Target:
         for goal, (fewest, most) in zip(goals, bounds, strict=True):
             if not fewest <= goal <= most:
                 raise ValueError(
-                    f"target_sparsity asks for {goal} weights; between as many inputs "
-                    f"and units as are asked for there can be {fewest} to {most}. "
-                    "target_sparsity=None keeps all of them."
+                    f"target_sparsity asks for {goal} weights, but the inputs and "
+                    f"units that stay have {fewest} to {most} between them. Ask for "
+                    "so many, or for all with target_sparsity=None."
                 )
         return replace(self, n_nonzero=goals, units=units)
 

@@ -67,10 +67,10 @@ def test_a_stop_of_a_bracket_search_keeps_the_closest(data):
         assert net.n_nonzero_ == kept["n_nonzero"][closest]
         assert net.n_iter_ == kept["epochs"][:n_solves].sum()  # without a refit
         assert bool(caught) == (net.n_nonzero_ != 15)
-        assert all("a callback stopped" in str(w.message) for w in caught)
+        assert all("A callback stopped" in str(w.message) for w in caught)
     # In the middle of a solve, that one counts as it is.
     net = make(**params).set_callbacks(Recorder(30))
-    with pytest.warns(ConvergenceWarning, match="a callback stopped"):
+    with pytest.warns(ConvergenceWarning, match="A callback stopped"):
         net.fit(*data)
     assert net.search_history_["status"].tolist()[-1] == "stopped"
 

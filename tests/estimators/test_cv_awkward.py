@@ -241,7 +241,7 @@ def test_targets_that_folds_miss_are_told_once(net, diabetes):
         net.fit(*diabetes)
     (warning,) = caught
     assert "SparseNetRegressorCV: 3 of the 6 networks" in str(warning.message)
-    assert "no weight lies on a path" in str(warning.message)
+    assert "No weight lies on a path" in str(warning.message)
 
 
 def test_other_warnings_of_the_folds_are_passed_on(net, diabetes):

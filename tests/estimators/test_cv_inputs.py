@@ -111,8 +111,8 @@ def test_ten_targets_on_weights_unless_it_is_told():
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"target_sparsities": [20, 10]}, ValueError, "both grids"),
-        ({"target_sparsities": 10}, ValueError, "both grids"),
+        ({"target_sparsities": [20, 10]}, ValueError, "not both"),
+        ({"target_sparsities": 10}, ValueError, "not both"),
         ({"target_sparsities": {"0.weight": 9}}, TypeError, "target_sparsities"),
         ({"target_inputs": []}, ValueError, "target_inputs is empty"),
         ({"target_inputs": {3: 4}}, TypeError, "must be a sequence of targets"),

@@ -337,12 +337,12 @@ def test_classes_are_needed_at_first_and_stay():
     X, y = labelled(0)
     with pytest.raises(ValueError, match="classes must be passed on the first call"):
         classifier().partial_fit(X, y)
-    with pytest.raises(ValueError, match="there are to be"):
+    with pytest.raises(ValueError, match="Pass all classes at the first"):
         classifier().partial_fit(X, y, classes=["low", "high"])
     net = classifier().partial_fit(X, y, classes=CLASSES)
     with pytest.raises(ValueError, match="not those of the fit before"):
         net.partial_fit(X, y, classes=["low", "high"])
-    with pytest.raises(ValueError, match="there are to be"):
+    with pytest.raises(ValueError, match="Pass all classes at the first"):
         net.partial_fit(X[:1], ["other"])
     labels = np.eye(3, dtype=int)[np.arange(len(X)) % 3]
     for each, classes in ((net, None), (classifier(), [0, 1])):

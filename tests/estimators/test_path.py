@@ -147,7 +147,7 @@ def test_a_checkpoint_of_other_targets_is_not_gone_on_with(
 
 def test_a_target_that_cannot_be_met_warns(diabetes):
     net = SparseNetRegressor((5,), tol=0, max_iter=20, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="no weight lies on a path"):
+    with pytest.warns(ConvergenceWarning, match="No weight lies on a path"):
         sparsenet_path(net, *diabetes, target_sparsities=[20, 1])
 
 

@@ -176,7 +176,7 @@ SHAPE = "module= must return outputs of shape"
         (nn.Linear(9, 1), "module= cannot take samples"),
         (nn.Linear(4, 3), "module= has 3 outputs"),
         (nn.Identity(), "module= has 4 outputs, y has 1 columns"),
-        (nn.Sequential(FROZEN), "no trainable parameter of two or more dimensions"),
+        (nn.Sequential(FROZEN), "no weights to count"),
         (nn.Unflatten(1, (2, 2)), SHAPE),
         (nn.Sequential(nn.Linear(4, 4), nn.Flatten(0)), SHAPE),
         (nn.LSTM(4, 1), f"{SHAPE}.*tuple"),

@@ -105,7 +105,7 @@ def test_optimality_knows_weights_of_samples_and_held_out_rows(digits):
     OptimalityDisplay.from_estimator(net, X, y, weight)  # else it would warn
     assert net.get_params() == params
     assert vars(net).keys() == state.keys()
-    with pytest.warns(UserWarning, match="not those of the fit"):
+    with pytest.warns(UserWarning, match="does not belong to these data"):
         OptimalityDisplay.from_estimator(net, X, y)
 
 

@@ -30,23 +30,25 @@ def _summary(record):
     files = sum(p["cases"] for p in record["parts"] if p["name"].endswith("files"))
     minutes = round(sum(part["seconds"] for part in record["parts"]) / 60)
     share = min(part["scale"] for part in record["parts"])
-    what = "long run" if share >= 1 else f"run, of {share:.0%} of the long form,"
+    what = "long run" if share >= 1 else f"run, {share:.0%} of the long form,"
     # Parts may have been run again by themselves, after others.
     commits = ", ".join(sorted({part["commit"] for part in record["parts"]}))
     fits = _total(record, "fits")
     names = "kills of saves", "kills of fits", "processes lost"
     kills = _total(record, *names)
     return (
-        f"The last {what} of {record['date']}: **{fits:,} fits**, **{files:,} "
-        f"damaged and forged files**, **{kills:,} kills**; broken promises: "
-        f"**{failures:,}**. It took {minutes} minutes on {record['cores']} cores "
-        f"(commits {commits}; {versions}). The seeds are in trust.json."
+        f"The last {what} was on {record['date']}. It had **{fits:,} fits**, "
+        f"**{files:,} damaged and forged files** and **{kills:,} kills**, and found "
+        f"**{failures:,} broken promises**. It took {minutes} minutes on "
+        f"{record['cores']} cores (commits {commits}; {versions}). The seeds are in "
+        "trust.json."
     )
 
 
 def _facts(part):
     found = [f"{value:,} {name}" for name, value in part["facts"].items() if value]
-    return ", ".join([f"{part['cases']:,} tries", *found])
+    tries = "one try" if part["cases"] == 1 else f"{part['cases']:,} tries"
+    return f"{tries} ({'; '.join(found)})" if found else tries
 
 
 def render(record):
@@ -60,7 +62,7 @@ def render(record):
             result = found[part.name]
             broken = result["n_failures"]
             sections.append(
-                f"**What was found.** {_facts(result)}. Broken promises: {broken}."
+                f"**What was found.** Broken promises: {broken}, in {_facts(result)}."
             )
     return "\n\n".join(section.strip() for section in sections) + "\n"
 

@@ -42,16 +42,18 @@ class Part:
 PARTS = (
     Part(
         "random fits",
-        "A fit either keeps exactly the weights that were asked for or says that it "
-        "did not. Its weights are live where live ones are possible, and its "
-        "predictions are finite. The same fit has the same bits, and so have its "
-        "copies: cloned, pickled, saved, sparsified. Bad input and bad parameters are "
-        "refused with a ValueError or TypeError that names what is wrong. Nothing "
-        "global is changed, and neither are parameters.",
-        "Random parameters (one in thirty is nonsense), 1 to 3000 rows, 1 to 2000 "
-        "columns, ten containers, eight types, scales from denormal to 1e300, rare "
-        "classes, sample weights. Weights and live paths are counted without the "
-        "library. Each fit that succeeds is made twice.",
+        "A fit either keeps exactly as many weights as you asked for, or says that it "
+        "did not. Where possible, all weights that it keeps are live, which means that "
+        "they lie on a path from an input to an output. Predictions are finite. The "
+        "same fit gives the same bits, and so do copies that are cloned, pickled, "
+        "saved or sparsified. Bad input and bad parameters are refused with a "
+        "ValueError or TypeError that names what is wrong. Neither parameters nor "
+        "anything global is changed.",
+        "Parameters are drawn at random, and one in thirty is nonsense. Data have 1 to "
+        "3000 rows and 1 to 2000 columns, in ten containers and eight types, with "
+        "scales from denormal to 1e300, rare classes and sample weights. Weights and "
+        "live paths are counted without the library. Each fit that succeeds is made "
+        "twice.",
         check_fit,
         long=19_000,
         short=60,
@@ -61,9 +63,9 @@ PARTS = (
         "A file that was cut short or altered is refused with a ValueError, or read "
         "with the same predictions. It runs no code, and memory is taken only for what "
         "the file really holds.",
-        "Truncation, flipped, overwritten, inserted and removed bytes, zeros, and two "
-        "files joined. An audit hook watches the interpreter, and the address space "
-        "may grow by 48 MB and twice the file.",
+        "Files are truncated or joined, and bytes are flipped, overwritten, inserted, "
+        "removed or set to zero. An audit hook watches the interpreter, and the "
+        "address space may grow by 48 MB and twice the file.",
         check_damaged_file,
         long=56_000,
         short=300,
@@ -73,9 +75,9 @@ PARTS = (
     Part(
         "forged files",
         "A file that somebody wrote by hand, with the right checksum, does not do "
-        "more than a damaged one: it is refused, or it is some network.",
-        "The document and the arrays are changed by their structure: parts removed, "
-        "exchanged, renamed, made huge, of other types; the checksum is then right.",
+        "more than a damaged one: it is refused, or it is read as some network.",
+        "Parts of the document and of the arrays are removed, exchanged, renamed, made "
+        "huge, or given other types. The checksum is then made right.",
         check_forged_file,
         long=48_000,
         short=300,
@@ -94,8 +96,8 @@ PARTS = (
     ),
     Part(
         "killed saves",
-        "The same, whenever the process is killed.",
-        "SIGKILL at a random moment of a process that keeps saving.",
+        "`save` keeps the same promise at whatever moment the process is killed.",
+        "A process that saves again and again gets a SIGKILL at a random moment.",
         check_killed_save,
         long=300,
         short=10,
@@ -104,7 +106,7 @@ PARTS = (
         "killed fits",
         "A fit with `checkpoint=` that was killed goes on and ends with the bits of "
         "one that was not.",
-        "SIGKILL at up to three random moments of a fit, then the same fit once more.",
+        "A fit gets a SIGKILL at up to three random moments, and is then made again.",
         check_killed_fit,
         long=200,
         short=6,
@@ -114,8 +116,8 @@ PARTS = (
         "broken checkpoints",
         "A fit never fails because of its checkpoint: it warns once at most, and ends "
         "with the same bits.",
-        "Operations on the file system fail or end the process; what was kept is "
-        "damaged; the fit is then made again.",
+        "Operations on the file system fail or end the process, or what was kept is "
+        "damaged. The fit is then made again.",
         check_broken_checkpoint,
         long=300,
         short=8,
@@ -123,8 +125,9 @@ PARTS = (
     ),
     Part(
         "full disk",
-        "On a full disk a save fails and leaves the file before; a fit succeeds.",
-        "No file may grow beyond a random size.",
+        "On a full disk a save fails and leaves the file that was there, and a fit "
+        "succeeds.",
+        "Files may not grow beyond a random size.",
         check_full_disk,
         long=50,
         short=4,
@@ -134,8 +137,8 @@ PARTS = (
         "errors in a user's code",
         "When a module, loss or callback raises an error, it is that error which "
         "`fit` raises, and the fit before is kept. Ctrl-C keeps the network it has.",
-        "Seven kinds of errors, MemoryError, SystemExit and KeyboardInterrupt among "
-        "them, at the n-th call.",
+        "Seven kinds of errors, among them MemoryError, SystemExit and "
+        "KeyboardInterrupt, are raised at the n-th call.",
         check_failing_fit,
         long=400,
         short=20,
@@ -145,8 +148,8 @@ PARTS = (
         "When a process of a fit that several share is killed or stopped, the others "
         "raise a ProcessLostError within the timeout. With `checkpoint=` the same fit "
         "is taken up again, and ends with the network of one process.",
-        "Two to four processes, one of which gets a SIGKILL or SIGSTOP at a random "
-        "moment; half of the fits are then made again.",
+        "One of two to four processes gets a SIGKILL or SIGSTOP at a random moment. "
+        "Half of the fits are then made again.",
         check_lost_process,
         long=1000,
         short=6,
@@ -157,7 +160,7 @@ PARTS = (
         "crowds",
         "Fits have the same bits alone and in a crowd, in threads and in processes, "
         "however these were started, and nothing hangs.",
-        f"Eight fits at a time: {', '.join(CROWDS)}.",
+        f"Eight fits run at a time, in these ways: {'; '.join(CROWDS)}.",
         check_crowd,
         long=2 * len(CROWDS),
         short=len(CROWDS),
@@ -166,9 +169,10 @@ PARTS = (
     ),
     Part(
         "soak",
-        "Fit after fit, nothing grows: no memory, descriptors, threads or files.",
-        "2000 fits in one process, each with a prediction, each tenth saved and "
-        "loaded; resources are counted before and after.",
+        "However many fits a process makes, it does not take more and more memory, "
+        "descriptors, threads or files.",
+        "One process makes 2000 fits, each with a prediction, and saves and loads each "
+        "tenth. Resources are counted before and after.",
         lambda seed: check_soak(2000),
         long=1,
         short=0,
