@@ -103,7 +103,7 @@ def run(model, rows):
     return values, label
 
 
-@pytest.mark.parametrize("name", CASES.keys() - HAS_NOT)
+@pytest.mark.parametrize("name", sorted(CASES.keys() - HAS_NOT))
 def test_pipelines_that_can_be_folded(name):
     """The other way than `test_pipelines`; in double precision if there is no NaN."""
     model, rows = CASES[name].fit()
