@@ -16,6 +16,7 @@ def small(monkeypatch):
     monkeypatch.setattr(integers, "CASES", {"cancer": case})
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (shutil.which("gcc") and shutil.which("size")), reason="there is no gcc"
 )

@@ -172,6 +172,7 @@ def test_onnx_in_double_precision(module):
     assert_array_equal(label, net.predict(X))
 
 
+@pytest.mark.slow
 def test_a_module_for_pytorch(fitted):
     net, X = fitted
     module, expected = net.to_module(), net.predict_proba(X)

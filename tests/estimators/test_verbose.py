@@ -61,7 +61,7 @@ KINDS = {
     "inputs": {"target_sparsity": None, "target_inputs": 5, "target_units": 4},
     "bracket": {"target_sparsity": 20, "search": "bracket", "tol": 0.1},
     "fixed": {"alpha": 0.05},
-    "lbfgs": {"target_sparsity": 20, "solver": "lbfgs", "tol": 0.5, "max_iter": 20},
+    "lbfgs": {"target_sparsity": 20, "solver": "lbfgs", "tol": 0.5, "max_iter": 3},
 }
 
 
