@@ -154,7 +154,9 @@ def to_onnx(
     TypeError
         If a step cannot be folded and X is not given; the step is named.
     ValueError
-        If X is given for such a model, and sparse initialisers are asked for.
+        If X is given for such a model, and sparse initialisers are asked for, a column
+        has no value that shows its type, or an imputer is given double precision, which
+        onnxruntime does not have.
     ImportError
         If X is given for such a model, and skl2onnx is not installed.
     """
