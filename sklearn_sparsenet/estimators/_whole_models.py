@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import torch
-from sklearn.pipeline import Pipeline
 
 from sklearn_sparsenet.deploy.skl2onnx_converter import by_skl2onnx
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
@@ -215,6 +214,8 @@ def input_report(model, feature_names=None):
     >>> len(input_report(model)["feature"])
     2
     """
+    from sklearn.pipeline import Pipeline  # slow to import
+
     from sklearn_sparsenet.estimators._models import parts_of
 
     parts = parts_of(model)
