@@ -5,8 +5,13 @@ import subprocess
 import sys
 
 # What of scikit-learn is used, and thereby all that it imports in its turn.
-_USED = "torch, sklearn.callback, sklearn.metrics, sklearn.model_selection"
-_LATER = {"sklearn_sparsenet.plots", "sklearn_sparsenet.distributed"}
+_USED = "torch, sklearn.callback"
+# What only some fits, or what comes after a fit, need.
+_LATER = {
+    "sklearn.metrics", "sklearn.model_selection", "sklearn.pipeline",
+    "sklearn.preprocessing", "sklearn_sparsenet.deploy.c_source",
+    "sklearn_sparsenet.distributed", "sklearn_sparsenet.plots",
+}  # fmt: skip
 
 
 def imported(modules):

@@ -31,6 +31,11 @@ def by_skl2onnx(model: Any, X: Any, kinds: Iterable[type]) -> Any:
         Some rows, of which the types matter.
     kinds : iterable of type
         The estimators of this library.
+
+    Raises
+    ------
+    ValueError
+        If the type of a column cannot be known, or an imputer is in double precision.
     """
     try:
         import skl2onnx
@@ -41,7 +46,44 @@ def by_skl2onnx(model: Any, X: Any, kinds: Iterable[type]) -> Any:
     _register(kinds)
     # Or ensembles of classifiers would return a list of dicts, not a tensor.
     options = {"zipmap": False} if hasattr(model, "predict_proba") else None
-    return skl2onnx.to_onnx(model, X, options=options)
+    types = _types_of_columns(X) if hasattr(X, "columns") else None
+    converted = skl2onnx.to_onnx(model, X, initial_types=types, options=options)
+    _check_imputers(converted)
+    return converted
+
+
+def _types_of_columns(X: Any) -> list:
+    """Return (name, type) of each column, by its first value that is not missing."""
+    from skl2onnx.algebra.type_helper import guess_initial_types
+
+    types = []
+    for name in X.columns:
+        column = X[[name]].dropna()
+        try:
+            types += guess_initial_types(column if len(column) else X[[name]])
+        except NotImplementedError as error:
+            raise ValueError(
+                f"skl2onnx does not know the type of the column {name!r} of X. If all "
+                "its values are missing, give X more rows."
+            ) from error
+    return types
+
+
+def _check_imputers(converted: Any) -> None:
+    """Raise ValueError for what onnxruntime could load, but not run."""
+    from onnx import TensorProto
+
+    double = [
+        given.name
+        for given in converted.graph.input
+        if given.type.tensor_type.elem_type == TensorProto.DOUBLE
+    ]
+    if double and any(node.op_type == "Imputer" for node in converted.graph.node):
+        raise ValueError(
+            "onnxruntime imputes in single precision only, and these inputs are in "
+            f'double precision: {double}. Convert them in X by astype("float32"), and '
+            "give such rows to onnxruntime as well."
+        )
 
 
 def _register(kinds: Iterable[type]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from torch import Tensor
@@ -161,6 +160,8 @@ class ClassCoding(Coding):
 
     def score(self, output: Tensor, rows: np.ndarray, weight: np.ndarray) -> float:
         """Return the accuracy."""
+        from sklearn.metrics import accuracy_score  # slow to import
+
         if self.is_multilabel or output.shape[1] == 1:
             predicted = (output > 0).cpu().numpy().astype(int)
             predicted = predicted if self.is_multilabel else predicted[:, 0]
@@ -210,6 +211,8 @@ class RealCoding(Coding):
 
     def score(self, output: Tensor, rows: np.ndarray, weight: np.ndarray) -> float:
         """Return R²."""
+        from sklearn.metrics import r2_score  # slow to import
+
         predicted = _loss_of_numbers(self.loss).predict(output).cpu().numpy()
         if not np.isfinite(predicted).all():
             return -np.inf

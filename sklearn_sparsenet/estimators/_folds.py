@@ -9,7 +9,6 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import check_cv
 
 from sklearn_sparsenet.estimators._jobs import as_here
 from sklearn_sparsenet.estimators._scoring import (
@@ -31,6 +30,8 @@ def make_folds(cv, X, y, sample_weight, groups, is_classifier: bool) -> list[tup
     Rows of weight 0 are in none of them. No folds at all are refused, and one that has
     no rows of positive weight in a part.
     """
+    from sklearn.model_selection import check_cv  # slow to import
+
     n_samples = count_samples(X)
     kept = np.arange(n_samples)
     if sample_weight is not None and not sample_weight.all():

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import column_or_1d
 
 from sklearn_sparsenet.estimators._validation import safe_indexing
@@ -130,6 +129,8 @@ def _reseeded(estimator, seed: int):
 
 def _weights_for(estimator, weight) -> dict[str, Any]:
     """Return the keyword arguments that hand the weights to `fit`."""
+    from sklearn.pipeline import Pipeline  # slow to import
+
     if weight is None:
         return {}
     name = "sample_weight"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import ceil
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 __all__ = ["hold_out"]
 
@@ -54,6 +53,8 @@ def hold_out(
 
 def _shares(rows: np.ndarray, strata: np.ndarray, n_held: int, seed: int) -> np.ndarray:
     """Return that many rows, with the shares of the classes, but for a row of each."""
+    from sklearn.model_selection import train_test_split  # slow to import
+
     several = np.ptp(strata[rows]) > 0
     kept, held = train_test_split(
         rows,

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.pipeline import Pipeline
 
 __all__ = ["inputs_in_use"]
 
@@ -36,6 +35,8 @@ def inputs_in_use(estimator: Any) -> np.ndarray:
     ValueError
         If a step of a Pipeline makes inputs that are none of the first's.
     """
+    from sklearn.pipeline import Pipeline  # slow to import
+
     while hasattr(estimator, "best_estimator_"):
         estimator = estimator.best_estimator_
     if isinstance(estimator, Pipeline):
@@ -79,7 +80,7 @@ def _importances(estimator: Any) -> np.ndarray | None:
     return None if importances is None else np.ravel(importances) != 0
 
 
-def _inputs_of_pipeline(pipeline: Pipeline) -> np.ndarray:
+def _inputs_of_pipeline(pipeline) -> np.ndarray:
     used = inputs_in_use(pipeline[-1])
     if len(pipeline) == 1:
         return used

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import sparse
 from sklearn import get_config
 from sklearn.base import is_classifier
-from sklearn.metrics import check_scoring, log_loss
 
 from sklearn_sparsenet.estimators._coding import weigh
 from sklearn_sparsenet.estimators._settings import Settings
@@ -32,6 +31,8 @@ def default_score_name(estimator) -> str:
 
 def scorer_of(estimator, scoring):
     """Return the scorer that `scoring` names; for None that of the default."""
+    from sklearn.metrics import check_scoring  # slow to import
+
     if scoring is None and is_classifier(estimator):
         return minus_log_loss
     return check_scoring(estimator, scoring)
@@ -43,6 +44,8 @@ def minus_log_loss(net, X, y, sample_weight=None) -> float:
     The classes count as they do in the fit, by `class_weight`, and all that the network
     knows are classes, whether or not y has them.
     """
+    from sklearn.metrics import log_loss  # slow to import
+
     probabilities = net.predict_proba(X)
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
     weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)

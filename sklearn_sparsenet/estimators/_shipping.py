@@ -13,7 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from sklearn_sparsenet.deploy import Function, Predictions, to_c, to_onnx
+from sklearn_sparsenet.deploy import Function, Predictions, to_onnx
 from sklearn_sparsenet.deploy.skl2onnx_converter import (
     add_to_graph,
     declare_outputs,
@@ -45,7 +45,9 @@ def _warn(message: str) -> None:
     warn_user(message, UserWarning)
 
 
-def _checked_rows(estimator: Any, X: Any, fill: np.ndarray | None) -> np.ndarray:
+def _checked_rows(estimator: Any, X: Any, fill: np.ndarray | None) -> np.ndarray | None:
+    if X is None:
+        return None
     table = check_new_data(estimator, X, fill)
     rows = make_dataset(table, torch.float64, torch.device("cpu"))
     return rows.slice(0, rows.n_samples).numpy()
@@ -276,12 +278,10 @@ class DeployMixin(_KnownToSkl2onnx):
             If integers change more than 1 % of the labels for `calibration`, or
             predictions by more than 5 % of their standard deviation.
         """
+        from sklearn_sparsenet.deploy.c_source import to_c  # slow to import
+
         check_is_fitted(self)
-        rows = (
-            None
-            if calibration is None
-            else _checked_rows(self, calibration, self._fill)
-        )
+        rows = _checked_rows(self, calibration, self._fill)
         return to_c(self._compact_function("to_c"), name, dtype, rows, _warn)
 
     def _compacted(self) -> nn.Module:

@@ -6,7 +6,6 @@ import copy
 from typing import Any
 
 import torch
-from sklearn.pipeline import Pipeline
 
 from sklearn_sparsenet.deploy.skl2onnx_converter import by_skl2onnx
 from sklearn_sparsenet.estimators.classifier import SparseNetClassifier
@@ -154,7 +153,9 @@ def to_onnx(
     TypeError
         If a step cannot be folded and X is not given; the step is named.
     ValueError
-        If X is given for such a model, and sparse initialisers are asked for.
+        If X is given for such a model, and sparse initialisers are asked for, a column
+        has no value that shows its type, or an imputer is given double precision, which
+        onnxruntime does not have.
     ImportError
         If X is given for such a model, and skl2onnx is not installed.
     """
@@ -213,6 +214,8 @@ def input_report(model, feature_names=None):
     >>> len(input_report(model)["feature"])
     2
     """
+    from sklearn.pipeline import Pipeline  # slow to import
+
     from sklearn_sparsenet.estimators._models import parts_of
 
     parts = parts_of(model)

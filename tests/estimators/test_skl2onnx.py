@@ -136,6 +136,26 @@ def test_models_that_cannot_be_folded(name, tmp_path):
         to_onnx(model, X=rows[:1], sparse_initializers=True)
 
 
+def test_columns_of_which_the_first_value_is_missing():
+    """The type of a column is that of its first value; pandas' own texts are texts."""
+    texts = MIXED.astype({"colour": "str"})
+    model, rows = piped(mixed(OneHotEncoder()), X=texts).fit()
+    shown = rows.copy()
+    shown.loc[shown.index[0], "colour"] = None
+    values, _ = run(to_onnx(model, X=shown), rows.astype({"colour": object}))
+    close(values, predictions(model, rows), 1e-4)
+    with pytest.raises(ValueError, match=r"'colour'.* more rows"):
+        to_onnx(model, X=shown[:1])
+
+
+def test_an_imputer_in_double_precision_is_refused():
+    """It would be loaded by onnxruntime, and then not run."""
+    model, rows = piped(mixed(OneHotEncoder()), X=MIXED).fit()
+    rows = rows.astype({NUMBERS[0]: np.float64})
+    with pytest.raises(ValueError, match=rf"{NUMBERS[0]}'\]\. Convert .*float32"):
+        to_onnx(model, X=rows)
+
+
 def test_types_of_rows_and_labels():
     """Whole numbers are rows, too, and labels are what skl2onnx makes of any."""
     rows = (10 * X).astype(np.int64)
