@@ -34,6 +34,7 @@ from sklearn_sparsenet import (
     to_onnx,
 )
 from sklearn_sparsenet.networks.column_maps import ColumnMap, fold_columns
+from tests.runtimes import by_onnxruntime
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)) * [1, 5, 0.2, 2] + [0, 30, 1, 4]
@@ -198,6 +199,18 @@ def test_missing_values_are_refused_where_the_model_refuses_them():
         small.predict(rows[["c", "a", "b", "d", "colour"]])
     with pytest.raises(ValueError, match="feature names"):
         small.predict(rows[["a", "b", "c", "d"]])
+
+
+def read_nothing(X):
+    """Return a model with an imputer whose network is a constant."""
+    return make_pipeline(SimpleImputer(), StandardScaler(), net(alpha=0.9)).fit(X, Y)
+
+
+def test_a_constant_network_takes_missing_values_everywhere():
+    model = read_nothing(GAPS)
+    assert not compact(model).support_.any()
+    (values,) = by_onnxruntime(model, GAPS)
+    assert_allclose(values[:, 0], model.predict(GAPS), rtol=1e-6)
 
 
 def test_another_fit_knows_nothing_of_the_steps(model):
