@@ -213,6 +213,12 @@ def test_a_constant_network_takes_missing_values_everywhere():
     assert_allclose(values[:, 0], model.predict(GAPS), rtol=1e-6)
 
 
+def test_a_constant_network_takes_frames():
+    rows = pd.DataFrame(GAPS, columns=list("abcd"))
+    model = read_nothing(rows)
+    assert_allclose(compact(model).predict(rows), model.predict(rows))
+
+
 def test_another_fit_knows_nothing_of_the_steps(model):
     filled = make_pipeline(SimpleImputer(), StandardScaler(), net()).fit(GAPS, Y)
     small = compact(filled)
