@@ -260,6 +260,11 @@ def test_reports_on_inputs_have_the_names_of_the_columns(kind):
     assert set(compact(model).input_report()["feature"]) <= set("abcd")
 
 
+def test_reports_on_inputs_without_names_count_the_columns():
+    model = make_pipeline(FunctionTransformer(np.cbrt), net()).fit(X, Y)
+    assert set(input_report(model)["feature"]) == {"x0", "x1", "x2", "x3"}
+
+
 def test_layers_without_biases_get_some_for_a_shift_only():
     module = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(2, 3, bias=False))
     columns = ColumnMap.identity(2).taken([1, 0])
