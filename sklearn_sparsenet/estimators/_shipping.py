@@ -296,12 +296,10 @@ class DeployMixin(_KnownToSkl2onnx):
                 "to_module() takes any, for torch.export or torch.onnx.export."
             ) from error
         function = self._function(network)
-        # A compact network reads no other inputs, but one if it needs none.
-        if self._fill is None or not np.any(self.support_):
+        used = self.support_ if np.any(self.support_) else ...  # one is read, or more
+        if self._fill is None or np.isfinite(self._fill[used]).any():
             return function
-        if np.isfinite(self._fill[self.support_]).any():
-            return function
-        return replace(function, fill=None)
+        return replace(function, fill=None)  # the compact network reads no others
 
     def _smallest_function(self) -> Function:
         """Return what is computed, of the compact network where there is one."""
