@@ -87,6 +87,7 @@ def test_activations_that_are_called_as_functions(name, function):
         (lambda self, x: self.drop(x) if x.dim() == 2 else x.sum(), [nn.Dropout]),
         (lambda self, x: x / 255, [Arithmetic]),
         (lambda self, x: 1 - 2 * x, [Arithmetic] * 2),
+        (lambda self, x: torch.rsub(x, 1), [Arithmetic]),
         (lambda self, x: 2 / (x + 9), [Arithmetic] * 2),
         (lambda self, x: self.a.bias - x, [ConstantArithmetic]),
         (lambda self, x: self.scale * x, [ConstantArithmetic]),

@@ -208,6 +208,7 @@ def _convolution(graph: _Graph, module: Any) -> None:
         strides=_per_axis(module, module.stride),
         pads=_pads(module),
         dilations=_per_axis(module, module.dilation),
+        group=module.groups,
     )
 
 

@@ -32,6 +32,7 @@ _SCALE_RATIO = 1e3
 _OFFSET, _FEW_ROWS = 20.0, 10
 _SCALE_ROWS = 10_000
 _PIECE_ELEMENTS = 2**20
+_FEWEST = 16  # rows that are halved, into eight and eight
 _TARGET_RATIO = 50.0
 
 
@@ -155,9 +156,10 @@ def _sum(
     """
 
     def between(start: int, stop: int) -> np.ndarray:
-        if (stop - start) * n_columns <= _PIECE_ELEMENTS:
+        n_left = stop - start
+        if n_left < _FEWEST or n_left * n_columns <= _PIECE_ELEMENTS:
             return of_rows(slice(start, stop)).sum(axis=0)
-        half = (stop - start) // 2
+        half = n_left // 2
         half = start + half - half % 8
         return between(start, half) + between(half, stop)
 

@@ -296,7 +296,8 @@ class DeployMixin(_KnownToSkl2onnx):
                 "to_module() takes any, for torch.export or torch.onnx.export."
             ) from error
         function = self._function(network)
-        if self._fill is None or np.isfinite(self._fill[self.support_]).any():
+        used = self.support_ if np.any(self.support_) else ...  # one is read, or more
+        if self._fill is None or np.isfinite(self._fill[used]).any():
             return function
         return replace(function, fill=None)  # the compact network reads no others
 

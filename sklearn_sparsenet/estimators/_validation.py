@@ -325,8 +325,10 @@ def _used_columns(estimator, X, rules):
         return validate_data(estimator, X, reset=False, **rules)
     X = validate_data(estimator, X, reset=False, skip_check_array=True)
     used = np.flatnonzero(estimator.support_)
+    if not len(used):
+        return np.zeros((_num_samples(X), len(estimator.support_)))
     X = _safe_indexing(X, used, axis=1)
-    read = check_array(X, ensure_min_features=0, input_name="X", **rules)
+    read = check_array(X, input_name="X", **rules)
     values = np.zeros((len(read), len(estimator.support_)), read.dtype)
     values[:, used] = read
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -186,7 +187,8 @@ def input_report(model, feature_names=None):
     model : estimator, Pipeline, search or TransformedTargetRegressor
         Fitted; an estimator of this library, or one that ends with it. In a Pipeline
         the inputs are the columns that the steps before the network make, under the
-        names that these steps give them; those of ``compact(model)`` are raw ones.
+        names that these steps give them (x0, x1, ... if one gives none, as a
+        FunctionTransformer by default); those of ``compact(model)`` are raw ones.
     feature_names : array-like of str, default=None
         Other names of these columns.
 
@@ -220,7 +222,8 @@ def input_report(model, feature_names=None):
 
     parts = parts_of(model)
     if feature_names is None and parts.steps:
-        feature_names = Pipeline(list(parts.steps)).get_feature_names_out()
+        with suppress(AttributeError):  # of steps that give no names
+            feature_names = Pipeline(list(parts.steps)).get_feature_names_out()
     return parts.net.input_report(feature_names)
 
 

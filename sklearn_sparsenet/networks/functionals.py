@@ -130,7 +130,7 @@ def _arithmetic(kind: str) -> _Make:
         left, right = call.args
         if call.kwargs:
             raise call.refused()
-        if call.name.startswith("__r"):  # as in 1 - x
+        if call.name.startswith(("__r", "rsub")):  # as in 1 - x
             left, right = right, left
         for constant in (left, right):
             if isinstance(constant, Tensor):

@@ -34,6 +34,7 @@ from sklearn_sparsenet import (
     to_onnx,
 )
 from sklearn_sparsenet.networks.column_maps import ColumnMap, fold_columns
+from tests.runtimes import by_onnxruntime
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)) * [1, 5, 0.2, 2] + [0, 30, 1, 4]
@@ -200,6 +201,24 @@ def test_missing_values_are_refused_where_the_model_refuses_them():
         small.predict(rows[["a", "b", "c", "d"]])
 
 
+def read_nothing(X):
+    """Return a model with an imputer whose network is a constant."""
+    return make_pipeline(SimpleImputer(), StandardScaler(), net(alpha=0.9)).fit(X, Y)
+
+
+def test_a_constant_network_takes_missing_values_everywhere():
+    model = read_nothing(GAPS)
+    assert not compact(model).support_.any()
+    (values,) = by_onnxruntime(model, GAPS)
+    assert_allclose(values[:, 0], model.predict(GAPS), rtol=1e-6)
+
+
+def test_a_constant_network_takes_frames():
+    rows = pd.DataFrame(GAPS, columns=list("abcd"))
+    model = read_nothing(rows)
+    assert_allclose(compact(model).predict(rows), model.predict(rows))
+
+
 def test_another_fit_knows_nothing_of_the_steps(model):
     filled = make_pipeline(SimpleImputer(), StandardScaler(), net()).fit(GAPS, Y)
     small = compact(filled)
@@ -239,6 +258,11 @@ def test_reports_on_inputs_have_the_names_of_the_columns(kind):
     model = models[kind].fit(FRAME[list("abcd")], Y)
     assert set(input_report(model)["feature"]) <= set("abcd")
     assert set(compact(model).input_report()["feature"]) <= set("abcd")
+
+
+def test_reports_on_inputs_without_names_count_the_columns():
+    model = make_pipeline(FunctionTransformer(np.cbrt), net()).fit(X, Y)
+    assert set(input_report(model)["feature"]) == {"x0", "x1", "x2", "x3"}
 
 
 def test_layers_without_biases_get_some_for_a_shift_only():

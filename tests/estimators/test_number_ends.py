@@ -7,6 +7,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
+from sklearn_sparsenet.estimators import _scales
 
 X, Y = load_diabetes(return_X_y=True)
 X, Y = StandardScaler().fit_transform(X[:200]), Y[:200]
@@ -42,6 +43,17 @@ def test_y_in_tiny_units():
     wanted = net.fit(X, y).predict(X)
     got = net.fit(X, y * 1e-13).predict(X)
     np.testing.assert_allclose(got * 1e13, wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_rows", [1, 9, 20, 40])
+def test_a_target_of_rows_that_are_larger_than_a_block_is_standardised(
+    n_rows, monkeypatch
+):
+    monkeypatch.setattr(_scales, "_PIECE_ELEMENTS", 3)
+    y = 7 + 2 * np.random.default_rng(0).normal(size=(n_rows, 5))
+    found = _scales.Standardization.of(y, np.ones(n_rows))
+    assert_allclose(found.mean, y.mean(axis=0))
+    assert_allclose(found.scale, y.std(axis=0) if n_rows > 1 else 1.0)
 
 
 def test_predictions_have_the_type_of_the_fit_where_it_holds_the_target():
