@@ -111,7 +111,7 @@ OF_OTHERS = {
     "_callbacks", "_kwargs", "_forward_hooks", "_forward_pre_hooks", "_parameters",
     "_version", "_getframe", "_modules", "_backward_hooks", "_backward_pre_hooks",
     "_post_accumulate_grad_hooks", "_NormBase", "_DropoutNd", "_BatchNorm", "_C",
-    "_replace", "_training_dim", "_Options", "_devices",
+    "_replace", "_training_dim", "_Options", "_devices", "_set_default_timeout",
 }  # fmt: skip
 # What may be copied, or looked into, whole: PyTorch's names of types, a part of a
 # user's module, and a scorer, which is told of the classes there are.

@@ -25,6 +25,8 @@ from sklearn_sparsenet.utils.processes import Processes
 
 __all__ = ["Group", "address_towards"]
 
+_LEAST_WAIT = timedelta(seconds=1)  # for a process that is there to be connected
+
 
 class Group(Processes):
     """What a fit asks of the other processes; see `utils.processes.Processes`.
@@ -64,10 +66,24 @@ class Group(Processes):
         self._timeout, self._accelerated = timeout, accelerated
         self._group: Any = None  # whose methods are not declared
         try:
-            where, options = PrefixStore(name, store), _options(store, timeout)
-            self._group = ProcessGroupGloo(where, rank, size, options)
+            self._group = self._connected(PrefixStore(name, store))
         except RuntimeError as error:
             raise self._lost(error) from error
+
+    def _connected(self, store: Store) -> Any:
+        """Return connections to all processes, once they are all there.
+
+        gloo waits for one process after the other, so that each has a share of the
+        timeout: those that are lost by then would cost a timeout each.
+        """
+        present = [f"present/{rank}" for rank in range(self.size)]
+        store.set(present[self.rank], "")
+        store.wait(present, self._timeout)
+        share = max(self._timeout / max(1, self.size - 1), _LEAST_WAIT)
+        options = _options(store, share)
+        group: Any = ProcessGroupGloo(store, self.rank, self.size, options)
+        group._set_default_timeout(self._timeout)
+        return group
 
     def sum(self, values: Tensor) -> None:
         """Replace values by their sums over all processes: the same bits in each."""

@@ -1,0 +1,47 @@
+"""Processes that connect: all of them have to be there, and no wait adds up."""
+
+from datetime import timedelta
+
+from torch.distributed import HashStore, PrefixStore, ProcessGroupGloo
+
+from sklearn_sparsenet.distributed import group as module
+from sklearn_sparsenet.distributed.group import Group
+from sklearn_sparsenet.utils.exceptions import ProcessLostError
+from tests.together import together
+
+
+def test_waits_for_connections_are_one_timeout_in_all(monkeypatch):
+    shares, later = [], []
+
+    class Noted(ProcessGroupGloo):
+        def __init__(self, store, rank, size, options):
+            shares.append(options._timeout)
+            super().__init__(store, rank, size, options)
+
+        def _set_default_timeout(self, timeout):
+            later.append(timeout)
+            super()._set_default_timeout(timeout)
+
+    monkeypatch.setattr(module, "ProcessGroupGloo", Noted)
+    assert together(4, lambda rank: rank, timeout=30.0) == [0, 1, 2, 3]
+    assert shares == [timedelta(seconds=10)] * 4
+    assert later == [timedelta(seconds=30)] * 4
+
+
+def test_a_process_that_is_lost_while_they_connect_is_lost_for_all():
+    """It came, and was not there any more when the others called it."""
+    store = HashStore()
+
+    def connect(rank):
+        return Group(store, "together", rank, 3, timedelta(seconds=1))
+
+    PrefixStore("together", store).set("present/2", "")
+    found = together(2, connect)
+    assert [type(error) for error in found] == [ProcessLostError] * 2
+
+
+def test_one_that_does_not_come_is_lost():
+    found = together(
+        2, lambda rank: Group(HashStore(), "b", 0, 2, timedelta(seconds=1))
+    )
+    assert [type(error) for error in found] == [ProcessLostError] * 2
