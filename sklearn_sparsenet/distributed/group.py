@@ -74,16 +74,22 @@ class Group(Processes):
         """Return connections to all processes, once they are all there.
 
         gloo waits for one process after the other, so that each has a share of the
-        timeout: those that are lost by then would cost a timeout each.
+        timeout: those that are lost by then would cost a timeout each. Nobody leaves
+        before all are connected: the others would miss what it has to say.
         """
-        present = [f"present/{rank}" for rank in range(self.size)]
-        store.set(present[self.rank], "")
-        store.wait(present, self._timeout)
+        self._meet(store, "present")
         share = max(self._timeout / max(1, self.size - 1), _LEAST_WAIT)
         options = _options(store, share)
         group: Any = ProcessGroupGloo(store, self.rank, self.size, options)
         group._set_default_timeout(self._timeout)
+        self._meet(store, "connected")
         return group
+
+    def _meet(self, store: Store, where: str) -> None:
+        """Wait until all processes have come so far."""
+        keys = [f"{where}/{rank}" for rank in range(self.size)]
+        store.set(keys[self.rank], "")
+        store.wait(keys, self._timeout)
 
     def sum(self, values: Tensor) -> None:
         """Replace values by their sums over all processes: the same bits in each."""

@@ -45,3 +45,13 @@ def test_one_that_does_not_come_is_lost():
         2, lambda rank: Group(HashStore(), "b", 0, 2, timedelta(seconds=1))
     )
     assert [type(error) for error in found] == [ProcessLostError] * 2
+
+
+def test_what_one_raises_at_once_does_not_lose_it_to_the_others():
+    """Nobody leaves while another one is still connecting."""
+
+    def refuse(rank):
+        raise ValueError("no")
+
+    for _ in range(30):
+        assert [str(error) for error in together(3, refuse)] == ["no"] * 3
