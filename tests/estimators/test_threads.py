@@ -28,7 +28,7 @@ from sklearn_sparsenet import (
     sparsenet_path,
     stability_selection,
 )
-from sklearn_sparsenet.deploy import architecture, sparse_storage
+from sklearn_sparsenet.deploy import architecture, c_source, sparse_storage
 from sklearn_sparsenet.estimators.penalized import penalized_problem
 from sklearn_sparsenet.losses import SquaredError
 from sklearn_sparsenet.networks import (
@@ -201,7 +201,7 @@ def calls(nets, path):
         "weights_of": lambda: paths.weights_of(module),
         "count_nonzero": lambda: sparsity.count_nonzero(GRADIENT),
         "count_per_layer": lambda: sparsity.count_per_layer([GRADIENT]),
-        "to_c": lambda: deploy.to_c(function),
+        "to_c": lambda: c_source.to_c(function),
         "to_onnx": lambda: deploy.to_onnx(function),
         "alpha_max": lambda: optimality.alpha_max(GRADIENT),
         "alpha_interval": lambda: optimality.alpha_interval(GRADIENT, 3),
@@ -230,7 +230,16 @@ def calls(nets, path):
     }
 
 
-ROOMS = (architecture, compaction, deploy, optimality, paths, plots, sparse_storage)
+ROOMS = (
+    architecture,
+    c_source,
+    compaction,
+    deploy,
+    optimality,
+    paths,
+    plots,
+    sparse_storage,
+)
 ROOMS += (sparsity,)
 
 
