@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from sklearn_sparsenet import SparseNetRegressor
+from sklearn_sparsenet.search import one_pass
 from sklearn_sparsenet.search.input_scores import InputCredit, InputEffect
 from tests.problems import F64, problem_of
 
@@ -97,17 +98,19 @@ def test_the_effect_of_a_channel_is_that_of_all_its_places_together():
 
 
 @pytest.mark.parametrize(
-    ("n_kept", "epochs", "kinds"),
+    ("n_kept", "epochs", "many", "kinds"),
     [
-        (3, 20, {InputEffect}),
-        (3, 5, {InputEffect}),
-        (17, 20, {InputCredit}),
-        (17, 5, set()),
+        (3, 20, 199, {InputEffect}),
+        (3, 5, 10_000, {InputEffect}),
+        (17, 20, 200, {InputCredit}),
+        (17, 20, 199, set()),
+        (17, 5, 10_000, set()),
     ],
 )
-def test_few_inputs_are_chosen_by_effect_and_many_by_credit(
-    monkeypatch, n_kept, epochs, kinds
+def test_few_inputs_are_chosen_by_effect_and_many_by_credit_of_few_rows(
+    monkeypatch, n_kept, epochs, many, kinds
 ):
+    monkeypatch.setattr(one_pass, "_MANY_SAMPLES", many)
     used = set()
     for kind in (InputCredit, InputEffect):
 

@@ -58,10 +58,10 @@ _CONTINUED_PLATEAU = 0.4
 # solution (figures there, too).
 _SHORT_EPOCHS, _MUCH_DATA = 5, 2**32
 # Inputs of noise are found by their credit where a run sees the rows often enough to
-# learn it. Among few inputs each has to tell what the others do not, which credit
-# does not ask: they are chosen by what they have an effect on (figures in
-# docs/design_notes.md).
-_FEW_EPOCHS, _FEW_INPUTS = 10, 16
+# learn it, and where they are not so many that there is little to be learnt by heart.
+# Among few inputs each has to tell what the others do not, which credit does not ask:
+# they are chosen by what they have an effect on (figures in docs/design_notes.md).
+_FEW_EPOCHS, _FEW_INPUTS, _MANY_SAMPLES = 10, 16, 10_000
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,8 @@ def _input_scores(trainer: Trainer, units: UnitTargets) -> InputScores | None:
     n_inputs = units.units.sizes[0]
     if units.n_inputs <= _FEW_INPUTS:
         return InputEffect(trainer.problem, n_inputs)
-    if trainer.session.options.max_iter > _FEW_EPOCHS:
+    learns_noise = trainer.problem.n_samples <= _MANY_SAMPLES
+    if learns_noise and trainer.session.options.max_iter > _FEW_EPOCHS:
         return InputCredit(trainer.problem, n_inputs)
     return None
 
