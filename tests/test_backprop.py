@@ -164,6 +164,20 @@ def test_large_outputs_of_the_cross_entropy_stay_finite():
     torch.testing.assert_close(slopes, torch.tensor([[0.0, 0, 0], [0, -1, 1]]))
 
 
+@pytest.mark.parametrize("loss", [lib.CrossEntropy(), lib.LogLoss()])
+def test_slopes_of_certain_samples_are_no_denormal_numbers(loss):
+    """Products of a network spend ten times as long on those."""
+    output = torch.linspace(-120, 120, 50)[:, None] * torch.tensor([[1.0, -0.5]])
+    target = torch.zeros(50, dtype=torch.long)
+    if isinstance(loss, lib.LogLoss):
+        output, target = output[:, :1], torch.zeros(50, 1)
+    _, slopes = loss.loss_and_gradient(output, target)
+    leaf = output.requires_grad_()
+    (exact,) = torch.autograd.grad(loss.per_sample(leaf, target).sum(), leaf)
+    assert ((slopes == 0) | (slopes.abs() > 1e-25)).all()
+    torch.testing.assert_close(slopes, exact, rtol=1e-5, atol=1e-23)
+
+
 def test_slopes_of_another_loss_are_not_inherited():
     class Quartic(lib.SquaredError):
         def per_sample(self, output, target):

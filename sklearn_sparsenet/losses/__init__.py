@@ -39,6 +39,10 @@ __all__ = [
     "SquaredError",
 ]
 
+# Logits beyond which a probability counts as 1e-24 in derivatives, which is less than
+# any rounding. Smaller ones come to products of denormal numbers, ten times as slow.
+_CERTAIN = 55.0
+
 
 def _weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight[:, None]).sum(0) / weight.sum()
@@ -207,7 +211,8 @@ class LogLoss(Loss):
         return cross_entropy(output, target, reduction="none").sum(1)
 
     def loss_and_gradient(self, output: Tensor, target: Tensor) -> ValueAndSlope:
-        return self.per_sample(output, target), output.sigmoid().sub_(target)
+        share = output.clamp(min=-_CERTAIN).sigmoid_()
+        return self.per_sample(output, target), share.sub_(target)
 
     @property
     def response(self) -> Sigmoid:
@@ -285,7 +290,7 @@ class CrossEntropy(Loss):
         column = target[:, None]
         shifted = output - output.amax(1, keepdim=True)
         picked = shifted.gather(1, column)
-        share = shifted.exp_()
+        share = shifted.clamp_(min=-_CERTAIN).exp_()
         total = share.sum(1, keepdim=True)
         values = total.log().sub_(picked).view(-1)
         return values, share.div_(total).scatter_(1, column, -1.0, reduce="add")
