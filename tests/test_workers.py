@@ -167,15 +167,31 @@ def test_ranges_are_those_of_the_length(monkeypatch):
 
 @pytest.mark.parametrize("tied", [0.0, 0.5, 0.95])
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.4, 0.9])
-def test_counting_finds_the_order_statistic(tied, part, monkeypatch):
+def test_a_sample_finds_the_order_statistic(tied, part, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     values = torch.randn(5000, generator=generator)
     values[torch.rand(5000, generator=generator) < tied] = -1.0
     values[:7] = torch.tensor([0.0, -0.0, float("inf"), 1e-42, -1e-42, 3.0, 3.0])
     k = int(part * 5000)
-    by_selection = largest(values, k)
-    monkeypatch.setattr(connectivity, "_COUNTED", 100)
-    by_counting = largest(values, k)
-    assert by_counting[1] == by_selection[1]
-    assert torch.equal(by_counting[0], by_selection[0])
-    assert int(by_counting[0].sum()) == k
+    mask, cut = largest(values, k)
+    monkeypatch.setattr(connectivity, "_SAMPLED", 100)
+    monkeypatch.setattr(connectivity, "_SAMPLE", 100)
+    bracket = connectivity._bracket(values, k)
+    assert connectivity._select_between(*bracket, values, k) == cut
+    by_sample = largest(values, k)
+    assert by_sample[1] == cut
+    assert torch.equal(by_sample[0], mask)
+    assert int(by_sample[0].sum()) == k
+
+
+@pytest.mark.parametrize("shift", [-9.0, 9.0])
+def test_a_sample_that_misleads_changes_nothing(shift, monkeypatch):
+    values = torch.randn(5000, generator=torch.Generator().manual_seed(0))
+    values[:: 5000 // 100 | 1] += shift
+    mask, cut = largest(values, 2000)
+    monkeypatch.setattr(connectivity, "_SAMPLED", 100)
+    monkeypatch.setattr(connectivity, "_SAMPLE", 100)
+    bracket = connectivity._bracket(values, 2000)
+    assert connectivity._select_between(*bracket, values, 2000) is None
+    assert largest(values, 2000)[1] == cut
+    assert torch.equal(largest(values, 2000)[0], mask)

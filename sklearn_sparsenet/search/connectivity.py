@@ -19,8 +19,9 @@ _FLOW_ROUNDS = 100
 # A layer with fewer places between live units than this many times its goal needs more
 # units; a layer with more weights than this many times its units can afford one each.
 _SPARE_PLACES, _SPARE_WEIGHTS = 1.3, 2.0
-# Values of which an order statistic is counted, not selected; half of their bits.
-_COUNTED, _HALF, _ALL_BUT_SIGN = 2**18, 2**16, 2**31 - 1
+# So many values have their order statistic found with the help of a sample, of so many
+# at least. Where to look is wide by so many times the root of that: four deviations.
+_SAMPLED, _SAMPLE, _MARGIN = 2**18, 2**13, 2.0
 _SEEDLING = 1e-3  # of the mean size of its group: a weight that comes back from zero
 
 
@@ -167,47 +168,47 @@ def largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _order_statistic(values: Tensor, k: int) -> Tensor:
     """Return the (k+1)-th largest value.
 
-    Many are counted by the upper half of their bits, then those that share the right
-    one by the lower half. (Where most are tied, as those that are barred, NumPy's
-    partition takes four times as long.)
+    Of many, a sample tells between which two it lies, so that few have to be ordered.
     """
-    is_long = len(values) >= _COUNTED and values.dtype == torch.float32
-    if not is_long or values.device.type != "cpu":
-        return values.topk(k + 1, sorted=False).values.min()
-    ranks = torch.empty_like(values, dtype=torch.int32)
-    upper, counts = torch.empty_like(ranks), []
+    if len(values) >= _SAMPLED and values.device.type == "cpu":
+        found = _select_between(*_bracket(values, k), values, k)
+        if found is not None:
+            return found
+    return values.topk(k + 1, sorted=False).values.min()
 
-    def count_upper(values: Tensor, ranks: Tensor, upper: Tensor) -> None:
-        bits = values.view(torch.int32)
-        # Integers in the order of the values.
-        torch.bitwise_xor(bits, (bits >> 31).bitwise_and_(_ALL_BUT_SIGN), out=ranks)
-        torch.bitwise_right_shift(ranks, 16, out=upper).add_(_HALF // 2)
-        counts.append(torch.bincount(upper, minlength=_HALF))
 
-    def count_lower(ranks: Tensor, upper: Tensor) -> None:
-        lower = ranks[upper == first] & (_HALF - 1)
-        counts.append(torch.bincount(lower, minlength=_HALF))
+def _bracket(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return what the (k+1)-th largest value is hardly below, and hardly above."""
+    sample = values[:: max(len(values) // _SAMPLE, 1) | 1].sort(descending=True).values
+    place, margin = k * len(sample) / len(values), _MARGIN * len(sample) ** 0.5
+    last, beyond = round(place + margin), sample.new_tensor(float("inf"))
+    return (
+        sample[last] if last < len(sample) else -beyond,
+        sample[round(place - margin)] if place > margin else beyond,
+    )
 
-    over_ranges(count_upper, values, ranks, upper)
-    first, k = _bin_of_rank(torch.stack(counts).sum(0), k)
-    counts.clear()
-    over_ranges(count_lower, ranks, upper)
-    second, _ = _bin_of_rank(torch.stack(counts).sum(0), k)
-    rank = ((first - _HALF // 2) << 16) | second
-    found = rank if rank >= 0 else rank ^ _ALL_BUT_SIGN
-    return torch.tensor(found, dtype=torch.int32).view(torch.float32)
+
+def _select_between(low: Tensor, high: Tensor, values: Tensor, k: int) -> Tensor | None:
+    """Return the (k+1)-th largest value, if it is one of these or between them."""
+    counts, pieces = [], []
+
+    def look(values: Tensor) -> None:
+        at_least = values >= high
+        counts.append(int(torch.count_nonzero(at_least)))
+        pieces.append(values[(values > low) & ~at_least])
+
+    over_ranges(look, values)
+    k_between, between = k - sum(counts), torch.cat(pieces)
+    if 0 <= k_between < len(between):
+        return between.topk(k_between + 1, sorted=False).values.min()
+    bound = high if k_between < 0 else low
+    n_above = int(torch.count_nonzero(values > bound))
+    is_bound = n_above <= k < n_above + int(torch.count_nonzero(values == bound))
+    return bound if is_bound else None
 
 
 def _mark(mask: Tensor, values: Tensor, cut: Tensor) -> None:
     torch.gt(values, cut, out=mask)
-
-
-def _bin_of_rank(counts: Tensor, k: int) -> tuple[int, int]:
-    """Return the bin of the (k+1)-th largest, and how many in it are larger."""
-    from_above = counts.flip(0).cumsum(0)
-    n_above = int((from_above <= k).sum())
-    before = int(from_above[n_above - 1]) if n_above else 0
-    return len(counts) - 1 - n_above, k - before
 
 
 def reinitialize_zeros(weight: Tensor, kept: Tensor, groups: Sequence[slice]) -> None:

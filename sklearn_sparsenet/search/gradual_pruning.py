@@ -33,6 +33,7 @@ from sklearn_sparsenet.search.connectivity import (
 from sklearn_sparsenet.search.fading import FadingL1, Noise
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.solvers import Pruning, growth_factor
+from sklearn_sparsenet.utils.branchless import clear_, replace_
 from sklearn_sparsenet.utils.runtime import Later
 from sklearn_sparsenet.utils.workers import over_ranges
 
@@ -338,11 +339,12 @@ def _bar(score: Tensor, weight: Tensor, allowed: Tensor | None, barred: Tensor) 
     torch.eq(weight, 0, out=barred)
     if allowed is not None:
         barred |= ~allowed
-    score.masked_fill_(barred, -1.0)
+    clear_(score, barred)
+    score.sub_(barred.to(score.dtype))
 
 
 def _keep(weight: Tensor, kept: Tensor) -> None:
-    weight.masked_fill_(~kept, 0.0)
+    clear_(weight, ~kept)
 
 
 def _shrink(weight: Tensor, threshold: Tensor, metric: Tensor) -> None:
@@ -351,4 +353,4 @@ def _shrink(weight: Tensor, threshold: Tensor, metric: Tensor) -> None:
     size = weight.abs()
     applies = (size > (1 + _ROUNDING) * threshold) & (size < _FIRM * threshold)
     shrunk = size.sub_(threshold).mul_(_FIRM / (_FIRM - 1)).copysign_(weight)
-    weight.copy_(torch.where(applies, shrunk, weight))
+    replace_(weight, applies, shrunk)
