@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.networks.chain import Chain, Link
 from sklearn_sparsenet.networks.network import Network
+from sklearn_sparsenet.networks.row_blocks import RowBlocks
 from sklearn_sparsenet.networks.sparse_inputs import Inputs
 from sklearn_sparsenet.networks.stages import (
     Stage,
@@ -87,7 +88,10 @@ def make_engine(network: Network, loss: Loss) -> GradientEngine:
 
 
 class AutogradEngine:
-    """PyTorch's own backward pass, for any module and loss."""
+    """PyTorch's own backward pass, for any module and loss.
+
+    Large batches are divided into blocks of rows where the module allows it.
+    """
 
     row_size = 0
     multiplies = False
@@ -95,6 +99,7 @@ class AutogradEngine:
     def __init__(self, network: Network, loss: Loss) -> None:
         self._network = network
         self._loss = loss
+        self._blocks: list[RowBlocks | None] = []  # none until inputs are known
 
     @torch.enable_grad()
     def add_gradient(
@@ -103,6 +108,13 @@ class AutogradEngine:
         assert isinstance(inputs, Tensor)
         if not accumulate:
             self._network.gradient.zero_()
+        if not self._blocks:
+            blocks = RowBlocks.of(self._network, self._loss, inputs.shape[1:])
+            self._blocks.append(blocks)
+        (blocks,) = self._blocks
+        sizes = [] if blocks is None else blocks.sizes(len(inputs))
+        if blocks is not None and len(sizes) > 1:
+            return blocks.add_gradient(inputs, target, weight, sizes)
         value = self._loss.per_sample(self._network(inputs), target) @ weight
         value.backward()
         return value.detach()

@@ -21,11 +21,19 @@ from sklearn_sparsenet.networks.steps import (
     SelectInputs,
 )
 
-__all__ = ["BATCH_NORMS", "CONVOLUTIONS", "WEIGHTED", "UnitStep", "Value", "unit_step"]
+__all__ = [
+    "BATCH_NORMS",
+    "CONVOLUTIONS",
+    "POOLS",
+    "WEIGHTED",
+    "UnitStep",
+    "Value",
+    "unit_step",
+]
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 WEIGHTED = (nn.Linear, *CONVOLUTIONS)
-_POOLS = tuple(
+POOLS = tuple(
     getattr(nn, f"{kind}{d}d")
     for kind in ("MaxPool", "AvgPool", "AdaptiveMaxPool", "AdaptiveAvgPool")
     for d in (1, 2, 3)
@@ -33,7 +41,7 @@ _POOLS = tuple(
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 _DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 # They act on each channel alone, as activations do.
-_CHANNELWISE = (*BATCH_NORMS, *_DROPOUTS, nn.Flatten, *_POOLS)
+_CHANNELWISE = (*BATCH_NORMS, *_DROPOUTS, nn.Flatten, *POOLS)
 _ARITHMETIC = (Arithmetic, ConstantArithmetic)
 # They read all units, and all of what they give is kept.
 _MIXING = (
@@ -43,7 +51,7 @@ _MIXING = (
 # With fewer dimensions they take units for places, with more, places for units.
 _N_DIMENSIONS = {
     nn.Linear: 2,
-    **{kind: int(kind.__name__[-2]) + 2 for kind in (*CONVOLUTIONS, *_POOLS)},
+    **{kind: int(kind.__name__[-2]) + 2 for kind in (*CONVOLUTIONS, *POOLS)},
 }
 _ROUNDINGS = 100  # by which numbers differ that are the same but for rounding
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sklearn_sparsenet.networks.module_copies import keeps_nothing
 from sklearn_sparsenet.networks.network import Network, outputs_of
 from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shares import Share
+from sklearn_sparsenet.utils.workers import is_shared, run_tasks
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 
@@ -22,6 +25,7 @@ __all__ = ["EarlyStopping", "Validation", "forward"]
 # than this in all: CSR rows are densified then.
 _CHUNK_ROWS = 1024
 _CHUNK_ELEMENTS = 2**23
+_CHUNKS = 16  # that threads may share
 _STATE = ("scores", "best_score", "best_state", "best_epoch")
 
 
@@ -32,9 +36,26 @@ def forward(module: nn.Module, rows: Rows) -> Tensor:
     size = max(1, min(_CHUNK_ROWS, _CHUNK_ELEMENTS // n_elements))
     share = Share.of(rows)
     here, n_rows = share.rows, share.rows.n_samples
-    chunks = (here.slice(i, min(i + size, n_rows)) for i in range(0, n_rows, size))
-    outputs = [outputs_of(module, chunk).to(chunk.dtype) for chunk in chunks]
+    starts = range(0, n_rows, size)
+    many = len(starts) > 1 and is_shared() and not next(module.parameters()).is_cuda
+    n_together = _CHUNKS if many and keeps_nothing(module, here.slice(0, 1)) else 1
+    outputs: list[Tensor] = []
+    for number in range(0, len(starts), n_together):
+        together = starts[number : number + n_together]
+        chunks = [here.slice(i, min(i + size, n_rows)) for i in together]
+        outputs += _outputs_of_chunks(module, chunks)
     return share.whole(outputs)
+
+
+def _outputs_of_chunks(module: nn.Module, chunks: list[Tensor]) -> list[Tensor]:
+    found: list[Tensor] = chunks.copy()
+
+    def compute(number: int) -> None:
+        chunk = chunks[number]
+        found[number] = outputs_of(module, chunk).to(chunk.dtype)
+
+    run_tasks([partial(compute, number) for number in range(len(chunks))])
+    return found
 
 
 @dataclass(frozen=True)
