@@ -36,7 +36,7 @@ from scipy import sparse
 
 from sklearn_sparsenet import SparseNetRegressor
 
-__all__ = ["PARTS", "main", "page", "steepest"]
+__all__ = ["PARTS", "main", "overall", "page", "steepest"]
 
 Record = dict[str, Any]
 ALPHA, RATE = 1e-4, 1e-3
@@ -259,11 +259,17 @@ def steepest(records: list[Record], key: str) -> float:
     return max((b[1] - a[1]) / (b[0] - a[0]) for a, b in pairwise(points))
 
 
+def overall(records: list[Record], key: str) -> float:
+    """Return the slope of the line through all sizes, in logarithms."""
+    logs = np.log([[r["size"], max(r[key], 1e-9)] for r in records])
+    return float(np.polyfit(*logs.T, 1)[0])
+
+
 def page(parts: dict[str, list[Record]]) -> str:
     """Return the table of what was measured."""
     rows = []
     for name, records in parts.items():
-        slope = f"{steepest(records, 'seconds'):.2f}"
+        slopes = [f"{s(records, 'seconds'):.2f}" for s in (overall, steepest)]
         for record in records:
             peak, data = record["peak_bytes"] / 2**20, record["data_bytes"] / 2**20
             rows.append(
@@ -271,12 +277,12 @@ def page(parts: dict[str, list[Record]]) -> str:
                     PARTS[name].what if record is records[0] else "",
                     f"{record['size']:,}".replace(",", " "),
                     f"{record['seconds']:.3g}",
-                    slope if record is records[-1] else "",
+                    *(slopes if record is records[-1] else ["", ""]),
                     f"{data:.0f}",
                     f"{peak:.0f}",
                 ]
             )
-    header = ["what grows", "size", "seconds an epoch", "steepest slope"]
+    header = ["what grows", "size", "seconds an epoch", "slope", "steepest"]
     return table([*header, "data, MB", "peak on top, MB"], rows)
 
 

@@ -14,6 +14,11 @@ def test_slopes_are_those_between_neighbours():
     assert scale.steepest(records, "seconds") == pytest.approx(2)
 
 
+def test_the_slope_over_all_sizes_is_that_of_a_line():
+    records = [{"size": 10**k, "seconds": 10.0**t} for k, t in ((2, 0), (3, 1), (4, 3))]
+    assert scale.overall(records, "seconds") == pytest.approx(1.5)
+
+
 def test_entries_of_a_matrix_are_in_order():
     X, y = scale.csr(50, 1000, 500)
     assert X.has_canonical_format
