@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from sklearn_sparsenet import SparseNetClassifier
 from sklearn_sparsenet.losses import CustomLoss
@@ -19,57 +18,53 @@ from tests.problems import problem_of, rows_of
 N, SHAPE = 37, (2, 6, 6)
 
 
-class Residual(nn.Module):
-    """As people write them."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(2, 4, 3, padding=1)
-        self.second = nn.Conv2d(4, 4, 3, padding=1)
-        self.norm = nn.GroupNorm(2, 4)
-        self.last = nn.Linear(36, 3)
-        self.unused = nn.Parameter(torch.ones(2))
-
-    def forward(self, x):
-        x = torch.relu(self.first(x))
-        x = torch.relu(self.norm(self.second(x)) + x)
-        return self.last(functional.max_pool2d(x, 2).flatten(1))
+def convolutional():
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Tanh()),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(36, 3),
+    )
 
 
-class Of(nn.Module):
-    """Something before a linear layer."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function, self.last, self.n_calls = function, nn.Linear(72, 3), 0
-
-    def forward(self, x):
-        return self.last(self.function(self, x).flatten(1))
+def with_step(step):
+    return lambda: nn.Sequential(step, nn.Flatten(), nn.Linear(72, 3))
 
 
-def count_calls(module, x):
-    module.n_calls += 1
-    return x
+def hooked(name):
+    def make():
+        module = convolutional()
+        getattr(module[-1], name)(lambda *values: None)
+        return module
+
+    return make
 
 
-def hooked():
-    module = Residual()
-    module.last.weight.register_hook(lambda gradient: 2 * gradient)
+def with_hooked_weight():
+    module = convolutional()
+    module[-1].weight.register_hook(lambda gradient: 2 * gradient)
     return module
 
 
+class OfTheUsers(nn.Module):
+    """Of whom it cannot be told what they do to other rows, or keep."""
+
+    def forward(self, x):
+        return x - x.mean(0)
+
+
 UNDIVIDED = {
-    "centred": lambda: Of(lambda module, x: x - x.mean(0)),
-    "dropout": lambda: Of(lambda m, x: functional.dropout(x, training=m.training)),
-    "counting": lambda: Of(count_calls),
-    "hook": hooked,
-    "batch norm": lambda: nn.Sequential(
-        nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(72, 3)
-    ),
-    "dropout module": lambda: nn.Sequential(
-        nn.Flatten(), nn.Dropout(0.5), nn.Linear(72, 3)
-    ),
+    "batch norm": with_step(nn.BatchNorm2d(2)),
+    "dropout": with_step(nn.Dropout(0.5)),
+    "random slopes": with_step(nn.RReLU()),
+    "of the user's": with_step(OfTheUsers()),
     "rows and columns": lambda: nn.Sequential(nn.Flatten(0, 1), nn.Linear(6, 3)),
+    "softmax of rows": with_step(nn.Softmax(0)),
+    "forward hook": hooked("register_forward_hook"),
+    "backward hook": hooked("register_full_backward_hook"),
+    "hook of a weight": with_hooked_weight,
 }
 
 
@@ -92,7 +87,7 @@ def problem_with(module, loss=None):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_gradient_is_that_of_the_whole_batch(training, small_blocks, monkeypatch):
-    problem = problem_with(Residual())
+    problem = problem_with(convolutional())
     problem.network.module.train(training)
     by_blocks = problem.full_gradient(), problem.network.gradient.clone()
     blocks = RowBlocks.of(problem.network, problem.loss, torch.Size(SHAPE))
@@ -105,23 +100,16 @@ def test_the_gradient_is_that_of_the_whole_batch(training, small_blocks, monkeyp
 
 
 @pytest.mark.parametrize("name", UNDIVIDED)
-def test_rows_that_know_of_each_other_or_of_chance_are_not_divided(name, small_blocks):
+def test_rows_that_may_know_of_each_other_or_of_chance_are_not_divided(name):
     problem = problem_with(UNDIVIDED[name]())
     shape = torch.Size(SHAPE)
     assert RowBlocks.of(problem.network, problem.loss, shape) is None
-    alike = problem_with(nn.Sequential(nn.Flatten(), nn.Linear(72, 3)))
+    alike = problem_with(with_step(nn.Identity())())
     assert RowBlocks.of(alike.network, alike.loss, shape) is not None
 
 
-def test_whether_rows_can_be_divided_is_asked_without_chance():
-    problem = problem_with(UNDIVIDED["dropout"]())
-    state = torch.get_rng_state()
-    RowBlocks.of(problem.network, problem.loss, torch.Size(SHAPE))
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_multiplications_are_counted(small_blocks):
-    problem = problem_with(Residual())
+    problem = problem_with(convolutional())
     blocks = RowBlocks.of(problem.network, problem.loss, torch.Size(SHAPE))
     per_row = 36 * 4 * 9 * (2 + 4) + 3 * 36
     assert len(blocks.sizes(2 * 2**12 // per_row)) == 1
@@ -129,7 +117,7 @@ def test_multiplications_are_counted(small_blocks):
 
 
 def test_a_fit_has_the_same_bits_with_any_number_of_threads(small_blocks):
-    (X, y), module = images(np.float32), Residual()
+    (X, y), module = images(np.float32), convolutional()
     fits = [
         SparseNetClassifier(
             module=module, target_sparsity=100, max_iter=3, n_jobs=n, random_state=0
@@ -146,7 +134,7 @@ def test_a_fit_has_the_same_bits_with_any_number_of_threads(small_blocks):
 
 def test_blocks_are_computed_at_the_same_time(small_blocks):
     """Two threads have begun before either has ended."""
-    problem = problem_with(Residual())
+    problem = problem_with(convolutional())
     both, met = threading.Barrier(2), []
     compute = problem.loss.per_sample
 
@@ -169,28 +157,29 @@ def test_a_loss_of_the_users_sees_the_whole_batch(small_blocks):
         seen.append(len(output))
         return (output - target).square() / output.std(0)
 
-    problem_with(Residual(), CustomLoss(loss)).full_gradient()
+    problem_with(convolutional(), CustomLoss(loss)).full_gradient()
     assert seen == [N]
 
 
-@pytest.mark.parametrize("kind", [Residual, UNDIVIDED["counting"]])
-def test_predictions_are_shared_unless_the_module_keeps_something(kind, monkeypatch):
+@pytest.mark.parametrize("step", [nn.Dropout(0.5), OfTheUsers()])
+def test_predictions_are_shared_unless_the_module_is_of_the_users(step, monkeypatch):
     monkeypatch.setattr(stopping, "_CHUNK_ROWS", 5)
     X, _ = images(np.float32)
-    module, threads, second = kind().eval(), set(), threading.Event()
+    module, threads, second = with_step(step)().eval(), set(), threading.Event()
+    shares = isinstance(step, nn.Dropout)
     rows = rows_of(X, torch.float32)
     alone = stopping.forward(module, rows)
     outputs_of = stopping.outputs_of
 
     def spy(module, chunk):
         threads.add(threading.get_ident())
-        if kind is Residual and len(threads) < 2:
+        if shares and len(threads) < 2:
             second.wait(timeout=60)  # thread comes before the first one goes on
-        elif kind is Residual:
+        elif shares:
             second.set()
         return outputs_of(module, chunk)
 
     monkeypatch.setattr(stopping, "outputs_of", spy)
     with sharing_work(2):
         assert torch.equal(stopping.forward(module, rows), alone)
-    assert len(threads) == (2 if kind is Residual else 1)
+    assert len(threads) == 1 + shares

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 
-__all__ = ["adopt", "copy_of", "holders_of_tensors", "keeps_nothing", "twin_of"]
+__all__ = ["adopt", "copy_of", "holders_of_tensors", "twin_of"]
 
 
 def adopt(module: nn.Module) -> nn.Module:
@@ -75,22 +75,6 @@ def holders_of_tensors(module: nn.Module) -> Iterator[tuple[Any, Any]]:
                 yield value, key
             elif isinstance(inner, dict | list | tuple):
                 values.append(inner)
-
-
-@torch.no_grad()
-def keeps_nothing(module: nn.Module, inputs: Tensor) -> bool:
-    """Tell whether a prediction changes no attribute of a module.
-
-    Then threads may run it at the same time. A copy is run.
-    """
-    called = copy_of(module).eval()
-    before = [dict(vars(part)) for part in called.modules()]
-    called(inputs)
-    return all(
-        old.keys() == vars(part).keys()
-        and all(vars(part)[name] is value for name, value in old.items())
-        for old, part in zip(before, called.modules(), strict=True)
-    )
 
 
 def _check_kind(module: nn.Module) -> None:

@@ -1,9 +1,10 @@
-"""Gradients of modules of any kind on several threads: the rows of a batch in blocks.
+"""Convolutional networks on several threads: the rows of a batch in blocks.
 
 How many blocks there are depends on shapes, and the gradients are added up in their
-order, so that the number of threads changes no bit. It is for modules, convolutional
-networks above all, whose outputs for a row depend on that row alone and not on chance:
-neither batch normalisation nor dropout.
+order, so that the number of threads changes no bit. It is for an `nn.Sequential` of
+layers of PyTorch whose outputs for a row depend on that row alone and not on chance:
+neither batch normalisation nor dropout. Classes of users stay whole: what they keep of
+a call, or do to all rows, cannot be told from outside.
 """
 
 from __future__ import annotations
@@ -17,20 +18,14 @@ from torch import Tensor, nn
 
 from sklearn_sparsenet.losses import Loss, known_losses
 from sklearn_sparsenet.networks.activations import activation_of
-from sklearn_sparsenet.networks.module_copies import keeps_nothing
+from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.network import Network
-from sklearn_sparsenet.networks.steps import (
-    Arithmetic,
-    Concatenation,
-    ConstantArithmetic,
-    Reshape,
-    SelectInputs,
-)
-from sklearn_sparsenet.networks.tracing import trace, trace_training
-from sklearn_sparsenet.networks.unit_steps import POOLS, WEIGHTED
+from sklearn_sparsenet.networks.stages import has_hooks, leaves
+from sklearn_sparsenet.networks.steps import Reshape, SelectInputs
+from sklearn_sparsenet.networks.unit_steps import BATCH_NORMS, DROPOUTS, POOLS, WEIGHTED
 from sklearn_sparsenet.utils.workers import run_tasks
 
-__all__ = ["RowBlocks"]
+__all__ = ["RowBlocks", "predicts_each_row"]
 
 # Multiplications that are worth a block of rows, a millisecond or two; how many blocks
 # there are at most; and how many multiplications each of them has, at least, for an
@@ -38,8 +33,9 @@ __all__ = ["RowBlocks"]
 _WORTH_A_BLOCK, _MOST_BLOCKS, _FOR_AN_ENTRY = 2**25, 16, 2**5
 _OF_EACH_ROW = (
     *(*WEIGHTED, *POOLS, nn.Identity, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
-    *(Arithmetic, ConstantArithmetic, Concatenation, Reshape, SelectInputs),
+    *(Reshape, SelectInputs),
 )
+_IDLE_IN_PREDICTIONS = (*BATCH_NORMS, *DROPOUTS)
 
 
 class RowBlocks:
@@ -57,30 +53,19 @@ class RowBlocks:
     def __init__(self, network: Network, loss: Loss, n_multiplications: int) -> None:
         self._network, self._loss = network, loss
         self._n_multiplications = n_multiplications
-        self._trained = [p for p in network.module.parameters() if p.requires_grad]
 
     @classmethod
     def of(
         cls, network: Network, loss: Loss, sample_shape: torch.Size
     ) -> RowBlocks | None:
         """Return None if rows of this shape cannot be divided."""
-        module, shape = network.module, tuple(sample_shape)
-        has_hooks = any(
-            p._backward_hooks or p._post_accumulate_grad_hooks
-            for p in module.parameters()
-        )
+        module = network.module
+        is_plain = _is_plain(module) and all(map(_is_of_each_row, leaves(module)))
         is_known = type(loss) in known_losses().values()  # others may mix rows
-        if network.parameters.device.type != "cpu" or has_hooks or not is_known:
+        if network.parameters.device.type != "cpu" or not (is_plain and is_known):
             return None
-        try:
-            traces = [trace(module, shape), trace_training(module, shape)]
-        except TypeError:
-            return None
-        one = network.parameters.new_zeros(1, *shape)
-        steps = (step for each in traces for step in each.network)
-        if not all(map(_is_of_each_row, steps)) or not keeps_nothing(module, one):
-            return None
-        return cls(network, loss, _count_multiplications(traces[0].network, one))
+        one = network.parameters.new_zeros(1, *sample_shape)
+        return cls(network, loss, _count_multiplications(module, one))
 
     def sizes(self, n_rows: int) -> list[int]:
         """Return how many rows each block has."""
@@ -94,6 +79,7 @@ class RowBlocks:
         self, inputs: Tensor, target: Tensor, weight: Tensor, sizes: list[int]
     ) -> Tensor:
         """Add to ``network.gradient`` that of all blocks, and return their loss."""
+        trained = [p for p in self._network.module.parameters() if p.requires_grad]
         pieces = zip(*(v.split(sizes) for v in (inputs, target, weight)), strict=True)
         found: list[tuple[Tensor, ...]] = [()] * len(sizes)
 
@@ -102,7 +88,7 @@ class RowBlocks:
             number: int, inputs: Tensor, target: Tensor, weight: Tensor
         ) -> None:
             value = self._loss.per_sample(self._network(inputs), target) @ weight
-            slopes = torch.autograd.grad(value, self._trained, allow_unused=True)
+            slopes = torch.autograd.grad(value, trained, allow_unused=True)
             found[number] = (value.detach(), *slopes)
 
         run_tasks([partial(compute, i, *piece) for i, piece in enumerate(pieces)])
@@ -110,7 +96,7 @@ class RowBlocks:
         run_tasks(
             [
                 partial(_add_up, parameter, parts)
-                for parameter, parts in zip(self._trained, slopes, strict=True)
+                for parameter, parts in zip(trained, slopes, strict=True)
             ]
         )
         return torch.stack(values).sum()
@@ -124,23 +110,41 @@ def _add_up(parameter: nn.Parameter, parts: tuple[Tensor | None, ...]) -> None:
             gradient.add_(part)
 
 
+def predicts_each_row(module: nn.Module) -> bool:
+    """Tell whether threads may predict with a module at the same time."""
+    return _is_plain(module) and all(
+        _is_of_each_row(step) or type(step) in _IDLE_IN_PREDICTIONS
+        for step in leaves(module)
+    )
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Tell whether nobody else is told of what a module computes."""
+    on_modules = (m._backward_hooks or m._backward_pre_hooks for m in module.modules())
+    on_parameters = (
+        p._backward_hooks or p._post_accumulate_grad_hooks for p in module.parameters()
+    )
+    return not (has_hooks(module) or any(on_modules) or any(on_parameters))
+
+
 def _is_of_each_row(step: nn.Module) -> bool:
     """Tell whether what a step gives for a row depends on that row alone."""
-    if isinstance(step, nn.Flatten):
+    if type(step) is nn.Flatten:
         return step.start_dim == 1
     return type(step) in _OF_EACH_ROW or activation_of(step) is not None
 
 
-def _count_multiplications(network: nn.Module, one: Tensor) -> int:
+def _count_multiplications(module: nn.Module, one: Tensor) -> int:
     """Return the multiplications of layers with weights for one row."""
     counts = []
 
     def count(layer: Any, inputs: Any, output: Tensor) -> None:
-        counts.append(output.numel() * layer.weight[0].numel())
+        counts.append(layer.weight.numel() * output.numel() // output.shape[1])
 
-    for layer in network.modules():
+    called = copy_of(module)
+    for layer in called.modules():
         if isinstance(layer, WEIGHTED):
             layer.register_forward_hook(count)
     with torch.no_grad():
-        network(one)
+        called(one)
     return sum(counts)

@@ -23,7 +23,7 @@ from sklearn_sparsenet.networks.stages import has_hooks, leaves
 from sklearn_sparsenet.networks.steps import Reshape, Step, Steps, network_of
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["Trace", "trace", "trace_training"]
+__all__ = ["Trace", "trace"]
 
 _SAMPLES = 3  # that a module is run on
 _TRIED = (1, 4)  # numbers of samples for which the steps must give the same
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Trace:
-    """A copy of a network, on the CPU, as steps.
+    """A copy of a network, on the CPU and in eval mode, as steps.
 
     Attributes
     ----------
@@ -60,8 +60,9 @@ class Trace:
         return name if reason is None else f"{name} ({reason})"
 
 
+@single_threaded()
 def trace(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
-    """Return what a module computes in predictions as steps, in eval mode.
+    """Return what a module computes in predictions as steps.
 
     A module that cannot be entered, because it decides by values or calls a function
     that is not known, is one step. Dimensions of size 1 that the module leaves out of
@@ -73,23 +74,10 @@ def trace(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
         If the module has hooks, cannot be run on samples of this shape, or the steps
         do not give what it gives.
     """
-    return _traced(module, sample_shape, training=False)
-
-
-def trace_training(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
-    """Return what `trace` does, but of training; chance has no effect on it."""
-    with torch.random.fork_rng(devices=[]):
-        return _traced(module, sample_shape, training=True)
-
-
-@single_threaded()
-def _traced(
-    module: nn.Module, sample_shape: tuple[int, ...], *, training: bool
-) -> Trace:
     if has_hooks(module):
         raise TypeError("Modules with hooks or a forward of their own are not known.")
     try:
-        return _trace(copy_of(module).cpu().train(training), sample_shape)
+        return _trace(copy_of(module).cpu().eval(), sample_shape)
     except NoModule as error:
         raise TypeError(f"{type(module).__name__}: {error}") from error
     except TypeError:
@@ -109,12 +97,11 @@ def _trace(module: nn.Module, sample_shape: tuple[int, ...]) -> Trace:
     recorder = _Recorder(module)
     chain = list(leaves(module))
     if any(map(_is_entered, chain)):
-        network = network_of(recorder.record(draw(_SAMPLES)))
-        network.train(module.training)
+        network = network_of(recorder.record(draw(_SAMPLES))).eval()
         if recorder.has_entered:
             _check_same(module, network, [draw(n) for n in _TRIED])
     else:  # there is nothing to find out
-        network = nn.Sequential(*chain).train(module.training)
+        network = nn.Sequential(*chain).eval()
     old = {id(p): name for name, p in module.named_parameters()}
     names = {name: old[id(p)] for name, p in network.named_parameters()}
     return Trace(network, names, recorder.reasons)

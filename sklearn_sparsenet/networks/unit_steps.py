@@ -24,6 +24,7 @@ from sklearn_sparsenet.networks.steps import (
 __all__ = [
     "BATCH_NORMS",
     "CONVOLUTIONS",
+    "DROPOUTS",
     "POOLS",
     "WEIGHTED",
     "UnitStep",
@@ -39,9 +40,9 @@ POOLS = tuple(
     for d in (1, 2, 3)
 )
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout)
 # They act on each channel alone, as activations do.
-_CHANNELWISE = (*BATCH_NORMS, *_DROPOUTS, nn.Flatten, *POOLS)
+_CHANNELWISE = (*BATCH_NORMS, *DROPOUTS, nn.Flatten, *POOLS)
 _ARITHMETIC = (Arithmetic, ConstantArithmetic)
 # They read all units, and all of what they give is kept.
 _MIXING = (

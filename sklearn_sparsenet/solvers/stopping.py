@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sklearn_sparsenet.networks.module_copies import keeps_nothing
 from sklearn_sparsenet.networks.network import Network, outputs_of
+from sklearn_sparsenet.networks.row_blocks import predicts_each_row
 from sklearn_sparsenet.solvers.rows import Rows
 from sklearn_sparsenet.solvers.shares import Share
-from sklearn_sparsenet.utils.workers import is_shared, run_tasks
+from sklearn_sparsenet.utils.workers import run_tasks
 
 __all__ = ["EarlyStopping", "Validation", "forward"]
 
@@ -25,7 +25,6 @@ __all__ = ["EarlyStopping", "Validation", "forward"]
 # than this in all: CSR rows are densified then.
 _CHUNK_ROWS = 1024
 _CHUNK_ELEMENTS = 2**23
-_CHUNKS = 16  # that threads may share
 _STATE = ("scores", "best_score", "best_state", "best_epoch")
 
 
@@ -37,8 +36,9 @@ def forward(module: nn.Module, rows: Rows) -> Tensor:
     share = Share.of(rows)
     here, n_rows = share.rows, share.rows.n_samples
     starts = range(0, n_rows, size)
-    many = len(starts) > 1 and is_shared() and not next(module.parameters()).is_cuda
-    n_together = _CHUNKS if many and keeps_nothing(module, here.slice(0, 1)) else 1
+    is_here = next(module.parameters()).device.type == "cpu"
+    shares = is_here and predicts_each_row(module)
+    n_together = max(1, _CHUNK_ELEMENTS // (size * n_elements)) if shares else 1
     outputs: list[Tensor] = []
     for number in range(0, len(starts), n_together):
         together = starts[number : number + n_together]

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["is_shared", "over_ranges", "run_tasks", "sharing_work"]
+__all__ = ["over_ranges", "run_tasks", "sharing_work"]
 
 Task = Callable[[], object]
 
@@ -158,11 +158,6 @@ def sharing_work(n_threads: int) -> Iterator[None]:
         _ambient.workers = before
         if workers is not None:
             workers.close()
-
-
-def is_shared() -> bool:
-    """Tell whether `run_tasks` has more than the calling thread."""
-    return _ambient.workers is not None
 
 
 def run_tasks(tasks: Sequence[Task]) -> None:
