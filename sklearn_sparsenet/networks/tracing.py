@@ -26,7 +26,7 @@ from sklearn_sparsenet.utils.runtime import single_threaded
 __all__ = ["Trace", "trace"]
 
 _SAMPLES = 3  # that a module is run on
-_TRIED = (1, 4)  # numbers of samples for which the steps must give the same
+_TRIED = (1, 4, 70)  # numbers of samples for which the steps must give the same
 # What may be asked of values without knowing them.
 _FORM = (
     *("size", "dim", "stride", "is_contiguous", "is_floating_point", "is_complex"),
