@@ -20,15 +20,21 @@ _KEYWORDS = frozenset(
 )
 # Of the standard library, in headers that the source includes or not.
 _TAKEN = re.compile(
-    "main|f?abs|floor|ceil|round|trunc|pow|hypot|fmod|exp2?|expm1|log(2|10|1p|b)?|sqrt|"
-    "cbrt|a?(sin|cos|tan)h?|atan2|erfc?|[lt]gamma|fm(a|in|ax)|fdim|ldexp|frexp|modf|"
-    "scalbn|rint|remainder|copysign|nan|u?int(_fast|_least)?(8|16|32|64|max|ptr)_t"
+    r"main|f?abs|floor|ceil|trunc|pow|hypot|fmod|exp(2|10)?|expm1|i?log(2|10|1p|b)?|sqrt|"
+    r"cbrt|a?(sin|cos|tan)h?|atan2|erfc?|[lt]?gamma([fl]?_r)?|fm(a|in|ax)|fdim|ldexp|frexp|modf|"
+    r"scalb(l?n)?|l?l?(rint|round)|nearbyint|next(after|toward)|remainder|remquo|drem|nan|"
+    r"copysign|significand|finite|signgam|[jy][01n]|fpclassify|signbit|math_errhandling|"
+    r"is(finite|inf|nan|normal|greater(equal)?|less(equal|greater)?|unordered)|"
+    r"u?int(_fast|_least)?(8|16|32|64|max|ptr)_t|(float|double)_t|"
+    r"NAN|INFINITY|HUGE_VA[LF]*|MAXFLOAT|(FP|M|MATH)_\w+|"
+    r"(U?INT\w+|SIZE|PTRDIFF|WCHAR|WINT|SIG_ATOMIC)_(C|MAX|MIN|WIDTH)"
 )
 
 
 def check_name(name: str) -> None:
     """Refuse what is no name of a C function, or one of C's own library."""
-    of_library = _TAKEN.fullmatch(name.removesuffix("f")) or _TAKEN.fullmatch(name)
+    stems = name, name[:-1] if name.endswith(("f", "l")) else name
+    of_library = any(map(_TAKEN.fullmatch, stems))
     allowed = name.isidentifier() and name.isascii() and name not in _KEYWORDS
     if not allowed or of_library:
         raise ValueError(

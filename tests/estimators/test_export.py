@@ -1,5 +1,7 @@
 """Exported networks predict what the estimator predicts, in other runtimes."""
 
+import re
+import subprocess
 from functools import partial
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn_sparsenet import (
     losses,
 )
 from sklearn_sparsenet.deploy import onnx_by_torch
+from sklearn_sparsenet.deploy.c_parts import check_name
 from sklearn_sparsenet.deploy.sparse_storage import Packed
 from sklearn_sparsenet.networks.activations import ACTIVATIONS
 from sklearn_sparsenet.optimality import Certificate
@@ -257,6 +260,29 @@ def test_perceptrons_as_modules_in_c(tmp_path):
     net = SparseNetClassifier(module=nn.Sequential(*layers), **settings).fit(X, y)
     with pytest.raises(TypeError, match="GELU is not part of one at this place"):
         net.to_c()
+
+
+@pytest.mark.skipif(not HAS_COMPILER, reason="there is no C compiler")
+@pytest.mark.parametrize("header", ["math.h", "stdint.h"])
+def test_no_function_has_a_name_that_its_headers_take(header):
+    """It would not compile, or be called instead."""
+
+    def preprocessed(source, *options):
+        command = ["cc", "-E", "-x", "c", *options, "-"]
+        done = subprocess.run(
+            command, input=source, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    source, macro = f"#include <{header}>\n", re.compile(r"#define (\w+)")
+    taken = set(macro.findall(preprocessed(source, "-dM")))
+    taken -= set(macro.findall(preprocessed("", "-dM")))  # of the compiler
+    taken |= set(re.findall(r"\b(\w+) \(", preprocessed(source)))
+    taken = [name for name in taken if not name.startswith("_")]
+    assert len(taken) > 50
+    for name in taken:
+        with pytest.raises(ValueError, match="no name of a C function"):
+            check_name(name)
 
 
 def test_what_cannot_be_exported_is_refused_with_advice():
