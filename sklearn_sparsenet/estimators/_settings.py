@@ -49,10 +49,11 @@ _ITERATIONS_PER_SOLVE = 3000
 # that are like the ones before do harm, with smaller ones a drift is lost (figures in
 # docs/design_notes.md).
 _PASS_RATE = 0.3
-# Weight decay of noiseless data, and what noise adds to it, in terms of 1/n, and the
-# most there is, for beyond it networks collapse; above so many samples, or elements of
-# X, or below so many steps, there is none (figures in docs/design_notes.md).
-_LEAST_DECAY, _DECAY_OF_NOISE, _MOST_DECAY = 1.0, 20.0, 0.05
+# Weight decay of noiseless data, and what noise adds to it, in terms of 1/n, for up to
+# so many samples, and the most there is, for beyond it networks collapse; above so many
+# samples, or elements of X, or below so many steps, there is none (figures in
+# docs/design_notes.md).
+_LEAST_DECAY, _DECAY_OF_NOISE, _FEW_SAMPLES, _MOST_DECAY = 1.0, 20.0, 1500, 0.05
 _MANY_SAMPLES, _MANY_ELEMENTS, _FEW_STEPS = 10_000, 2**24, 200
 # Until a support is held: the most there is, from which part of the loss on that is
 # unexplained it is less, and the least bound in terms of 1/n.
@@ -196,9 +197,10 @@ def resolve_weight_decay(
     c (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1, to
     the power 1 / (number of layers). n is the number of different samples, r the part
     of the loss that inputs do not explain (`unexplained_share`), and c is 2 for squared
-    errors, ½ for three and more classes, else 1. None for a given λ, whose problem is
-    the paper's, nor with "lbfgs", whose λ has to give the same weights again; and none
-    for many samples, or few steps, which do not need it.
+    errors, ½ for three and more classes, else 1. Beyond 1500 samples 20 is 30 000 / n,
+    for a signal that is found late looks like noise. None for a given λ, whose problem
+    is the paper's, nor with "lbfgs", whose λ has to give the same weights again; and
+    none for many samples, or few steps, which do not need it.
 
     Weight decay gathers the weights in few units where columns are far more than rows,
     and hides a signal that is found late. So a search begins with γ / c, at most .005,
@@ -225,7 +227,8 @@ def resolve_weight_decay(
     )
     n_distinct, number = distinct_samples(problem)
     noise = unexplained_share(problem, number, pilot)
-    decay = (_LEAST_DECAY + _DECAY_OF_NOISE * noise**2) / n_distinct * unit
+    of_noise = _DECAY_OF_NOISE * noise**2 * min(1.0, _FEW_SAMPLES / n_distinct)
+    decay = (_LEAST_DECAY + of_noise) / n_distinct * unit
     # Weights of smaller inputs have to be larger, in a network of several layers those
     # of the others, too: what counts is the product along a path.
     size = min(mean_square(problem), 1.0) ** (1 / len(problem.network.layers))

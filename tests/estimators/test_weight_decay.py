@@ -119,6 +119,13 @@ def test_auto_knows_the_loss():
         assert 0.9 * least < found < 1.8 * least
 
 
+def test_noise_counts_less_among_many_samples():
+    """What is found late looks like noise."""
+    X, y = noisy(3000)[0], np.random.default_rng(1).normal(size=3000)
+    net = SparseNetRegressor((20,), max_iter=40, random_state=0).fit(X, y)
+    assert_allclose(net.weight_decay_, (1 + 20 / 2) / 3000 * 2, rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("signal", "n_samples", "least", "most"),
     [(5.0, 400, 0.003, 0.005), (0.0, 3000, 1e-3, 1e-3), (0.0, 60, 0.005, 0.005)],
