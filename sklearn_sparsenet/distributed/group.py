@@ -6,8 +6,11 @@ import os
 import pickle
 import socket
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
 from ipaddress import ip_address
+from threading import Thread
 from typing import Any
 
 import torch
@@ -78,9 +81,11 @@ class Group(Processes):
         before all are connected: the others would miss what it has to say.
         """
         self._meet(store, "present")
-        share = max(self._timeout / max(1, self.size - 1), _LEAST_WAIT)
-        options = _options(store, share)
-        group: Any = ProcessGroupGloo(store, self.rank, self.size, options)
+        n_others = max(1, self.size - 1)
+        share = max(self._timeout / n_others, _LEAST_WAIT)
+        options, limit = _options(store, share), n_others * share + _LEAST_WAIT
+        connect = partial(ProcessGroupGloo, store, self.rank, self.size, options)
+        group: Any = _result(connect, limit)
         group._set_default_timeout(self._timeout)
         self._meet(store, "connected")
         return group
@@ -135,6 +140,27 @@ class Group(Processes):
     def leave(self) -> None:
         """Close the connections."""
         self._group = None
+
+
+def _result(call: Callable[[], Any], limit: timedelta) -> Any:
+    """Return what a call gives, or raise a RuntimeError that it does not come back.
+
+    The thread that waits for it stays behind then. gloo, of which another process is
+    killed while they shake hands, waits for ever, in one of some hundred such kills.
+    """
+    outcome: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    Thread(target=run, name="connects", daemon=True).start()
+    try:
+        return outcome.result(limit.total_seconds())
+    except TimeoutError as error:
+        raise RuntimeError("connections were not made in time") from error
 
 
 def _options(store: Store, timeout: timedelta) -> Any:

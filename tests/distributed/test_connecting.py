@@ -1,7 +1,9 @@
 """Processes that connect: all of them have to be there, and no wait adds up."""
 
 from datetime import timedelta
+from threading import Event
 
+import pytest
 from torch.distributed import HashStore, PrefixStore, ProcessGroupGloo
 
 from sklearn_sparsenet.distributed import group as module
@@ -55,3 +57,31 @@ def test_what_one_raises_at_once_does_not_lose_it_to_the_others():
 
     for _ in range(30):
         assert [str(error) for error in together(3, refuse)] == ["no"] * 3
+
+
+def test_connections_that_never_come_about_are_not_waited_for(monkeypatch):
+    """gloo waits for ever if another process is killed while they shake hands."""
+    goes_on = Event()
+
+    class Stuck(ProcessGroupGloo):
+        def __init__(self, *args):
+            goes_on.wait(timeout=60)
+            raise RuntimeError
+
+    monkeypatch.setattr(module, "ProcessGroupGloo", Stuck)
+    monkeypatch.setattr(module, "_options", lambda store, timeout: None)
+    store = HashStore()
+    PrefixStore("together", store).set("present/1", "")
+    with pytest.raises(ProcessLostError, match="not made in time"):
+        Group(store, "together", 0, 2, timedelta(seconds=1))
+    assert not goes_on.is_set()
+    goes_on.set()
+
+
+@pytest.mark.parametrize("error", [KeyError("a"), KeyboardInterrupt()])
+def test_what_connecting_raises_is_raised(error):
+    def fail():
+        raise error
+
+    with pytest.raises(type(error)):
+        module._result(fail, timedelta(seconds=30))
