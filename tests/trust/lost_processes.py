@@ -21,6 +21,7 @@ from tests.trust.campaigns import attack
 
 _TIMEOUT, _SLACK = 8.0, 20.0  # seconds; the machine may be busy
 _LASTS = 2.0  # seconds, about, of a fit by several processes
+_CONNECTS = 0.1  # of which they meet and connect
 _LOST = 77  # exit code of a process that says that it has lost another one
 
 
@@ -110,6 +111,17 @@ def _ends(pid, deadline):
 
 @attack
 def check_lost_process(rng, found):
+    """Lose one at some moment of the fit."""
+    return _lose_one(rng, found, _LASTS)
+
+
+@attack
+def check_lost_while_connecting(rng, found):
+    """Lose one before they have begun."""
+    return _lose_one(rng, found, _CONNECTS)
+
+
+def _lose_one(rng, found, within):
     """Kill or stop one at a random moment: the others end in time, then all go on."""
     size = int(rng.integers(2, 5))
     victim = int(rng.integers(size))
@@ -118,7 +130,7 @@ def check_lost_process(rng, found):
         folder = Path(name) / "checkpoints" if rng.random() < 0.5 else None
         result = Path(name) / "coefs.npz"
         children = _start(size, port, "first", folder, result)
-        time.sleep(rng.uniform(0, _LASTS))
+        time.sleep(rng.uniform(0, within))
         os.kill(children[victim], how)
         deadline = time.monotonic() + _TIMEOUT + _SLACK
         others = [pid for rank, pid in enumerate(children) if rank != victim]

@@ -15,7 +15,11 @@ from tests.trust.kills import (
     check_killed_fit,
     check_killed_save,
 )
-from tests.trust.lost_processes import check_lost_process, prepare
+from tests.trust.lost_processes import (
+    check_lost_process,
+    check_lost_while_connecting,
+    prepare,
+)
 from tests.trust.specimens import specimens
 
 
@@ -153,6 +157,16 @@ PARTS = (
         check_lost_process,
         long=1000,
         short=6,
+        prepare=prepare,
+        block=20,
+    ),
+    Part(
+        "lost while connecting",
+        "They do so as well if it is lost while they meet.",
+        "One gets a SIGKILL or SIGSTOP in the first tenth of a second.",
+        check_lost_while_connecting,
+        long=400,
+        short=2,
         prepare=prepare,
         block=20,
     ),
