@@ -112,7 +112,8 @@ def _add_up(parameter: nn.Parameter, parts: tuple[Tensor | None, ...]) -> None:
 
 def predicts_each_row(module: nn.Module) -> bool:
     """Tell whether threads may predict with a module at the same time."""
-    return _is_plain(module) and all(
+    is_here = all(p.device.type == "cpu" for p in module.parameters())
+    return (is_here and _is_plain(module)) and all(
         _is_of_each_row(step) or type(step) in _IDLE_IN_PREDICTIONS
         for step in leaves(module)
     )

@@ -36,8 +36,7 @@ def forward(module: nn.Module, rows: Rows) -> Tensor:
     share = Share.of(rows)
     here, n_rows = share.rows, share.rows.n_samples
     starts = range(0, n_rows, size)
-    is_here = next(module.parameters()).device.type == "cpu"
-    shares = is_here and predicts_each_row(module)
+    shares = predicts_each_row(module)
     n_together = max(1, _CHUNK_ELEMENTS // (size * n_elements)) if shares else 1
     outputs: list[Tensor] = []
     for number in range(0, len(starts), n_together):
