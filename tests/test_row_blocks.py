@@ -75,7 +75,7 @@ def images(dtype=np.float64):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(row_blocks, "_WORTH_A_BLOCK", 2**12)
+    monkeypatch.setattr(row_blocks, "_WORTH_A_BLOCK", 2**15)
     monkeypatch.setattr(row_blocks, "_FOR_AN_ENTRY", 1)
 
 
@@ -92,7 +92,7 @@ def test_the_gradient_is_that_of_the_whole_batch(training, small_blocks, monkeyp
     by_blocks = problem.full_gradient(), problem.network.gradient.clone()
     blocks = RowBlocks.of(problem.network, problem.loss, torch.Size(SHAPE))
     sizes = blocks.sizes(N)
-    assert len(sizes) == 16
+    assert len(sizes) == 8
     assert sum(sizes) == N
     monkeypatch.setattr(row_blocks, "_WORTH_A_BLOCK", 2**40)
     torch.testing.assert_close(by_blocks[0], problem.full_gradient())
@@ -112,8 +112,19 @@ def test_multiplications_are_counted(small_blocks):
     problem = problem_with(convolutional())
     blocks = RowBlocks.of(problem.network, problem.loss, torch.Size(SHAPE))
     per_row = 36 * 4 * 9 * (2 + 4) + 3 * 36
-    assert len(blocks.sizes(2 * 2**12 // per_row)) == 1
-    assert len(blocks.sizes(2 * 2**12 // per_row + 1)) == 2
+    for n_blocks in (2, 4, 8):
+        enough = -(-n_blocks * 2**15 // per_row)
+        assert len(blocks.sizes(enough - 1)) == n_blocks // 2
+        assert len(blocks.sizes(enough)) == n_blocks
+    assert blocks.sizes(1) == [1]
+
+
+def test_a_normalisation_that_refuses_one_row_is_never_given_one(small_blocks):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(72, 4), nn.GroupNorm(4, 4))
+    problem = problem_with(nn.Sequential(module, nn.Linear(4, 3)))
+    blocks = RowBlocks.of(problem.network, problem.loss, torch.Size(SHAPE))
+    assert min(blocks.sizes(N)) >= 2
+    problem.full_gradient()
 
 
 def test_a_fit_has_the_same_bits_with_any_number_of_threads(small_blocks):

@@ -31,6 +31,7 @@ __all__ = ["RowBlocks", "predicts_each_row"]
 # there are at most; and how many multiplications each of them has, at least, for an
 # entry of the gradient, which has to be added up.
 _WORTH_A_BLOCK, _MOST_BLOCKS, _FOR_AN_ENTRY = 2**25, 16, 2**5
+_FEWEST_ROWS = 2  # of a block: some normalisations refuse a single one
 _OF_EACH_ROW = (
     *(*WEIGHTED, *POOLS, nn.Identity, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm),
     *(Reshape, SelectInputs),
@@ -64,15 +65,17 @@ class RowBlocks:
         is_known = type(loss) in known_losses().values()  # others may mix rows
         if network.parameters.device.type != "cpu" or not (is_plain and is_known):
             return None
-        one = network.parameters.new_zeros(1, *sample_shape)
-        return cls(network, loss, _count_multiplications(module, one))
+        two = network.parameters.new_zeros(_FEWEST_ROWS, *sample_shape)
+        n_multiplications = _count_multiplications(module, two) // len(two)
+        return cls(network, loss, n_multiplications)
 
     def sizes(self, n_rows: int) -> list[int]:
         """Return how many rows each block has."""
         least = max(_WORTH_A_BLOCK, _FOR_AN_ENTRY * len(self._network.parameters))
         n_worth = max(self._n_multiplications * n_rows // least, 1)
-        n_blocks = min(2 ** int(math.log2(n_worth)), _MOST_BLOCKS, n_rows)
-        size, more = divmod(n_rows, max(n_blocks, 1))
+        most = min(_MOST_BLOCKS, n_rows // _FEWEST_ROWS)
+        n_blocks = max(min(2 ** int(math.log2(n_worth)), most), 1)
+        size, more = divmod(n_rows, n_blocks)
         return [size + (number < more) for number in range(n_blocks)]
 
     def add_gradient(
@@ -135,17 +138,17 @@ def _is_of_each_row(step: nn.Module) -> bool:
     return type(step) in _OF_EACH_ROW or activation_of(step) is not None
 
 
-def _count_multiplications(module: nn.Module, one: Tensor) -> int:
-    """Return the multiplications of layers with weights for one row."""
+def _count_multiplications(module: nn.Module, rows: Tensor) -> int:
+    """Return the multiplications of layers with weights."""
     counts = []
 
     def count(layer: Any, inputs: Any, output: Tensor) -> None:
-        counts.append(layer.weight.numel() * output.numel() // output.shape[1])
+        counts.append(output.numel() * layer.weight[:1].numel())
 
     called = copy_of(module)
     for layer in called.modules():
         if isinstance(layer, WEIGHTED):
             layer.register_forward_hook(count)
     with torch.no_grad():
-        called(one)
+        called(rows)
     return sum(counts)
