@@ -38,6 +38,7 @@ from sklearn_sparsenet import SparseNetClassifier, SparseNetClassifierCV
 from sklearn_sparsenet.networks.network import build_mlp
 
 ROWS, WIDE, BATCH, EPOCHS = 20_000, (1024, 1024), 256, 2
+FEW_IMAGES = 4000
 MANY_ROWS, COLUMNS, HIDDEN = 1_000_000, 30, (100, 100)
 COUNTS = {"one thread": 1, "two threads": 2}
 MANY_BATCH = 512  # of so many rows by default
@@ -55,6 +56,9 @@ RATIOS = {
     ),
     "10⁶ rows × 30, 100-100, one epoch, one thread over a loop in PyTorch": (
         ("rows", "one thread"), ("rows", "torch"), "process", "≤ 1.1",
+    ),
+    "28 × 28 pixels, 16 and 32 channels, two epochs, one thread over two": (
+        ("convolutional", "one thread"), ("convolutional", "two threads"), "wall", "",
     ),
     "digits, default network, two threads over one": (
         ("digits", "two threads"), ("digits", "one thread"), "wall", "≤ 1.05",
@@ -85,6 +89,18 @@ def fit_ours(hidden: tuple[int, ...], n_jobs: int, X, y, **settings: Any) -> Non
     """Fit our estimator, all else being the default."""
     net = SparseNetClassifier(hidden, n_jobs=n_jobs, random_state=0, **settings)
     net.fit(X, y)
+
+
+def fit_convolutional(n_jobs: int, X, y) -> None:
+    """Fit a network whose batches are divided into blocks of rows."""
+    module = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 7 * 7, 10),
+    )  # fmt: skip
+    settings = {"max_iter": EPOCHS, "batch_size": BATCH, "random_state": 0}
+    net = SparseNetClassifier(module=module, n_jobs=n_jobs, **settings)
+    net.fit(X.reshape(-1, 1, 28, 28), y)
 
 
 def fit_folds(n_jobs: int, X, y) -> None:
@@ -164,6 +180,9 @@ def run(directory: Path, turns: int) -> list[Record]:
     one = ours(HIDDEN, max_iter=1)["one thread"]
     rows = drawn(MANY_ROWS, COLUMNS)
     records += measure("rows", {"one thread": one, "torch": fit_torch}, rows, turns)
+    images_of = tuple(part[:FEW_IMAGES] for part in data)
+    layers = {name: partial(fit_convolutional, n) for name, n in COUNTS.items()}
+    records += measure("convolutional", layers, images_of, turns)
     X, y = load_digits(return_X_y=True)
     small = ours((100,))
     table = X.astype(np.float32), y
