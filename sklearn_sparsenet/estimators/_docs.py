@@ -162,11 +162,11 @@ weight_decay : float or "auto", default="auto"
     both solutions. "auto": c (1 + 20 r²)/n, at most .05, for n different samples,
     times the mean square of X, at most 1, to the power 1 / (number of layers); r is the
     part of the loss that a short training leaves on some samples that it has not seen,
-    c is 2 for squared errors, ½ for three and more classes, else 1; beyond 1500 samples
-    20 is 30 000/n. It is 0 with a given λ, with "lbfgs", above 10 000 samples, and in
-    trainings of less than 200 steps; with `warm_start` it is that of the fit before.
-    Until its support is held, the default search divides it by c, and trains with at
-    most .005; with less, down to 3/n, where r is above ¾.
+    c is 2 for squared errors, ½ for three and more classes, else 1. With more than 1500
+    samples, 20 r² is multiplied by 1500/n. It is 0 with a given λ, with "lbfgs", above
+    10 000 samples, and in trainings of less than 200 steps; with `warm_start` it is
+    that of the fit before. Until its support is held, the default search divides it by
+    c, and trains with at most .005; with less, down to 3/n, where r is above ¾.
 early_stopping : bool, default=False
     Whether to hold rows out and keep the state that scores best on them. Only states
     that meet the target compete, so that the count is as asked for.

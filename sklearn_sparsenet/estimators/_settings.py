@@ -197,10 +197,10 @@ def resolve_weight_decay(
     c (1 + 20 r²) / n, at most .05, times the mean square of the inputs, at most 1, to
     the power 1 / (number of layers). n is the number of different samples, r the part
     of the loss that inputs do not explain (`unexplained_share`), and c is 2 for squared
-    errors, ½ for three and more classes, else 1. Beyond 1500 samples 20 is 30 000 / n,
-    for a signal that is found late looks like noise. None for a given λ, whose problem
-    is the paper's, nor with "lbfgs", whose λ has to give the same weights again; and
-    none for many samples, or few steps, which do not need it.
+    errors, ½ for three and more classes, else 1. With more than 1500 samples, 20 r² is
+    multiplied by 1500 / n, for a signal that is found late looks like noise. None for
+    a given λ, whose problem is the paper's, nor with "lbfgs", whose λ has to give the
+    same weights again; and none for many samples, or few steps, which do not need it.
 
     Weight decay gathers the weights in few units where columns are far more than rows,
     and hides a signal that is found late. So a search begins with γ / c, at most .005,
