@@ -113,9 +113,11 @@ OF_OTHERS = {
     "_post_accumulate_grad_hooks", "_NormBase", "_DropoutNd", "_BatchNorm", "_C",
     "_replace", "_training_dim", "_Options", "_devices", "_set_default_timeout",
 }  # fmt: skip
-# What may be copied, or looked into, whole: PyTorch's names of types, a part of a
-# user's module, and a scorer, which is told of the classes there are.
-LOOKED_INTO = {"vars(torch)", "vars(part)", "copy.copy(scorer)"}
+# What may be copied, or looked into, whole: PyTorch's names of types, a user's module,
+# a part of it or a class, and a scorer, which is told of the classes there are.
+LOOKED_INTO = {
+    "vars(torch)", "vars(part)", "vars(module)", "vars(base)", "copy.copy(scorer)",
+}  # fmt: skip
 ESTIMATORS = [name for name in MODULES if room(name) == "estimators"]
 
 

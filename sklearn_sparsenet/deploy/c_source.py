@@ -52,7 +52,16 @@ def to_c(
     return FORMATS[dtype](function, name, calibration, warn)
 
 
-def _in_floats(function: Function, name: str, calibration: object, warn: object) -> str:
+_FAR_FROM_ZERO = (
+    "The target varies so little, for how far from zero it is, that predictions in "
+    "single precision, in which C source is, lose its digits. Subtract a constant from "
+    "y before the fit, and add it in double precision to what the function returns."
+)
+
+
+def _in_floats(
+    function: Function, name: str, calibration: object, warn: Callable[[str], object]
+) -> str:
     columns, stages = read_perceptron(function.network)
     n_outputs = len(stages[-1].linear.weight)
     tables: list[str] = []
@@ -81,6 +90,8 @@ def _in_floats(function: Function, name: str, calibration: object, warn: object)
         f"/* x: {function.sample_shape[0]} inputs; out: {size} predictions */\n"
     )
     body = "".join(code)
+    if function.needs_double:
+        warn(_FAR_FROM_ZERO)
     return (
         f"{head}void {name}(const float *x, float *out)\n{{\n"
         f"{''.join(tables)}    int i, k;\n{body}}}\n"

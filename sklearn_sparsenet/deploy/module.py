@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 import torch
@@ -13,7 +14,10 @@ from sklearn_sparsenet.losses import Loss
 from sklearn_sparsenet.losses.responses import Response
 from sklearn_sparsenet.networks.network import outputs_of
 
-__all__ = ["Function", "Predictions"]
+__all__ = ["Function", "Predictions", "smallest_type"]
+
+# Deviations of a target must be so many spacings of single precision at its mean.
+_DIGITS = 1e3
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,22 @@ class Function:
         """Type of the weights."""
         return next(self.network.parameters()).dtype
 
+    @property
+    def needs_double(self) -> bool:
+        """Whether predictions would lose digits in single precision."""
+        if self.scale is None or self.shift is None:
+            return False
+        return smallest_type(self.shift, self.scale) == np.float64
+
+
+def smallest_type(mean: np.ndarray, deviation: np.ndarray) -> type[np.floating]:
+    """Return the smallest floating type that holds a target with its digits."""
+    single = np.finfo(np.float32)
+    digits = deviation > _DIGITS * single.eps * np.abs(mean)
+    size = np.abs(mean) + deviation
+    sound = digits & (size < sqrt(single.max)) & (deviation > sqrt(single.tiny))
+    return np.float32 if sound.all() else np.float64
+
 
 class Predictions(nn.Module):
     """The function as a module: predictions, or probabilities of classes."""
@@ -64,8 +84,9 @@ class Predictions(nn.Module):
         self.network = function.network
         self._loss = function.loss
         self._stacks = function.classes is not None and len(function.classes) == 2
-        dtype = function.dtype
-        for name in ("scale", "shift", "fill"):
+        dtype = torch.float64 if function.needs_double else function.dtype
+        types = {"scale": dtype, "shift": dtype, "fill": function.dtype}
+        for name, dtype in types.items():
             values = getattr(function, name)
             tensor = None if values is None else torch.tensor(values, dtype=dtype)
             self.register_buffer(name, tensor)

@@ -43,6 +43,7 @@ class _Graph:
         self.sparse: list[Any] = []
         self.outputs: list[Any] = []
         self.dtype = np.dtype(str(function.dtype).removeprefix("torch."))
+        self.input_dtype = self.dtype
         self.last = "X"
         self.others: list[str] = []  # that a layer reads beside the last values
         if function.fill is not None:
@@ -110,6 +111,8 @@ class _Graph:
             other = self.node("Sub", [self.number(1.0), positive := self.last])
             self.node("Concat", [other, positive], axis=1)
         if function.scale is not None and function.shift is not None:
+            if function.needs_double and not self.is_double:
+                self.cast(np.float64)
             self.scale_and_shift(function.scale, function.shift)
         self.node("Identity", [self.last], end)
         self.outputs.append(self._info(end, self.dtype, [None, None]))
@@ -129,7 +132,9 @@ class _Graph:
     def finish(self) -> Any:
         """Return the model, checked."""
         helper = self.onnx.helper
-        inputs = [self._info("X", self.dtype, [None, *self.function.sample_shape])]
+        inputs = [
+            self._info("X", self.input_dtype, [None, *self.function.sample_shape])
+        ]
         graph = helper.make_graph(
             self.nodes,
             "sklearn_sparsenet",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,12 @@ class Predictor:
         return self._layers[0].dense.dtype
 
     def plan(self, n_rows: int) -> list[str]:
-        """Return which product each layer takes, ``"dense"`` or ``"sparse"``."""
+        """Return which product each layer takes, ``"dense"`` or ``"sparse"``.
+
+        A ValueError tells of `n_rows` that are no number of rows.
+        """
+        if not isinstance(n_rows, Integral) or n_rows < 0:
+            raise ValueError(f"n_rows must be a number of rows; got {n_rows!r}.")
         return ["sparse" if s else "dense" for s in self._plan(n_rows)]
 
     def with_plan(self, is_sparse: list[bool]) -> Predictor:

@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.utils.validation import validate_data
+from scipy import sparse
 from torch import Tensor, nn
 
 from sklearn_sparsenet.estimators._agreement import agreed
 from sklearn_sparsenet.estimators._build import Samples, build_problem
 from sklearn_sparsenet.estimators._coding import Coding, weigh
 from sklearn_sparsenet.estimators._fitted import (
+    TrainingState,
     network_attributes,
     path_attributes,
     set_fitted,
 )
 from sklearn_sparsenet.estimators._modules import (
+    architecture_of,
     count_outputs,
     linear_layers,
     rows_to_give,
@@ -33,7 +35,9 @@ from sklearn_sparsenet.estimators._settings import (
 )
 from sklearn_sparsenet.estimators._specification import check_rows, ready_to_train
 from sklearn_sparsenet.estimators._table import Table
+from sklearn_sparsenet.estimators._validation import check_same_columns
 from sklearn_sparsenet.estimators._weights import as_ratios, weight_tensor
+from sklearn_sparsenet.networks.column_maps import change_inputs
 from sklearn_sparsenet.networks.compaction import SelectInputs
 from sklearn_sparsenet.networks.module_copies import copy_of
 from sklearn_sparsenet.networks.paths import find_paths
@@ -41,6 +45,7 @@ from sklearn_sparsenet.networks.sparsity import count_per_layer
 from sklearn_sparsenet.penalties import FixedSupport
 from sklearn_sparsenet.solvers import Moments, Solution, Status, go_on
 from sklearn_sparsenet.solvers.problem import Problem
+from sklearn_sparsenet.solvers.streamed import StreamedTable
 from sklearn_sparsenet.utils.processes import current_processes
 
 __all__ = ["train_on"]
@@ -81,11 +86,10 @@ def train_on(fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
         attributes = _attributes(fitted, problem) | {
             "n_iter_": fitted.n_iter_ + 1,
             "loss_curve_": [*fitted.loss_curve_, loss],
-            "weight_decay_": decay,
             "_moments": _packed(moments, problem),
         }
         if not is_refit:
-            attributes |= _judged(problem, alpha)
+            attributes |= _judged(problem, alpha) | {"weight_decay_": decay}
     set_fitted(fitted, attributes)
 
 
@@ -93,8 +97,19 @@ def _check(
     settings: Settings, fitted: Any, X: Any, y: Any, sample_weight: Any
 ) -> Table:
     table = check_rows(settings, X, y, sample_weight)
-    validate_data(fitted, X, reset=False, skip_check_array=True)
+    check_same_columns(fitted, X)
+    _check_architecture(settings, fitted)
     return table
+
+
+def _check_architecture(settings: Settings, fitted: Any) -> None:
+    """Refuse parameters that ask for another network than the fitted one."""
+    known = TrainingState.of(fitted).architecture
+    if known not in (None, architecture_of(settings)):
+        raise ValueError(
+            "partial_fit trains the fitted network on, and hidden_layer_sizes or "
+            "activation were changed since the fit. Call fit for another network."
+        )
 
 
 def _problem(
@@ -102,6 +117,7 @@ def _problem(
 ) -> Problem:
     """Return the problem of these rows, its network standing where the fit ended."""
     module = copy_of(fitted.module_).to(device)
+    table = _in_units_of_fit(TrainingState.of(fitted).units, module, table)
     dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
     check_range(table.X, dtype)
     rows = table.rows(dtype, device)
@@ -120,9 +136,29 @@ def _problem(
     return problem
 
 
+def _in_units_of_fit(units: Any, module: nn.Module, table: Table) -> Table:
+    """Undo, for the training, that a scaler was folded into the network.
+
+    Raw columns may be far from zero, and of very different sizes.
+    """
+    if units is None:
+        return table
+    if isinstance(table.X, StreamedTable):
+        raise TypeError(
+            "partial_fit takes arrays, and no dataset, where a scaler was folded into "
+            "the network."
+        )
+    scale, shift = units["scale"], units["shift"]
+    change_inputs(module, scale, shift)
+    if sparse.issparse(table.X) and not shift.any():
+        return replace(table, X=(table.X @ sparse.diags_array(1 / scale)).tocsr())
+    X = table.X.toarray() if sparse.issparse(table.X) else table.X
+    return replace(table, X=((X - shift) / scale).astype(table.dtype))
+
+
 def _sizes_of_inputs(fitted: Any, module: nn.Module) -> Tensor | None:
     """Return how large the inputs of the first layer were in the fit; None: 1."""
-    found = getattr(fitted, "_input_sizes", None)
+    found = TrainingState.of(fitted).input_sizes
     if found is None:
         return None
     sizes = torch.from_numpy(found).to(next(module.parameters()).device)
@@ -168,7 +204,7 @@ def _packed(moments: Moments | None, problem: Problem) -> dict[str, np.ndarray] 
 
 def _unpack(fitted: Any, problem: Problem) -> Moments | None:
     """Return what `_packed` was given; None if other parameters moved then."""
-    found = getattr(fitted, "_moments", None)
+    found = TrainingState.of(fitted).moments
     moving = _moving(problem)
     if found is None or len(found["mean"]) != int(moving.sum()):
         return None
@@ -186,6 +222,10 @@ def _attributes(fitted: Any, problem: Problem) -> dict[str, Any]:
     counts = count_per_layer(network.split(network.weights))
     sizes = network.n_weights, fitted.n_features_in_
     paths = find_paths(module, names, problem.rows.sample_shape)
+    units = TrainingState.of(fitted).units
+    if units is not None:
+        scale, shift = units["scale"], units["shift"]
+        change_inputs(module, 1 / scale, -shift / scale)
     found = network_attributes(module, names, counts, *sizes) | path_attributes(paths)
     if hasattr(fitted, "feature_names_in_"):
         found["feature_names_in_"] = fitted.feature_names_in_

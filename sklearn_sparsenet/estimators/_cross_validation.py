@@ -23,6 +23,7 @@ from sklearn_sparsenet.estimators._validation import (
     fit_context,
     indexable,
     naming,
+    target_of,
 )
 from sklearn_sparsenet.estimators._warnings import told_before, warn_user
 from sklearn_sparsenet.estimators._weights import as_ratios, check_weights
@@ -55,15 +56,15 @@ class CrossValidated(WithoutPartialFit):
 
     @fit_context(prefer_skip_nested_validation=True)
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(self, X, y=None, sample_weight=None, groups=None):
         """Choose a target by cross-validation and fit a network with it to all data.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
             The rows, all of them: folds are made here.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their target.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Their target; not given if X is a `Dataset` that has it.
         sample_weight : array-like of shape (n_samples,), default=None
             For the fits and the scores; rows of weight 0 are in no fold. With metadata
             routing, a scorer with ``set_score_request(sample_weight=False)`` gets none.
@@ -92,6 +93,7 @@ class CrossValidated(WithoutPartialFit):
             f"{type(self).__name__} cannot be fitted within data_parallel: its folds "
             "are what runs in parallel, by n_jobs and a backend of joblib."
         )
+        y = target_of(X, y)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         facts = {"estimator": self, "X": X, "y": y, "metadata": metadata}
         single, grid = self._make_single(), self._grid()

@@ -281,7 +281,8 @@ converged_ : bool
     or a given `alpha`, besides: whether `kkt_residual_` is at most `kkt_tol`. False
     after an interruption.
 weight_decay_ : float
-    γ of the fit: `weight_decay`, or what "auto" stood for.
+    γ of the fit, to which `alpha_` and the certificate belong: `weight_decay`, or what
+    "auto" stood for. It stays where `partial_fit` trains on with another one.
 kkt_residual_ : float
     Largest violation of the optimality conditions, relative to λ, of the penalised
     solution, biases included. Above 1 it is no solution. With "one_pass" it is mostly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,46 @@ from sklearn_sparsenet.deploy.predictor import Predictor
 from sklearn_sparsenet.networks.paths import Paths
 from sklearn_sparsenet.utils.runtime import computed_once
 
-__all__ = ["CachedPredictor", "network_attributes", "path_attributes", "set_fitted"]
+__all__ = [
+    "CachedPredictor",
+    "TrainingState",
+    "network_attributes",
+    "path_attributes",
+    "set_fitted",
+]
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What an estimator keeps for `partial_fit`; None: it is not known, or not needed.
+
+    Attributes
+    ----------
+    input_sizes : ndarray of shape (n_features,) or None
+        How large the inputs of the first layer were in the fit; None: 1.
+    moments : dict of ndarray or None
+        Adam's, of the parameters that move.
+    units : dict of ndarray, each of shape (n_features,), or None
+        A column is ``scale * x + shift``, x being what the network was fitted to, where
+        a scaler was folded in afterwards.
+    architecture : str or None
+        Of the network that the parameters asked for.
+    """
+
+    input_sizes: np.ndarray | None = None
+    moments: dict[str, np.ndarray] | None = None
+    units: dict[str, np.ndarray] | None = None
+    architecture: str | None = None
+
+    @classmethod
+    def of(cls, estimator: Any) -> TrainingState:
+        """Return that of a fitted estimator."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: getattr(estimator, f"_{name}", None) for name in names})
+
+    def attributes(self) -> dict[str, Any]:
+        """Return it as attributes of an estimator."""
+        return {f"_{field.name}": getattr(self, field.name) for field in fields(self)}
 
 
 class CachedPredictor:

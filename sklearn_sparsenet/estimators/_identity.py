@@ -18,6 +18,9 @@ __all__ = ["identify"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DEPTH = 8  # of values in values; there are circles
+# What all modules have, and classes whose code a version tells.
+_OF_MODULES = nn.Module().__getstate__().keys() | {"training"}
+_LIBRARIES = ("builtins", "numpy", "sklearn", "sklearn_sparsenet", "torch")
 
 
 def identify(value: Any, depth: int = _DEPTH) -> str:
@@ -47,12 +50,42 @@ def identify(value: Any, depth: int = _DEPTH) -> str:
     if parts is not None:
         return " ".join(map(inside, parts))
     if isinstance(value, nn.Module):
-        classes = [type(part).__qualname__ for part in value.modules()]
-        return f"{value!r} {classes} {inside(dict(value.state_dict()))}"
+        return f"{value!r} " + inside([_parts_of_a_module(m) for m in value.modules()])
     has_plain_repr = type(value).__repr__ is object.__repr__
-    if not inspect.isclass(value) and (has_plain_repr or is_dataclass(value)):
-        return f"{type(value).__qualname__} {inside(getattr(value, '__dict__', {}))}"
+    if inspect.isclass(value):
+        return f"{value!r} {inside(_methods(value))}"
+    if has_plain_repr or is_dataclass(value):
+        return f"{type(value).__qualname__} {inside(_attributes(value))}"
     return _ADDRESS.sub("", repr(value))
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object, also those in slots."""
+    slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__]
+    names = [n for each in slots for n in ((each,) if isinstance(each, str) else each)]
+    in_slots = {name: getattr(value, name, None) for name in names}
+    return {k: v for k, v in in_slots.items() if k != "__dict__"} | getattr(
+        value, "__dict__", {}
+    )
+
+
+def _parts_of_a_module(module: nn.Module) -> list[Any]:
+    """Return what a module is, but for the modules in it."""
+    own = {k: v for k, v in vars(module).items() if k not in _OF_MODULES}
+    tensors = dict(module.named_parameters(recurse=False))
+    tensors |= dict(module.named_buffers(recurse=False))
+    return [type(module).__qualname__, _methods(type(module)), own, tensors]
+
+
+def _methods(kind: type) -> dict[str, Any]:
+    """Return the functions of a class of the user's, and of those it derives from."""
+    return {
+        f"{base.__qualname__}.{name}": value
+        for base in kind.__mro__
+        if base.__module__.partition(".")[0] not in _LIBRARIES
+        for name, value in vars(base).items()
+        if isinstance(value, types.FunctionType)
+    }
 
 
 def _parts_of_a_callable(value: Any) -> list[Any] | None:

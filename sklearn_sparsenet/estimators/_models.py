@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_sparsenet.estimators._base import SparseNet
-from sklearn_sparsenet.estimators._fitted import set_fitted
+from sklearn_sparsenet.estimators._fitted import TrainingState, set_fitted
 from sklearn_sparsenet.estimators._folding import (
     NotFoldedError,
     column_map,
@@ -149,8 +149,27 @@ def _network_of_raw(net: SparseNet, columns: ColumnMap) -> dict[str, Any]:
         **attributes_with(net, module, shape),
         "feature_importances_": importances,
         "_sample_shape": shape,
-        **dict.fromkeys(("_moments", "_input_sizes")),
+        **_training_state(net, columns).attributes(),
     }
+
+
+def _training_state(net: SparseNet, columns: ColumnMap) -> TrainingState:
+    """Return what `partial_fit` needs to go on in the units of the fit.
+
+    Adam's moments belong to other weights, and are lost.
+    """
+    state = TrainingState.of(net)
+    scale, shift = np.ones(columns.n_raw), np.zeros(columns.n_raw)
+    usable = np.where(columns.scale == 0, 1.0, columns.scale)
+    inner = state.units or {"scale": 1.0, "shift": 0.0}
+    scale[columns.index] = inner["scale"] / usable
+    shift[columns.index] = (inner["shift"] - columns.shift) / usable
+    sizes = state.input_sizes
+    if sizes is not None:
+        given, sizes = sizes, np.ones(columns.n_raw, sizes.dtype)
+        sizes[columns.index] = given
+    units = {"scale": scale, "shift": shift}
+    return replace(state, input_sizes=sizes, moments=None, units=units)
 
 
 def _fill(columns: ColumnMap, used: np.ndarray | None) -> np.ndarray:

@@ -40,6 +40,14 @@ def start_module(
     return module
 
 
+def architecture_of(settings: Any) -> str | None:
+    """Return what tells the network that is asked for; None: a module says it."""
+    if settings.module is not None:
+        return None
+    hidden = check_hidden_layers(settings.hidden_layer_sizes)
+    return f"{settings.activation} {hidden}"
+
+
 def _new_module(
     settings, rows: Rows, n_outputs: int, seed: int, dtype: torch.dtype
 ) -> nn.Module:

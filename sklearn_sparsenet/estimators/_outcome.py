@@ -10,8 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from sklearn_sparsenet.estimators._fitted import network_attributes, path_attributes
-from sklearn_sparsenet.estimators._modules import linear_layers
+from sklearn_sparsenet.estimators._fitted import (
+    TrainingState,
+    network_attributes,
+    path_attributes,
+)
+from sklearn_sparsenet.estimators._modules import architecture_of, linear_layers
 from sklearn_sparsenet.estimators._specification import Specification
 from sklearn_sparsenet.estimators._unit_targets import has_unit_targets
 from sklearn_sparsenet.networks.network import find_nonsmooth
@@ -77,8 +81,10 @@ def fitted_attributes(
         **attributes_for_predictions(spec, module, final.counts),
         **path_attributes(paths),
         "_n_outputs_asked": spec.coding.n_outputs,
-        "_input_sizes": None if sizes is None else sizes.cpu().numpy(),
-        "_moments": None,  # Adam's, once it is trained on
+        **TrainingState(
+            input_sizes=None if sizes is None else sizes.cpu().numpy(),
+            architecture=architecture_of(spec.settings),
+        ).attributes(),
         "certificate_": penalized.certificate,
         "penalized_coefs_": coefs,
         "penalized_intercepts_": intercepts,

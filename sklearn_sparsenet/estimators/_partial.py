@@ -97,9 +97,10 @@ class PartialFitRegressorMixin:
         Notes
         -----
         Later calls add to `n_iter_` and `loss_curve_`; `alpha_`, `penalized_coefs_` and
-        what else is told of the penalised solution stays that of the first call, but
-        where steps are for a given λ. A call that fails or is interrupted leaves the
-        estimator as it was. Callbacks watch the first call only.
+        what else is told of the penalised solution, `weight_decay_` among it, stays
+        that of the first call, but where steps are for a given λ. A call that fails or
+        is interrupted leaves the estimator as it was. Callbacks watch the first call
+        only.
 
         Adam's moments are kept from call to call, also in pickles and files. With
         ``weight_decay="auto"`` the weight decay is that of the first rows: the fewer

@@ -276,7 +276,8 @@ class DeployMixin(_KnownToSkl2onnx):
         -----
         UserWarning
             If integers change more than 1 % of the labels for `calibration`, or
-            predictions by more than 5 % of their standard deviation.
+            predictions by more than 5 % of their standard deviation; or if predictions
+            in single precision lose the digits of the target.
         """
         from sklearn_sparsenet.deploy.c_source import to_c  # slow to import
 

@@ -71,6 +71,8 @@ _DEFAULTS = {
     "weight_decay_": 0.0,
     "_input_sizes": None,
     "_moments": None,
+    "_units": None,
+    "_architecture": None,
     "_fill": None,
 }
 Numbers = dict[str, np.ndarray]
@@ -107,6 +109,8 @@ class _Fitted:
     feature_importances_: np.ndarray | None
     _input_sizes: np.ndarray | None
     _moments: Numbers | None
+    _units: Numbers | None
+    _architecture: str | None
     _fill: np.ndarray | None
 
 
@@ -271,6 +275,7 @@ def _check_records(attributes: dict[str, Any]) -> None:
         if () in lengths or len(lengths) > 1 or not shapes <= {(), (1,), (n_layers,)}:
             raise ValueError(f"its {name} has columns of several lengths")
     _check_moments(attributes["_moments"])
+    _check_units(attributes["_units"], attributes["n_features_in_"])
     alpha = np.asarray(attributes["alpha_"])
     if alpha.dtype.kind not in "iuf" or alpha.shape not in ((), (1,), (n_layers,)):
         raise ValueError(f"its alpha_ is {alpha.dtype} of shape {alpha.shape}")
@@ -294,6 +299,19 @@ def _check_moments(moments: Numbers | None) -> None:
         raise ValueError("its _moments are none of Adam's")
     if moments["mean"].ndim != 1 or moments["mean"].shape != moments["square"].shape:
         raise ValueError("its _moments have several lengths")
+
+
+def _check_units(units: Numbers | None, n_features: int) -> None:
+    if units is None:
+        return
+    shapes = {values.shape for values in units.values()}
+    if units.keys() != {"scale", "shift"} or shapes != {(n_features,)}:
+        raise ValueError("its _units are not those of its columns")
+    if (
+        not np.isfinite([units["scale"], units["shift"]]).all()
+        or not units["scale"].all()
+    ):
+        raise ValueError("its _units have values that no scaler has")
 
 
 def check_network(network: nn.Module, attributes: dict[str, Any]) -> None:

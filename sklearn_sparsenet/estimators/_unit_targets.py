@@ -154,7 +154,13 @@ def _group_numbers(labels: object, n_inputs: int) -> np.ndarray:
             f"input_groups must have one label for each of the {n_inputs} inputs; its "
             f"shape is {labels.shape}."
         )
-    return np.unique(labels, return_inverse=True)[1]
+    try:
+        return np.unique(labels, return_inverse=True)[1]
+    except TypeError as error:  # of labels that have no order
+        raise TypeError(
+            "input_groups must have labels of one kind, all numbers or all texts; got "
+            f"{labels!r}."
+        ) from error
 
 
 def _columns(asked: object, n_inputs: int, features: dict[str, Any]) -> np.ndarray:

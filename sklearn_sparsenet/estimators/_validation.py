@@ -54,6 +54,7 @@ __all__ = [
     "check_hidden_layers",
     "check_new_data",
     "check_parameters",
+    "check_same_columns",
     "check_sample_weight",
     "count_samples",
     "feature_names_of",
@@ -62,10 +63,11 @@ __all__ = [
     "naming",
     "resolve_dtype",
     "safe_indexing",
+    "target_of",
 ]
 
 # What checks of values raise, and what values themselves do when they are converted.
-_OF_VALUES = (ValueError, TypeError, OverflowError, IndexError)
+_OF_VALUES = (ValueError, TypeError, OverflowError, IndexError, RuntimeError)
 # Of X, for `check_X_y` and `validate_data`.
 _RULES = {"accept_sparse": ("csr", "csc"), "dtype": "numeric"}
 
@@ -269,7 +271,7 @@ def _check_dataset(settings, dataset, y) -> tuple:
     with naming("X"):
         check_array(table[:1], **rules)
     names = names_of(table)
-    y = table.offered("target") if y is None else y
+    y = target_of(dataset, y)
     _, y, _ = check_data(settings, stand_in(table.shape[0]), y)
     features = {"n_features_in_": table.shape[1]}
     if names is not None:
@@ -297,6 +299,21 @@ def feature_names_of(X) -> np.ndarray | None:
 def safe_indexing(X, index):
     """Return some rows: a copy of them, or a part of a dataset."""
     return DatasetPart(X, index) if is_dataset(X) else _safe_indexing(X, index)
+
+
+def target_of(X, y):
+    """Return y, or that of a dataset which has one."""
+    if y is not None or not is_dataset(X):
+        return y
+    return StreamedTable(X).offered("target")
+
+
+def check_same_columns(estimator, X) -> None:
+    """Refuse rows with other columns than those of the fit."""
+    if is_dataset(X):
+        check_columns(estimator, StreamedTable(X))
+    else:
+        validate_data(estimator, X, reset=False, skip_check_array=True)
 
 
 def check_new_data(estimator, X, fill=None):

@@ -40,8 +40,9 @@ def compact(model: Any) -> Any:
     Returns
     -------
     SparseNetClassifier or SparseNetRegressor
-        It takes the rows that the model takes, with its `n_features_in_` and
-        `feature_names_in_`, and predicts the same up to rounding. `coefs_` and
+        It takes the raw rows of the model, with the columns of the fit in their order,
+        has its `n_features_in_` and `feature_names_in_`, and predicts the same up to
+        rounding. `coefs_` and
         `support_` belong to raw columns; what tells of the fit, such as `alpha_`,
         `penalized_coefs_` and `feature_importances_`, to the columns that were fitted.
         Columns that are not in `support_` may hold anything, in frames also texts.

@@ -24,7 +24,7 @@ from sklearn_sparsenet.estimators._unit_targets import (
     has_unit_targets,
     with_unit_targets,
 )
-from sklearn_sparsenet.estimators._validation import check_parameters
+from sklearn_sparsenet.estimators._validation import check_parameters, target_of
 from sklearn_sparsenet.estimators._warnings import warn_user
 from sklearn_sparsenet.networks.network import find_layers
 from sklearn_sparsenet.search import FixedAlpha
@@ -153,7 +153,7 @@ class SparseNetPath:
 def sparsenet_path(
     estimator,
     X,
-    y,
+    y=None,
     *,
     target_sparsities=20,
     alphas=None,
@@ -175,8 +175,8 @@ def sparsenet_path(
         Everything but the target. Not changed, and its callbacks are not called.
     X : {array-like, sparse matrix, Dataset} of shape (n_samples, n_features)
         The rows to train with.
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Their target.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Their target; not given if X is a `Dataset` that has it.
     target_sparsities : int or sequence, default=20
         A number of targets, spread evenly on a logarithmic scale from half of the
         weights to a two-hundredth of them; or the targets themselves, each as
@@ -241,6 +241,7 @@ def sparsenet_path(
         grid = Grid.of_targets(target_inputs, "target_inputs")
     else:
         grid = Grid.of_targets(target_sparsities)
+    y = target_of(X, y)
     base = clone(estimator).set_params(alpha=grid.first.get("alpha"))
     points, messages = run_path(base, X, y, sample_weight, grid)
     for message in messages:

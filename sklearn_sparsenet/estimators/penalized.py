@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -64,7 +66,8 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
             _check_same(estimator.n_features_in_, n_features, "features")
             classes = spec.coding.attributes.get("classes_")
             _check_same(getattr(estimator, "classes_", None), classes, "classes")
-            problem = spec.problem
+            decay = estimator.weight_decay_  # of the fit, and no other
+            problem = replace(spec.problem, weight_decay=decay)
             _load_penalized(problem.network.module, estimator)
             loss = float(problem.evaluate()[0])
     if not np.isclose(loss, estimator.loss_, rtol=_SAME_LOSS, atol=1e-12):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from sklearn_sparsenet.deploy.module import smallest_type
 from sklearn_sparsenet.estimators._base import SparseNet
 from sklearn_sparsenet.estimators._docs import add_common_docs
 from sklearn_sparsenet.estimators._partial import PartialFitRegressorMixin
@@ -16,9 +16,6 @@ from sklearn_sparsenet.estimators._validation import HasMethods, StrOptions
 from sklearn_sparsenet.losses import LOSSES
 
 __all__ = ["SparseNetRegressor"]
-
-# Deviations of a target must be so many spacings of single precision at its mean.
-_DIGITS = 1e3
 
 
 @add_common_docs
@@ -177,12 +174,7 @@ class SparseNetRegressor(PartialFitRegressorMixin, RegressorMixin, SparseNet):
         return values[:, 0] if self._flat_target else values
 
     def _target_type(self) -> type[np.floating]:
-        """Return the smallest type that holds the target with its digits."""
-        single = np.finfo(np.float32)
-        digits = self.y_scale_ > _DIGITS * single.eps * np.abs(self.y_mean_)
-        size = np.abs(self.y_mean_) + self.y_scale_
-        sound = digits & (size < sqrt(single.max)) & (self.y_scale_ > sqrt(single.tiny))
-        return np.float32 if sound.all() else np.float64
+        return smallest_type(self.y_mean_, self.y_scale_)
 
     def _prediction_parts(self):
         return {"scale": self.y_scale_, "shift": self.y_mean_}

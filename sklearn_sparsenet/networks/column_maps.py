@@ -16,7 +16,7 @@ from sklearn_sparsenet.networks.stages import has_hooks, leaves
 from sklearn_sparsenet.networks.steps import Steps
 from sklearn_sparsenet.utils.runtime import single_threaded
 
-__all__ = ["ColumnMap", "fold_columns"]
+__all__ = ["ColumnMap", "change_inputs", "fold_columns"]
 
 _SAME = 1e-9  # by how much two fills of a column may differ, which rounding does
 # What stands before the first linear layer and changes no row of a table.
@@ -126,6 +126,26 @@ def fold_columns(module: nn.Module, columns: ColumnMap) -> nn.Sequential:
         raise TypeError(f"it begins with {first}, not with a linear layer")
     layers[place] = _of_raw(layers[place], columns)
     return nn.Sequential(*(m for m in layers if type(m) is not nn.Identity)).eval()
+
+
+@torch.no_grad()
+def change_inputs(module: nn.Module, scale: np.ndarray, shift: np.ndarray) -> None:
+    """Let a network take x where it has taken ``scale * x + shift``, in place.
+
+    It is a chain that begins with a linear layer, and has biases there if there are
+    shifts, as `fold_columns` returns it. Computed in double precision.
+    """
+    for child in leaves(module):
+        if isinstance(child, SelectInputs):
+            index = child.index.cpu().numpy()
+            scale, shift = scale[index], shift[index]
+        elif isinstance(child, nn.Linear):
+            weight = child.weight.double()
+            if child.bias is not None:
+                moved = weight @ torch.from_numpy(shift).to(weight)
+                child.bias.copy_(child.bias + moved)
+            child.weight.copy_(weight * torch.from_numpy(scale).to(weight))
+            return
 
 
 def _of_raw(layer: Any, columns: ColumnMap) -> nn.Linear:

@@ -14,6 +14,7 @@ from sklearn_sparsenet import (
     SparseNetClassifier,
     SparseNetClassifierCV,
     SparseNetRegressor,
+    SparseNetRegressorCV,
     sparsenet_path,
     stability_selection,
 )
@@ -110,6 +111,21 @@ def test_folds_paths_and_halves_are_those_of_the_array(table):
         for data in (X, Listed(X))
     ]
     np.testing.assert_array_equal(*(half.frequencies for half in halves))
+
+
+def test_folds_and_paths_know_the_target_of_a_dataset(table):
+    X, y = table
+    quick = {"max_iter": 5, "batch_size": 20, "random_state": 0}
+    grid = {"target_sparsities": [20, 9]}
+    folds = SparseNetRegressorCV((8,), cv=3, **grid, **quick)
+    wanted = folds.fit(X, y).test_scores_
+    found = folds.fit(Listed(X, target=y)).test_scores_
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    wanted = sparsenet_path(net(), X, y, **grid).train_scores
+    found = sparsenet_path(net(), Listed(X, target=y), **grid).train_scores
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    with pytest.raises(ValueError, match="requires y to be passed"):
+        folds.fit(X)
 
 
 def test_names_of_columns(table):

@@ -30,6 +30,28 @@ class Plain:
         return x * self.value
 
 
+class InSlots:
+    __slots__ = ("value",)
+
+    def __init__(self, value):
+        self.value = value
+
+
+class Scaled(nn.Module):
+    """What it does depends on an attribute that its repr does not show."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return self.factor * x
+
+
+def class_with(function):
+    return type("Edited", (nn.Module,), {"forward": function})
+
+
 def close_over(value):
     return lambda x: x + value
 
@@ -52,6 +74,14 @@ PAIRS = {
         nn.CrossEntropyLoss(weight=torch.ones(2)),
         nn.CrossEntropyLoss(weight=torch.zeros(2)),
     ),
+    "attributes of modules": (Scaled(1.0), Scaled(2.0)),
+    "attributes of modules in modules": (
+        nn.Sequential(nn.Linear(2, 2), Scaled(1.0)),
+        nn.Sequential(nn.Linear(2, 2), Scaled(2.0)),
+    ),
+    "attributes of PyTorch's losses": (nn.SmoothL1Loss(beta=5), nn.SmoothL1Loss()),
+    "code of classes": (class_with(lambda s, x: x), class_with(lambda s, x: 2 * x)),
+    "slots": (InSlots(1), InSlots(2)),
     "sets": ({"a", "b"}, {"a", "c"}),
     "containers": ({"a": [1, (2, Plain(1))]}, {"a": [1, (2, Plain(2))]}),
 }

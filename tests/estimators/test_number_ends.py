@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor
 from sklearn_sparsenet.estimators import _scales
+from tests.runtimes import by_onnxruntime
 
 X, Y = load_diabetes(return_X_y=True)
 X, Y = StandardScaler().fit_transform(X[:200]), Y[:200]
@@ -172,3 +174,17 @@ def test_infinite_predictions_are_scored_as_bad_ones():
 def test_certified_solutions_of_huge_inputs_are_silent_or_told():
     net = SparseNetRegressor((4,), solver="lbfgs", max_iter=20, target_sparsity=8)
     assert np.isfinite(net.fit(X * 1e150, Y).kkt_residual_)
+
+
+def test_exports_of_a_target_far_from_zero_keep_its_digits():
+    given = X.astype(np.float32)
+    net = regressor().fit(given, 1.7e9 + 60 * Y)
+    expected = net.predict(given)
+    assert expected.std() > 10
+    with torch.no_grad():
+        found = net.to_module()(torch.from_numpy(given)).numpy()
+    assert_allclose(found[:, 0] - 1.7e9, expected - 1.7e9, atol=1e-3)
+    (found,) = by_onnxruntime(net, given)
+    assert_allclose(found[:, 0] - 1.7e9, expected - 1.7e9, atol=1e-3)
+    with pytest.warns(UserWarning, match="lose its digits"):
+        net.to_c()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from sklearn.exceptions import NotFittedError
 from torch import nn
@@ -207,6 +208,7 @@ def test_more_dimensions_need_a_module():
         (sparse.csc_matrix(np.where(X > 2, np.inf, X)), None, "infinity"),
         (np.where(X > 2, np.inf, X).astype(np.float32), None, "infinity"),
         (X + 0j, None, "Complex data"),
+        (torch.ones(30, 2, requires_grad=True), None, "X: .*requires grad"),
         (X[:, 0], None, "2D array"),
         (X[:, :0], None, "0 feature"),
         (X[:0], None, "0 sample"),
@@ -283,3 +285,9 @@ def test_the_constructor_does_not_judge():
     net = SparseNetRegressor(target_sparsity="nonsense", tol=-1, device="moon")
     assert net.get_params()["target_sparsity"] == "nonsense"
     assert net.set_params(tol=0.1).tol == 0.1
+
+
+def test_labels_of_groups_that_have_no_order_are_refused():
+    labels = np.array(["a", None] * 2, dtype=object)
+    with pytest.raises(TypeError, match="input_groups must have labels of one kind"):
+        SparseNetRegressor((3,), target_inputs=1, input_groups=labels).fit(X, Y)

@@ -229,6 +229,13 @@ def test_convolutional_networks_lose_channels():
                     rtol=1e-4, atol=1e-5)  # fmt: skip
 
 
+@pytest.mark.parametrize("n_rows", ["a", -1, 1.5])
+def test_a_plan_is_for_a_number_of_rows(n_rows):
+    net = SparseNetRegressor((3,), max_iter=2, random_state=0).fit(*regression())
+    with pytest.raises(ValueError, match="n_rows must be"):
+        net.prediction_plan(n_rows)
+
+
 def test_a_network_that_cannot_be_compacted_says_so():
     def skip(n_features, n_outputs):
         return nn.Sequential(

@@ -140,7 +140,8 @@ PARTS = (
     Part(
         "errors in a user's code",
         "When a module, loss or callback raises an error, it is that error which "
-        "`fit` raises, and the fit before is kept. Ctrl-C keeps the network it has.",
+        "`fit` raises, and the fit before is kept (but for a callback at the very end, "
+        "which sees the new fit already). Ctrl-C keeps the network it has.",
         "Seven kinds of errors, among them MemoryError, SystemExit and "
         "KeyboardInterrupt, are raised at the n-th call.",
         check_failing_fit,
