@@ -76,8 +76,8 @@ PAIRS = {
     ),
     "attributes of modules": (Scaled(1.0), Scaled(2.0)),
     "attributes of modules in modules": (
-        nn.Sequential(nn.Linear(2, 2), Scaled(1.0)),
-        nn.Sequential(nn.Linear(2, 2), Scaled(2.0)),
+        nn.Sequential(nn.ReLU(), Scaled(1.0)),
+        nn.Sequential(nn.ReLU(), Scaled(2.0)),
     ),
     "attributes of PyTorch's losses": (nn.SmoothL1Loss(beta=5), nn.SmoothL1Loss()),
     "code of classes": (class_with(lambda s, x: x), class_with(lambda s, x: 2 * x)),

@@ -149,7 +149,7 @@ def test_of_several_axes_the_words_are_above_the_figure(classifier, digits):
 
 def test_the_weight_decay_is_that_of_the_fit_after_a_warm_start(diabetes):
     X, y = diabetes
-    first = {"max_iter": 20, "random_state": 0, "warm_start": True, "alpha": 0.05}
+    first = {"max_iter": 60, "random_state": 0, "warm_start": True, "alpha": 0.05}
     net = SparseNetRegressor((4,), "tanh", **first).fit(X, y)
     net.set_params(alpha=None, target_sparsity=15).fit(X, y)
     assert net.weight_decay_ == 0.0
