@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_sparsenet.search.targets import match_layers, resolve_target
+from sklearn_sparsenet.search.targets import match_layers, resolve_target, shared_out
 
 SIZES = {"0.weight": 80, "2.weight": 20, "4.weight": 10}
 
@@ -123,3 +123,26 @@ def test_impossible_entries_name_their_layer(bad):
             ValueError, match=r"layer '4\.weight', which has 10 weights"
         ):
             resolve_target(given, SIZES)
+
+
+@pytest.mark.parametrize(
+    ("n_nonzero", "sizes", "n_outputs", "shared"),
+    [
+        (500, [2_256_700, 2000], 20, (460, 40)),  # two for each output
+        (500, [1_000_000, 1000, 400], 20, (420, 40, 40)),
+        (60, [1_000_000, 1000], 20, (40, 20)),  # at most a third
+        (2, [1000, 20], 1, (1, 1)),
+        (100_000, [990_000, 10_000], 20, (99_000, 1000)),  # what all layers keep
+        (40, [1000, 3], 3, (37, 3)),  # no more than there are
+        (1000, [900, 300], 2, (750, 250)),
+        (1190, [900, 300], 2, (892, 298)),
+        (1000, [500, 900], 300, None),  # the first has no place for the rest
+        (300, [300], 4, (300,)),
+    ],
+)
+def test_most_weights_go_to_inputs_that_are_mostly_zero(
+    n_nonzero, sizes, n_outputs, shared
+):
+    found = shared_out(n_nonzero, sizes, n_outputs)
+    assert found == shared
+    assert found is None or sum(found) == n_nonzero

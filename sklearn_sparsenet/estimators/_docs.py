@@ -48,11 +48,13 @@ A larger int is a denser network, a larger float a sparser one. Put a StandardSc
 front: the network learns best from columns of one scale.
 """,
     "search": r"""
-`fit` minimises the mean loss plus :math:`\sum_j \lambda_j \|W_j\|_1` (or another
-`penalty`) by proximal gradient steps, which make weights exactly 0.0. It searches for
-the regularisation parameter(s) λ, `alpha` here, that leave the asked number of weights,
-and then trains the weights that are left without that penalty (see `debias`). Biases
-are not counted, and not penalised unless you ask for it.
+During one training run, the weights with the smallest scores become exactly 0.0, a few
+at a time, until the asked number is left; these are then trained on. Afterwards `fit`
+looks for a solution of the paper's problem with as many weights, the mean loss plus
+:math:`\sum_j \lambda_j \|W_j\|_1` (or another `penalty`), and reports it and its
+regularisation parameter(s) λ, `alpha` here. ``search="bracket"`` adjusts λ from the
+beginning instead, as the paper does. Biases are not counted, and not penalised unless
+you ask for it.
 """,
     "cv_description": """
 For each fold it fits a path of networks from dense to sparse (`sparsenet_path`) and
@@ -164,9 +166,11 @@ weight_decay : float or "auto", default="auto"
     part of the loss that a short training leaves on some samples that it has not seen,
     c is 2 for squared errors, ½ for three and more classes, else 1. With more than 1500
     samples, 20 r² is multiplied by 1500/n. It is 0 with a given λ, with "lbfgs", above
-    10 000 samples, and in trainings of less than 200 steps; with `warm_start` it is
-    that of the fit before. Until its support is held, the default search divides it by
-    c, and trains with at most .005; with less, down to 3/n, where r is above ¾.
+    10 000 samples or 2²⁴ elements of X, and in trainings of less than 200 steps; with
+    `warm_start` it is that of the fit before. Until its support is held, the default
+    search uses γ/c, at most .005, and less, but not below 3/n, if the short training
+    explains less than a quarter of the loss; of a number that you give, the same bound
+    of .005 holds there.
 early_stopping : bool, default=False
     Whether to hold rows out and keep the state that scores best on them. Only states
     that meet the target compete, so that the count is as asked for.
@@ -175,8 +179,9 @@ validation_fraction : float, default=0.1
 n_iter_no_change : int, default=10
     Epochs on target without a better score after which `early_stopping` ends a solve.
 warm_start : bool, default=False
-    Whether `fit` starts from the fitted network and tries its `alpha_` first. A search
-    may exchange weights; `partial_fit` keeps the ones there are.
+    Whether `fit` starts from the fitted network. The searches "bracket" and
+    "continuation" also try its `alpha_` first. A search may exchange weights;
+    `partial_fit` keeps the ones there are.
 solver : {{"adam", "sgd", "lbfgs"}}, default="adam"
     Proximal Adam, or proximal stochastic gradient descent (Algorithm 3 of the paper).
     "lbfgs", for small data and smooth activations, solves the ℓ1 problem in float64
@@ -231,8 +236,9 @@ alpha : float, sequence or dict, default=None
 search : {{"one_pass", "bracket", "continuation"}} or object, default="one_pass"
     How λ is found. "one_pass" needs one training run, which has the exact count
     whatever `tol`, and Newton steps to an ℓ1 solution near it (`OnePassSearch`).
-    "bracket" takes several solves, as in the paper (`BracketSearch`). "continuation"
-    goes with, and the default stands for it with, ``solver="lbfgs"``.
+    "bracket" takes several solves, as in the paper (`BracketSearch`). With
+    ``solver="lbfgs"`` the default means "continuation", which goes with no other
+    solver.
 penalty : {{"l1", "mcp", "l0", "group_l2"}} or Penalty, default="l1"
     What makes weights zero. "mcp" (minimax concave) does not shrink large weights, "l0"
     none that stays; both are nonconvex. "group_l2" removes inputs and units as a whole,
@@ -275,11 +281,10 @@ layer_names_ : list of str
 target_n_nonzero_ : int, ndarray of shape (n_layers,) or None
     The target in numbers of weights. None with a given `alpha`.
 converged_ : bool
-    With a target: whether the numbers of weights of the network, `n_nonzero_` or
-    `n_nonzero_per_layer_`, are within `tol` of it (in `min_layers_on_target` layers, if
-    that is given), and not because a callback had the network cut to it. With "lbfgs"
-    or a given `alpha`, besides: whether `kkt_residual_` is at most `kkt_tol`. False
-    after an interruption.
+    True if the search itself met the target to `tol` (in at least
+    `min_layers_on_target` layers, if that is given). With "lbfgs" or a given `alpha`,
+    `kkt_residual_` has to be at most `kkt_tol`, too. False if a callback or an
+    interruption forced the network to the target.
 weight_decay_ : float
     γ of the fit, to which `alpha_` and the certificate belong: `weight_decay`, or what
     "auto" stood for. It stays where `partial_fit` trains on with another one.

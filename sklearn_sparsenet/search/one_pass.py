@@ -17,6 +17,7 @@ loses anything by it. How far the solve came is what the residual tells.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -39,6 +40,7 @@ from sklearn_sparsenet.search.input_scores import (
 )
 from sklearn_sparsenet.search.pruning_schedule import PruningSchedule
 from sklearn_sparsenet.search.session import Trial
+from sklearn_sparsenet.search.targets import Target, shared_out
 from sklearn_sparsenet.search.trainer import Trainer
 from sklearn_sparsenet.search.unit_pruning import UnitPruning
 from sklearn_sparsenet.search.unit_targets import UnitTargets
@@ -190,7 +192,7 @@ class OnePassSearch(RenamedFields, Search):
     def _pruning(self, trainer: Trainer) -> GradualPruning:
         assert trainer.target is not None
         units, flow = trainer.target.units, trainer.flow
-        groups, goals = trainer.groups, trainer.target.n_nonzero
+        groups, goals = _groups_to_cut(trainer, trainer.target)
         settings: dict[str, Any] = {
             "noise": Noise(trainer.noise_level, trainer.problem.n_samples),
             "scale": trainer.weight_scale,
@@ -225,6 +227,25 @@ class OnePassSearch(RenamedFields, Search):
                 lr_scale=self.solve_lr_scale,
             )
         return trainer.trial(solution.alpha[: len(alpha)], solution)
+
+
+def _groups_to_cut(
+    trainer: Trainer, target: Target
+) -> tuple[Sequence[slice], tuple[int, ...]]:
+    """Return groups of weights that are compared, and how many each of them keeps.
+
+    Those of the target, but for inputs that are mostly zero: scores would leave half of
+    the weights to the units, and few words to each.
+    """
+    network = trainer.problem.network
+    layers, is_whole = network.layers, len(trainer.groups) == 1
+    if network.steps_grow or target.units is not None or not is_whole:
+        return trainer.groups, target.n_nonzero
+    sizes = [layer.size for layer in layers]
+    goals = shared_out(target.n_nonzero[0], sizes, layers[-1].shape[0])
+    if goals is None:
+        return trainer.groups, target.n_nonzero
+    return [layer.slice for layer in layers], goals
 
 
 def _input_scores(trainer: Trainer, units: UnitTargets) -> InputScores | None:

@@ -15,7 +15,14 @@ from torch import Tensor
 from sklearn_sparsenet.search.unit_targets import UnitTargets
 from sklearn_sparsenet.utils.arguments import as_number
 
-__all__ = ["Target", "has_entries", "match_layers", "n_nonzero_of", "resolve_target"]
+__all__ = [
+    "Target",
+    "has_entries",
+    "match_layers",
+    "n_nonzero_of",
+    "resolve_target",
+    "shared_out",
+]
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,25 @@ def n_nonzero_of(entry: object, size: int, where: str) -> int:
     if isinstance(number, int):
         return number
     return max(1, math.floor((1 - number) * size + 0.5))
+
+
+def shared_out(
+    n_nonzero: int, sizes: Sequence[int], n_outputs: int
+) -> tuple[int, ...] | None:
+    """Return how many weights each layer gets where inputs are mostly zero.
+
+    Layers above the first get two for each output, for a unit that speaks for it and
+    one that speaks against it, or as large a part of their weights as all layers keep,
+    if that is more. The first layer has the rest, which is most of it (figures in
+    docs/design_notes.md). None: it has no place for so many.
+    """
+    density, most = n_nonzero / sum(sizes), n_nonzero // (len(sizes) + 1)
+    later = [
+        max(1, min(max(2 * n_outputs, round(density * size)), most, size))
+        for size in sizes[1:]
+    ]
+    first = n_nonzero - sum(later)
+    return (first, *later) if 1 <= first <= sizes[0] else None
 
 
 def match_layers(

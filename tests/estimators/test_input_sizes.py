@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 
 from sklearn_sparsenet import SparseNetClassifier, SparseNetRegressor, sparsenet_path
+from sklearn_sparsenet.plots import SearchDisplay
 from sklearn_sparsenet.search import OnePassSearch
 from tests.comparisons import assert_same_arrays
 
@@ -79,3 +81,28 @@ def test_steps_grow_unless_inputs_are_mostly_zero(watch_searches):
     slow.fit(X, y)
     assert all((a == b).all() for a, b in zip(net.coefs_, slow.coefs_, strict=True))
     assert grown == [True, True, False, False]
+
+
+def topics(n_samples, seed):
+    """Return rows with few words of many, three of them telling which of 8 topics."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 8, n_samples)
+    X = rng.random((n_samples, 400)) < 0.03
+    for topic in range(8):
+        words = slice(3 * topic, 3 * topic + 3)
+        X[:, words] |= (rng.random((n_samples, 3)) < 0.4) & (y == topic)[:, None]
+    return sparse.csr_matrix(X.astype(float)), y
+
+
+def test_of_words_most_weights_are_at_the_inputs():
+    """Scores alone would leave more of them to the units."""
+    net = SparseNetClassifier((30,), target_sparsity=60, random_state=0)
+    net.fit(*topics(400, 0))
+    assert net.n_nonzero_per_layer_.tolist() == [44, 16]
+    assert net.narrowing_history_["n_nonzero"][-1].tolist() == [44, 16]
+    assert np.ndim(net.alpha_) == 0  # one λ, as asked
+    assert SearchDisplay.from_estimator(net).targets == 60
+    X, y = topics(400, 0)
+    X = X.toarray() - 0.5  # as informative, and nowhere zero
+    dense = clone(net).fit(X, y)
+    assert dense.n_nonzero_per_layer_[1] > 16
