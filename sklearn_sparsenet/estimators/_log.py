@@ -125,7 +125,7 @@ class FitLog:
     def _in_use(self, support: Tensor, units: UnitTargets) -> Tensor:
         """Mark the inputs and units on a live path."""
         flow = self._trainer.flow
-        live = support if flow is None else support & (flow.at(support) > 0)
+        live = support if flow is None else flow.live(support)
         return units.units.in_use(live)
 
     def _score(self, final: Solution) -> str:

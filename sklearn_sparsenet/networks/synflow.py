@@ -90,6 +90,10 @@ class SynapticFlow:
                 leads = _any(_matrix(kept, layer) & leads[:, None], 0)
         return found
 
+    def live(self, kept: Tensor) -> Tensor:
+        """Mark the kept weights that lie on a path from an input to an output."""
+        return kept & self.connectable(kept)
+
     @computed_once
     def _layers_of_chain(self) -> list[Layer | None] | None:
         return self.chain()

@@ -83,8 +83,9 @@ class OnePassSearch(RenamedFields, Search):
         are about growth · w times as long as those of zeros, as in mirror descent with
         the hypentropy: what has shown to matter moves on faster, what is new has time.
     solve_fraction : float in [0, 1)
-        Part of the epochs that the solve for a fixed λ takes; 0: there is none, and
-        the penalised solution is the network itself. So it is in trainings of less than
+        Part of the epochs that proximal steps for the ℓ1 problem take; Newton steps, of
+        small smooth networks, take a time of their own. 0: there are neither, and the
+        penalised solution is the network itself. So it is in trainings of less than
         five epochs where samples times weights are more than 2³².
     solve_lr_scale : float
         First step size of that solve, relative to that of a usual training.
@@ -145,7 +146,7 @@ class OnePassSearch(RenamedFields, Search):
         # 2) λ from the gradient off the support.
         support = refitted.weights != 0
         alpha = _critical_alpha(trainer, refitted, support)
-        # 3) A solve for that λ.
+        # 3) A solve that begins with that λ.
         if not solve_fraction or refitted.status.is_cut_short or trainer.stopped:
             trial = trainer.trial(alpha, trainer.recertify(refitted, alpha))
         else:
@@ -270,7 +271,7 @@ def _lacking_units(trainer: Trainer, support: Tensor) -> str:
     units = None if trainer.target is None else trainer.target.units
     if units is None or trainer.flow is None:
         return ""
-    live = support & (trainer.flow.at(support) > 0)
+    live = trainer.flow.live(support)
     return ", ".join(units.lacking(units.units.in_use(live)))
 
 
@@ -281,6 +282,6 @@ def _critical_alpha(
     gradient = solution.gradient.abs()
     free = ~support
     if trainer.flow is not None:
-        free &= trainer.flow.at(support) > 0
+        free &= trainer.flow.connectable(support)
     outside = torch.where(free, gradient, 0.0)
     return tuple(float(outside[group].max()) for group in trainer.groups)

@@ -74,7 +74,7 @@ class Trainer(ABC):
         plateau_fraction: float,
         growth: float,
     ) -> Solution:
-        """Train without penalty, from the initial network, while weights are pruned.
+        """Train without λ, from the initial network, while weights are pruned.
 
         The training has a part of the epochs of a solve, and after a part of it the
         step size begins to fall. `growth` is that of `growth_factor`, for steps of

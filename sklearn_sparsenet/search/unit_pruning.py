@@ -81,7 +81,7 @@ class UnitPruning(GradualPruning):
         places = self._targets.units.between(chosen)
         if ends:
             # A weight whose source is not known may read a unit that is cut.
-            places &= self._flow.at(places) > 0
+            places &= self._flow.connectable(places)
             self._chosen = chosen
             room = [int(places[group].sum()) for group in self.groups]
             self.goals = list(map(min, self._most, room))
@@ -140,4 +140,4 @@ class UnitPruning(GradualPruning):
         live = wiring.arrange(kept & connectable, score, self.goals, fixed)
         if live is None:
             return kept, connectable
-        return live, self._flow.at(live) > 0
+        return live, self._flow.connectable(live)

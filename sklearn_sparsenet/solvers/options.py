@@ -28,7 +28,7 @@ class Schedule(Enum):
 class SolverOptions:
     """How a problem is solved."""
 
-    solver: str = "adam"  # A key of `OPTIMIZERS`.
+    solver: str = "adam"  # A key of `OPTIMIZERS`, or "lbfgs".
     learning_rate: float = 1e-2  # First step size.
     schedule: Schedule = Schedule.COSINE
     # Part of the solve before the step size begins to fall, in [0, 1).
@@ -42,7 +42,8 @@ class SolverOptions:
     batch_size: int = 256
     max_iter: float = 100  # Epochs; the last one need not be whole.
     shuffle: bool = True
-    # On full batches, a solve ends once its relative residual is this small.
+    # A solve on full batches, and Newton steps, end once the relative residual is this
+    # small.
     kkt_tol: float = 1e-3
     # Samples for early stopping; None: no early stopping.
     validation: Validation | None = None
