@@ -63,7 +63,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Specification:
     """What a fit is to do."""
 
@@ -89,8 +89,14 @@ class Specification:
         checkpoint = self.checkpoint
         if checkpoint is not None and part is not None:
             checkpoint = checkpoint.of_part(part)
-        how = (self.options, self.seed, self.search_decay, checkpoint)
-        with closing(Session(self.problem, *how)) as session:
+        session = Session(
+            self.problem,
+            self.options,
+            self.seed,
+            search_decay=self.search_decay,
+            checkpoint=checkpoint,
+        )
+        with closing(session):
             yield make_trainer(session, self.target)
 
 
@@ -193,8 +199,8 @@ def _specify(settings, table, seeds, device, known, previous) -> Specification:
     coding = Coding.of(settings, table.y, weight, known, previous)
     rows = table.rows(dtype, device)
     n_outputs = coding.n_outputs
-    how = (n_outputs, seeds.network, dtype, previous)
-    module = modules.start_module(settings, rows, *how)
+    seed = seeds.network
+    module = modules.start_module(settings, rows, n_outputs, seed, dtype, previous)
     n_outputs = modules.count_outputs(module, rows)
     if settings.module is not None:
         check_module(table.processes, module)
@@ -222,9 +228,20 @@ def _specify(settings, table, seeds, device, known, previous) -> Specification:
     # Rows that are held out for early stopping are no part of the problem.
     data = (coding, weight)
     checkpoint = build.build_checkpoint(settings, problem, data, guess)
-    parts = (problem, search, target, options, limits, decay.searching)
-    how = (seeds.shuffle, checkpoint, table.processes)
-    return Specification(settings, table.features, coding, *parts, *how)
+    return Specification(
+        settings=settings,
+        features=table.features,
+        coding=coding,
+        problem=problem,
+        search=search,
+        target=target,
+        options=options,
+        limits=limits,
+        search_decay=decay.searching,
+        seed=seeds.shuffle,
+        checkpoint=checkpoint,
+        processes=table.processes,
+    )
 
 
 def _fit_to_inputs(settings: Settings, problem: Problem, *, is_new: bool) -> None:
