@@ -193,32 +193,8 @@ def _may_draw(settings: Settings) -> bool:
 
 
 def _specify(settings, table, seeds, device, known, previous) -> Specification:
-    dtype = resolve_dtype(settings.dtype, table.dtype, device, settings.solver)
-    check_range(table.X, dtype)
-    weight = table.weight
-    coding = Coding.of(settings, table.y, weight, known, previous)
-    rows = table.rows(dtype, device)
-    n_outputs = coding.n_outputs
-    seed = seeds.network
-    module = modules.start_module(settings, rows, n_outputs, seed, dtype, previous)
-    n_outputs = modules.count_outputs(module, rows)
-    if settings.module is not None:
-        check_module(table.processes, module)
-        rows = modules.rows_to_give(module, rows)
-    loss = coding.make_loss(n_outputs)
-    search, target, layers = build.build_search(settings, module)
-    samples = build.build_samples(settings, coding, rows, weight, seeds, n_outputs)
-    loss.check_target(samples.target)
-    if not isinstance(settings.loss, str):
-        build.try_loss(loss, n_outputs, samples)
-        build.check_loss(loss, samples.target, not settings.is_classification)
-    problem = build.build_problem(settings, module, layers, loss, samples)
-    options = build_options(settings, rows.n_samples, samples.validation)
-    if settings.module is not None:
-        check_network(problem.network, samples.rows, options.batch_size)
-    else:
-        _fit_to_inputs(settings, problem, is_new=previous is None)
-    target = with_unit_targets(settings, target, problem, table.features)
+    posed = _pose(settings, table, seeds, device, known, previous)
+    coding, problem, search, target, options = posed
     decay = resolve_weight_decay(settings, problem, options, previous)
     problem = replace(problem, weight_decay=decay.final)
     guess = None if previous is None else _alpha_guess(previous, problem, target)
@@ -226,8 +202,7 @@ def _specify(settings, table, seeds, device, known, previous) -> Specification:
     warn_of_idle_parameters(settings, search, limits, problem.penalty)
     warn_of_surprises(settings, search, target, problem, options)
     # Rows that are held out for early stopping are no part of the problem.
-    data = (coding, weight)
-    checkpoint = build.build_checkpoint(settings, problem, data, guess)
+    data = (coding, table.weight)
     return Specification(
         settings=settings,
         features=table.features,
@@ -239,9 +214,42 @@ def _specify(settings, table, seeds, device, known, previous) -> Specification:
         limits=limits,
         search_decay=decay.searching,
         seed=seeds.shuffle,
-        checkpoint=checkpoint,
+        checkpoint=build.build_checkpoint(settings, problem, data, guess),
         processes=table.processes,
     )
+
+
+def _pose(
+    settings, table, seeds, device, known, previous
+) -> tuple[Coding, Problem, Search, Target | None, SolverOptions]:
+    """Return the problem, and how it is to be solved, but for its weight decay."""
+    dtype = resolve_dtype(settings.dtype, table.dtype, device, settings.solver)
+    check_range(table.X, dtype)
+    coding = Coding.of(settings, table.y, table.weight, known, previous)
+    rows, n_outputs = table.rows(dtype, device), coding.n_outputs
+    seed = seeds.network
+    module = modules.start_module(settings, rows, n_outputs, seed, dtype, previous)
+    n_outputs = modules.count_outputs(module, rows)
+    if settings.module is not None:
+        check_module(table.processes, module)
+        rows = modules.rows_to_give(module, rows)
+    loss = coding.make_loss(n_outputs)
+    search, target, layers = build.build_search(settings, module)
+    samples = build.build_samples(
+        settings, coding, rows, table.weight, seeds, n_outputs
+    )
+    loss.check_target(samples.target)
+    if not isinstance(settings.loss, str):
+        build.try_loss(loss, n_outputs, samples)
+        build.check_loss(loss, samples.target, not settings.is_classification)
+    problem = build.build_problem(settings, module, layers, loss, samples)
+    options = build_options(settings, rows.n_samples, samples.validation)
+    if settings.module is not None:
+        check_network(problem.network, samples.rows, options.batch_size)
+    else:
+        _fit_to_inputs(settings, problem, is_new=previous is None)
+    target = with_unit_targets(settings, target, problem, table.features)
+    return coding, problem, search, target, options
 
 
 def _fit_to_inputs(settings: Settings, problem: Problem, *, is_new: bool) -> None:
