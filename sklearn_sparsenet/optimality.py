@@ -216,8 +216,15 @@ def is_sufficient(
         Relative tolerance of the equalities.
     penalty : Penalty, default L1()
         What the weights cost.
+
+    Raises
+    ------
+    ValueError
+        If the level is out of range, or the penalty no sum of norms.
     """
     a = gradient_magnitudes(gradient, penalty)
+    if not 0 <= bound <= len(a):
+        raise ValueError(f"level {bound} is not between 0 and {len(a)}.")
     zeros = len(a) - bound
     reaching = a[zeros:]
     equal = bool(((reaching - alpha).abs() <= rtol * alpha).all())

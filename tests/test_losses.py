@@ -190,6 +190,13 @@ def test_impossible_losses_are_refused_and_none_changes():
         )
 
 
+def test_a_loss_of_all_samples_against_all_is_refused():
+    """By broadcasting: it would be fitted, and mean nothing."""
+    loss = lib.CustomLoss(lambda output, target: (output[:, 0] - target) ** 2)
+    with pytest.raises(ValueError, match=r"got shape \(4, 4\)"):
+        loss.per_sample(torch.zeros(4, 1), torch.zeros(4, 1))
+
+
 def test_values_against_scipy(generator):
     z = 3 * real((8, 3), generator)
     y, k = bits((8, 3), generator), classes((8, 3), generator)

@@ -105,6 +105,15 @@ def test_sufficient_condition_36_by_hand():
     assert optimality.sparsity_bound(gradient, 0.5005, rtol=1e-2) == 2
 
 
+@pytest.mark.parametrize("level", [-1, 5])
+def test_levels_that_there_are_not_are_refused(level):
+    gradient = torch.tensor([0.5, 1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match=f"level {level} is not between 0 and 4"):
+        optimality.is_sufficient(gradient, 3.0, level, rtol=0.0)
+    with pytest.raises(ValueError, match=f"level {level} is not between 0 and 4"):
+        optimality.alpha_interval(gradient, level)
+
+
 def test_groups_stand_for_weights_by_hand():
     """The norms of the columns are 5, 0, 1; with √2 for each, less."""
     gradient = torch.tensor([[3.0, 0.0, 1.0], [4.0, 0.0, 0.0]], dtype=F64)

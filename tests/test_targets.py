@@ -1,5 +1,7 @@
 """What `target_sparsity` means."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -126,23 +128,38 @@ def test_impossible_entries_name_their_layer(bad):
 
 
 @pytest.mark.parametrize(
-    ("n_nonzero", "sizes", "n_outputs", "shared"),
+    ("n_nonzero", "shapes", "shared"),
     [
-        (500, [2_256_700, 2000], 20, (460, 40)),  # two for each output
-        (500, [1_000_000, 1000, 400], 20, (420, 40, 40)),
-        (60, [1_000_000, 1000], 20, (40, 20)),  # at most a third
-        (2, [1000, 20], 1, (1, 1)),
-        (100_000, [990_000, 10_000], 20, (99_000, 1000)),  # what all layers keep
-        (40, [1000, 3], 3, (37, 3)),  # no more than there are
-        (1000, [900, 300], 2, (750, 250)),
-        (1190, [900, 300], 2, (892, 298)),
-        (1000, [500, 900], 300, None),  # the first has no place for the rest
-        (300, [300], 4, (300,)),
+        (500, [(100, 22_567), (20, 100)], (460, 40)),  # two for each output
+        (500, [(50, 20_000), (20, 50), (20, 20)], (420, 40, 40)),
+        (60, [(50, 20_000), (20, 50)], (40, 20)),  # at most a third
+        (2, [(20, 50), (1, 20)], (1, 1)),
+        (100_000, [(500, 1980), (20, 500)], (98_000, 2000)),  # twice the usual part
+        (40, [(3, 300), (1, 3)], (38, 2)),
+        (40, [(3, 300), (2, 3)], (36, 4)),
+        (50, [(2, 24), (1, 2)], (48, 2)),
+        (909, [(8, 400), (1, 8)], (904, 5)),  # three units have places for so many
+        (49, [(2, 24), (1, 2)], (47, 2)),
+        (51, [(2, 24), (1, 2)], None),  # all weights, and one more
+        (300, [(4, 75)], (300,)),
     ],
 )
-def test_most_weights_go_to_inputs_that_are_mostly_zero(
-    n_nonzero, sizes, n_outputs, shared
-):
-    found = shared_out(n_nonzero, sizes, n_outputs)
-    assert found == shared
-    assert found is None or sum(found) == n_nonzero
+def test_most_weights_go_to_inputs_that_are_mostly_zero(n_nonzero, shapes, shared):
+    assert shared_out(n_nonzero, shapes) == shared
+
+
+def test_what_is_shared_out_has_places_between_units_in_use():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        widths = rng.integers(1, 30, rng.integers(2, 5))
+        shapes = [(int(b), int(a)) for a, b in pairwise(widths)]
+        sizes = [a * b for a, b in shapes]
+        n_nonzero = int(rng.integers(1, sum(sizes) + 1))
+        goals = shared_out(n_nonzero, shapes)
+        if goals is None:
+            continue
+        assert sum(goals) == n_nonzero
+        assert all(1 <= goal <= size for goal, size in zip(goals, sizes, strict=True))
+        above = [*goals[1:], shapes[-1][0]]
+        for goal, (n_out, n_in), most in zip(goals, shapes, above, strict=True):
+            assert goal <= n_in * min(n_out, most)

@@ -127,7 +127,9 @@ def message_of(
         parts.append("A callback stopped the training, and the best state is kept")
     elif is_missed:
         reason = result.search.reason or "the refit made weights exactly zero"
-        advice = "Raise tol, max_outer_iter or max_iter, or widen alpha_bounds"
+        advice = "Raise tol, max_outer_iter or max_iter"
+        if "alpha_bounds" not in spec.search.ignored(spec.limits, spec.problem.penalty):
+            advice += ", or widen alpha_bounds"
         if has_unit_targets(settings):
             advice = "Ask for more weights, or for all with target_sparsity=None"
         parts.append(f"Reason: {reason}. {advice}")

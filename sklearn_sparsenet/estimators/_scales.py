@@ -34,6 +34,7 @@ _SCALE_ROWS = 10_000
 _PIECE_ELEMENTS = 2**20
 _FEWEST = 16  # rows that are halved, into eight and eight
 _TARGET_RATIO = 50.0
+_CANCELLED = 1e-13  # of the mean square: variances below are what rounding leaves
 
 
 def check_range(
@@ -235,4 +236,6 @@ def _moments(rows: np.ndarray | sparse.spmatrix) -> tuple[np.ndarray, np.ndarray
     rows = rows.astype(np.float64)
     mean = np.asarray(rows.mean(axis=0), dtype=np.float64).ravel()
     square = np.asarray(rows.multiply(rows).mean(axis=0), dtype=np.float64).ravel()
-    return mean, np.sqrt(np.maximum(square - mean**2, 0))
+    variance = np.maximum(square - mean**2, 0)
+    variance[variance < _CANCELLED * square] = 0.0  # of a constant column
+    return mean, np.sqrt(variance)

@@ -329,6 +329,11 @@ def plan_path(spec: Specification, grid: Grid) -> tuple[list[dict], list[PathPoi
     penalized = tuple(layer.name for layer in network.layers)
     if any(target.layer_names != penalized for target in targets):
         raise ValueError("target_sparsities are for different layers; a path has one.")
+    if len({target.per_layer for target in targets}) > 1:
+        raise ValueError(
+            "target_sparsities mix numbers for the whole network with numbers for each "
+            "layer; a path has one or the other."
+        )
     sizes_of = [(sum(each.n_nonzero), each.n_groups_of_units) for each in targets]
     order = sorted(range(len(values)), key=sizes_of.__getitem__, reverse=True)
     points = [PathPoint(targets[i], spec.search) for i in order]

@@ -328,11 +328,14 @@ class CustomLoss(Loss):
         values = self.function(output, target)
         if not isinstance(values, Tensor):
             raise TypeError(f"A loss must return a Tensor; got {values!r}.")
-        if values.ndim == 0 or values.shape[0] != output.shape[0]:
+        n_samples = output.shape[0]
+        possible = ((n_samples,), (n_samples, 1), tuple(output.shape))
+        if tuple(values.shape) not in possible:
             raise ValueError(
-                "A loss must return one value per sample, first dimension "
-                f"{output.shape[0]}; got shape {tuple(values.shape)}. Losses of "
-                "torch.nn do so with reduction='none'."
+                f"A loss must return one value per sample, shape ({n_samples},), or "
+                f"per sample and output; got shape {tuple(values.shape)}. Losses of "
+                "torch.nn do so with reduction='none'. Outputs have two dimensions, "
+                "and so have targets that are numbers."
             )
         return values.reshape(len(values), -1).sum(1).to(output.dtype)
 

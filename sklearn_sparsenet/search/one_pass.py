@@ -242,8 +242,7 @@ def _groups_to_cut(
     layers, is_whole = network.layers, len(trainer.groups) == 1
     if network.steps_grow or target.units is not None or not is_whole:
         return trainer.groups, target.n_nonzero
-    sizes = [layer.size for layer in layers]
-    goals = shared_out(target.n_nonzero[0], sizes, layers[-1].shape[0])
+    goals = shared_out(target.n_nonzero[0], [layer.shape for layer in layers])
     if goals is None:
         return trainer.groups, target.n_nonzero
     return [layer.slice for layer in layers], goals

@@ -145,22 +145,37 @@ def n_nonzero_of(entry: object, size: int, where: str) -> int:
 
 
 def shared_out(
-    n_nonzero: int, sizes: Sequence[int], n_outputs: int
+    n_nonzero: int, shapes: Sequence[tuple[int, ...]]
 ) -> tuple[int, ...] | None:
     """Return how many weights each layer gets where inputs are mostly zero.
 
     Layers above the first get two for each output, for a unit that speaks for it and
-    one that speaks against it, or as large a part of their weights as all layers keep,
-    if that is more. The first layer has the rest, which is most of it (figures in
-    docs/design_notes.md). None: it has no place for so many.
+    one that speaks against it, or twice as large a part of their weights as all layers
+    keep, if that is more. The first layer has the rest, which is most of it (figures in
+    docs/design_notes.md). `shapes` are those of the weights, outputs first. None: the
+    units that can be in use have no place for so many.
     """
+    sizes = [math.prod(shape) for shape in shapes]
     density, most = n_nonzero / sum(sizes), n_nonzero // (len(sizes) + 1)
+    usual = 2 * shapes[-1][0]
     later = [
-        max(1, min(max(2 * n_outputs, round(density * size)), most, size))
+        max(1, min(max(usual, math.ceil(2 * density * size)), most, size))
         for size in sizes[1:]
     ]
-    first = n_nonzero - sum(later)
-    return (first, *later) if 1 <= first <= sizes[0] else None
+    goals = (n_nonzero - sum(later), *later)
+    return goals if goals[0] > 0 and _have_places(goals, shapes) else None
+
+
+def _have_places(goals: Sequence[int], shapes: Sequence[tuple[int, ...]]) -> bool:
+    """Tell whether there is room between the units that weights next to it keep."""
+    below = math.prod(shapes[0][1:])
+    for goal, shape, above in zip(
+        goals, shapes, (*goals[1:], shapes[-1][0]), strict=True
+    ):
+        if goal > below * min(shape[0], above):
+            return False
+        below = min(shape[0], goal)
+    return True
 
 
 def match_layers(

@@ -106,3 +106,12 @@ def test_of_words_most_weights_are_at_the_inputs():
     X = X.toarray() - 0.5  # as informative, and nowhere zero
     dense = clone(net).fit(X, y)
     assert dense.n_nonzero_per_layer_[1] > 16
+
+
+@pytest.mark.parametrize("target", [909, 0.715])
+def test_of_words_all_weights_are_live(target):
+    """Two units, which the usual part comes to, have no place for them."""
+    X, y = topics(300, 0)
+    net = SparseNetClassifier((8,), target_sparsity=target, random_state=0)
+    net.fit(X, y > 3)
+    assert net.n_live_ == net.n_nonzero_ == (914 if target < 1 else 909)

@@ -204,3 +204,11 @@ def test_grids_of_our_own_reach_down_to_a_few_weights_a_layer(net, diabetes):
     path = sparsenet_path(net.set_params(max_iter=5), *diabetes, target_sparsities=4)
     assert path.n_nonzeros[0] == 110
     assert path.n_nonzeros[-1] == 4
+
+
+def test_a_path_is_of_one_kind_of_targets():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    net = SparseNetRegressor((4,), max_iter=2, random_state=0)
+    for mixed in ([[8, 3], 6], [{"*": 0.5}, 6]):
+        with pytest.raises(ValueError, match="target_sparsities mix"):
+            sparsenet_path(net, X, X[:, 0], target_sparsities=mixed)

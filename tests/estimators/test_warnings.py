@@ -173,3 +173,21 @@ def test_folds_and_paths_say_it_once():
     with pytest.warns(UserWarning, match="alpha_bounds=") as caught:
         sparsenet_path(net, X, Y, alphas=[1e-2])
     assert "target_sparsity=" not in str(caught[0].message)
+
+
+def test_nothing_is_told_of_a_constant_column_in_a_sparse_matrix():
+    """Rounding left it a deviation of 3e-8."""
+    X = sparse.random(300, 20, density=0.05, random_state=0, format="csr")
+    X = sparse.hstack([X, sparse.csr_matrix(np.ones((300, 1)))]).tocsr()
+    net = SparseNetRegressor((3,), alpha=1e-3, max_iter=2, random_state=0)
+    assert messages(net, X, np.arange(300.0)) == []
+
+
+def test_advice_is_not_to_change_what_changes_nothing():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    hard = {"target_sparsity": 9, "tol": 0, "max_iter": 30, "max_outer_iter": 2}
+    net = SparseNetRegressor((3,), "tanh", solver="lbfgs", random_state=0, **hard)
+    with pytest.warns(ConvergenceWarning, match="Raise tol, max_outer_iter") as told:
+        net.fit(X, X[:, 0])
+    assert not any("alpha_bounds" in str(each.message) for each in told)
