@@ -116,7 +116,7 @@ OF_OTHERS = {
 # What may be copied, or looked into, whole: PyTorch's names of types, a user's module,
 # a part of it or a class, and a scorer, which is told of the classes there are.
 LOOKED_INTO = {
-    "vars(torch)", "vars(part)", "vars(module)", "vars(base)", "copy.copy(scorer)",
+    "vars(torch)", "vars(part)", "vars(each)", "vars(base)", "copy.copy(scorer)",
 }  # fmt: skip
 ESTIMATORS = [name for name in MODULES if room(name) == "estimators"]
 

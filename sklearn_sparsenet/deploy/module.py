@@ -34,6 +34,8 @@ class Function:
     input_names: Sequence[str] | None = None
     # In place of missing inputs (NaN), shape (n_features,); NaN: nothing is.
     fill: np.ndarray | None = None
+    # Whether predictions have the type of the weights, whatever digits they lose.
+    in_one_type: bool = False
 
     @property
     def response(self) -> Response:
@@ -58,7 +60,7 @@ class Function:
     @property
     def needs_double(self) -> bool:
         """Whether predictions would lose digits in single precision."""
-        if self.scale is None or self.shift is None:
+        if self.scale is None or self.shift is None or self.in_one_type:
             return False
         return smallest_type(self.shift, self.scale) == np.float64
 
@@ -86,9 +88,9 @@ class Predictions(nn.Module):
         self._stacks = function.classes is not None and len(function.classes) == 2
         dtype = torch.float64 if function.needs_double else function.dtype
         types = {"scale": dtype, "shift": dtype, "fill": function.dtype}
-        for name, dtype in types.items():
+        for name, kind in types.items():
             values = getattr(function, name)
-            tensor = None if values is None else torch.tensor(values, dtype=dtype)
+            tensor = None if values is None else torch.tensor(values, dtype=kind)
             self.register_buffer(name, tensor)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -186,7 +186,8 @@ def _model(function: Function, inputs: list) -> Any:
     classes = function.classes
     if classes is not None and classes.dtype.kind in "bi":
         classes = classes.astype(np.int64)
-    return to_onnx(replace(function, network=network, classes=classes))
+    function = replace(function, network=network, classes=classes)
+    return to_onnx(replace(function, in_one_type=True))
 
 
 def _outputs(model: Any) -> list:

@@ -66,8 +66,7 @@ def train_on(fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
     table = replace(table, weight=weight).of_positive_weight()
     with ready_to_train(settings, fitted.n_iter_) as (seeds, device):
         problem = _problem(settings, fitted, table, device)
-        was_searched = fitted.target_n_nonzero_ is not None
-        is_refit = was_searched or build_limits(settings, None).debias
+        is_refit = _is_refit(settings, fitted)
         n_layers = len(problem.network.layers)
         alpha = [0.0] * n_layers if is_refit else _alpha(fitted, n_layers)
         if is_refit:
@@ -93,6 +92,12 @@ def train_on(fitted: Any, X: Any, y: Any, sample_weight: Any) -> None:
     set_fitted(fitted, attributes)
 
 
+def _is_refit(settings: Settings, fitted: Any) -> bool:
+    """Tell whether the support is held; otherwise steps are for a given λ."""
+    was_searched = fitted.target_n_nonzero_ is not None
+    return was_searched or build_limits(settings, None).debias
+
+
 def _check(
     settings: Settings, fitted: Any, X: Any, y: Any, sample_weight: Any
 ) -> Table:
@@ -107,8 +112,9 @@ def _check_architecture(settings: Settings, fitted: Any) -> None:
     known = TrainingState.of(fitted).architecture
     if known not in (None, architecture_of(settings)):
         raise ValueError(
-            "partial_fit trains the fitted network on, and hidden_layer_sizes or "
-            "activation were changed since the fit. Call fit for another network."
+            "partial_fit trains the fitted network on, and hidden_layer_sizes, "
+            "activation or module were changed since the fit. Call fit for another "
+            "network."
         )
 
 
@@ -117,7 +123,8 @@ def _problem(
 ) -> Problem:
     """Return the problem of these rows, its network standing where the fit ended."""
     module = copy_of(fitted.module_).to(device)
-    table = _in_units_of_fit(TrainingState.of(fitted).units, module, table)
+    units = TrainingState.of(fitted).units
+    table = _in_units_of_fit(units, module, table, _is_refit(settings, fitted))
     dtype = next(p.dtype for p in module.parameters() if p.is_floating_point())
     check_range(table.X, dtype)
     rows = table.rows(dtype, device)
@@ -136,13 +143,21 @@ def _problem(
     return problem
 
 
-def _in_units_of_fit(units: Any, module: nn.Module, table: Table) -> Table:
+def _in_units_of_fit(
+    units: Any, module: nn.Module, table: Table, is_refit: bool
+) -> Table:
     """Undo, for the training, that a scaler was folded into the network.
 
     Raw columns may be far from zero, and of very different sizes.
     """
     if units is None:
         return table
+    if not is_refit:
+        raise ValueError(
+            "partial_fit with a given alpha moves weights that are zero, and does not "
+            "know the scale of columns that a folded scaler has left out. Train the "
+            "last step of the pipeline on, and fold it again."
+        )
     if isinstance(table.X, StreamedTable):
         raise TypeError(
             "partial_fit takes arrays, and no dataset, where a scaler was folded into "
@@ -153,7 +168,9 @@ def _in_units_of_fit(units: Any, module: nn.Module, table: Table) -> Table:
     if sparse.issparse(table.X) and not shift.any():
         return replace(table, X=(table.X @ sparse.diags_array(1 / scale)).tocsr())
     X = table.X.toarray() if sparse.issparse(table.X) else table.X
-    return replace(table, X=((X - shift) / scale).astype(table.dtype))
+    is_real = np.issubdtype(table.dtype, np.floating)
+    dtype = table.dtype if is_real else np.dtype(np.float64)
+    return replace(table, X=((X - shift) / scale).astype(dtype), dtype=dtype)
 
 
 def _sizes_of_inputs(fitted: Any, module: nn.Module) -> Tensor | None:

@@ -198,7 +198,8 @@ class DeployMixin(_KnownToSkl2onnx):
         nn.Module
             On the CPU, in eval mode, smaller where the network can be compacted. It
             takes a tensor in the type of the fit and returns predictions, or the
-            probabilities of the classes, shape (n_samples, n_outputs).
+            probabilities of the classes, shape (n_samples, n_outputs); as `predict`,
+            in double precision where the target would lose its digits.
         """
         check_is_fitted(self)
         return Predictions(self._smallest_function()).eval()
@@ -220,10 +221,10 @@ class DeployMixin(_KnownToSkl2onnx):
         Returns
         -------
         onnx.ModelProto
-            Input "X", in the type of the fit; outputs "predictions", or
-            "probabilities" and, with one label per sample, "label". Of a fit in
-            double precision, convolutions, pools and GELU are in single precision:
-            onnxruntime has no others.
+            Input "X", in the type of the fit; outputs "predictions", of the type that
+            `predict` returns, or "probabilities" and, with one label per sample,
+            "label". Of a fit in double precision, convolutions, pools and GELU are in
+            single precision: onnxruntime has no others.
 
         Raises
         ------

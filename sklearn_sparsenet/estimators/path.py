@@ -329,7 +329,8 @@ def plan_path(spec: Specification, grid: Grid) -> tuple[list[dict], list[PathPoi
     penalized = tuple(layer.name for layer in network.layers)
     if any(target.layer_names != penalized for target in targets):
         raise ValueError("target_sparsities are for different layers; a path has one.")
-    if len({target.per_layer for target in targets}) > 1:
+    is_mixed = len({target.per_layer for target in targets}) > 1
+    if is_mixed and len(sizes) > 1:
         raise ValueError(
             "target_sparsities mix numbers for the whole network with numbers for each "
             "layer; a path has one or the other."

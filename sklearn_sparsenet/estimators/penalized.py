@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from sklearn.base import clone
@@ -54,6 +52,7 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
     """
     check_is_fitted(estimator)
     changes = {"device": "cpu", "checkpoint": None, "verbose": 0}
+    changes["weight_decay"] = estimator.weight_decay_  # of the fit, and no other
     for name in ("target_sparsity", "target_inputs"):
         if hasattr(estimator, f"{name}_"):  # the one that was chosen
             changes[name] = getattr(estimator, f"{name}_")
@@ -66,8 +65,7 @@ def penalized_problem(estimator, X, y, sample_weight=None) -> Problem:
             _check_same(estimator.n_features_in_, n_features, "features")
             classes = spec.coding.attributes.get("classes_")
             _check_same(getattr(estimator, "classes_", None), classes, "classes")
-            decay = estimator.weight_decay_  # of the fit, and no other
-            problem = replace(spec.problem, weight_decay=decay)
+            problem = spec.problem
             _load_penalized(problem.network.module, estimator)
             loss = float(problem.evaluate()[0])
     if not np.isclose(loss, estimator.loss_, rtol=_SAME_LOSS, atol=1e-12):

@@ -140,11 +140,11 @@ def change_inputs(module: nn.Module, scale: np.ndarray, shift: np.ndarray) -> No
             index = child.index.cpu().numpy()
             scale, shift = scale[index], shift[index]
         elif isinstance(child, nn.Linear):
-            weight = child.weight.double()
+            weight = child.weight.cpu().double()  # which not every accelerator knows
             if child.bias is not None:
-                moved = weight @ torch.from_numpy(shift).to(weight)
-                child.bias.copy_(child.bias + moved)
-            child.weight.copy_(weight * torch.from_numpy(scale).to(weight))
+                moved = weight @ torch.from_numpy(shift).double()
+                child.bias.copy_(child.bias.cpu() + moved)
+            child.weight.copy_(weight * torch.from_numpy(scale).double())
             return
 
 

@@ -150,14 +150,15 @@ def shared_out(
     """Return how many weights each layer gets where inputs are mostly zero.
 
     Layers above the first get two for each output, for a unit that speaks for it and
-    one that speaks against it, or twice as large a part of their weights as all layers
-    keep, if that is more. The first layer has the rest, which is most of it (figures in
-    docs/design_notes.md). `shapes` are those of the weights, outputs first. None: the
-    units that can be in use have no place for so many.
+    one that speaks against it; or the root of the number, where inputs have to be
+    combined; or twice as large a part of their weights as all layers keep: whichever is
+    most. The first layer has the rest (figures in docs/design_notes.md). `shapes` are
+    those of the weights, outputs first. None: the units that can be in use have no
+    place for so many.
     """
     sizes = [math.prod(shape) for shape in shapes]
     density, most = n_nonzero / sum(sizes), n_nonzero // (len(sizes) + 1)
-    usual = 2 * shapes[-1][0]
+    usual = max(2 * shapes[-1][0], math.isqrt(n_nonzero))
     later = [
         max(1, min(max(usual, math.ceil(2 * density * size)), most, size))
         for size in sizes[1:]

@@ -19,6 +19,7 @@ from torch import nn
 
 from sklearn_sparsenet import MCP, SparseNetRegressor, SparseNetRegressorCV
 from sklearn_sparsenet.estimators._identity import identify
+from sklearn_sparsenet.losses import CustomLoss
 from tests.processes import run_script
 
 
@@ -82,6 +83,18 @@ PAIRS = {
     "attributes of PyTorch's losses": (nn.SmoothL1Loss(beta=5), nn.SmoothL1Loss()),
     "code of classes": (class_with(lambda s, x: x), class_with(lambda s, x: 2 * x)),
     "slots": (InSlots(1), InSlots(2)),
+    "constants in code of classes": (
+        class_with(lambda s, x: 2 * x),
+        class_with(lambda s, x: 3 * x),
+    ),
+    "tensors in modules in objects": (
+        Plain(nn.BCELoss(weight=torch.zeros(2))),
+        Plain(nn.BCELoss(weight=torch.ones(2))),
+    ),
+    "tensors that NumPy does not know": (
+        torch.zeros(2, dtype=torch.bfloat16),
+        torch.ones(2, dtype=torch.bfloat16),
+    ),
     "sets": ({"a", "b"}, {"a", "c"}),
     "containers": ({"a": [1, (2, Plain(1))]}, {"a": [1, (2, Plain(2))]}),
 }
@@ -92,6 +105,9 @@ def test_what_differs_is_told_apart(kind):
     one, other = PAIRS[kind]
     assert identify(one) != identify(other)
     assert identify(one) == identify(one)
+    # As the loss of a fit, with others.
+    one, other = ({"loss": CustomLoss(Plain(value).method)} for value in (one, other))
+    assert identify(one) != identify(other)
 
 
 def test_what_is_made_again_is_the_same():
@@ -103,6 +119,13 @@ def test_names_are_known_by_what_they_say():
     """And not by where they lie."""
     columns = np.array(["first column", "second column"], object)
     assert identify(columns) == identify(pickle.loads(pickle.dumps(columns)))
+
+
+def test_a_device_and_what_is_around_are_not_looked_at():
+    one, other = nn.Sequential(nn.ReLU()), nn.Sequential(nn.ReLU())
+    one[0].device, other[0].device = torch.device("cpu"), torch.device("meta")
+    one[0].all_of_it, other[0].all_of_it = [one], [other]
+    assert identify(one) == identify(other)
 
 
 def test_circles_end():

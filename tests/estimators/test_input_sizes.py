@@ -115,3 +115,19 @@ def test_of_words_all_weights_are_live(target):
     net = SparseNetClassifier((8,), target_sparsity=target, random_state=0)
     net.fit(X, y > 3)
     assert net.n_live_ == net.n_nonzero_ == (914 if target < 1 else 909)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_that_have_to_be_combined_are(seed):
+    """Either of two kinds of words, and not both; two units have .83 of it right."""
+
+    def rows(n_samples, seed):
+        X = np.random.default_rng(seed).random((n_samples, 300)) < 0.05
+        y = X[:, :10].any(axis=1) != X[:, 10:20].any(axis=1)
+        return sparse.csr_matrix(X.astype(float)), y
+
+    net = SparseNetClassifier(
+        (20,), target_sparsity=100, max_iter=100, random_state=seed
+    )
+    net.fit(*rows(1000, 0))
+    assert net.score(*rows(2000, 1)) > 0.87

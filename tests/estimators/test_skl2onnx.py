@@ -189,6 +189,16 @@ assert first == second
 """
 
 
+def test_means_of_models_of_a_target_far_from_zero_have_one_type():
+    """What a network of its own computes in double precision would not load."""
+    rows = ROWS.astype(np.float32)
+    far = 1.7e9 + Y
+    model = VotingRegressor([("net", net()), ("line", LinearRegression())])
+    values, _ = run(to_onnx(model.fit(rows, far), X=rows), rows)
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values.ravel(), model.predict(rows), rtol=1e-6)
+
+
 def test_nothing_is_to_be_registered():
     """The first conversion of a process is like any other, and imports are late."""
     subprocess.run([sys.executable, "-c", UNREGISTERED], check=True)

@@ -76,3 +76,23 @@ def test_the_weight_decay_that_is_told_is_that_of_the_penalised_solution():
     twin = copy.deepcopy(net).set_params(weight_decay=0.0).partial_fit(*rows(1))
     assert twin.weight_decay_ == decay
     assert not np.array_equal(parameters(twin), parameters(net.partial_fit(*rows(1))))
+
+
+def test_integers_are_scaled_as_numbers():
+    X, y = rows(0)
+    X = np.where(X > 0, 200, 0)
+    model = make_pipeline(StandardScaler(), regressor()).fit(X, y)
+    folded, (scaler, net) = compact(model), (step for _, step in model.steps)
+    for _ in range(3):
+        folded.partial_fit(X, y)
+        net.partial_fit(scaler.transform(X), y)
+    assert_allclose(folded.predict(X), model.predict(X), atol=1e-9)
+
+
+def test_steps_for_a_given_alpha_are_refused():
+    """Weights of columns that the pipeline leaves out could come back."""
+    X, y = rows(0)
+    net = regressor(target_sparsity=0.9, alpha=1e-3, debias=False)
+    folded = compact(make_pipeline(StandardScaler(), net).fit(X, y))
+    with pytest.raises(ValueError, match="with a given alpha"):
+        folded.partial_fit(X, y)
