@@ -227,7 +227,7 @@ def test_another_fit_knows_nothing_of_the_steps(model):
     with pytest.raises(ValueError, match="NaN"):
         again.predict(GAPS)
     wide = ColumnTransformer([("some", StandardScaler(), [2, 0])])
-    going_on = compact(make_pipeline(wide, net()).fit(X, Y))
+    going_on = compact(make_pipeline(wide, net(debias=True)).fit(X, Y))
     going_on.partial_fit(X, Y)
     assert np.isfinite(going_on.predict(X)).all()
 
